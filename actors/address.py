@@ -1,0 +1,72 @@
+"""Who is who: an actor's address is one integer, host | vm | kind | instance, and peers are found by arithmetic.
+
+An address never depends on how many other actors there are, so that adding one changes nothing for the rest.
+"""
+
+from typing import NewType
+
+Address = NewType("Address", int)
+
+HOST_SHIFT, VM_SHIFT, KIND_SHIFT = 24, 8, 4
+VM_MASK = (1 << HOST_SHIFT) - (1 << VM_SHIFT)
+ADDRESS_BITS = 40  # 16 bits of host, 16 of VM, 4 of kind, 4 of instance
+
+# Actors of a host (VM field 0).
+ALLOCATOR, TDX, IOMMU = 0x00, 0x10, 0x20
+# Actors of a VM. guest_memfd instances are GMEM + 0 .. GMEM + 15.
+LOAD, GUEST, VMM, KVM, HOST_MAP, PINS, GMEM = 0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60
+
+HOST_KINDS = {ALLOCATOR: "allocator", TDX: "tdx", IOMMU: "iommu"}
+VM_KINDS = {
+    LOAD: "load",
+    GUEST: "guest",
+    VMM: "vmm",
+    KVM: "kvm",
+    HOST_MAP: "host_map",
+    PINS: "pins",
+    GMEM: "gmem",
+}
+GMEMS_MAX = 16
+
+
+def host_address(host: int) -> Address:
+    """Base address of a host; `| TDX` and the like name its actors."""
+    return Address(host << HOST_SHIFT)
+
+
+def vm_address(host: int, vm: int) -> Address:
+    """Base address of VM number `vm` (from 0) of a host; `| KVM` and the like name its actors."""
+    return Address(host << HOST_SHIFT | (vm + 1) << VM_SHIFT)
+
+
+def host_of(address: int) -> int:
+    """The host's number."""
+    return address >> HOST_SHIFT
+
+
+def vm_of(address: int) -> int:
+    """The VM's number within its host; -1 for an actor of the host itself."""
+    return ((address & VM_MASK) >> VM_SHIFT) - 1
+
+
+def host_base(address: int) -> int:
+    """Base address of the host that `address` lives on."""
+    return address >> HOST_SHIFT << HOST_SHIFT
+
+
+def vm_base(address: int) -> int:
+    """Base address of the VM (or of the host) that `address` belongs to."""
+    return address >> VM_SHIFT << VM_SHIFT
+
+
+def kind_of(address: int) -> str:
+    """The field's own name for this kind of actor."""
+    kinds = HOST_KINDS if vm_of(address) < 0 else VM_KINDS
+    return kinds[address & 0xF0]
+
+
+def name_of(address: int) -> str:
+    """For people: `h3/tdx`, `h3/v7/kvm`, `h3/v7/gmem1`."""
+    vm, instance = vm_of(address), address & 0xF
+    place = f"h{host_of(address)}" + (f"/v{vm}" if vm >= 0 else "")
+    return f"{place}/{kind_of(address)}{instance or ''}"

@@ -1,0 +1,40 @@
+"""Host page allocator: a finite pool of order-0 pages for kernel metadata, and the frames that guests gave back."""
+
+from typing import ClassVar
+
+from actors import messages as m
+from actors.address import vm_base
+from actors.contract import Actor, Context, opportunity
+from actors.intervals import IntervalMap
+
+
+class Allocator(Actor):
+    """`free` pages are left in the pool; `frames` is pfn -> 1 where guest memory is free for another VM."""
+
+    free: int
+    frames: IntervalMap
+
+    def on_reserve(self, message: m.Reserve, context: Context) -> None:
+        """All the pages or none: an empty pool refuses by itself, an injected failure only adds to that."""
+        fault = context.choose(
+            "alloc.pages", 1, opportunity(vm_base(message.reply_to), message.ticket)
+        )
+        granted = fault is None and message.pages <= self.free
+        if granted:
+            self.free -= message.pages
+        reply = m.Reserved(message.ticket, granted)
+        context.send(message.reply_to, reply, context.cost("page_alloc"))
+
+    def on_give_back(self, message: m.GiveBack, _: Context) -> None:
+        """Unused, or used no more."""
+        self.free += message.pages
+
+    def on_free_memory(self, message: m.FreeMemory, _: Context) -> None:
+        """Guest memory that nobody owns any more."""
+        self.frames.set(message.start, message.end, 1)
+
+    HANDLERS: ClassVar = {
+        m.Reserve: on_reserve,
+        m.GiveBack: on_give_back,
+        m.FreeMemory: on_free_memory,
+    }

@@ -1,0 +1,119 @@
+"""The actor contract: one entry point, explicit state, and a context that is told what the actor wants done."""
+
+import enum
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import msgspec
+
+PAGES_2M = 512  # pages of 4 KiB in a 2 MiB leaf
+PAGE_BYTES = 4096
+
+
+class Share(enum.IntEnum):
+    """Which side may use a page: guest_memfd's shareability."""
+
+    PRIVATE = 0
+    SHARED = 1
+
+
+class Reason(enum.IntEnum):
+    """Why something did not happen. F1 to F6 are docs/domain.md's failure classes."""
+
+    NONE = 0
+    NO_MEMORY = 1  # F1
+    REFERENCES = 2  # F2
+    BUSY = 3  # F3
+    INTERRUPTED = 4  # F4
+    TIMEOUT = 5  # F5
+    BUG = 6  # F6
+    POISONED = 7
+    DEAD = 8
+
+
+ERRNO = {
+    Reason.NO_MEMORY: "ENOMEM",
+    Reason.REFERENCES: "EAGAIN",
+    Reason.BUSY: "EBUSY",
+    Reason.INTERRUPTED: "EINTR",
+    Reason.TIMEOUT: "ETIMEDOUT",
+    Reason.BUG: "EFAULT",
+    Reason.POISONED: "EHWPOISON",
+    Reason.DEAD: "EIO",
+}
+
+
+class Consumer(enum.IntEnum):
+    """Who must let go of a range before it may change sides, in registration order."""
+
+    KVM_MMU = 0
+    HOST_MAP = 1
+    PINS = 2
+    IOMMU = 3
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of everything that one actor sends another; subclasses carry a stable numeric tag."""
+
+
+class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of the facts that actors report; nothing an actor does depends on who listens."""
+
+
+class Fault(NamedTuple):
+    """An injected failure: its class, and which of the opportunities it strikes first (from 0)."""
+
+    reason: Reason
+    first: int
+
+
+class Context(Protocol):
+    """What an actor may ask of the world while it handles a message."""
+
+    now: int
+    """Simulated time, ns."""
+    link: int
+    """The floor delay of every link, ns (1 in the explorer)."""
+
+    def send(self, target: int, message: Message, delay: int) -> None:
+        """Deliver `message` to `target` after `delay` >= 1 ns; links are first in, first out."""
+
+    def after(self, delay: int, message: Message) -> int:
+        """Deliver `message` to this actor after `delay`; returns the key that cancels it."""
+
+    def cancel(self, key: int) -> None:
+        """Take back a timer that has not fired."""
+
+    def cost(self, name: str, count: int = 1) -> int:
+        """Duration of `count` units of the named cost, ns, at least 1: one draw."""
+
+    def choose(self, point: str, count: int = 1, key: int = 0) -> Fault | None:
+        """Does the named fault point strike, and at which of `count` opportunities first?
+
+        `key` names the opportunity (see `opportunity`): the same one meets the same fate under every protocol.
+        """
+
+    def observe(self, observation: Observation) -> None:
+        """Report a fact for checkers, metrics and history."""
+
+
+Handler = Callable[[Any, Any, Context], None]
+
+
+class Actor(msgspec.Struct):
+    """A state machine. Its fields are its whole state: comparable, copyable, with one canonical encoding."""
+
+    HANDLERS: ClassVar[dict[type[Message], Handler]] = {}
+
+    def receive(self, message: Message, context: Context) -> None:
+        """Handle one message. A message the actor has no handler for is a bug in gmemsim."""
+        self.HANDLERS[type(message)](self, message, context)
+
+
+_OP_SHIFT, _PAGE_SHIFT = 60, 12
+VM_KEY_SHIFT = 120
+
+
+def opportunity(vm: int, op: int, page: int = 0, attempt: int = 0) -> int:
+    """The key of a fault opportunity: which VM's which operation, at which page, at which attempt."""
+    return vm << VM_KEY_SHIFT | op << _OP_SHIFT | page << _PAGE_SHIFT | min(attempt, 0xFFF)

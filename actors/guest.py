@@ -1,0 +1,299 @@
+"""TD guest: vCPUs that convert, accept and use memory, one task each; kicks; what it does when a conversion fails."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import msgspec
+
+from actors import messages as m
+from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, host_base
+from actors.contract import PAGES_2M, Actor, Context, Reason, Share
+from actors.guest_outcome import Outcome
+from actors.intervals import IntervalMap
+from actors.observations import GuestAccess, MapGpaFailed
+from actors.tdx_states import LEVEL_2M, LEVEL_4K
+
+WHOLE = 0  # low bits of a request's number: asked of the VMM directly, as one piece
+
+
+class Task(msgspec.Struct):
+    """What one vCPU is busy with; `cursor` is how far it has come, `failure` what it ends with."""
+
+    task: int
+    start: int
+    end: int
+    to: Share
+    since: int
+    whole: bool
+    convert: bool
+    touch: bool
+    cursor: int = 0
+    tries: int = 0
+    out: bool = False  # the vCPU is out of the guest, waiting for the host
+    level: int = LEVEL_4K
+    failure: Reason = Reason.NONE
+
+
+class Guest(Actor):
+    """One TD. `accepted` is gfn -> 1 where the guest holds the page for accepted private memory."""
+
+    vm: int
+    vcpus: int
+    busy: int
+    ticking: int
+    retries: int
+    reaction: str
+    accepted: IntervalMap
+    queue: list[Task] = []
+    active: dict[int, Task] = {}
+    accesses: dict[int, int] = {}  # access -> task
+    accesses_made: int = 0
+    dead: bool = False
+
+    # --- tasks -----------------------------------------------------------------------------------
+
+    def on_ask(self, message: m.Ask, context: Context) -> None:
+        """The load wants a conversion."""
+        ask = message
+        task = Task(
+            ask.task, ask.start, ask.end, ask.to, ask.since, ask.whole, convert=True, touch=ask.use
+        )
+        self.queue.append(task)
+        self.pump(context)
+
+    def on_touch(self, message: m.Touch, context: Context) -> None:
+        """The load wants memory used."""
+        start, end, share = message.start, message.end, message.share
+        task = Task(
+            message.task, start, end, share, context.now, whole=False, convert=False, touch=True
+        )
+        self.queue.append(task)
+        self.pump(context)
+
+    def pump(self, context: Context) -> None:
+        """Give waiting tasks to free vCPUs in order; a page has one owner, so tasks on one range never overlap in time."""
+        while self.queue and len(self.active) < self.vcpus and not self.dead:
+            task = self.queue[0]
+            if any(o.start < task.end and task.start < o.end for o in self.active.values()):
+                return
+            self.active[task.task] = self.queue.pop(0)
+            task.cursor = task.start
+            if task.convert:
+                self.convert(task, task.start, context)
+            else:
+                self.use(task, context)
+        if self.dead:
+            self.give_up(context)
+
+    def convert(self, task: Task, start: int, context: Context) -> None:
+        """MapGPA from `start` on, or one request at the VMM as a trace has it."""
+        task.out = True
+        if task.whole:
+            request = m.ConvertRequest(
+                task.task << 2 | WHOLE, start, task.end, task.to, task.since, self.vm | GUEST
+            )
+            context.send(self.vm | VMM, request, context.cost("td_exit_roundtrip"))
+        else:
+            call = m.MapGpa(task.task, start, task.end, task.to, task.since)
+            context.send(self.vm | KVM, call, context.link)
+
+    def on_convert_answer(self, message: m.ConvertAnswer, context: Context) -> None:
+        """The VMM's answer to a whole request; its error is final, for the VMM had its retries."""
+        task = self.active.get(message.request >> 2)
+        if task is None:
+            return
+        if message.reason is Reason.NONE:
+            self.converted(task, task.end, context)
+        else:
+            self.failed(task, message.reason, context)
+
+    def on_map_gpa_done(self, message: m.MapGpaDone, context: Context) -> None:
+        """All done, RETRY from `resume` (three tries without progress at most), or an error."""
+        task = self.active.get(message.task)
+        if task is None:
+            return
+        moved = message.resume > task.cursor
+        if message.reason is Reason.NONE:
+            self.converted(task, task.end, context)
+            return
+        task.tries = 0 if moved else task.tries + 1
+        task.cursor = message.resume
+        if message.reason is Reason.POISONED or task.tries > self.retries:
+            if task.cursor > task.start:
+                converted = task.cursor - task.start
+                context.observe(MapGpaFailed(self.vm, task.start, task.end, converted))
+            self.failed(task, message.reason, context)
+        else:
+            task.since = context.now
+            self.convert(task, message.resume, context)
+
+    def converted(self, task: Task, end: int, context: Context) -> None:
+        """Private memory has to be accepted; shared memory is used now or some other time."""
+        task.out = False
+        self.accepted.set(task.start, end, 0)
+        task.cursor = task.start
+        if task.to is Share.PRIVATE or task.touch:
+            self.use(task, context)
+        else:
+            self.finish(task, context)
+
+    def failed(self, task: Task, reason: Reason, context: Context) -> None:
+        """The conversion did not happen (a prefix may have); what now is the guest's policy."""
+        task.out = False
+        task.failure = reason
+        if task.cursor > task.start and task.to is Share.SHARED:
+            self.accepted.set(task.start, task.cursor, 0)
+        REACTIONS[self.reaction](self, task, context)
+
+    def finish(self, task: Task, context: Context) -> None:
+        """The vCPU is free again."""
+        del self.active[task.task]
+        context.send(self.vm | LOAD, m.TaskDone(task.task, task.failure), context.link)
+        self.pump(context)
+
+    # --- using memory ----------------------------------------------------------------------------
+
+    def use(self, task: Task, context: Context) -> None:
+        """Touch or accept the next 2 MiB at most."""
+        if task.cursor >= task.end:
+            self.used(task, context)
+            return
+        end = min(task.cursor // PAGES_2M * PAGES_2M + PAGES_2M, task.end)
+        task.level = LEVEL_2M if end - task.cursor == PAGES_2M else LEVEL_4K
+        self.accesses_made += 1
+        self.accesses[self.accesses_made] = task.task
+        self.walk(task, self.accesses_made, end, context)
+
+    def walk(self, task: Task, access: int, end: int, context: Context) -> None:
+        """Execute: private memory that was not accepted yet is accepted, anything else just touched."""
+        private = task.to is Share.PRIVATE
+        accept = private and not self.accepted.only(task.cursor, end, 1)
+        walk = m.Access(self.vm, access, task.cursor, end, task.level, accept)
+        target = host_base(self.vm) | TDX if private else self.vm | KVM
+        context.send(target, walk, context.link)
+
+    def on_accessed(self, message: m.Accessed, context: Context) -> None:
+        """Done with this piece, execute again, or accept in smaller pages."""
+        task = self.active.get(self.accesses.get(message.access, -1))
+        if task is None:
+            return
+        end = min(task.cursor // PAGES_2M * PAGES_2M + PAGES_2M, task.end)
+        if message.outcome == Outcome.DONE:
+            del self.accesses[message.access]
+            if task.to is Share.PRIVATE:
+                self.accepted.set(task.cursor, end, 1)
+            else:
+                touched = m.HostTouch(task.cursor, end)
+                context.send(self.vm | HOST_MAP, touched, context.link)
+                context.observe(GuestAccess(self.vm, task.cursor, end, Share.SHARED, True))
+            task.cursor = end
+            self.use(task, context)
+        elif message.outcome == Outcome.FAILED:
+            del self.accesses[message.access]
+            task.failure = task.failure or Reason.POISONED
+            self.finish(task, context)
+        else:
+            if message.outcome == Outcome.SIZE_MISMATCH:
+                task.level = LEVEL_4K
+            self.walk(task, message.access, end, context)
+
+    def used(self, task: Task, context: Context) -> None:
+        """All of the range is in use."""
+        self.finish(task, context)
+
+    # --- vCPUs and death -------------------------------------------------------------------------
+
+    def in_guest(self) -> int:
+        """How many vCPUs run in the guest: the busy ones, less those that wait for the host."""
+        out = sum(task.out for task in self.active.values())
+        return max(0, min(self.busy, self.vcpus - out))
+
+    def on_kick(self, message: m.Kick, context: Context) -> None:
+        """Everybody out, `count` times; the requester pays for each vCPU that runs in the guest."""
+        kicked = self.in_guest()
+        took = context.cost("kick_link")
+        if kicked:
+            took += context.cost("kick_slope", kicked * message.count)
+            ticking = min(kicked, self.ticking)
+            if ticking:
+                took += context.cost("tick_slope", ticking * message.count)
+        exits = m.VpExits(self.vm, message.ticket, kicked * message.count)
+        context.send(host_base(self.vm) | TDX, exits, took)
+
+    def on_flush(self, message: m.Flush, context: Context) -> None:
+        """A remote TLB flush of shared memory."""
+        took = context.cost("tlb_flush_fixed")
+        running = self.in_guest()
+        if running:
+            took += context.cost("tlb_flush_per_vcpu", running)
+        context.send(self.vm | KVM, m.Flushed(message.ticket), took)
+
+    def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
+        """No vCPU will run again."""
+        self.dead = True
+        self.give_up(context)
+
+    def give_up(self, context: Context) -> None:
+        """End every task with EIO."""
+        tasks = [*self.active.values(), *self.queue]
+        self.active, self.accesses, self.queue = {}, {}, []
+        for task in tasks:
+            context.send(self.vm | LOAD, m.TaskDone(task.task, Reason.DEAD), context.link)
+
+    HANDLERS: ClassVar = {
+        m.Ask: on_ask,
+        m.Touch: on_touch,
+        m.ConvertAnswer: on_convert_answer,
+        m.MapGpaDone: on_map_gpa_done,
+        m.Accessed: on_accessed,
+        m.Kick: on_kick,
+        m.Flush: on_flush,
+        m.VmDead: on_vm_dead,
+    }
+
+
+# --- reactions to a failed conversion (docs/domain.md section 2.6, R1 to R5) ---------------------
+
+
+def leak(guest: Guest, task: Task, context: Context) -> None:
+    """R1: the page is never used again."""
+    guest.finish(task, context)
+
+
+def revert(guest: Guest, task: Task, context: Context) -> None:
+    """R2: back to where it was, at once; a revert that fails too is a leak."""
+    if not task.convert:
+        leak(guest, task, context)
+        return
+    task.convert = False
+    task.to = Share(1 - task.to)
+    task.cursor, task.tries, task.since = task.start, 0, context.now
+    guest.convert(task, task.start, context)
+
+
+def keep_private(guest: Guest, task: Task, context: Context) -> None:
+    """R3: goes on using the range as what it was before; for private memory that is the thread's fatal scenario."""
+    task.to = Share(1 - task.to)
+    guest.use(task, context)
+
+
+def ignore(guest: Guest, task: Task, context: Context) -> None:
+    """R4: the return code is dropped and the range used as if it had been converted."""
+    task.cursor = task.start
+    guest.use(task, context)
+
+
+def panic(guest: Guest, task: Task, context: Context) -> None:
+    """R5: the guest gives up."""
+    guest.dead = True
+    context.send(guest.vm | VMM, m.VmDead(), context.link)
+    guest.give_up(context)
+
+
+REACTIONS: dict[str, Callable[[Guest, Task, Context], None]] = {
+    "leak": leak,
+    "revert": revert,
+    "keep-private": keep_private,
+    "ignore": ignore,
+    "panic": panic,
+}

@@ -1,0 +1,87 @@
+"""Host userspace mapping: the VMM's own page tables over shared guest memory, 4 KiB entries only."""
+
+from typing import ClassVar
+
+from actors import messages as m
+from actors.address import GMEM, HOST_MAP
+from actors.contract import Actor, Consumer, Context, Share
+from actors.intervals import IntervalMap
+from actors.observations import HostPte
+from actors.slots import Slots, slot_of
+
+
+class HostMap(Actor):
+    """`ptes` is gfn -> 1 where a PTE is present."""
+
+    vm: int
+    slots: Slots
+    ptes: IntervalMap
+    prepared: dict[int, tuple[int, int, Share]] = {}
+    faults: dict[int, tuple[int, int]] = {}
+    faults_made: int = 0
+    dead: bool = False
+
+    def on_touch(self, message: m.HostTouch, context: Context) -> None:
+        """A device backend uses shared memory; what has no PTE yet faults."""
+        if self.dead or self.ptes.only(message.start, message.end, 1):
+            return
+        self.faults_made += 1
+        self.faults[self.faults_made] = (message.start, message.end)
+        slot = slot_of(self.slots, message.start)
+        shift = slot.index - slot.gfn
+        fault = m.HostFault(
+            self.vm | HOST_MAP, self.faults_made, message.start + shift, message.end + shift
+        )
+        context.send(self.vm | GMEM | slot.gmem, fault, context.link)
+
+    def on_page(self, message: m.HostPage, context: Context) -> None:
+        """Install the PTEs while guest_memfd still holds its lock for us, or take the SIGBUS."""
+        start, end = self.faults.pop(message.ticket)
+        if not message.allowed:
+            return
+        gmem = self.vm | GMEM | slot_of(self.slots, start).gmem
+        if self.dead:
+            context.send(gmem, m.HostFaulted(message.ticket), context.link)
+            return
+        self.ptes.set(start, end, 1)
+        context.observe(HostPte(self.vm, start, end, True))
+        took = context.cost("host_refault", end - start)
+        context.send(gmem, m.HostFaulted(message.ticket), took)
+
+    def on_prepare(self, message: m.Prepare, context: Context) -> None:
+        """Page table entries can always be cleared: ready, and nothing is unmapped yet (host_unmap = late)."""
+        self.prepared[message.op] = (message.start, message.end, message.to)
+        context.send(message.gmem, m.Ready(message.op, Consumer.HOST_MAP), context.link)
+
+    def on_commit(self, message: m.Commit, context: Context) -> None:
+        """unmap_mapping_pages over the range that becomes private."""
+        start, end, to = self.prepared.pop(message.op)
+        took = context.link
+        present = self.ptes.pages(start, end, 1) if to is Share.PRIVATE else 0
+        if present:
+            self.ptes.set(start, end, 0)
+            context.observe(HostPte(self.vm, start, end, False))
+            took = context.cost("host_unmap_4k", present) + context.cost("host_unmap_flush")
+        context.send(message.gmem, m.Committed(message.op, Consumer.HOST_MAP), took)
+
+    def on_abort(self, message: m.Abort, context: Context) -> None:
+        """Nothing was changed."""
+        self.prepared.pop(message.op, None)
+        context.send(message.gmem, m.Aborted(message.op, Consumer.HOST_MAP), context.link)
+
+    def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
+        """exit_mmap: every PTE goes, and no backend will touch the memory again."""
+        self.dead = True
+        for start, end, present in list(self.ptes.runs(0, self.ptes.starts[-1] + 1)):
+            if present:
+                self.ptes.set(start, end, 0)
+                context.observe(HostPte(self.vm, start, end, False))
+
+    HANDLERS: ClassVar = {
+        m.VmDead: on_vm_dead,
+        m.HostTouch: on_touch,
+        m.HostPage: on_page,
+        m.Prepare: on_prepare,
+        m.Commit: on_commit,
+        m.Abort: on_abort,
+    }

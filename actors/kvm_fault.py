@@ -1,0 +1,167 @@
+"""Page faults of the guest in the KVM MMU: snapshot the sequence, ask guest_memfd, install under mmu_lock for reading.
+
+The order is the kernel's (docs/domain.md section 2.2): what is installed was looked up before the lock, so a sequence that
+has moved, or an invalidation in progress on the range, sends the fault back to its start.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from actors import messages as m
+from actors.address import GMEM, GUEST, KVM, TDX, VMM, host_base
+from actors.contract import PAGES_2M, Context, Reason, Share
+from actors.guest_outcome import Outcome
+from actors.observations import Leaf
+from actors.slots import slot_of
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Call, Status
+
+if TYPE_CHECKING:
+    from actors.kvm_mmu import KvmMmu
+
+FAULT, TICKETS = 1, 2
+IMPLICIT = 1  # lowest bit of a request's number: 1 implicit conversion, 0 MapGPA piece
+
+
+class PageFault(msgspec.Struct):
+    """One fault on at most 2 MiB; `access` is the guest's number of it, `level` the largest the guest will accept."""
+
+    access: int
+    start: int
+    end: int
+    share: Share
+    level: int
+    sequence: int = 0
+    pfn: int = 0
+
+
+def shared_access(kvm: "KvmMmu", message: m.Access, context: Context) -> None:
+    """Shared memory needs no accept: present is enough."""
+    if kvm.shared_ept.only(message.start, message.end, LEVEL_4K):
+        finish(kvm, message.access, Outcome.DONE, context.link, context)
+    elif not kvm.dead:
+        fault = PageFault(message.access, message.start, message.end, Share.SHARED, LEVEL_4K)
+        begin(kvm, fault, context)
+
+
+def begin(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
+    """Steps 1 to 3: park in a frozen range, else snapshot the sequence and look up the folio."""
+    kvm.faults[fault.access] = fault
+    if frozen(kvm, fault):
+        kvm.parked.append(fault.access)
+        return
+    fault.sequence = kvm.sequence
+    slot = slot_of(kvm.slots, fault.start)
+    fault.end = min(fault.end, slot.gfn + slot.pages)
+    shift = slot.index - slot.gfn
+    question = m.GetPfn(fault.access, fault.start + shift, fault.end + shift, fault.share)
+    context.send(kvm.vm | GMEM | slot.gmem, question, context.link)
+
+
+def frozen(kvm: "KvmMmu", fault: PageFault) -> bool:
+    """Does an invalidation in progress cover a page of the fault?"""
+    ranges = kvm.invalidations.values()
+    return any(start < fault.end and fault.start < end for start, end in ranges)
+
+
+def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context) -> None:
+    """Step 2's other half: the wrong kind is a request to convert; else step 4, mmu_lock."""
+    if message.reason is Reason.REFERENCES:
+        request = m.ConvertRequest(
+            fault.access << 2 | 2 | IMPLICIT,
+            fault.start,
+            fault.end,
+            fault.share,
+            context.now,
+            kvm.vm | KVM,
+        )
+        context.send(kvm.vm | VMM, request, context.cost("memory_fault_exit"))
+    elif message.reason is not Reason.NONE:
+        done(kvm, fault, Outcome.FAILED, context.link, context)
+    else:
+        fault.pfn = message.pfn
+        whole = fault.end - fault.start == PAGES_2M and fault.start % PAGES_2M == 0
+        if not (whole and message.order >= 9 and fault.level == LEVEL_2M):
+            fault.level = LEVEL_4K
+        kvm.take(FAULT, fault.access, context)
+
+
+def locked(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
+    """Steps 4 to 6: still current? Then install."""
+    if fault.sequence != kvm.sequence or frozen(kvm, fault) or kvm.dead:
+        kvm.drop(FAULT, fault.access, context)
+        if not kvm.dead:
+            begin(kvm, fault, context)
+    elif fault.share is Share.PRIVATE:
+        augment(kvm, fault, context)
+    else:
+        took = context.cost("shared_refault", fault.end - fault.start)
+        context.after(took, m.FaultDone(fault.access))
+
+
+def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
+    """PAGE.AUG what is absent; another vCPU may have been quicker."""
+    end, level = kvm.mirror.run_at(fault.start, fault.end)
+    if level:
+        kvm.drop(FAULT, fault.access, context)
+        done(kvm, fault, Outcome.RETRY, context.link, context)
+        return
+    if end < fault.end:
+        fault.end, fault.level = end, LEVEL_4K
+    call = m.Seamcall(
+        kvm.vm,
+        fault.access * TICKETS + FAULT,
+        Call.AUG,
+        fault.start,
+        fault.end,
+        fault.level,
+        (fault.end - fault.start) // PAGES[fault.level],
+        fault.pfn,
+        fault.access,
+        0,
+    )
+    context.send(host_base(kvm.vm) | TDX, call, context.link)
+
+
+def augmented(kvm: "KvmMmu", fault: PageFault, status: int, context: Context) -> None:
+    """Install-side BUSY is not fatal: the vCPU goes back and faults again."""
+    if status == Status.OK:
+        kvm.mirror.set(fault.start, fault.end, fault.level)
+        context.observe(Leaf(kvm.vm, fault.start, fault.end, Share.PRIVATE, fault.level))
+    kvm.drop(FAULT, fault.access, context)
+    if status == Status.OK:
+        done(kvm, fault, Outcome.RETRY, context.link, context)
+    else:
+        del kvm.faults[fault.access]
+        enter = m.VpEnter(kvm.vm, fault.access)
+        context.send(host_base(kvm.vm) | TDX, enter, context.link)
+
+
+def installed(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
+    """The shared EPT maps the range."""
+    kvm.shared_ept.set(fault.start, fault.end, LEVEL_4K)
+    context.observe(Leaf(kvm.vm, fault.start, fault.end, Share.SHARED, LEVEL_4K))
+    kvm.drop(FAULT, fault.access, context)
+    done(kvm, fault, Outcome.DONE, context.link, context)
+
+
+def converted(kvm: "KvmMmu", message: m.ConvertAnswer, context: Context) -> None:
+    """The VMM has dealt with the memory fault: look again, or give up."""
+    fault = kvm.faults.get(message.request >> 2)
+    if fault is None or kvm.dead:
+        return
+    if message.reason is Reason.NONE:
+        begin(kvm, fault, context)
+    else:
+        done(kvm, fault, Outcome.FAILED, context.cost("td_exit_roundtrip"), context)
+
+
+def done(kvm: "KvmMmu", fault: PageFault, outcome: Outcome, delay: int, context: Context) -> None:
+    """The fault is dealt with."""
+    del kvm.faults[fault.access]
+    finish(kvm, fault.access, outcome, delay, context)
+
+
+def finish(kvm: "KvmMmu", access: int, outcome: Outcome, delay: int, context: Context) -> None:
+    """Tell the vCPU."""
+    context.send(kvm.vm | GUEST, m.Accessed(access, outcome), max(delay, context.link))

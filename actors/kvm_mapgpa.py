@@ -1,0 +1,54 @@
+"""TDVMCALL MapGPA in KVM: one exit to the VMM for each 2 MiB piece; an interrupt between pieces ends the call early."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from actors import messages as m
+from actors.address import GUEST, KVM, VMM
+from actors.contract import PAGES_2M, Context, Reason, Share, opportunity
+
+if TYPE_CHECKING:
+    from actors.kvm_mmu import KvmMmu
+
+
+class MapGpaCall(msgspec.Struct):
+    """One call of a vCPU; `cursor` is the first gfn not converted yet."""
+
+    task: int
+    start: int
+    end: int
+    to: Share
+    cursor: int
+
+
+def begin(kvm: "KvmMmu", message: m.MapGpa, context: Context) -> None:
+    """Start at the first piece. The first one is due since the guest wanted it, later ones since the one before."""
+    call = MapGpaCall(message.task, message.start, message.end, message.to, message.start)
+    piece(kvm, call, message.since, context)
+
+
+def piece(kvm: "KvmMmu", call: MapGpaCall, since: int, context: Context) -> None:
+    """Exit to the VMM with the next 2 MiB, counted from the cursor and not aligned."""
+    kvm.requests += 1
+    number = kvm.requests << 2 | 2
+    kvm.calls[number] = call
+    end = min(call.cursor + PAGES_2M, call.end)
+    request = m.ConvertRequest(number, call.cursor, end, call.to, since, kvm.vm | KVM)
+    context.send(kvm.vm | VMM, request, context.cost("td_exit_roundtrip"))
+
+
+def answered(kvm: "KvmMmu", message: m.ConvertAnswer, context: Context) -> None:
+    """On to the next piece; back to the guest at the end, on an error, or when an interrupt is pending."""
+    call = kvm.calls.pop(message.request)
+    if message.reason is Reason.NONE:
+        call.cursor = min(call.cursor + PAGES_2M, call.end)
+    resume = call.cursor
+    if message.reason is not Reason.NONE or call.cursor == call.end:
+        reply = m.MapGpaDone(call.task, message.reason, resume)
+    elif context.choose("kvm.interrupt", 1, opportunity(kvm.vm, message.request, call.cursor)):
+        reply = m.MapGpaDone(call.task, Reason.INTERRUPTED, resume)
+    else:
+        piece(kvm, call, context.now, context)
+        return
+    context.send(kvm.vm | GUEST, reply, context.link)

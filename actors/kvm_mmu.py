@@ -1,0 +1,228 @@
+"""KVM MMU of one VM: mirror of the secure EPT, shared EPT, mmu_lock, invalidation sequence; a consumer of guest_memfd."""
+
+from typing import ClassVar
+
+import msgspec
+
+from actors import kvm_fault, kvm_mapgpa, kvm_walk
+from actors import messages as m
+from actors.address import GUEST, TDX, VMM, host_base
+from actors.contract import Actor, Consumer, Context, Reason, Share
+from actors.intervals import IntervalMap
+from actors.kvm_fault import PageFault
+from actors.kvm_mapgpa import MapGpaCall
+from actors.kvm_walk import Walk
+from actors.locks import RwLock
+from actors.observations import (
+    InvalidationBegin,
+    InvalidationEnd,
+    Leaf,
+    LockOrder,
+    LockWaited,
+    VmBugged,
+)
+from actors.slots import Slots
+
+MMU_LOCK_RANK = 2  # docs/domain.md section 2.9: inside ilock
+# What waits for mmu_lock: a walk of a conversion (write), a page fault (read).
+WALK, FAULT = range(2)
+TICKETS = 2
+
+
+class KvmMmu(Actor):
+    """Maps are gfn -> leaf level (0 absent, 1 4 KiB, 2 2 MiB)."""
+
+    vm: int
+    slots: Slots
+    track_per_page: bool
+    mirror: IntervalMap
+    shared_ept: IntervalMap
+    lock: RwLock = msgspec.field(default_factory=RwLock)
+    sequence: int = 0
+    invalidations: dict[int, tuple[int, int]] = {}
+    walks: dict[int, Walk] = {}
+    faults: dict[int, PageFault] = {}
+    parked: list[int] = []
+    calls: dict[int, MapGpaCall] = {}
+    requests: int = 0
+    dead: bool = False
+
+    # --- the two-phase requests ------------------------------------------------------------------
+
+    def on_freeze(self, message: m.Freeze, context: Context) -> None:
+        """INV_BEGIN: faults in the range wait from here on."""
+        self.invalidations[message.op] = (message.start, message.end)
+        context.observe(InvalidationBegin(self.vm, message.op, message.start, message.end))
+        context.send(message.gmem, m.Frozen(message.op), context.link)
+
+    def on_thaw(self, message: m.Thaw, context: Context) -> None:
+        """INV_END: the sequence moves, then parked faults look again."""
+        gmem = self.walks.pop(message.op).gmem
+        del self.invalidations[message.op]
+        self.sequence += 1
+        context.observe(InvalidationEnd(self.vm, message.op))
+        context.send(gmem, m.Thawed(message.op), context.link)
+        parked, self.parked = self.parked, []
+        for access in parked:
+            kvm_fault.begin(self, self.faults[access], context)
+
+    def on_prepare(self, message: m.Prepare, context: Context) -> None:
+        """Step 2 of the mail: split the boundary leaves, or say no."""
+        walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
+        self.walks[message.op] = walk
+        if self.dead:
+            kvm_walk.refuse(self, walk, Reason.DEAD, message.start, context)
+        elif message.to is Share.SHARED:
+            kvm_walk.prepare_split(self, walk, context)
+        else:
+            self.answer(walk, m.Ready(walk.op, Consumer.KVM_MMU), context.link, context)
+
+    def on_commit(self, message: m.Commit, context: Context) -> None:
+        """Step 4 of the mail: unmap, which cannot fail."""
+        kvm_walk.commit(self, self.walks[message.op], context)
+
+    def on_abort(self, message: m.Abort, context: Context) -> None:
+        """Step 3 of the mail, the other way: as before."""
+        kvm_walk.abort(self, self.walks[message.op], context)
+
+    def answer(
+        self,
+        walk: Walk,
+        reply: m.Ready | m.Refused | m.Committed | m.Aborted,
+        delay: int,
+        context: Context,
+    ) -> None:
+        """Tell guest_memfd."""
+        context.send(walk.gmem, reply, max(delay, context.link))
+
+    # --- mmu_lock --------------------------------------------------------------------------------
+
+    def take(self, what: int, number: int, context: Context) -> None:
+        """Ask for mmu_lock: walks write, faults read."""
+        if self.lock.take(number * TICKETS + what, what == WALK, context.now):
+            self.granted(number * TICKETS + what, context)
+
+    def granted(self, ticket: int, context: Context) -> None:
+        """The lock is held for this ticket."""
+        number, what = divmod(ticket, TICKETS)
+        if what == WALK:
+            context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, True))
+            kvm_walk.locked(self, self.walks[number], context)
+        else:
+            kvm_fault.locked(self, self.faults[number], context)
+
+    def drop(self, what: int, number: int, context: Context) -> None:
+        """Give mmu_lock back; waiters go on."""
+        if what == WALK:
+            context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, False))
+        for waiter in self.lock.drop(number * TICKETS + what):
+            if context.now > waiter.since:
+                context.observe(LockWaited("mmu_lock", context.now - waiter.since))
+            self.granted(waiter.ticket, context)
+
+    # --- answers that walks and faults wait for --------------------------------------------------
+
+    def on_reserved(self, message: m.Reserved, context: Context) -> None:
+        """Memory for splitting, or none."""
+        kvm_walk.reserved(self, self.walks[message.ticket], message.granted, context)
+
+    def on_seamcall_done(self, message: m.SeamcallDone, context: Context) -> None:
+        """The TDX module answered a batch of ours."""
+        number, what = divmod(message.ticket, TICKETS)
+        if what == WALK:
+            kvm_walk.answered(self, self.walks[number], message.status, message.index, context)
+        else:
+            kvm_fault.augmented(self, self.faults[number], message.status, context)
+
+    def on_kicked(self, message: m.Kicked, context: Context) -> None:
+        """Every vCPU has been out."""
+        kvm_walk.kicked(self, self.walks[message.ticket], context)
+
+    def on_flushed(self, message: m.Flushed, context: Context) -> None:
+        """No vCPU has a stale translation of shared memory."""
+        kvm_walk.flushed(self, self.walks[message.ticket], context)
+
+    def on_step(self, message: m.Step, context: Context) -> None:
+        """The time of a walk's own work is over."""
+        kvm_walk.stepped(self, self.walks[message.ticket], context)
+
+    # --- faults and MapGPA -----------------------------------------------------------------------
+
+    def on_access(self, message: m.Access, context: Context) -> None:
+        """A vCPU touches shared memory."""
+        kvm_fault.shared_access(self, message, context)
+
+    def on_violation(self, message: m.Violation, context: Context) -> None:
+        """A vCPU touched private memory that has no entry, or one that nobody accepted."""
+        if message.pending:
+            self.bug("access before acceptance", Reason.BUG, False, context)
+        elif not self.dead:
+            fault = PageFault(
+                message.access, message.start, message.end, Share.PRIVATE, message.level
+            )
+            kvm_fault.begin(self, fault, context)
+
+    def on_got_pfn(self, message: m.GotPfn, context: Context) -> None:
+        """guest_memfd knows the folio, or why there is none."""
+        kvm_fault.got_pfn(self, self.faults[message.access], message, context)
+
+    def on_fault_done(self, message: m.FaultDone, context: Context) -> None:
+        """A shared mapping is in place."""
+        kvm_fault.installed(self, self.faults[message.access], context)
+
+    def on_map_gpa(self, message: m.MapGpa, context: Context) -> None:
+        """TDVMCALL MapGPA."""
+        kvm_mapgpa.begin(self, message, context)
+
+    def on_convert_answer(self, message: m.ConvertAnswer, context: Context) -> None:
+        """The VMM is done with a MapGPA piece or with an implicit conversion."""
+        if message.request in self.calls:
+            kvm_mapgpa.answered(self, message, context)
+        else:
+            kvm_fault.converted(self, message, context)
+
+    # --- death -----------------------------------------------------------------------------------
+
+    def bug(self, site: str, reason: Reason, injected: bool, context: Context) -> None:
+        """KVM_BUG_ON: the VM will not run again. Everybody who waits for it is told."""
+        if self.dead:
+            return
+        self.dead = True
+        context.observe(VmBugged(self.vm, site, reason, injected))
+        for peer in (VMM, GUEST):
+            context.send(self.vm | peer, m.VmDead(), context.link)
+
+    def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
+        """The VMM stopped the VM."""
+        self.dead = True
+
+    def on_teardown(self, message: m.Teardown, context: Context) -> None:
+        """The file is closed: every leaf goes, here and in the TDX module."""
+        self.dead = True
+        for share, leaves in ((Share.PRIVATE, self.mirror), (Share.SHARED, self.shared_ept)):
+            for start, end, level in list(leaves.runs(0, leaves.starts[-1] + 1)):
+                if level:
+                    leaves.set(start, end, 0)
+                    context.observe(Leaf(self.vm, start, end, share, 0))
+        context.send(host_base(self.vm) | TDX, message, context.link)
+
+    HANDLERS: ClassVar = {
+        m.Freeze: on_freeze,
+        m.Thaw: on_thaw,
+        m.Prepare: on_prepare,
+        m.Commit: on_commit,
+        m.Abort: on_abort,
+        m.Reserved: on_reserved,
+        m.SeamcallDone: on_seamcall_done,
+        m.Kicked: on_kicked,
+        m.Flushed: on_flushed,
+        m.Step: on_step,
+        m.Access: on_access,
+        m.Violation: on_violation,
+        m.GotPfn: on_got_pfn,
+        m.FaultDone: on_fault_done,
+        m.MapGpa: on_map_gpa,
+        m.ConvertAnswer: on_convert_answer,
+        m.VmDead: on_vm_dead,
+        m.Teardown: on_teardown,
+    }

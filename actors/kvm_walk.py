@@ -1,0 +1,363 @@
+"""How the KVM MMU walks a range for a conversion: split boundary leaves, zap, put back. Steps of at most 2 MiB.
+
+Costs are charged per page without an event per page: a step is one leaf level, at most 2 MiB, one hold of mmu_lock, and a
+handful of batched SEAMCALLs (docs/domain.md section 16).
+"""
+
+import enum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from actors import messages as m
+from actors.address import ALLOCATOR, GUEST, KVM, TDX, host_base
+from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, opportunity
+from actors.observations import HugeLost, Leaf, Reserving
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Call, Status
+
+if TYPE_CHECKING:
+    from actors.kvm_mmu import KvmMmu
+
+# Ticket kinds of KvmMmu; a walk's number is its op.
+WALK, TICKETS = 0, 2
+# For each boundary leaf: an S-EPT page, its mirror, and a pair of pages for dynamic PAMT.
+SPLIT_PAGES = 4
+UNBLOCK_RETRY_NS, UNBLOCK_RETRY_MAX_NS = 1_000, 1_000_000
+
+
+class Do(enum.IntEnum):
+    """What a plan's entry asks for beside SEAMCALLs (which keep their own numbers)."""
+
+    KICK = 16
+    ZAP_SHARED = 17
+
+
+# One plan is what happens to one step's leaves, in order, under one hold of mmu_lock.
+SPLIT = (Call.BLOCK, Call.TRACK, Do.KICK, Call.DEMOTE)
+ZAP_PRIVATE = (Call.BLOCK, Call.TRACK, Do.KICK, Call.REMOVE)
+ZAP_SHARED = (Do.ZAP_SHARED,)
+UNBLOCK = (Call.TRACK, Do.KICK, Call.UNBLOCK)
+PLANS = (SPLIT, ZAP_PRIVATE, ZAP_SHARED, UNBLOCK)
+SPLITTING, ZAPPING, ZAPPING_SHARED, UNBLOCKING = range(4)
+
+
+class Walk(msgspec.Struct):
+    """One conversion's walk. `todo` are steps (start, end, level) still to do, the first one in hand."""
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    to: Share
+    plan: int = SPLITTING
+    stage: int = -1  # index into the plan; -1 while not under the lock
+    todo: list[tuple[int, int, int]] = []
+    cursor: int = 0  # how far COMMIT has come
+    done: int = 0  # leaves of the step in hand that the current call is through with
+    attempt: int = 0
+    reserved: int = 0
+    blocked: bool = False
+    zapped: bool = False
+    refusal: Reason = Reason.NONE
+    offset: int = 0
+    aborting: bool = False
+    settled: bool = False
+
+
+# --- PREPARE -------------------------------------------------------------------------------------
+
+
+def prepare_split(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Find the boundary leaves, at most two, and reserve what splitting them takes."""
+    walk.todo = [(leaf, leaf + PAGES_2M, LEVEL_2M) for leaf in boundaries(kvm, walk)]
+    if not walk.todo:
+        ready(kvm, walk, context)
+        return
+    key = opportunity(kvm.vm, walk.op, walk.start)
+    fault = context.choose("kvm.split_memory", len(walk.todo), key)
+    if fault:
+        refuse(kvm, walk, fault.reason, walk.start, context)
+        return
+    walk.reserved = SPLIT_PAGES * len(walk.todo)
+    context.observe(Reserving(walk.gmem, walk.op, walk.reserved))
+    request = m.Reserve(kvm.vm | KVM, walk.op, walk.reserved)
+    context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
+
+
+def boundaries(kvm: "KvmMmu", walk: Walk) -> list[int]:
+    """First gfn of each 2 MiB leaf that the range cuts through."""
+    found = []
+    for edge in (walk.start, walk.end):
+        leaf = edge // PAGES_2M * PAGES_2M
+        if edge != leaf and kvm.mirror.get(leaf) == LEVEL_2M and leaf not in found:
+            found.append(leaf)
+    return found
+
+
+def reserved(kvm: "KvmMmu", walk: Walk, granted: bool, context: Context) -> None:
+    """Go on to split under mmu_lock, unless there is no memory or the question was taken back."""
+    if not granted:
+        walk.reserved = 0
+        refuse(kvm, walk, Reason.NO_MEMORY, walk.start, context)
+    elif walk.aborting:
+        settle(kvm, walk, context)
+    else:
+        kvm.take(WALK, walk.op, context)
+
+
+def ready(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Nothing can stop the unmap now."""
+    walk.settled = True
+    kvm.answer(walk, m.Ready(walk.op, Consumer.KVM_MMU), context.link, context)
+
+
+def refuse(kvm: "KvmMmu", walk: Walk, reason: Reason, offset: int, context: Context) -> None:
+    """Say no; a leaf left blocked is put back first."""
+    walk.refusal, walk.offset = reason, offset
+    settle(kvm, walk, context)
+
+
+# --- COMMIT --------------------------------------------------------------------------------------
+
+
+def commit(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Zap the leaves of the side that is given up, step by step from the start of the range."""
+    walk.settled = False
+    walk.plan = ZAPPING if walk.to is Share.SHARED else ZAPPING_SHARED
+    walk.cursor = walk.start
+    next_step(kvm, walk, context)
+
+
+def next_step(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Queue for mmu_lock with the next leaves, or finish."""
+    leaves = kvm.mirror if walk.plan == ZAPPING else kvm.shared_ept
+    absent = 0
+    while walk.cursor < walk.end:
+        end, level = leaves.run_at(walk.cursor, walk.end)
+        if level and kvm.dead and walk.plan == ZAPPING:
+            # No SEAMCALL works for a dead TD: what is still mapped can only be reported.
+            poison(kvm, walk, Reason.DEAD, walk.cursor, walk.end, context)
+            break
+        if level:
+            end = min(end, walk.cursor // PAGES_2M * PAGES_2M + PAGES_2M)
+            walk.todo = [(walk.cursor, end, level)]
+            walk.cursor = end
+            kvm.take(WALK, walk.op, context)
+            return
+        absent += end - walk.cursor
+        walk.cursor = end
+    took = context.cost("walk_absent_4k", absent) if absent else context.link
+    if walk.zapped and walk.plan == ZAPPING_SHARED:
+        walk.zapped = False
+        context.send(kvm.vm | GUEST, m.Flush(walk.op), took)
+    else:
+        committed(kvm, walk, took + 1, context)
+
+
+def flushed(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """One remote flush for the whole range ends a zap of shared leaves."""
+    committed(kvm, walk, context.link, context)
+
+
+def committed(kvm: "KvmMmu", walk: Walk, took: int, context: Context) -> None:
+    """All leaves are gone."""
+    kvm.answer(walk, m.Committed(walk.op, Consumer.KVM_MMU), took, context)
+
+
+# --- one step under the lock ---------------------------------------------------------------------
+
+
+def locked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """mmu_lock is held for writing: begin the plan, unless it was called off while waiting."""
+    if walk.aborting and walk.plan == SPLITTING:
+        kvm.drop(WALK, walk.op, context)
+        settle(kvm, walk, context)
+        return
+    walk.stage, walk.attempt, walk.done = 0, 0, 0
+    start, end, level = walk.todo[0]
+    name = "shared_zap_4k" if walk.plan == ZAPPING_SHARED else "mmu_walk"
+    act(kvm, walk, context.cost(name, (end - start) // PAGES[level]), context)
+
+
+def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:
+    """Do the plan's next thing to the step's leaves."""
+    start, end, level = walk.todo[0]
+    what = PLANS[walk.plan][walk.stage]
+    leaves = (end - start) // PAGES[level]
+    # TRACK and kick come once for each leaf, as KVM does today, or once for the whole step.
+    rounds = leaves if kvm.track_per_page else 1
+    if what == Do.KICK:
+        context.send(kvm.vm | GUEST, m.Kick(walk.op, rounds), context.cost("kick_link"))
+    elif what == Do.ZAP_SHARED:
+        context.after(delay, m.Step(walk.op))
+    else:
+        first = start + walk.done * PAGES[level]
+        count = rounds if what == Call.TRACK else leaves - walk.done
+        attempt = -1 if walk.plan == UNBLOCKING else walk.attempt
+        call = m.Seamcall(
+            kvm.vm,
+            walk.op * TICKETS + WALK,
+            what,
+            first,
+            end,
+            level,
+            count,
+            0,
+            walk.op,
+            attempt,
+        )
+        context.send(host_base(kvm.vm) | TDX, call, max(delay, context.link))
+
+
+def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Context) -> None:
+    """The TDX module's word on the batch: on, again after a kick, or this walk's end."""
+    call = PLANS[walk.plan][walk.stage]
+    if status == Status.OK:
+        walk.blocked = walk.blocked or call == Call.BLOCK
+        advance(kvm, walk, context)
+        return
+    if call != Call.TRACK:
+        walk.done += index
+    if call == Call.REMOVE:
+        zapped(kvm, walk, walk.done, context)
+    if status == Status.BUSY and (walk.attempt == 0 or walk.plan == UNBLOCKING):
+        # wait_for_sept_zap: everybody out, then once more. UNBLOCK goes on until it succeeds.
+        walk.attempt += 1
+        wait = min(UNBLOCK_RETRY_NS << min(walk.attempt - 1, 16), UNBLOCK_RETRY_MAX_NS)
+        context.send(kvm.vm | GUEST, m.Kick(walk.op, 1), wait)
+    else:
+        failed(kvm, walk, REASONS[status], context)
+
+
+REASONS: dict[int, Reason] = {
+    Status.BUSY: Reason.BUSY,
+    Status.INTERRUPTED: Reason.INTERRUPTED,
+    Status.NOT_TRACKED: Reason.BUG,
+    Status.BUG: Reason.BUG,
+}
+
+
+def kicked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """A kick of the plan is over, or the one that comes before a retry."""
+    if PLANS[walk.plan][walk.stage] == Do.KICK:
+        advance(kvm, walk, context)
+    else:
+        act(kvm, walk, context.link, context)
+
+
+def advance(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """On to the plan's next entry, or the step is done."""
+    walk.stage += 1
+    walk.attempt, walk.done = 0, 0
+    if walk.stage < len(PLANS[walk.plan]):
+        act(kvm, walk, context.link, context)
+    else:
+        step_done(kvm, walk, context)
+
+
+def stepped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """A zap of shared leaves took its time."""
+    advance(kvm, walk, context)
+
+
+def step_done(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """The mirror follows the S-EPT; drop the lock so that waiters get their turn between steps."""
+    start, end, level = walk.todo[0]
+    if walk.plan == SPLITTING:
+        leaf(kvm, start, end, Share.PRIVATE, LEVEL_4K, context)
+        context.observe(HugeLost(kvm.vm, walk.op, 1))
+        walk.reserved -= SPLIT_PAGES
+    elif walk.plan != UNBLOCKING:
+        zapped(kvm, walk, (end - start) // PAGES[level], context)
+    walk.blocked = False
+    walk.todo.pop(0)
+    walk.stage = -1
+    kvm.drop(WALK, walk.op, context)
+    if walk.plan in (ZAPPING, ZAPPING_SHARED):
+        next_step(kvm, walk, context)
+    elif walk.plan == SPLITTING and walk.todo and not walk.aborting:
+        kvm.take(WALK, walk.op, context)
+    elif walk.plan == SPLITTING and not walk.aborting:
+        ready(kvm, walk, context)
+    else:
+        settle(kvm, walk, context)
+
+
+def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
+    """The first `leaves` of the step in hand are gone."""
+    start, _, level = walk.todo[0]
+    if leaves:
+        side = Share.PRIVATE if walk.plan == ZAPPING else Share.SHARED
+        leaf(kvm, start, start + leaves * PAGES[level], side, 0, context)
+        walk.zapped = True
+
+
+def leaf(kvm: "KvmMmu", start: int, end: int, share: Share, level: int, context: Context) -> None:
+    """Write KVM's own tables."""
+    table = kvm.mirror if share is Share.PRIVATE else kvm.shared_ept
+    table.set(start, end, level)
+    context.observe(Leaf(kvm.vm, start, end, share, level))
+
+
+# --- when it does not work -----------------------------------------------------------------------
+
+
+def failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
+    """A second BUSY, an interruption or a bug: before the decision a no, after it the poison callback."""
+    start, end, level = walk.todo[0]
+    if walk.plan == SPLITTING:
+        walk.refusal, walk.offset = reason, start
+        put_back(kvm, walk, context)
+        return
+    kvm.bug("commit" if walk.plan == ZAPPING else "abort", reason, reason is Reason.BUG, context)
+    removed = walk.done if PLANS[walk.plan][walk.stage] == Call.REMOVE else 0
+    walk.stage = -1
+    kvm.drop(WALK, walk.op, context)
+    if walk.plan == UNBLOCKING:
+        settle(kvm, walk, context)
+        return
+    first = start + removed * PAGES[level]
+    last = first + PAGES[level] if reason is Reason.BUG else end
+    poison(kvm, walk, reason, first, last, context)
+    committed(kvm, walk, context.link + 1, context)
+
+
+def poison(
+    kvm: "KvmMmu", walk: Walk, reason: Reason, start: int, end: int, context: Context
+) -> None:
+    """Step 4 of the mail, when there is a bug: guest_memfd learns which pages are still mapped."""
+    callback = m.Poison(walk.op, Consumer.KVM_MMU, reason, start, end)
+    context.send(walk.gmem, callback, context.link)
+
+
+def abort(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Undo what PREPARE did, at once if it is over, else as soon as what is under way allows."""
+    walk.aborting = True
+    if walk.settled:
+        settle(kvm, walk, context)
+
+
+def put_back(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """UNBLOCK a leaf that a failed DEMOTE left blocked, still under mmu_lock; needs no memory and cannot fail."""
+    if walk.blocked:
+        walk.plan, walk.stage, walk.attempt, walk.done = UNBLOCKING, 0, 0, 0
+        act(kvm, walk, context.link, context)
+    else:
+        walk.stage = -1
+        kvm.drop(WALK, walk.op, context)
+        settle(kvm, walk, context)
+
+
+def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Back as before PREPARE, but for leaves that stay split: return unused memory and say so."""
+    if walk.reserved:
+        host = host_base(kvm.vm) | ALLOCATOR
+        context.send(host, m.GiveBack(walk.reserved), context.link)
+        walk.reserved = 0
+    if walk.refusal is not Reason.NONE:
+        no = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
+        walk.refusal = Reason.NONE
+        kvm.answer(walk, no, context.link, context)
+    if walk.aborting:
+        kvm.answer(walk, m.Aborted(walk.op, Consumer.KVM_MMU), context.link + 1, context)
+    walk.settled = True

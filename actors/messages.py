@@ -1,0 +1,485 @@
+"""Every message, in the order in which a conversion meets them. Ranges are [start, end) in pages of 4 KiB.
+
+`start` and `end` are guest frame numbers (gfn) except where a message says index (page offset in the guest_memfd).
+`op` names one attempt of one conversion: the request's number << 16 | the attempt. Tags are stable for ever.
+"""
+
+from actors.contract import Consumer, Message, Reason, Share
+
+ATTEMPT_BITS = 16
+
+
+# --- the load and the TD guest -------------------------------------------------------------------
+
+
+class Tick(Message, frozen=True, tag=1):
+    """Timer of the load: the next job of a lane is due."""
+
+    lane: int
+
+
+class Ask(Message, frozen=True, tag=2):
+    """Load -> guest: convert this range; whole (one request at the VMM) or by MapGPA. `since`: intended start.
+
+    Private memory is always accepted afterwards; shared memory is used if `use` says so.
+    """
+
+    task: int
+    start: int
+    end: int
+    to: Share
+    since: int
+    whole: bool
+    use: bool
+
+
+class Touch(Message, frozen=True, tag=3):
+    """Load -> guest: use this range as private or shared memory."""
+
+    task: int
+    start: int
+    end: int
+    share: Share
+
+
+class TaskDone(Message, frozen=True, tag=4):
+    """Guest -> load: what became of the task."""
+
+    task: int
+    reason: Reason
+
+
+class MapGpa(Message, frozen=True, tag=5):
+    """Guest -> KVM: TDVMCALL MapGPA; KVM cuts it into 2 MiB pieces."""
+
+    task: int
+    start: int
+    end: int
+    to: Share
+    since: int
+
+
+class MapGpaDone(Message, frozen=True, tag=6):
+    """KVM -> guest: NONE, or what stopped it; `resume` is the first gfn not converted.
+
+    REFERENCES reads as TDVMCALL RETRY, anything else as INVALID_OPERAND.
+    """
+
+    task: int
+    reason: Reason
+    resume: int
+
+
+# --- the VMM ------------------------------------------------------------------------------------
+
+
+class ConvertRequest(Message, frozen=True, tag=7):
+    """KVM or guest -> VMM: one request, by MapGPA piece, trace line or memory fault. `since`: when it was due."""
+
+    request: int
+    start: int
+    end: int
+    to: Share
+    since: int
+    reply_to: int
+
+
+class ConvertAnswer(Message, frozen=True, tag=8):
+    """VMM -> whoever asked."""
+
+    request: int
+    reason: Reason
+    offset: int
+
+
+class Retry(Message, frozen=True, tag=9):
+    """Timer of the VMM: try a request again."""
+
+    request: int
+
+
+class DropPins(Message, frozen=True, tag=10):
+    """VMM -> pins: a cooperative VMM lets go of its own pins over a range before it tries again."""
+
+    start: int
+    end: int
+
+
+class Convert(Message, frozen=True, tag=11):
+    """VMM -> guest_memfd: the conversion ioctl. Range in index."""
+
+    op: int
+    start: int
+    end: int
+    to: Share
+
+
+class Converted(Message, frozen=True, tag=12):
+    """guest_memfd -> VMM: rc and error_offset (an index); `redundant` when the range already had the state."""
+
+    op: int
+    reason: Reason
+    offset: int
+    redundant: bool
+
+
+class DmaMap(Message, frozen=True, tag=13):
+    """VMM -> IOMMU driver: map a range that became shared for the VM's devices."""
+
+    vm: int
+    op: int
+    start: int
+    end: int
+
+
+class DmaMapped(Message, frozen=True, tag=14):
+    """IOMMU driver -> VMM."""
+
+    op: int
+    reason: Reason
+
+
+# --- host page allocator ------------------------------------------------------------------------
+
+
+class Reserve(Message, frozen=True, tag=15):
+    """Anyone -> allocator: that many order-0 pages, all or none. `ticket` is the asker's own."""
+
+    reply_to: int
+    ticket: int
+    pages: int
+
+
+class Reserved(Message, frozen=True, tag=16):
+    """Allocator -> asker: granted, or the pool cannot serve it."""
+
+    ticket: int
+    granted: bool
+
+
+class GiveBack(Message, frozen=True, tag=17):
+    """Anyone -> allocator: reserved pages that were not used, or are used no more."""
+
+    pages: int
+
+
+class FreeMemory(Message, frozen=True, tag=18):
+    """guest_memfd -> allocator: these host frames (pfn) may be used again."""
+
+    start: int
+    end: int
+
+
+# --- guest_memfd and its consumers: the two-phase protocol --------------------------------------
+
+
+class Freeze(Message, frozen=True, tag=19):
+    """guest_memfd -> KVM: begin an invalidation; faults in the range wait."""
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+
+
+class Frozen(Message, frozen=True, tag=20):
+    """KVM -> guest_memfd."""
+
+    op: int
+
+
+class Prepare(Message, frozen=True, tag=21):
+    """guest_memfd -> consumer: may this range change sides? Allocate, split, check; unmap nothing."""
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    to: Share
+
+
+class Ready(Message, frozen=True, tag=22):
+    """Consumer -> guest_memfd: nothing can stop this consumer from unmapping now."""
+
+    op: int
+    consumer: Consumer
+
+
+class Refused(Message, frozen=True, tag=23):
+    """Consumer -> guest_memfd: no, and everything this consumer had begun is undone. `offset` is a gfn."""
+
+    op: int
+    consumer: Consumer
+    reason: Reason
+    offset: int
+
+
+class Commit(Message, frozen=True, tag=24):
+    """guest_memfd -> consumer: unmap the prepared range. It cannot be refused."""
+
+    gmem: int
+    op: int
+
+
+class Poison(Message, frozen=True, tag=25):
+    """Consumer -> guest_memfd: a bug; these pages were not unmapped and must never be used again."""
+
+    op: int
+    consumer: Consumer
+    reason: Reason
+    start: int
+    end: int
+
+
+class Committed(Message, frozen=True, tag=26):
+    """Consumer -> guest_memfd: done, poison reported before."""
+
+    op: int
+    consumer: Consumer
+
+
+class Abort(Message, frozen=True, tag=27):
+    """guest_memfd -> consumer: put back what PREPARE changed; needs no memory and cannot fail."""
+
+    gmem: int
+    op: int
+
+
+class Aborted(Message, frozen=True, tag=28):
+    """Consumer -> guest_memfd."""
+
+    op: int
+    consumer: Consumer
+
+
+class Thaw(Message, frozen=True, tag=29):
+    """guest_memfd -> KVM: end the invalidation; faults in the range go on."""
+
+    op: int
+
+
+class Thawed(Message, frozen=True, tag=30):
+    """KVM -> guest_memfd."""
+
+    op: int
+
+
+class PrepareTimeout(Message, frozen=True, tag=31):
+    """Timer of guest_memfd: some consumer has not answered PREPARE."""
+
+    op: int
+
+
+# --- KVM MMU and TDX module ---------------------------------------------------------------------
+
+
+class Seamcall(Message, frozen=True, tag=32):
+    """KVM -> TDX module: one SEAMCALL on each of `count` leaves of the range, as one batch.
+
+    `attempt` is 1 when it is the one retry after BUSY, -1 in ABORT. `pfn` is the host frame behind `start`.
+    """
+
+    vm: int
+    ticket: int
+    call: int
+    start: int
+    end: int
+    level: int
+    count: int
+    pfn: int
+    op: int
+    attempt: int
+
+
+class SeamcallDone(Message, frozen=True, tag=33):
+    """TDX module -> KVM: status of the batch; `index` is the first leaf that failed."""
+
+    ticket: int
+    call: int
+    status: int
+    index: int
+
+
+class Kick(Message, frozen=True, tag=34):
+    """KVM -> guest: every vCPU out of the guest, `count` times over (once for each TRACK)."""
+
+    ticket: int
+    count: int
+
+
+class VpExits(Message, frozen=True, tag=35):
+    """Guest -> TDX module: every vCPU has left and may enter in the new epoch."""
+
+    vm: int
+    ticket: int
+    kicked: int
+
+
+class Kicked(Message, frozen=True, tag=36):
+    """TDX module -> KVM: no vCPU is left in an older epoch."""
+
+    ticket: int
+
+
+# --- memory accesses ----------------------------------------------------------------------------
+
+
+class Flush(Message, frozen=True, tag=53):
+    """KVM -> guest: remote TLB flush of shared mappings on every vCPU."""
+
+    ticket: int
+
+
+class Flushed(Message, frozen=True, tag=54):
+    """Guest -> KVM."""
+
+    ticket: int
+
+
+class Step(Message, frozen=True, tag=55):
+    """Timer of KVM: the time of a step that needs no other actor is over."""
+
+    ticket: int
+
+
+class VpEnter(Message, frozen=True, tag=56):
+    """KVM -> TDX module: enter again after a fault that made no progress; six at one place are suspicious."""
+
+    vm: int
+    access: int
+
+
+class FaultDone(Message, frozen=True, tag=57):
+    """Timer of KVM: a shared mapping is installed."""
+
+    access: int
+
+
+class Access(Message, frozen=True, tag=37):
+    """Guest -> TDX module (private) or KVM (shared): the vCPU's walk; with `accept`, TDG.MEM.PAGE.ACCEPT at `level`."""
+
+    vm: int
+    access: int
+    start: int
+    end: int
+    level: int
+    accept: bool
+
+
+class Violation(Message, frozen=True, tag=38):
+    """TDX module -> KVM: EPT violation; the range has no entries, or (`pending`) entries nobody accepted."""
+
+    access: int
+    start: int
+    end: int
+    level: int
+    pending: bool
+
+
+class Accessed(Message, frozen=True, tag=39):
+    """TDX module or KVM -> guest: outcome of an access (see actors.guest.Outcome)."""
+
+    access: int
+    outcome: int
+
+
+class GetPfn(Message, frozen=True, tag=40):
+    """KVM -> guest_memfd: the folio behind an index range, for a fault of this kind."""
+
+    access: int
+    start: int
+    end: int
+    share: Share
+
+
+class GotPfn(Message, frozen=True, tag=41):
+    """guest_memfd -> KVM: NONE with the smallest folio order of the range and its first pfn, or why not.
+
+    REFERENCES stands for a kind mismatch: the attribute says the other side.
+    """
+
+    access: int
+    reason: Reason
+    order: int
+    pfn: int
+
+
+class HostTouch(Message, frozen=True, tag=42):
+    """Guest -> host mapping: a device backend in the VMM reads or writes shared memory."""
+
+    start: int
+    end: int
+
+
+class HostFault(Message, frozen=True, tag=43):
+    """Host mapping -> guest_memfd: page fault on an mmap of the file (index); holds ilock until HostFaulted."""
+
+    reply_to: int
+    ticket: int
+    start: int
+    end: int
+
+
+class HostPage(Message, frozen=True, tag=44):
+    """guest_memfd -> host mapping: the page may be installed, or SIGBUS."""
+
+    ticket: int
+    allowed: bool
+
+
+class HostFaulted(Message, frozen=True, tag=45):
+    """Host mapping -> guest_memfd: PTEs are installed, the lock may go."""
+
+    ticket: int
+
+
+class TakePin(Message, frozen=True, tag=46):
+    """Load -> pins: GUP, udmabuf or VFIO takes a reference on a range and holds it for `hold` ns."""
+
+    start: int
+    end: int
+    hold: int
+
+
+class Unpin(Message, frozen=True, tag=47):
+    """Timer of pins: the holder lets go."""
+
+    start: int
+    end: int
+    pin: int
+
+
+class PinsDecided(Message, frozen=True, tag=48):
+    """Timer of pins: a short reference is gone (NONE), or has lasted beyond the freeze budget."""
+
+    gmem: int
+    op: int
+    reason: Reason
+    offset: int
+
+
+# --- death --------------------------------------------------------------------------------------
+
+
+class VmDead(Message, frozen=True, tag=49):
+    """KVM -> VMM and guest, VMM -> the rest: the VM is bugged and will not run again."""
+
+
+class Detach(Message, frozen=True, tag=58):
+    """VMM -> IOMMU driver: the VM's devices are closed, its domain goes."""
+
+    vm: int
+
+
+class ReleaseFile(Message, frozen=True, tag=50):
+    """VMM -> guest_memfd: last close of the file."""
+
+
+class Teardown(Message, frozen=True, tag=51):
+    """guest_memfd -> KVM -> TDX module: the VM is gone, give up what is mapped."""
+
+    gmem: int
+
+
+class TornDown(Message, frozen=True, tag=52):
+    """TDX module -> guest_memfd: the HKID is reclaimed, no frame of the TD is owned any more."""

@@ -1,0 +1,298 @@
+"""Facts that actors report. Checkers, metrics and transcripts see these and nothing else.
+
+Names follow docs/domain.md section 12. Ranges are [start, end) in gfn unless a fact says index; `vm` is the VM's base
+address, durations are simulated ns. Adding a fact never changes what an actor does.
+"""
+
+from actors.contract import Consumer, Observation, Reason, Share
+
+
+class ConvertBegin(Observation, frozen=True, tag=1):
+    """guest_memfd holds its invalidate lock for this conversion (`op`); range in gfn."""
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    to: Share
+
+
+class ConvertEnd(Observation, frozen=True, tag=2):
+    """guest_memfd drops the lock and answers."""
+
+    gmem: int
+    op: int
+    reason: Reason
+    offset: int
+    redundant: bool
+    held: int
+
+
+class Decided(Observation, frozen=True, tag=3):
+    """The one decision of a two-phase conversion."""
+
+    gmem: int
+    op: int
+    commit: bool
+
+
+class ConsumerReplied(Observation, frozen=True, tag=4):
+    """A consumer answered PREPARE, COMMIT or ABORT (`phase`) after `took`; NONE means yes or done."""
+
+    gmem: int
+    op: int
+    phase: str
+    consumer: Consumer
+    reason: Reason
+    took: int
+
+
+class ShareStored(Observation, frozen=True, tag=5):
+    """The attribute of a range (gfn) has this value now."""
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    to: Share
+
+
+class FolioOrder(Observation, frozen=True, tag=6):
+    """Folios of the range (gfn) have this order now; -1: taken out of the filemap."""
+
+    gmem: int
+    start: int
+    end: int
+    order: int
+
+
+class PoisonSet(Observation, frozen=True, tag=7):
+    """guest_memfd will never map, free or convert these pages again (gfn)."""
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+
+
+class FramesFreed(Observation, frozen=True, tag=8):
+    """Host frames (pfn) went back to the allocator; they were the VM's frames from `gfn` on."""
+
+    vm: int
+    start: int
+    end: int
+    gfn: int
+
+
+class Sept(Observation, frozen=True, tag=9):
+    """Entries of the TD's secure EPT have this state and level now, for frames from `pfn` on."""
+
+    vm: int
+    start: int
+    end: int
+    state: int
+    level: int
+    pfn: int
+
+
+class SeamcallAnswered(Observation, frozen=True, tag=10):
+    """Status of one batch of SEAMCALLs over a range."""
+
+    vm: int
+    call: int
+    start: int
+    end: int
+    status: int
+    op: int
+
+
+class EpochDrained(Observation, frozen=True, tag=11):
+    """After a TRACK every vCPU has been out of the guest."""
+
+    vm: int
+    kicked: int
+    count: int
+
+
+class InvalidationBegin(Observation, frozen=True, tag=12):
+    """Faults in the range wait from here on."""
+
+    vm: int
+    op: int
+    start: int
+    end: int
+
+
+class InvalidationEnd(Observation, frozen=True, tag=13):
+    """And go on from here."""
+
+    vm: int
+    op: int
+
+
+class Leaf(Observation, frozen=True, tag=14):
+    """KVM has (`level` 1 or 2: 4 KiB, 2 MiB) or no longer has (0) leaves for the range, in mirror or shared EPT."""
+
+    vm: int
+    start: int
+    end: int
+    share: Share
+    level: int
+
+
+class HostPte(Observation, frozen=True, tag=15):
+    """The VMM's page tables map the range, or no longer do."""
+
+    vm: int
+    start: int
+    end: int
+    present: bool
+
+
+class Pinned(Observation, frozen=True, tag=16):
+    """A long-lived reference was taken on the range, or dropped."""
+
+    vm: int
+    start: int
+    end: int
+    held: bool
+
+
+class Dma(Observation, frozen=True, tag=17):
+    """The IOMMU domain maps the range, or no longer does; IOTLB invalidation included."""
+
+    vm: int
+    start: int
+    end: int
+    mapped: bool
+
+
+class IotlbQueued(Observation, frozen=True, tag=18):
+    """An invalidation entered the unit's queue behind `depth` others and waited `wait`."""
+
+    host: int
+    depth: int
+    wait: int
+
+
+class Bitmap(Observation, frozen=True, tag=19):
+    """The VMM believes the range to be on this side."""
+
+    vm: int
+    start: int
+    end: int
+    to: Share
+
+
+class GuestAccepted(Observation, frozen=True, tag=20):
+    """The guest accepted the range as private memory."""
+
+    vm: int
+    start: int
+    end: int
+
+
+class GuestAccess(Observation, frozen=True, tag=21):
+    """A vCPU used the range; `ok` is False when it met a page that was never accepted."""
+
+    vm: int
+    start: int
+    end: int
+    share: Share
+    ok: bool
+
+
+class MapGpaFailed(Observation, frozen=True, tag=22):
+    """One MapGPA call returned an error after `converted` pages had changed sides."""
+
+    vm: int
+    start: int
+    end: int
+    converted: int
+
+
+class VmBugged(Observation, frozen=True, tag=23):
+    """KVM_BUG_ON: the VM will not run again. `injected` is False when contention alone did it."""
+
+    vm: int
+    site: str
+    reason: Reason
+    injected: bool
+
+
+class LockWaited(Observation, frozen=True, tag=24):
+    """A lock was granted after a wait above zero."""
+
+    lock: str
+    wait: int
+
+
+class LockOrder(Observation, frozen=True, tag=25):
+    """An operation took (`taken`) or dropped a lock of docs/domain.md section 2.9 (`rank` grows inwards)."""
+
+    vm: int
+    op: int
+    rank: int
+    taken: bool
+
+
+class Reserving(Observation, frozen=True, tag=26):
+    """An actor asked the allocator for memory on behalf of a conversion."""
+
+    gmem: int
+    op: int
+    pages: int
+
+
+class Requested(Observation, frozen=True, tag=27):
+    """The VMM took on a request."""
+
+    vm: int
+    request: int
+    to: Share
+
+
+class Retried(Observation, frozen=True, tag=28):
+    """The VMM tries a request again."""
+
+    vm: int
+    request: int
+    attempt: int
+
+
+class Answered(Observation, frozen=True, tag=29):
+    """The VMM answered a request: `latency` runs from when it was due."""
+
+    vm: int
+    request: int
+    start: int
+    end: int
+    to: Share
+    reason: Reason
+    redundant: bool
+    latency: int
+
+
+class Failed(Observation, frozen=True, tag=30):
+    """One attempt of a conversion failed: where, at whom and why."""
+
+    vm: int
+    op: int
+    phase: str
+    consumer: str
+    reason: Reason
+
+
+class HugeLost(Observation, frozen=True, tag=31):
+    """2 MiB mappings that were split for a conversion, by how many; nothing promotes them again."""
+
+    vm: int
+    op: int
+    leaves: int
+
+
+class Booted(Observation, frozen=True, tag=32):
+    """A boot load has finished; `took` runs from the VM's start."""
+
+    vm: int
+    took: int

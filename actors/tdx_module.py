@@ -1,0 +1,222 @@
+"""TDX module of one host: S-EPT entries of its TDs, single-try locks, TLB epochs, zero-step mitigation, PAMT owners."""
+
+from typing import ClassVar
+
+import msgspec
+
+from actors import messages as m
+from actors.address import GUEST, KVM, vm_base
+from actors.contract import Actor, Context, Fault, Reason, Share, opportunity
+from actors.guest_outcome import Outcome
+from actors.intervals import IntervalMap
+from actors.observations import EpochDrained, GuestAccepted, GuestAccess, SeamcallAnswered, Sept
+from actors.tdx_states import LEVEL_2M, PAGES, RULES, Call, Entry, Lock, Rule, Status
+
+ZERO_STEP_THRESHOLD = 6  # faults of one vCPU at one place before VP.ENTER becomes suspicious
+LEVEL_SHIFT = 3  # an entry's value is state | level << LEVEL_SHIFT
+STATE_MASK = (1 << LEVEL_SHIFT) - 1
+
+STATUS = {
+    Reason.BUSY: Status.BUSY,
+    Reason.INTERRUPTED: Status.INTERRUPTED,
+    Reason.BUG: Status.BUG,
+}
+
+
+class Td(msgspec.Struct):
+    """The module's part of one TD. Times are until when (ns) a lock is held."""
+
+    sept: IntervalMap
+    frames: IntervalMap  # gfn -> pfn minus gfn
+    epoch: int = 0
+    drained: int = 0  # the epoch in which no vCPU of an older one is left
+    blocked_in: int = 0  # the epoch of the youngest BLOCK
+    tree_shared_until: int = 0
+    tree_exclusive_until: int = 0  # held by another caller: a kick does not end it
+    zero_step_until: int = 0  # held by VP.ENTER: a kick does
+    entry_start: int = 0  # the guest's ACCEPT holds these entries
+    entry_end: int = 0
+    entry_until: int = 0
+    faults: dict[int, int] = {}  # access -> entries without progress
+
+
+class TdxModule(Actor):
+    """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none."""
+
+    tds: dict[int, Td]
+    pamt: IntervalMap
+
+    # --- SEAMCALLs -------------------------------------------------------------------------------
+
+    def on_seamcall(self, message: m.Seamcall, context: Context) -> None:
+        """Answer a batch: BUSY at once where a lock is held, else the entries move and the time passes."""
+        td = self.tds[message.vm]
+        rule = RULES[message.call]
+        # The retries of an AUG are new faults of the same access; their number tells them apart.
+        attempt = td.faults.get(message.op, 0) if message.call == Call.AUG else message.attempt
+        fault = strike(rule, message, attempt, context)
+        status, index = Status.OK, message.count
+        if held(td, rule, message, context.now):
+            status, index = Status.BUSY, 0
+        elif rule.tracked and not td.blocked_in < td.epoch == td.drained:
+            status, index = Status.NOT_TRACKED, 0
+        elif fault:
+            status, index = STATUS[fault.reason], fault.first
+        span = index * PAGES[message.level]
+        if index and rule.moves:
+            self.move(td, rule, message, message.start + span, context)
+        if status is Status.OK and message.call == Call.TRACK:
+            td.epoch += 1
+        if message.call == Call.BLOCK:
+            td.blocked_in = td.epoch
+        took = duration(rule, message.level, max(index, 1), context)
+        if rule.tree is Lock.EXCLUSIVE and status is Status.OK:
+            td.tree_exclusive_until = max(td.tree_exclusive_until, context.now + took - 1)
+        elif rule.tree is Lock.SHARED:
+            td.tree_shared_until = max(td.tree_shared_until, context.now + took - 1)
+        context.observe(
+            SeamcallAnswered(
+                message.vm, message.call, message.start, message.end, status, message.op
+            )
+        )
+        reply = m.SeamcallDone(message.ticket, message.call, status, index)
+        context.send(message.vm | KVM, reply, max(took, context.link))
+
+    def move(self, td: Td, rule: Rule, message: m.Seamcall, end: int, context: Context) -> None:
+        """Take the entries of [start, end) to their next state, run by run."""
+        level = 1 if message.call == Call.DEMOTE else message.level
+        if message.call == Call.AUG:
+            td.frames.set(message.start, end, message.pfn - message.start)
+        for start, stop, value in list(td.sept.runs(message.start, end)):
+            state = rule.moves.get(value & STATE_MASK)
+            assert state is not None, (
+                f"{Call(message.call).name} of {start:#x}..{stop:#x}"
+                f" in state {Entry(value & STATE_MASK).name}"
+            )
+            self.enter(td, message.vm, start, stop, state, level, context)
+
+    def enter(
+        self, td: Td, vm: int, start: int, end: int, state: int, level: int, context: Context
+    ) -> None:
+        """Entries have this state and level now; PAMT owners follow."""
+        td.sept.set(start, end, state | level << LEVEL_SHIFT if state else 0)
+        pfn = start + td.frames.get(start)
+        if state == Entry.FREE or state == Entry.PENDING:
+            self.pamt.set(pfn, pfn + end - start, vm if state else 0)
+        context.observe(Sept(vm, start, end, state, level, pfn))
+
+    def on_vp_exits(self, message: m.VpExits, context: Context) -> None:
+        """Every vCPU has been out: nobody is left in an older epoch, and no VP.ENTER holds the tree."""
+        td = self.tds[message.vm]
+        td.drained = td.epoch
+        td.zero_step_until = 0
+        context.observe(EpochDrained(message.vm, message.kicked, 1))
+        context.send(message.vm | KVM, m.Kicked(message.ticket), context.link)
+
+    def on_vp_enter(self, message: m.VpEnter, context: Context) -> None:
+        """A vCPU comes back without progress. From the sixth time on the module takes the tree lock to look closer."""
+        td = self.tds[message.vm]
+        seen = td.faults.get(message.access, 0) + 1
+        td.faults[message.access] = seen
+        took = context.link
+        if seen >= ZERO_STEP_THRESHOLD:
+            took = max(took, context.cost("vp_enter_zero_step"))
+            td.zero_step_until = context.now + took
+        retry = m.Accessed(message.access, Outcome.RETRY)
+        context.send(message.vm | GUEST, retry, took)
+
+    # --- the guest's walks -----------------------------------------------------------------------
+
+    def on_access(self, message: m.Access, context: Context) -> None:
+        """A vCPU touches or accepts private memory: done, or the first page in the way decides."""
+        td = self.tds[message.vm]
+        good = (Entry.MAPPED, Entry.PENDING) if message.accept else (Entry.MAPPED,)
+        for start, end, value in td.sept.runs(message.start, message.end):
+            state = value & STATE_MASK
+            if state not in good:
+                self.violation(message, start, end, state == Entry.PENDING, context)
+                return
+        if message.accept:
+            self.accept(td, message, context)
+            return
+        td.faults.pop(message.access, None)
+        context.observe(GuestAccess(message.vm, message.start, message.end, Share.PRIVATE, True))
+        self.answer(message, Outcome.DONE, context.link, context)
+
+    def accept(self, td: Td, message: m.Access, context: Context) -> None:
+        """PENDING entries become MAPPED, zeroed. A 2 MiB ACCEPT of 4 KiB entries is a size mismatch."""
+        vm, start, end = message.vm, message.start, message.end
+        pending = 0
+        for run_start, run_end, value in list(td.sept.runs(start, end)):
+            level = value >> LEVEL_SHIFT
+            if value & STATE_MASK != Entry.PENDING:
+                continue
+            if message.level == LEVEL_2M > level:
+                self.answer(message, Outcome.SIZE_MISMATCH, context.link, context)
+                return
+            pending += run_end - run_start
+            self.enter(td, vm, run_start, run_end, Entry.MAPPED, level, context)
+        td.faults.pop(message.access, None)
+        name = "accept_2m" if message.level == LEVEL_2M else "accept_4k"
+        units = pending // PAGES[message.level]
+        took = context.cost(name, units) if units else context.cost("td_exit_roundtrip")
+        td.entry_start, td.entry_end, td.entry_until = start, end, context.now + took - 1
+        context.observe(GuestAccepted(vm, start, end))
+        self.answer(message, Outcome.DONE, took, context)
+
+    def violation(
+        self, message: m.Access, start: int, end: int, pending: bool, context: Context
+    ) -> None:
+        """To the host: no entry (a fault like any other), blocked (the same), or pending and touched (fatal)."""
+        if pending:
+            context.observe(GuestAccess(message.vm, start, end, Share.PRIVATE, False))
+        fault = m.Violation(message.access, start, end, message.level, pending)
+        context.send(message.vm | KVM, fault, context.link)
+
+    def answer(self, message: m.Access, outcome: Outcome, delay: int, context: Context) -> None:
+        reply = m.Accessed(message.access, outcome)
+        context.send(message.vm | GUEST, reply, max(delay, context.link))
+
+    def on_teardown(self, message: m.Teardown, context: Context) -> None:
+        """The TD is gone: after its HKID is reclaimed no frame of it is owned by anybody."""
+        vm = vm_base(message.gmem)
+        td = self.tds[vm]
+        for start, end, value in list(td.sept.runs(0, td.sept.starts[-1] + 1)):
+            if value:
+                self.enter(td, vm, start, end, Entry.FREE, 0, context)
+        context.send(message.gmem, m.TornDown(), context.cost("hkid_reclaim"))
+
+    HANDLERS: ClassVar = {
+        m.Seamcall: on_seamcall,
+        m.VpExits: on_vp_exits,
+        m.VpEnter: on_vp_enter,
+        m.Access: on_access,
+        m.Teardown: on_teardown,
+    }
+
+
+def held(td: Td, rule: Rule, message: m.Seamcall, now: int) -> bool:
+    """Does somebody hold a lock that this call needs? Nobody waits for a TDX lock."""
+    if message.call == Call.TRACK:
+        return td.drained < td.epoch  # PREVIOUS_TLB_EPOCH_BUSY
+    if rule.tree is not Lock.NONE and now < max(td.tree_exclusive_until, td.zero_step_until):
+        return True
+    if rule.tree is Lock.EXCLUSIVE and now < td.tree_shared_until:
+        return True
+    entries = message.start < td.entry_end and td.entry_start < message.end
+    return bool(rule.moves) and entries and now < td.entry_until
+
+
+def strike(rule: Rule, message: m.Seamcall, attempt: int, context: Context) -> Fault | None:
+    """The first of the call's fault points that strikes; none does while an ABORT puts things back."""
+    for point in rule.points if attempt >= 0 else ():
+        key = opportunity(message.vm, message.op, message.start, attempt)
+        fault = context.choose(point, message.count, key)
+        if fault:
+            return fault
+    return None
+
+
+def duration(rule: Rule, level: int, count: int, context: Context) -> int:
+    """The time of `count` calls."""
+    return sum(context.cost(name, count) for name in rule.costs[level])

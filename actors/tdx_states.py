@@ -1,0 +1,85 @@
+"""S-EPT entry states, SEAMCALLs and their lock rules, as tables (docs/domain.md section 2.3)."""
+
+import enum
+from typing import NamedTuple
+
+
+class Entry(enum.IntEnum):
+    """State of a secure EPT entry."""
+
+    FREE = 0
+    PENDING = 1
+    MAPPED = 2
+    BLOCKED = 3
+    PENDING_BLOCKED = 4
+
+
+class Call(enum.IntEnum):
+    """SEAMCALLs that KVM issues on a range."""
+
+    AUG = 0
+    BLOCK = 1
+    UNBLOCK = 2
+    TRACK = 3
+    REMOVE = 4
+    DEMOTE = 5
+
+
+class Status(enum.IntEnum):
+    """What a SEAMCALL answers."""
+
+    OK = 0
+    BUSY = 1
+    INTERRUPTED = 2
+    NOT_TRACKED = 3
+    BUG = 4
+
+
+class Lock(enum.IntEnum):
+    """How a call takes the TD's S-EPT tree lock. All are single-try: who finds it held is told BUSY."""
+
+    NONE = 0
+    SHARED = 1
+    EXCLUSIVE = 2
+
+
+LEVEL_4K, LEVEL_2M = 1, 2
+PAGES = {LEVEL_4K: 1, LEVEL_2M: 512}
+
+
+class Rule(NamedTuple):
+    """Locks, legal state changes, cost names by level and fault points of one SEAMCALL."""
+
+    tree: Lock
+    moves: dict[int, int]
+    tracked: bool  # must TRACK and a round of exits have passed since BLOCK?
+    costs: dict[int, tuple[str, ...]]
+    points: tuple[str, ...]
+
+
+BLOCKING: dict[int, int] = {Entry.MAPPED: Entry.BLOCKED, Entry.PENDING: Entry.PENDING_BLOCKED}
+UNBLOCKING: dict[int, int] = {after: before for before, after in BLOCKING.items()}
+REMOVING: dict[int, int] = {Entry.BLOCKED: Entry.FREE, Entry.PENDING_BLOCKED: Entry.FREE}
+AUGMENTING: dict[int, int] = {Entry.FREE: Entry.PENDING}
+
+
+def both(*names: str) -> dict[int, tuple[str, ...]]:
+    """The same costs at either level."""
+    return {LEVEL_4K: names, LEVEL_2M: names}
+
+
+# fmt: off
+RULES: dict[int, Rule] = {
+    Call.AUG:     Rule(Lock.SHARED, AUGMENTING, False,
+                       {LEVEL_4K: ("aug_4k",), LEVEL_2M: ("aug_2m",)}, ("tdx.aug_busy",)),
+    Call.BLOCK:   Rule(Lock.EXCLUSIVE, BLOCKING, False, both("block"), ("tdx.busy",)),
+    Call.UNBLOCK: Rule(Lock.EXCLUSIVE, UNBLOCKING, True, both("unblock"), ()),
+    Call.TRACK:   Rule(Lock.NONE, {}, False, both("track"), ("tdx.track_busy",)),
+    Call.REMOVE:  Rule(Lock.SHARED, REMOVING, True,
+                       {LEVEL_4K: ("remove_4k", "wbinvd_4k", "clear_4k"),
+                        LEVEL_2M: ("remove_2m", "flush_2m", "clear_2m")},
+                       ("tdx.remove_busy", "tdx.bug")),
+    Call.DEMOTE:  Rule(Lock.SHARED, UNBLOCKING, True, both("pamt_add_pair", "demote_2m"),
+                       ("tdx.demote_busy", "tdx.interrupted")),
+}
+# fmt: on

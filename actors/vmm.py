@@ -1,0 +1,214 @@
+"""VMM of one VM: serialises conversions, retries by policy, keeps the attribute bitmap and the devices' mappings."""
+
+from typing import ClassVar
+
+import msgspec
+
+from actors import messages as m
+from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, PINS, host_base
+from actors.contract import Actor, Context, Reason, Share
+from actors.intervals import IntervalMap
+from actors.messages import ATTEMPT_BITS
+from actors.observations import Answered, Bitmap, Failed, LockWaited, Requested, Retried
+from actors.slots import Slots, slot_of
+
+RETRYABLE = {
+    Reason.NO_MEMORY,
+    Reason.REFERENCES,
+    Reason.BUSY,
+    Reason.INTERRUPTED,
+    Reason.TIMEOUT,
+}
+FATAL = {Reason.BUG, Reason.DEAD}
+
+
+class Policy(msgspec.Struct, frozen=True, array_like=True):
+    """What the VMM does about an error of the ioctl (docs/domain.md section 2.7).
+
+    `tries` further attempts, the first after `first` ns, then twice as long each time up to `most`.
+    """
+
+    tries: int
+    first: int
+    most: int
+    drop_pins: bool
+    fatal: bool
+
+
+class Pending(msgspec.Struct):
+    """A request that is not answered."""
+
+    request: int
+    start: int
+    end: int
+    to: Share
+    since: int
+    reply_to: int
+    attempt: int = 0
+    queued_at: int = 0
+
+
+class Vmm(Actor):
+    """`bitmap` is gfn -> Share as the VMM believes it; `queue` waits for the conversion lock, first in first out."""
+
+    vm: int
+    slots: Slots
+    policy: Policy
+    devices: int
+    bitmap: IntervalMap
+    pending: dict[int, Pending] = {}
+    queue: list[int] = []
+    current: int = -1
+    dead: bool = False
+
+    def on_request(self, message: m.ConvertRequest, context: Context) -> None:
+        """A vCPU exits with a conversion to make."""
+        pending = Pending(
+            message.request,
+            message.start,
+            message.end,
+            message.to,
+            message.since,
+            message.reply_to,
+        )
+        self.pending[message.request] = pending
+        context.observe(Requested(self.vm, message.request, message.to))
+        if self.dead:
+            self.answer(pending, Reason.DEAD, -1, False, context)
+        else:
+            self.enqueue(pending, context)
+
+    def enqueue(self, pending: Pending, context: Context) -> None:
+        """Wait for the conversion lock."""
+        pending.queued_at = context.now
+        self.queue.append(pending.request)
+        self.next(context)
+
+    def next(self, context: Context) -> None:
+        """Whoever is first in the queue makes its ioctl."""
+        if self.current >= 0 or not self.queue:
+            return
+        self.current = self.queue.pop(0)
+        pending = self.pending[self.current]
+        if context.now > pending.queued_at:
+            context.observe(LockWaited("vmm", context.now - pending.queued_at))
+        slot = slot_of(self.slots, pending.start)
+        shift = slot.index - slot.gfn
+        op = pending.request << ATTEMPT_BITS | min(pending.attempt, (1 << ATTEMPT_BITS) - 1)
+        ioctl = m.Convert(op, pending.start + shift, pending.end + shift, pending.to)
+        took = context.cost("vmm_overhead") + context.cost("convert_ioctl")
+        context.send(self.vm | GMEM | slot.gmem, ioctl, took)
+
+    def on_converted(self, message: m.Converted, context: Context) -> None:
+        """The ioctl returned: follow it in bitmap and devices, or decide what to do about the error."""
+        pending = self.pending[message.op >> ATTEMPT_BITS]
+        if message.reason is not Reason.NONE:
+            slot = slot_of(self.slots, pending.start)
+            offset = message.offset + slot.gfn - slot.index if message.offset >= 0 else -1
+            self.failed(pending, message.reason, offset, context)
+            return
+        self.bitmap.set(pending.start, pending.end, pending.to)
+        context.observe(Bitmap(self.vm, pending.start, pending.end, pending.to))
+        if pending.to is Share.SHARED and self.devices and not message.redundant:
+            mapping = m.DmaMap(self.vm, message.op, pending.start, pending.end)
+            context.send(host_base(self.vm) | IOMMU, mapping, context.cost("vfio_ioctl"))
+        else:
+            self.done(pending, Reason.NONE, -1, message.redundant, context)
+
+    def on_dma_mapped(self, message: m.DmaMapped, context: Context) -> None:
+        """The devices see the range, or cannot: then the conversion counts as failed although the kernel made it."""
+        pending = self.pending[message.op >> ATTEMPT_BITS]
+        if message.reason is not Reason.NONE:
+            context.observe(Failed(self.vm, message.op, "map", "iommu", message.reason))
+        self.done(pending, message.reason, -1, False, context)
+
+    def failed(self, pending: Pending, reason: Reason, offset: int, context: Context) -> None:
+        """An error: again after a while, or to the guest, or the end of the VM."""
+        policy = self.policy
+        if reason in FATAL or (policy.fatal and reason in RETRYABLE):
+            self.stop(context)
+            self.done(pending, reason, offset, False, context)
+        elif reason in RETRYABLE and (policy.tries < 0 or pending.attempt < policy.tries):
+            self.again(pending, offset, context)
+        else:
+            self.done(pending, reason, offset, False, context)
+
+    def again(self, pending: Pending, offset: int, context: Context) -> None:
+        """Release the conversion lock and come back later."""
+        policy = self.policy
+        wait = min(policy.first << min(pending.attempt, 40), policy.most)
+        pending.attempt += 1
+        context.observe(Retried(self.vm, pending.request, pending.attempt))
+        if policy.drop_pins:
+            first = offset if offset >= 0 else pending.start
+            context.send(self.vm | PINS, m.DropPins(first, pending.end), context.link)
+        context.after(max(wait, context.link), m.Retry(pending.request))
+        self.release(context)
+
+    def on_retry(self, message: m.Retry, context: Context) -> None:
+        """The wait is over."""
+        pending = self.pending.get(message.request)
+        if pending:
+            self.enqueue(pending, context)
+
+    def done(
+        self, pending: Pending, reason: Reason, offset: int, redundant: bool, context: Context
+    ) -> None:
+        """Answer and release the conversion lock."""
+        self.answer(pending, reason, offset, redundant, context)
+        self.release(context)
+
+    def answer(
+        self, pending: Pending, reason: Reason, offset: int, redundant: bool, context: Context
+    ) -> None:
+        """The request is over."""
+        del self.pending[pending.request]
+        latency = context.now - pending.since
+        context.observe(
+            Answered(
+                self.vm,
+                pending.request,
+                pending.start,
+                pending.end,
+                pending.to,
+                reason,
+                redundant,
+                latency,
+            )
+        )
+        reply = m.ConvertAnswer(pending.request, reason, offset)
+        context.send(pending.reply_to, reply, context.link)
+
+    def release(self, context: Context) -> None:
+        """The next in the queue may go on."""
+        self.current = -1
+        self.next(context)
+
+    # --- death -----------------------------------------------------------------------------------
+
+    def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
+        """KVM bugged the VM, or the guest panicked."""
+        self.stop(context)
+
+    def stop(self, context: Context) -> None:
+        """EIO for everybody who waits; then the VMM exits and the last reference to each file goes."""
+        if self.dead:
+            return
+        self.dead = True
+        self.queue = []
+        for pending in [p for p in self.pending.values() if p.request != self.current]:
+            self.answer(pending, Reason.DEAD, -1, False, context)
+        for peer in (GUEST, KVM, HOST_MAP, PINS):
+            context.send(self.vm | peer, m.VmDead(), context.link)
+        if self.devices:
+            context.send(host_base(self.vm) | IOMMU, m.Detach(self.vm), context.link)
+        for gmem in sorted({slot.gmem for slot in self.slots}):
+            context.send(self.vm | GMEM | gmem, m.ReleaseFile(), context.cost("memory_fault_exit"))
+
+    HANDLERS: ClassVar = {
+        m.ConvertRequest: on_request,
+        m.Converted: on_converted,
+        m.DmaMapped: on_dma_mapped,
+        m.Retry: on_retry,
+        m.VmDead: on_vm_dead,
+    }

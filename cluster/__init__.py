@@ -1,0 +1,1 @@
+"""How it is executed: virtual time, partitions, Ray, faults, checkpoints, metrics."""

@@ -1,0 +1,86 @@
+"""A cell: one actor with everything the engine keeps for it. It is the context that the actor sees."""
+
+from heapq import heappush
+from typing import TYPE_CHECKING, Any
+
+from actors.contract import Actor, Fault, Handler, Message, Observation
+from cluster.draws import block, key_of
+
+if TYPE_CHECKING:
+    from cluster.host import Host
+
+SEQUENCE_BITS = 40  # an actor may send 10^12 messages
+DRAWS_PER_BLOCK = 32
+
+
+class Cell:
+    """Order, digest and chance of one actor.
+
+    A stamp is address << 40 | sequence: unique for every message, growing along each link.
+    """
+
+    __slots__ = (
+        "_drawn", "_draws", "_key", "actor", "address", "base", "digest", "handlers", "host",
+        "link", "now", "sent",
+    )  # fmt: skip
+
+    def __init__(self, address: int, actor: Actor, host: "Host") -> None:
+        self.address = address
+        self.actor = actor
+        self.host = host
+        self.handlers: dict[type[Message], Handler] = type(actor).HANDLERS
+        self.base = address << SEQUENCE_BITS
+        self.sent = 0
+        self.digest = 0
+        self.now = 0
+        self.link = host.link
+        self._draws: tuple[int, ...] = ()
+        self._drawn = 0
+        self._key = b""
+
+    def send(self, target: int, message: Message, delay: int) -> None:
+        """See actors.contract.Context."""
+        assert delay >= 1, f"a delay of {delay} ns: cause and effect in one nanosecond"
+        self.sent += 1
+        host = self.host
+        cell = host.cells.get(target)
+        if cell is None:
+            host.outbox.append((self.now + delay, self.base + self.sent, target, message))
+        else:
+            heappush(host.queue, (self.now + delay, self.base + self.sent, cell, message))
+
+    def after(self, delay: int, message: Message) -> int:
+        """See actors.contract.Context. The key is the timer's sequence number."""
+        assert delay >= 1
+        self.sent += 1
+        heappush(self.host.queue, (self.now + delay, self.base + self.sent, self, message))
+        return self.sent
+
+    def cancel(self, key: int) -> None:
+        """See actors.contract.Context."""
+        self.host.cancel(self.base + key)
+
+    def cost(self, name: str, count: int = 1) -> int:
+        """See actors.contract.Context."""
+        costs = self.host.costs
+        if costs.constant(name):
+            return costs.duration(name, count, 0)
+        left = self._drawn % DRAWS_PER_BLOCK
+        if not left:
+            self._key = self._key or key_of(self.host.seed, "cost", self.address)
+            self._draws = block(self._key, self._drawn // DRAWS_PER_BLOCK)
+        self._drawn += 1
+        return costs.duration(name, count, self._draws[left])
+
+    def choose(self, point: str, count: int = 1, key: int = 0) -> Fault | None:
+        """See actors.contract.Context."""
+        return self.host.faults.choose(point, count, key, self.now)
+
+    def observe(self, observation: Observation) -> None:
+        """See actors.contract.Context."""
+        for watch in self.host.watchers.get(type(observation), ()):
+            watch(self.now, observation)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a checkpoint needs beside the actor's own state."""
+        return {"sent": self.sent, "digest": self.digest, "drawn": self._drawn}

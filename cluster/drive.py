@@ -1,0 +1,198 @@
+"""The driver: advances partitions in conservative windows, or each on its own where hosts do not talk."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from cluster.partition import FOREVER, Order, Report
+
+WATCH_SECONDS = 0.5
+
+
+class Handle(Protocol):
+    """A partition, wherever it lives. One order at a time."""
+
+    def begin(self, order: Order) -> None:
+        """Start to work on an order."""
+
+    def finish(self) -> Report:
+        """Wait for its report."""
+
+    def watched(self) -> bytes:
+        """What its watchers have seen so far."""
+
+    def digests(self) -> dict[int, bytes]:
+        """Host -> its part of the digest."""
+
+    def census(self) -> dict[str, int]:
+        """The world's own count over its actors' states."""
+
+    def peak_rss_bytes(self) -> int:
+        """Peak resident memory of the process that holds it."""
+
+
+class Totals(msgspec.Struct):
+    """What the engine did, in wall-clock terms; `busy` and `wait` are seconds by partition."""
+
+    events: int = 0
+    windows: int = 0
+    cross_messages: int = 0
+    now: int = 0
+    busy: list[float] = []
+    wait: list[float] = []
+
+
+class Listener(Protocol):
+    """Who wants to know how the run is getting on."""
+
+    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
+        """Called every half second or so with the latest word of every partition."""
+
+    def should_stop(self) -> bool:
+        """True when the run is to end early, with what there is."""
+
+
+Pages = Callable[[int, int], bytes]
+"""(source, page) -> records of a feed."""
+WaitAny = Callable[[Sequence[Handle]], int]
+"""Index of a handle whose report is there."""
+
+
+class Driver:
+    """Runs partitions to their end. `lookahead` (ns) is None when no message crosses hosts."""
+
+    def __init__(
+        self,
+        handles: Sequence[Handle],
+        lookahead: int | None,
+        pages: Pages,
+        wait_any: WaitAny,
+        listener: Listener,
+        yield_after: float,
+    ) -> None:
+        self.handles = handles
+        self.lookahead = lookahead
+        self.pages = pages
+        self.wait_any = wait_any
+        self.listener = listener
+        self.yield_after = yield_after
+        self.totals = Totals(busy=[0.0] * len(handles), wait=[0.0] * len(handles))
+        self.watched: list[bytes] = [b""] * len(handles)
+        self._began = [0.0] * len(handles)
+        self._told = time.perf_counter()
+
+    def run(self) -> bool:
+        """True when every event was handled, False when the listener stopped it."""
+        return self._alone() if self.lookahead is None else self._windows(self.lookahead)
+
+    # --- hosts that do not talk: no barrier ------------------------------------------------------
+
+    def _alone(self) -> bool:
+        working = list(range(len(self.handles)))
+        for place in working:
+            self._begin(place, Order(FOREVER, self.yield_after))
+        stopped = False
+        while working:
+            place = working[self.wait_any([self.handles[place] for place in working])]
+            report = self._finish(place)
+            stopped = stopped or self.listener.should_stop()
+            if stopped or (report.next_time is None and not report.wanted):
+                working.remove(place)
+            else:
+                watch = self._due_to_watch()
+                self._begin(place, self._order(FOREVER, watch, [], report.wanted))
+            self._tell()
+        return not stopped
+
+    # --- hosts that talk: windows ----------------------------------------------------------------
+
+    def _windows(self, lookahead: int) -> bool:
+        """A window ends one lookahead after the earliest event: nothing sent in it can arrive before its end."""
+        reports = self._everywhere({place: Order(0, 0.0) for place in range(len(self.handles))})
+        while True:
+            times = [
+                at
+                for report in reports.values()
+                for at in (report.next_time, report.posted)
+                if at is not None
+            ]
+            if not times:
+                return True
+            if self.listener.should_stop():
+                return False
+            reports = self._window(min(times) + lookahead, reports)
+            self.totals.windows += 1
+            self._tell()
+
+    def _window(self, horizon: int, before: dict[int, Report]) -> dict[int, Report]:
+        """Partitions with something to do go to the horizon; the others are not called."""
+        watch = self._due_to_watch()
+        inbound: dict[int, list[bytes]] = {place: [] for place in before}
+        for report in before.values():
+            for place, batch in report.outbound:
+                inbound[place].append(batch)
+        busy = {
+            place: self._order(horizon, watch, inbound[place], report.wanted)
+            for place, report in before.items()
+            if inbound[place] or (report.next_time is not None and report.next_time < horizon)
+        }
+        reports = self._everywhere(busy)
+        idle = {
+            place: msgspec.structs.replace(report, outbound=[], posted=None)
+            for place, report in before.items()
+            if place not in busy
+        }
+        return idle | {place: self._rest(place, horizon, r) for place, r in reports.items()}
+
+    def _rest(self, place: int, horizon: int, report: Report) -> Report:
+        """Send a partition on that came back early, for pages or because its wall time was up."""
+        while not report.finished:
+            self._begin(place, self._order(horizon, False, [], report.wanted))
+            more = self._finish(place)
+            posted = [at for at in (report.posted, more.posted) if at is not None]
+            report = msgspec.structs.replace(
+                more,
+                outbound=[*report.outbound, *more.outbound],
+                posted=min(posted, default=None),
+            )
+        return report
+
+    def _everywhere(self, orders: dict[int, Order]) -> dict[int, Report]:
+        for place, order in orders.items():
+            self._begin(place, order)
+        return {place: self._finish(place) for place in orders}
+
+    # --- both ------------------------------------------------------------------------------------
+
+    def _order(
+        self, horizon: int, watch: bool, inbound: list[bytes], wanted: Sequence[tuple[int, int]]
+    ) -> Order:
+        pages = [(source, page, self.pages(source, page)) for source, page in wanted]
+        return Order(horizon, self.yield_after, watch, inbound, pages)
+
+    def _begin(self, place: int, order: Order) -> None:
+        self._began[place] = time.perf_counter()
+        self.handles[place].begin(order)
+
+    def _finish(self, place: int) -> Report:
+        report = self.handles[place].finish()
+        totals = self.totals
+        totals.events += report.events
+        totals.cross_messages += report.crossed
+        totals.now = max(totals.now, report.now)
+        totals.busy[place] += report.busy
+        passed = time.perf_counter() - self._began[place]
+        totals.wait[place] += max(0.0, passed - report.busy)
+        if report.watched:
+            self.watched[place] = report.watched
+        return report
+
+    def _due_to_watch(self) -> bool:
+        return time.perf_counter() - self._told > WATCH_SECONDS
+
+    def _tell(self) -> None:
+        if self._due_to_watch():
+            self._told = time.perf_counter()
+            self.listener.progress(self.totals, self.watched)

@@ -1,0 +1,121 @@
+"""The event queue of one simulated host: handles its actors' events in the one order that every executor shares."""
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from actors.contract import Actor, Message
+from cluster.cell import SEQUENCE_BITS, Cell
+from cluster.costs import CostModel
+from cluster.faults import FaultPlan
+
+# d' = (d + stamp) * K + time, modulo 2^90. K is odd and K - 1 is twice an odd number, so that no single change and no swap
+# of two neighbours can vanish.
+DIGEST_BITS = 90
+DIGEST_MASK = (1 << DIGEST_BITS) - 1
+DIGEST_K = 0x2E1B_2138_5C26_C926_4F3A_8A57 & DIGEST_MASK | 3
+
+Watch = Callable[[int, Any], None]
+Watchers = Mapping[type, tuple[Watch, ...]]
+Event = tuple[int, int, Cell, Message]
+_COMPACT_FROM = 256
+
+
+class Host:
+    """One host's actors and their pending events.
+
+    Each event has (time, tie, source, sequence). All delays are at least 1 ns, so when a nanosecond begins all its events
+    are known; actors of one nanosecond commute. Where two of its events meet at one actor, `tie`, a hash of seed, time and
+    source, orders them, so that no source wins because its number is low.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        actors: Mapping[int, Actor],
+        seed: int,
+        costs: CostModel,
+        faults: FaultPlan,
+        watchers: Watchers,
+    ) -> None:
+        self.number = number
+        self.seed = seed
+        self.costs = costs
+        self.faults = faults
+        self.watchers = watchers
+        self.link = costs.duration("link", 1, 0)
+        self.queue: list[Event] = []
+        self.outbox: list[tuple[int, int, int, Message]] = []
+        self.cancelled: set[int] = set()
+        self.handled = 0
+        self.now = 0
+        self.cells = {address: Cell(address, actor, self) for address, actor in actors.items()}
+
+    def next_time(self) -> int | None:
+        """When the next event is due, ns."""
+        queue = self.queue
+        while queue and queue[0][1] in self.cancelled:
+            self.cancelled.discard(heappop(queue)[1])
+        return queue[0][0] if queue else None
+
+    def deliver(self, due: int, stamp: int, target: int, message: Message) -> None:
+        """A message from another host."""
+        assert due > self.now, f"a message for {due} ns arrives at {self.now} ns"
+        heappush(self.queue, (due, stamp, self.cells[target], message))
+
+    def cancel(self, stamp: int) -> None:
+        """Forget a timer; the queue is swept when most of it is forgotten timers."""
+        self.cancelled.add(stamp)
+        if len(self.cancelled) > _COMPACT_FROM and 2 * len(self.cancelled) > len(self.queue):
+            cancelled = self.cancelled
+            self.queue[:] = [event for event in self.queue if event[1] not in cancelled]
+            heapify(self.queue)
+            self.cancelled = set()
+
+    def run(self, horizon: int, most: int) -> int:
+        """Handle events due before `horizon`, about `most` of them at a time; returns how many."""
+        queue = self.queue
+        done = 0
+        while queue and queue[0][0] < horizon and done < most:
+            event = heappop(queue)
+            if self.cancelled and event[1] in self.cancelled:
+                self.cancelled.discard(event[1])
+                continue
+            now, stamp, cell, message = event
+            if queue and queue[0][0] == now:
+                done += self._nanosecond(event)
+                continue
+            cell.now = now
+            cell.digest = ((cell.digest + stamp) * DIGEST_K + now) & DIGEST_MASK
+            cell.handlers[type(message)](cell.actor, message, cell)
+            done += 1
+            self.now = now
+        self.handled += done
+        return done
+
+    def _nanosecond(self, first: Event) -> int:
+        """Handle all events of one nanosecond, in the order that does not depend on how they came here."""
+        queue = self.queue
+        now = first[0]
+        events = [first]
+        while queue and queue[0][0] == now:
+            event = heappop(queue)
+            if self.cancelled and event[1] in self.cancelled:
+                self.cancelled.discard(event[1])
+            else:
+                events.append(event)
+        if len({id(event[2]) for event in events}) < len(events):
+            events.sort(key=self._tie)
+        for _, stamp, cell, message in events:
+            cell.now = now
+            cell.digest = ((cell.digest + stamp) * DIGEST_K + now) & DIGEST_MASK
+            cell.handlers[type(message)](cell.actor, message, cell)
+        self.now = now
+        return len(events)
+
+    def _tie(self, event: Event) -> tuple[int, int]:
+        """(tie, source and sequence)."""
+        now, stamp = event[0], event[1]
+        text = b"%d/%d/%d" % (self.seed, now, stamp >> SEQUENCE_BITS)
+        return int.from_bytes(blake2b(text, digest_size=8).digest(), "little"), stamp

@@ -1,0 +1,47 @@
+"""The local executor: every host in one partition, in this process."""
+
+from collections.abc import Sequence
+
+from cluster.drive import Handle
+from cluster.memory import peak_rss_bytes
+from cluster.partition import Order, Partition, Report
+
+
+class LocalHandle:
+    """A partition in this process: an order is carried out when its report is asked for."""
+
+    def __init__(self, partition: Partition) -> None:
+        self.partition = partition
+        self._order: Order | None = None
+
+    def begin(self, order: Order) -> None:
+        """See cluster.drive.Handle."""
+        assert self._order is None, "one order at a time"
+        self._order = order
+
+    def finish(self) -> Report:
+        """See cluster.drive.Handle."""
+        order, self._order = self._order, None
+        assert order is not None, "no order was given"
+        return self.partition.advance(order)
+
+    def watched(self) -> bytes:
+        """See cluster.drive.Handle."""
+        return self.partition.watched()
+
+    def digests(self) -> dict[int, bytes]:
+        """See cluster.drive.Handle."""
+        return self.partition.digests()
+
+    def census(self) -> dict[str, int]:
+        """See cluster.drive.Handle."""
+        return self.partition.census()
+
+    def peak_rss_bytes(self) -> int:
+        """See cluster.drive.Handle."""
+        return peak_rss_bytes()
+
+
+def first_of(_: Sequence[Handle]) -> int:
+    """Local work is done on request: any handle will do."""
+    return 0

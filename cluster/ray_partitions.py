@@ -1,0 +1,174 @@
+"""Partitions as Ray actors. This file alone connects the engine to Ray; it knows nothing of what is simulated."""
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import msgspec
+import ray
+from ray.exceptions import RayError
+
+from cluster.drive import Handle
+from cluster.memory import peak_rss_bytes
+from cluster.partition import Order, Partition, Report
+from cluster.world import Build
+
+KNOCK_SECONDS = 5
+_REPORT = msgspec.msgpack.Decoder(Report)
+_ORDER = msgspec.msgpack.Decoder(Order)
+
+
+class RayUnavailableError(Exception):
+    """No Ray cluster could be reached or started; the text says why in one line."""
+
+
+class Worker:
+    """What a Ray actor holds: one partition. Orders and reports cross as msgpack bytes."""
+
+    def __init__(
+        self, build: Build, plan: bytes, hosts: Sequence[int], places: Sequence[int], place: int
+    ) -> None:
+        self.partition = Partition(build, plan, hosts, places, place)
+
+    def advance(self, order: bytes) -> bytes:
+        """Carry out one order."""
+        return msgspec.msgpack.encode(self.partition.advance(_ORDER.decode(order)))
+
+    def watched(self) -> bytes:
+        """What the watchers have seen so far."""
+        return self.partition.watched()
+
+    def digests(self) -> dict[int, bytes]:
+        """Host -> its part of the digest."""
+        return self.partition.digests()
+
+    def census(self) -> dict[str, int]:
+        """The world's own count over its actors' states."""
+        return self.partition.census()
+
+    def peak_rss_bytes(self) -> int:
+        """Of this worker's process."""
+        return peak_rss_bytes()
+
+    def node(self) -> str:
+        """Where this worker runs."""
+        found: str = ray.get_runtime_context().get_node_id()
+        return found
+
+
+class RayHandle:
+    """A partition in a Ray actor."""
+
+    def __init__(self, worker: Any) -> None:
+        self.worker = worker
+        self.pending: Any = None
+
+    def begin(self, order: Order) -> None:
+        """See cluster.drive.Handle."""
+        self.pending = self.worker.advance.remote(msgspec.msgpack.encode(order))
+
+    def finish(self) -> Report:
+        """See cluster.drive.Handle."""
+        report = _REPORT.decode(ray.get(self.pending))
+        self.pending = None
+        return report
+
+    def watched(self) -> bytes:
+        """See cluster.drive.Handle."""
+        result: bytes = ray.get(self.worker.watched.remote())
+        return result
+
+    def digests(self) -> dict[int, bytes]:
+        """See cluster.drive.Handle."""
+        result: dict[int, bytes] = ray.get(self.worker.digests.remote())
+        return result
+
+    def census(self) -> dict[str, int]:
+        """See cluster.drive.Handle."""
+        result: dict[str, int] = ray.get(self.worker.census.remote())
+        return result
+
+    def peak_rss_bytes(self) -> int:
+        """See cluster.drive.Handle."""
+        result: int = ray.get(self.worker.peak_rss_bytes.remote())
+        return result
+
+
+def first_ready(handles: Sequence[Handle]) -> int:
+    """Index of the handle whose report came first."""
+    pending = [handle.pending for handle in handles]  # type: ignore[attr-defined]
+    ready, _ = ray.wait(pending, num_returns=1)
+    return pending.index(ready[0])
+
+
+@contextmanager
+def cluster(address: str | None, partitions: int) -> Iterator[None]:
+    """Join the cluster at `address`, or the one whose job this is, else start one here for as long as needed."""
+    joined = ray.is_initialized()
+    if not joined:
+        connect(address or os.environ.get("RAY_ADDRESS"), partitions)
+    try:
+        yield
+    finally:
+        if not joined:
+            ray.shutdown()
+
+
+def connect(address: str | None, partitions: int) -> None:
+    """Once; a cluster of our own serves this machine alone and has no dashboard."""
+    options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    if address:
+        options["address"] = address
+    else:
+        cpus = max(partitions, os.cpu_count() or 1)
+        options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    try:
+        if address:
+            knock(address)
+        ray.init(**options)
+    except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        where = f"at {address}" if address else "on this machine"
+        raise RayUnavailableError(f"no Ray cluster {where}: {reason}") from error
+
+
+def knock(address: str) -> None:
+    """Ray itself waits long for an address that does not answer; a closed port can be told at once."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"{address!r} is not HOST:PORT, ray://HOST:PORT or auto")
+    with socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS):
+        pass
+
+
+def start(
+    build: Build, plan: bytes, groups: Sequence[Sequence[int]], places: Sequence[int]
+) -> list[RayHandle]:
+    """One Ray actor for each group of hosts, spread over the nodes."""
+    cpus = ray.cluster_resources().get("CPU", 1)
+    share = min(1.0, int(1000 * cpus / len(groups)) / 1000)
+    remote = ray.remote(Worker).options(
+        num_cpus=share, max_restarts=0, scheduling_strategy="SPREAD"
+    )
+    workers = [
+        remote.remote(build, plan, list(hosts), list(places), place)
+        for place, hosts in enumerate(groups)
+    ]
+    ray.get([worker.node.remote() for worker in workers])
+    return [RayHandle(worker) for worker in workers]
+
+
+def nodes(handles: Sequence[RayHandle]) -> int:
+    """How many distinct nodes hold them."""
+    return len(set(ray.get([handle.worker.node.remote() for handle in handles])))
+
+
+def stop(handles: Sequence[RayHandle]) -> None:
+    """End the workers."""
+    for handle in handles:
+        with suppress(RayError):
+            ray.kill(handle.worker)

@@ -1,0 +1,59 @@
+"""What a partition is made of: hosts with their actors, first messages, watchers, feeds. Built where it will run."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from actors.contract import Actor, Message
+from cluster.costs import CostModel
+from cluster.faults import FaultPlan
+from cluster.host import Watchers
+
+
+class Feed(Protocol):
+    """Input that is too long to hold: pages of records that the driver supplies as an actor consumes them."""
+
+    def ahead(self) -> int:
+        """How many events may be handled for certain before the next page is needed."""
+
+    def wanted(self) -> Sequence[tuple[int, int]]:
+        """(source, page number) of the pages to send next."""
+
+    def supply(self, source: int, page: int, records: bytes) -> None:
+        """Take a page."""
+
+
+class Watcher(Protocol):
+    """Follows observations. Results of two watchers of a kind can be joined into one."""
+
+    def watches(self) -> Mapping[type, Callable[[int, Any], None]]:
+        """Observation type -> what to call with (time, observation)."""
+
+    def result(self) -> Any:
+        """Plain data (numbers, strings, lists, dictionaries) of all that was seen so far."""
+
+
+@dataclass
+class World:
+    """Hosts of one partition. `lookahead` is the smallest delay (ns) of a link between hosts, None without any."""
+
+    seed: int
+    actors: Mapping[int, Mapping[int, Actor]]  # host -> address -> actor
+    first: Sequence[tuple[int, int, Message]]  # (time, actor, message it sends itself)
+    costs: CostModel
+    faults: FaultPlan
+    watchers: Mapping[str, Watcher] = field(default_factory=dict)
+    feeds: Mapping[int, Sequence[Feed]] = field(default_factory=dict)  # host -> its feeds
+    census: Callable[[Iterable[Actor]], dict[str, int]] = lambda _: {}  # counts over final states
+
+
+Build = Callable[[bytes, Sequence[int]], World]
+
+
+def dispatch_table(watchers: Mapping[str, Watcher]) -> Watchers:
+    """Observation type -> every function that follows it, in the watchers' order."""
+    table: dict[type, list[Callable[[int, Any], None]]] = {}
+    for watcher in watchers.values():
+        for kind, watch in watcher.watches().items():
+            table.setdefault(kind, []).append(watch)
+    return {kind: tuple(functions) for kind, functions in table.items()}

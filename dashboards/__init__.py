@@ -1,0 +1,1 @@
+"""What is watched: Grafana dashboards, Prometheus rules and configuration, the publisher."""

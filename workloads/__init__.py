@@ -1,0 +1,1 @@
+"""What is run and concluded: scenarios, traces, experiments, checkers, the command line."""

@@ -1,0 +1,48 @@
+"""Where memory ended up: counted over the final states of a partition's actors."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from actors.allocator import Allocator
+from actors.contract import PAGE_BYTES, Actor, Share
+from actors.gmem import Gmem
+
+
+def census(actors: Iterable[Actor]) -> dict[str, int]:
+    """Bytes by state over live files, fragments of their shareability, and what dead VMs left behind.
+
+    Leaked is memory of released files that is neither free again nor poisoned.
+    """
+    found: Counter[str] = Counter()
+    for actor in actors:
+        if isinstance(actor, Gmem):
+            _file(actor, found)
+        elif isinstance(actor, Allocator):
+            free = sum(e - s for s, e, f in actor.frames.runs(0, actor.frames.starts[-1] + 1) if f)
+            found["leaked_bytes"] -= free * PAGE_BYTES
+    return dict(found)
+
+
+def _file(gmem: Gmem, found: Counter[str]) -> None:
+    for binding in gmem.bindings:
+        start, end = binding.index, binding.index + binding.pages
+        poisoned = gmem.poison.pages(start, end, 1) * PAGE_BYTES
+        size = (end - start) * PAGE_BYTES
+        found["poisoned_bytes"] += poisoned
+        if gmem.released:
+            found["leaked_bytes"] += size - poisoned
+            continue
+        shared = gmem.share.pages(start, end, Share.SHARED) * PAGE_BYTES
+        found["shared_bytes"] += shared
+        found["private_bytes"] += size - shared
+        found["fragments"] += sum(1 for _ in gmem.share.runs(start, end))
+
+
+def add_up(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Of all partitions, with every key."""
+    keys = ("private_bytes", "shared_bytes", "fragments", "poisoned_bytes", "leaked_bytes")
+    found = Counter(dict.fromkeys(keys, 0))
+    for part in parts:
+        for key, value in part.items():
+            found[key] += value
+    return dict(found)

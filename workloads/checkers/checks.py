@@ -1,0 +1,253 @@
+"""The checks: each looks at one fact and the VM's books as they stand, and says in one line what is wrong, or None.
+
+Checks marked "before" see the books as they were before the fact was entered.
+"""
+
+from actors import observations as o
+from actors.contract import PAGES_2M, Reason, Share
+from actors.intervals import IntervalMap
+from actors.tdx_states import LEVEL_2M, Call, Entry, Status
+from workloads.checkers.shadow import Operation, Shadow, rounded
+
+Found = str | None
+RETRIES_MAX = 1000  # R_max of docs/domain.md section 14
+
+
+def span(start: int, end: int) -> str:
+    """For people: a range in hexadecimal frame numbers."""
+    return f"gfn {start:#x}..{end:#x}"
+
+
+def first_not(table: IntervalMap, start: int, end: int, value: int) -> tuple[int, int, int] | None:
+    """The first run of the range that has another value."""
+    if table.only(start, end, value):
+        return None
+    return next(run for run in table.runs(start, end) if run[2] != value)
+
+
+def elsewhere(
+    share: Share, tables: dict[str, IntervalMap], shadow: Shadow, start: int, end: int
+) -> Found:
+    """A page of this share that one of the tables still maps."""
+    for s, e, side in shadow.share.runs(start, end):
+        if side != share:
+            continue
+        for name, table in tables.items():
+            bad = first_not(table, s, e, 0)
+            if bad:
+                return f"{span(bad[0], bad[1])} is {share.name} and still in the {name}"
+    return None
+
+
+# --- state, when a conversion ends ---------------------------------------------------------------
+
+
+def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    tables = {"host page table": shadow.pte, "shared EPT": shadow.shared, "IOMMU": shadow.dma}
+    return elsewhere(Share.PRIVATE, tables, shadow, op.begin.start, op.begin.end)
+
+
+def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    tables = {"S-EPT": shadow.sept, "mirror": shadow.private}
+    return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
+
+
+def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    for s, e, order in shadow.order.runs(op.begin.start, op.begin.end):
+        if order < 0 and not shadow.poison.only(s, e, 1):
+            return f"{span(s, e)} has no folio in the filemap"
+    return None
+
+
+def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    for s, e, share in shadow.share.runs(op.begin.start, op.begin.end):
+        bad = first_not(shadow.order, s, e, 0) if share == Share.SHARED else None
+        if bad:
+            return f"{span(bad[0], bad[1])} is SHARED with folios of order {bad[2]}"
+    return None
+
+
+def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    for s, e, level in shadow.private.runs(*rounded(op.begin.start, op.begin.end)):
+        if level != LEVEL_2M:
+            continue
+        s, e = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
+        small = first_not(shadow.order, s, e, 9)
+        mixed = first_not(shadow.share, s, e, Share.PRIVATE)
+        if small or mixed:
+            return f"a 2 MiB leaf in {span(s, e)} lies over order {small} or share {mixed}"
+    return None
+
+
+def i10(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    if fact.reason is Reason.NONE or shadow.dead:
+        return None
+    return differs(shadow, op, "share") or differs(shadow, op, "order")
+
+
+def differs(shadow: Shadow, op: Operation, what: str) -> Found:
+    """Does the map named `what` differ from what it was when the conversion began?"""
+    after = shadow.snapshot(op.begin.start, op.begin.end)[what]
+    if op.before[what] == after:
+        return None
+    return f"{what} was {shown(op.before[what])} and is {shown(after)} after a failed conversion"
+
+
+def shown(runs: list[tuple[int, int, int]]) -> str:
+    """The first runs, for people."""
+    return ", ".join(f"{s:#x}..{e:#x}={v}" for s, e, v in runs[:3]) + (" ..." if runs[3:] else "")
+
+
+def i11(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    if fact.reason is Reason.NONE or shadow.dead:
+        return None
+    for s, e, state in op.before["sept"]:
+        bad = first_not(shadow.sept, s, e, Entry.MAPPED) if state == Entry.MAPPED else None
+        if bad:
+            return f"{span(bad[0], bad[1])} was MAPPED and is {Entry(bad[2]).name} after a refusal"
+    return None
+
+
+def i13(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    if shadow.dead:
+        return None
+    for s, e, accepted in shadow.accepted.runs(*rounded(op.begin.start, op.begin.end)):
+        bad = first_not(shadow.sept, s, e, Entry.MAPPED) if accepted else None
+        if bad:
+            return f"{span(bad[0], bad[1])} was accepted and is {Entry(bad[2]).name}"
+    return None
+
+
+def i14(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    return "the conversion ended with its invalidation still in progress" if op.frozen else None
+
+
+def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    if fact.reason is not Reason.NONE:
+        return None
+    bad = first_not(shadow.share, op.begin.start, op.begin.end, op.begin.to)
+    return f"success was reported and {span(bad[0], bad[1])} is not converted" if bad else None
+
+
+def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    return (
+        f"READY of consumers {sorted(op.ready)} met neither COMMIT nor ABORT" if op.ready else None
+    )
+
+
+def an4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    failed = fact.reason is not Reason.NONE and not shadow.dead
+    return differs(shadow, op, "share") if failed else None
+
+
+def an7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    failed = fact.reason is not Reason.NONE and not shadow.dead
+    return differs(shadow, op, "order") if failed else None
+
+
+def an8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    if fact.reason is Reason.NONE or op.begin.to is Share.SHARED or shadow.dead:
+        return None
+    for s, e, present in op.before["pte"]:
+        bad = first_not(shadow.pte, s, e, 1) if present else None
+        if bad:
+            return f"host PTEs of {span(bad[0], bad[1])} are gone after a refusal"
+    return None
+
+
+def an15(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    if fact.reason is Reason.NONE or not op.lost:
+        return None
+    return f"{op.lost} mappings of 2 MiB stay split after a refusal"
+
+
+# --- single facts --------------------------------------------------------------------------------
+
+
+def i1_new(shadow: Shadow, fact: o.HostPte | o.Dma) -> Found:
+    added = fact.present if isinstance(fact, o.HostPte) else fact.mapped
+    bad = first_not(shadow.share, fact.start, fact.end, Share.SHARED) if added else None
+    return f"{span(bad[0], bad[1])} is PRIVATE and was mapped outside the TD" if bad else None
+
+
+def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
+    decided = shadow.operations[fact.op].decided
+    if decided and fact.reason is not Reason.NONE:
+        return f"{fact.consumer.name} refused ({fact.reason.name}) after the decision to commit"
+    return None
+
+
+def i15(shadow: Shadow, fact: o.LockOrder) -> Found:
+    """Before: an operation that holds a lock takes only locks further inside."""
+    op = shadow.operations.get(fact.op)
+    if op and fact.taken and op.holding and fact.rank <= max(op.holding):
+        return f"lock of rank {fact.rank} taken while holding rank {max(op.holding)}"
+    return None
+
+
+def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
+    """Before: REMOVE and DEMOTE come after BLOCK, TRACK and a round of exits."""
+    if fact.call not in (Call.REMOVE, Call.DEMOTE) or fact.status != Status.OK:
+        return None
+    if 0 <= shadow.blocked < shadow.epoch == shadow.drained:
+        return None
+    return (
+        f"{Call(fact.call).name} of {span(fact.start, fact.end)}: blocked in epoch {shadow.blocked}, "
+        f"tracked {shadow.epoch}, drained {shadow.drained}"
+    )
+
+
+def i17(shadow: Shadow, fact: o.Leaf) -> Found:
+    """Before: a leaf goes in only where the attribute says its kind."""
+    bad = first_not(shadow.share, fact.start, fact.end, fact.share) if fact.level else None
+    return f"a {fact.share.name} leaf was installed at {span(bad[0], bad[1])}" if bad else None
+
+
+def i19(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Dma | o.ShareStored) -> Found:
+    adds = {o.Leaf: "level", o.HostPte: "present", o.Dma: "mapped", o.ShareStored: "end"}
+    if not getattr(fact, adds[type(fact)]):
+        return None
+    bad = first_not(shadow.poison, fact.start, fact.end, 0)
+    return (
+        f"poisoned {span(bad[0], bad[1])} is back in use ({type(fact).__name__})" if bad else None
+    )
+
+
+def i23(shadow: Shadow, fact: o.Reserving) -> Found:
+    op = shadow.operations.get(fact.op)
+    return "memory was asked for during ABORT" if op and op.decided is False else None
+
+
+def an1(shadow: Shadow, fact: o.GuestAccess) -> Found:
+    if fact.ok or shadow.dead or not shadow.accepted.pages(fact.start, fact.end, 1):
+        return None
+    return f"the guest touched {span(fact.start, fact.end)}, accepted and mapped no more"
+
+
+def an12(shadow: Shadow, fact: o.Retried) -> Found:
+    return "the VMM retries for ever" if fact.attempt == RETRIES_MAX + 1 else None
+
+
+def an16(shadow: Shadow, fact: o.MapGpaFailed) -> Found:
+    return f"MapGPA of {span(fact.start, fact.end)} failed after {fact.converted} pages"
+
+
+def an18(shadow: Shadow, fact: o.Answered) -> Found:
+    bad = first_not(shadow.bitmap, fact.start, fact.end, shadow.share.get(fact.start))
+    mapped = shadow.share.get(fact.start) == Share.SHARED
+    lost = first_not(shadow.dma, fact.start, fact.end, int(mapped))
+    if fact.reason is Reason.NONE and not fact.redundant and not bad and not lost:
+        return None
+    if fact.reason is Reason.NO_MEMORY and mapped and lost and not bad:
+        return f"{span(fact.start, fact.end)} is SHARED and the devices do not see it"
+    return f"bitmap of {span(fact.start, fact.end)} disagrees with guest_memfd" if bad else None
+
+
+def an24(shadow: Shadow, fact: o.VmBugged) -> Found:
+    contention = not fact.injected and fact.reason is Reason.BUSY
+    return f"KVM_BUG_ON in {fact.site} by a second BUSY alone" if contention else None
+
+
+def an28(shadow: Shadow, fact: o.VmBugged) -> Found:
+    late = fact.site.endswith("commit") and fact.reason in (Reason.TIMEOUT, Reason.BUSY)
+    return f"{fact.reason.name} after the decision to commit" if late else None

@@ -1,0 +1,161 @@
+"""What is known of a VM from observations alone: a second set of books, kept beside the actors' own."""
+
+from collections.abc import Callable
+from typing import Any
+
+from actors import observations as o
+from actors.contract import PAGES_2M, Reason, Share
+from actors.intervals import IntervalMap
+from actors.tdx_states import Call, Entry, Status
+
+
+class Operation:
+    """A conversion attempt from ConvertBegin to ConvertEnd; `before` are runs at its begin, by map."""
+
+    def __init__(
+        self, begin: o.ConvertBegin, before: dict[str, list[tuple[int, int, int]]]
+    ) -> None:
+        self.begin = begin
+        self.before = before
+        self.decided: bool | None = None
+        self.ready: set[int] = set()
+        self.frozen = False
+        self.holding: list[int] = []
+        self.lost = 0
+
+
+def rounded(start: int, end: int) -> tuple[int, int]:
+    """The range, out to whole 2 MiB."""
+    return start // PAGES_2M * PAGES_2M, -(-end // PAGES_2M) * PAGES_2M
+
+
+class Shadow:
+    """One VM's books; maps are by gfn. `slots` are those pages that exist."""
+
+    def __init__(self, vm: int, sept: IntervalMap, leaves: IntervalMap, order: IntervalMap) -> None:
+        self.vm = vm
+        self.share = IntervalMap.filled(Share.PRIVATE)
+        self.sept = sept  # gfn -> Entry
+        self.private = leaves  # gfn -> level
+        self.shared = IntervalMap.filled(0)
+        self.order = order
+        self.pte = IntervalMap.filled(0)
+        self.dma = IntervalMap.filled(0)
+        self.poison = IntervalMap.filled(0)
+        self.bitmap = IntervalMap.filled(Share.PRIVATE)
+        self.accepted = IntervalMap.filled(0)
+        for start, end, state in sept.runs(0, sept.starts[-1] + 1):
+            if state == Entry.MAPPED:
+                self.accepted.set(start, end, 1)
+        self.operations: dict[int, Operation] = {}
+        self.epoch = self.drained = 0
+        self.blocked = -1
+        self.dead = False
+
+    def snapshot(self, start: int, end: int) -> dict[str, list[tuple[int, int, int]]]:
+        """What a refused conversion must find again."""
+        first, last = rounded(start, end)
+        return {
+            "share": list(self.share.runs(first, last)),
+            "order": list(self.order.runs(first, last)),
+            "sept": list(self.sept.runs(first, last)),
+            "pte": list(self.pte.runs(start, end)),
+        }
+
+    # --- keeping the books -----------------------------------------------------------------------
+
+    def convert_begin(self, fact: o.ConvertBegin) -> None:
+        before = self.snapshot(fact.start, fact.end)
+        self.operations[fact.op] = Operation(fact, before)
+
+    def decided(self, fact: o.Decided) -> None:
+        self.operations[fact.op].decided = fact.commit
+
+    def replied(self, fact: o.ConsumerReplied) -> None:
+        operation = self.operations[fact.op]
+        if fact.phase == "prepare" and fact.reason is Reason.NONE:
+            operation.ready.add(fact.consumer)
+        elif fact.phase != "prepare":
+            operation.ready.discard(fact.consumer)
+
+    def share_stored(self, fact: o.ShareStored) -> None:
+        self.share.set(fact.start, fact.end, fact.to)
+        if fact.to is Share.SHARED:
+            self.accepted.set(fact.start, fact.end, 0)
+
+    def folio_order(self, fact: o.FolioOrder) -> None:
+        self.order.set(fact.start, fact.end, fact.order)
+
+    def poison_set(self, fact: o.PoisonSet) -> None:
+        self.poison.set(fact.start, fact.end, 1)
+
+    def sept_set(self, fact: o.Sept) -> None:
+        self.sept.set(fact.start, fact.end, fact.state)
+
+    def seamcall(self, fact: o.SeamcallAnswered) -> None:
+        if fact.status == Status.OK and fact.call == Call.TRACK:
+            self.epoch += 1
+        elif fact.call == Call.BLOCK and fact.status == Status.OK:
+            self.blocked = self.epoch
+
+    def epoch_drained(self, _: o.EpochDrained) -> None:
+        self.drained = self.epoch
+
+    def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
+        self.operations[fact.op].frozen = True
+
+    def invalidation_end(self, fact: o.InvalidationEnd) -> None:
+        self.operations[fact.op].frozen = False
+
+    def leaf(self, fact: o.Leaf) -> None:
+        table = self.private if fact.share is Share.PRIVATE else self.shared
+        table.set(fact.start, fact.end, fact.level)
+
+    def host_pte(self, fact: o.HostPte) -> None:
+        self.pte.set(fact.start, fact.end, int(fact.present))
+
+    def dma_mapped(self, fact: o.Dma) -> None:
+        self.dma.set(fact.start, fact.end, int(fact.mapped))
+
+    def bitmap_set(self, fact: o.Bitmap) -> None:
+        self.bitmap.set(fact.start, fact.end, fact.to)
+
+    def guest_accepted(self, fact: o.GuestAccepted) -> None:
+        self.accepted.set(fact.start, fact.end, 1)
+
+    def huge_lost(self, fact: o.HugeLost) -> None:
+        if fact.op in self.operations:
+            self.operations[fact.op].lost += fact.leaves
+
+    def lock(self, fact: o.LockOrder) -> None:
+        operation = self.operations.get(fact.op)
+        if operation and fact.taken:
+            operation.holding.append(fact.rank)
+        elif operation and fact.rank in operation.holding:
+            operation.holding.remove(fact.rank)
+
+    def bugged(self, _: o.VmBugged) -> None:
+        self.dead = True
+
+
+KEEP: dict[type, Callable[[Shadow, Any], None]] = {
+    o.ConvertBegin: Shadow.convert_begin,
+    o.Decided: Shadow.decided,
+    o.ConsumerReplied: Shadow.replied,
+    o.ShareStored: Shadow.share_stored,
+    o.FolioOrder: Shadow.folio_order,
+    o.PoisonSet: Shadow.poison_set,
+    o.Sept: Shadow.sept_set,
+    o.SeamcallAnswered: Shadow.seamcall,
+    o.EpochDrained: Shadow.epoch_drained,
+    o.InvalidationBegin: Shadow.invalidation_begin,
+    o.InvalidationEnd: Shadow.invalidation_end,
+    o.Leaf: Shadow.leaf,
+    o.HostPte: Shadow.host_pte,
+    o.Dma: Shadow.dma_mapped,
+    o.Bitmap: Shadow.bitmap_set,
+    o.GuestAccepted: Shadow.guest_accepted,
+    o.HugeLost: Shadow.huge_lost,
+    o.LockOrder: Shadow.lock,
+    o.VmBugged: Shadow.bugged,
+}

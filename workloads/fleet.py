@@ -1,0 +1,230 @@
+"""From a plan to hosts full of actors: who exists, in which state, and what sets it going."""
+
+from collections.abc import Sequence
+
+from actors import messages as m
+from actors.address import (
+    ALLOCATOR,
+    GMEM,
+    GUEST,
+    HOST_MAP,
+    IOMMU,
+    KVM,
+    PINS,
+    TDX,
+    VMM,
+    host_address,
+    vm_address,
+)
+from actors.allocator import Allocator
+from actors.contract import PAGE_BYTES, Actor, Message, Share
+from actors.gmem import Binding, Gmem
+from actors.guest import Guest
+from actors.host_map import HostMap
+from actors.intervals import IntervalMap
+from actors.iommu import Iommu
+from actors.kvm_mmu import KvmMmu
+from actors.pins import Pins
+from actors.slots import Slots
+from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
+from actors.tdx_states import Entry
+from actors.vmm import Policy, Vmm
+from cluster.costs import CostModel
+from cluster.faults import FaultPlan, FaultRule
+from cluster.world import Feed, World
+from workloads.census import census
+from workloads.checkers import checkers
+from workloads.load import Load, Program, load_address
+from workloads.meter import Meter
+from workloads.plan import DECODER, Plan
+from workloads.programs import BootProgram, ChurnProgram, HotRangeProgram
+from workloads.scenario import Boot, Churn, HotRange, Scenario, Trace
+from workloads.trace_program import TraceProgram
+from workloads.vm_shape import (
+    Shape,
+    fleet_number,
+    folios_at_start,
+    inode_pages,
+    leaves_at_start,
+    shapes,
+)
+
+NEVER = 0
+
+
+def build(encoded: bytes, hosts: Sequence[int]) -> World:
+    """The hosts of one partition (cluster.world.Build)."""
+    plan = DECODER.decode(encoded)
+    scenario = plan.scenario
+    world = World(
+        seed=scenario.scenario.seed,
+        actors={},
+        first=[],
+        costs=CostModel({cost.name: cost for cost in plan.costs}),
+        faults=FaultPlan(scenario.scenario.seed, fault_rules(scenario)),
+        watchers={"meter": Meter(scenario.protocol.name), **checkers(plan)},
+        feeds={},
+        census=census,
+    )
+    actors: dict[int, dict[int, Actor]] = {}
+    first: list[tuple[int, int, Message]] = []
+    feeds: dict[int, list[Feed]] = {}
+    for host in hosts:
+        builder = HostBuilder(plan, host)
+        actors[host] = builder.build()
+        first += builder.first
+        feeds[host] = builder.feeds
+    world.actors, world.first, world.feeds = actors, first, feeds
+    return world
+
+
+def fault_rules(scenario: Scenario) -> list[FaultRule]:
+    """The scenario's fault plan, and the interrupts that end a MapGPA early, which are no failure."""
+    rules = [
+        FaultRule(f.point, f.probability, f.start_ns, f.until_ns, f.hosts, f.vms)
+        for f in scenario.fault
+    ]
+    if scenario.vm.interrupt_probability:
+        rules.append(FaultRule("kvm.interrupt", scenario.vm.interrupt_probability))
+    return rules
+
+
+class HostBuilder:
+    """Builds one host."""
+
+    def __init__(self, plan: Plan, host: int) -> None:
+        self.plan = plan
+        self.scenario = plan.scenario
+        self.host = host
+        self.base = host_address(host)
+        self.first: list[tuple[int, int, Message]] = []
+        self.feeds: list[Feed] = []
+        self.tdx = TdxModule({}, IntervalMap.filled(0))
+        self.iommu = Iommu(self.base, self.scenario.protocol.prepare_timeout, {})
+
+    def build(self) -> dict[int, Actor]:
+        """Address -> actor."""
+        pool = self.scenario.fleet.spare_memory // PAGE_BYTES
+        actors: dict[int, Actor] = {}
+        for vm, shape in enumerate(shapes(self.plan, self.host)):
+            actors.update(self.vm(vm, shape))
+        actors[self.base | ALLOCATOR] = Allocator(pool, IntervalMap.filled(0))
+        actors[self.base | TDX] = self.tdx
+        actors[self.base | IOMMU] = self.iommu
+        return actors
+
+    def vm(self, number: int, shape: Shape) -> dict[int, Actor]:
+        """One VM's actors; its parts of the host's actors are added on the way."""
+        scenario, slots = self.scenario, shape.slots
+        vm = vm_address(self.host, number)
+        fleet = fleet_number(self.plan, self.host, number)
+        log = self.plan.log_of(fleet)
+        vcpus = log.vcpus if log and log.vcpus else scenario.vm.vcpus
+        leaves = IntervalMap.filled(0)
+        for start, end, level in leaves_at_start(self.plan, slots):
+            leaves.set(start, end, level)
+        self.tdx.tds[vm] = self.td(vm, shape)
+        if scenario.vm.devices:
+            self.iommu.domains[vm] = IntervalMap.filled(0)
+        program = self.program(fleet, vm, slots)
+        born = fleet * scenario.fleet.stagger
+        self.first += [(born, load_address(vm), m.Tick(lane)) for lane in range(program.lanes)]
+        return {
+            load_address(vm): self.load(fleet, vm, program, born),
+            vm | GUEST: self.guest(vm, vcpus, leaves),
+            vm | VMM: Vmm(vm, slots, policy(scenario), scenario.vm.devices, IntervalMap.filled(0)),
+            vm | KVM: KvmMmu(vm, slots, scenario.vm.track == "page", leaves, IntervalMap.filled(0)),
+            vm | HOST_MAP: HostMap(vm, slots, IntervalMap.filled(0)),
+            vm | PINS: Pins(vm, scenario.protocol.freeze_budget, scenario.fleet.cpus),
+            **self.gmems(vm, shape),
+        }
+
+    def guest(self, vm: int, vcpus: int, leaves: IntervalMap) -> Guest:
+        """The TD guest; what is mapped at the start is accepted."""
+        shape = self.scenario.vm
+        accepted = IntervalMap.filled(0)
+        for start, end, level in leaves.runs(0, leaves.starts[-1] + 1):
+            if level:
+                accepted.set(start, end, 1)
+        busy = min(shape.busy_vcpus, vcpus)
+        ticking = min(shape.ticking_vcpus, busy)
+        return Guest(vm, vcpus, busy, ticking, shape.guest_retries, shape.reaction, accepted)
+
+    def load(self, number: int, vm: int, program: Program, born: int) -> Load:
+        """The VM's load, with its share of the fleet's conversions."""
+        quota = self.plan.quota_of(number)
+        until = self.scenario.scenario.duration if quota >= 0 else NEVER
+        sequences = 1 if program.one_sequence else program.lanes
+        return Load(vm, program, max(quota, 0), until, born, [0] * sequences)
+
+    def program(self, number: int, vm: int, slots: Slots) -> Program:
+        """What the VM is going to do."""
+        scenario = self.scenario
+        load = scenario.workload[self.plan.workload_of(number)]
+        pages, seed = slots[0].pages, scenario.scenario.seed
+        match load:
+            case Trace():
+                log = self.plan.log_of(number)
+                assert log is not None
+                born = number * scenario.fleet.stagger
+                trace = TraceProgram(load, log.source, log.conversions, born)
+                self.feeds.append(trace)
+                return trace
+            case Boot():
+                return BootProgram(load, pages, scenario.vm.start == "unaccepted", seed, vm)
+            case HotRange():
+                return HotRangeProgram(load, pages)
+            case Churn():
+                return ChurnProgram(load, pages, seed, vm)
+
+    def gmems(self, vm: int, shape: Shape) -> dict[int, Actor]:
+        """One guest_memfd for each inode that the slots name."""
+        scenario = self.scenario
+        found: dict[int, Actor] = {}
+        for number, pages in inode_pages(shape.slots).items():
+            folios = IntervalMap.filled(-1)
+            for start, end, order in folios_at_start(self.plan, pages):
+                folios.set(start, end, order)
+            bindings = tuple(
+                Binding(slot.index, slot.gfn, slot.pages)
+                for slot in shape.slots
+                if slot.gmem == number
+            )
+            address = vm | GMEM | number
+            found[address] = Gmem(
+                address,
+                scenario.protocol.name,
+                bindings,
+                scenario.vm.page_order,
+                scenario.protocol.prepare_timeout,
+                shape.frames[number],
+                IntervalMap.filled(Share.PRIVATE),
+                folios,
+                IntervalMap.filled(0),
+            )
+        return found
+
+    def td(self, vm: int, shape: Shape) -> Td:
+        """The TDX module's part of the VM: entries, frames and their owner."""
+        frames, entries = IntervalMap.filled(0), IntervalMap.filled(0)
+        for slot in shape.slots:
+            pfn = shape.frames[slot.gmem] + slot.index
+            frames.set(slot.gfn, slot.gfn + slot.pages, pfn - slot.gfn)
+        for start, end, level in leaves_at_start(self.plan, shape.slots):
+            entries.set(start, end, Entry.MAPPED | level << LEVEL_SHIFT)
+            pfn = start + frames.get(start)
+            self.tdx.pamt.set(pfn, pfn + end - start, vm)
+        return Td(entries, frames)
+
+
+def policy(scenario: Scenario) -> Policy:
+    """The VMM's retry policy (docs/domain.md section 2.7, V0 to V4)."""
+    vmm = scenario.vmm
+    again = (vmm.retry_tries, vmm.retry_first, vmm.retry_max)
+    return {
+        "legacy": Policy(0, 0, 0, drop_pins=False, fatal=True),
+        "spin": Policy(-1, 0, 0, drop_pins=False, fatal=False),
+        "backoff": Policy(*again, drop_pins=False, fatal=False),
+        "cooperative": Policy(*again, drop_pins=True, fatal=False),
+        "report": Policy(0, 0, 0, drop_pins=False, fatal=False),
+    }[vmm.retry]

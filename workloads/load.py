@@ -1,0 +1,122 @@
+"""The load of one VM: an actor that asks the guest for what its program says, in lanes that run side by side."""
+
+from typing import ClassVar, NamedTuple, Protocol
+
+from actors import messages as m
+from actors.address import GUEST, LOAD, vm_base
+from actors.contract import PAGES_2M, Actor, Context, Reason, Share
+from actors.observations import Booted
+
+
+class Job(NamedTuple):
+    """One thing to do. `wait` is ns after the lane's last job, or, in a timed program, the time itself."""
+
+    wait: int
+    start: int
+    end: int
+    to: Share
+    convert: bool = True
+    whole: bool = False
+    use: bool = False
+
+
+class Program(Protocol):
+    """What a load does: a pure function of lane and step, so that it needs no state of its own."""
+
+    lanes: int
+    timed: bool
+    """Open loop: jobs begin at their own times, whether the ones before are done or not."""
+    one_sequence: bool
+    """All lanes take turns with the steps of one sequence."""
+    boots: bool
+    """The end of the program is the end of a boot."""
+
+    def job(self, lane: int, step: int) -> Job | None:
+        """The lane's job number `step`, None after the last."""
+
+
+class Load(Actor):
+    """`steps` counts each lane's jobs, `tasks` is task -> lane; `program` is environment, not state.
+
+    Stops to convert after `quota` requests (0: no limit) or at `until` ns, whichever comes first.
+    """
+
+    vm: int
+    program: Program
+    quota: int
+    until: int
+    born: int
+    steps: list[int]
+    tasks: dict[int, int] = {}
+    asked: int = 0
+    requests: int = 0
+    ended: int = 0
+
+    def on_tick(self, message: m.Tick, context: Context) -> None:
+        """A lane's time has come."""
+        lane = message.lane
+        job = self.program.job(lane, self.steps[self.sequence(lane)])
+        if job is None or not self.may(job, context.now):
+            self.end_lane(context)
+            return
+        self.steps[self.sequence(lane)] += 1
+        self.ask(lane, job, context)
+        if self.program.timed:
+            self.schedule(lane, context)
+
+    def sequence(self, lane: int) -> int:
+        """Which of `steps` counts for the lane."""
+        return 0 if self.program.one_sequence else lane
+
+    def schedule(self, lane: int, context: Context) -> None:
+        """Set the timer for the lane's next job."""
+        job = self.program.job(lane, self.steps[self.sequence(lane)])
+        wait = 0 if job is None else job.wait
+        if self.program.timed:
+            wait -= context.now
+        context.after(max(wait, 1), m.Tick(lane))
+
+    def may(self, job: Job, now: int) -> bool:
+        """Neither limit reached; memory may still be used when conversions may not."""
+        return not job.convert or (
+            now < self.until and (not self.quota or self.requests < self.quota)
+        )
+
+    def ask(self, lane: int, job: Job, context: Context) -> None:
+        """Give the guest one task; a conversion is cut to what the quota leaves."""
+        self.asked += 1
+        self.tasks[self.asked] = lane
+        guest = self.vm | GUEST
+        if not job.convert:
+            touch = m.Touch(self.asked, job.start, job.end, job.to)
+            context.send(guest, touch, context.link)
+            return
+        end = job.end
+        if self.quota and not job.whole:
+            end = min(end, job.start + (self.quota - self.requests) * PAGES_2M)
+        self.requests += 1 if job.whole else -(-(end - job.start) // PAGES_2M)
+        ask = m.Ask(self.asked, job.start, end, job.to, context.now, job.whole, job.use)
+        context.send(guest, ask, context.link)
+
+    def on_done(self, message: m.TaskDone, context: Context) -> None:
+        """The lane is free for its next job, unless the VM died."""
+        lane = self.tasks.pop(message.task)
+        if message.reason is Reason.DEAD:
+            self.until = 0
+        if not self.program.timed:
+            self.schedule(lane, context)
+
+    def end_lane(self, context: Context) -> None:
+        """The last lane's end may be the end of a boot."""
+        self.ended += 1
+        if self.ended == self.program.lanes and self.program.boots and self.until:
+            # What a boot does beside converting and accepting contends for nothing modelled here.
+            took = context.now - self.born + context.cost("boot_fixed")
+            context.observe(Booted(self.vm, took))
+
+    HANDLERS: ClassVar = {m.Tick: on_tick, m.TaskDone: on_done}
+
+
+def load_address(vm: int) -> int:
+    """Where the load of a VM lives."""
+    return vm_base(vm) | LOAD

@@ -1,0 +1,119 @@
+"""Counts and latencies of one partition, from observations: plain numbers that add up over partitions."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from actors import observations as o
+from actors.address import host_of
+from actors.contract import ERRNO, Reason, Share
+from actors.tdx_states import Call, Status
+from cluster.histogram import Histogram
+from workloads.timeline import Timeline
+
+DIRECTION = {Share.SHARED: "private_to_shared", Share.PRIVATE: "shared_to_private"}
+
+
+class Meter:
+    """Counters are (family, label values...) -> number; histograms the same -> Histogram (cluster.metrics has the families)."""
+
+    def __init__(self, protocol: str) -> None:
+        self.protocol = protocol
+        self.counters: Counter[tuple[str, ...]] = Counter()
+        self.histograms: dict[tuple[str, ...], Histogram] = {}
+        self.timelines: dict[int, Timeline] = {}
+        self.depth_max = 0
+
+    def watches(self) -> Mapping[type, Callable[[int, Any], None]]:
+        """See cluster.world.Watcher."""
+        return {
+            o.Requested: self.requested,
+            o.Answered: self.answered,
+            o.Failed: self.failed,
+            o.Retried: self.retried,
+            o.ConsumerReplied: self.replied,
+            o.LockWaited: self.lock_waited,
+            o.SeamcallAnswered: self.seamcall,
+            o.EpochDrained: self.drained,
+            o.VmBugged: self.bugged,
+            o.HugeLost: self.huge_lost,
+            o.IotlbQueued: self.queued,
+            o.Booted: self.booted,
+            o.PoisonSet: self.poisoned,
+        }
+
+    def requested(self, now: int, fact: o.Requested) -> None:
+        self.counters["requested",] += 1
+        self.timeline(fact.vm).enter(now)
+
+    def answered(self, now: int, fact: o.Answered) -> None:
+        failed = fact.reason is not Reason.NONE
+        outcome = "failed" if failed else "completed"
+        labels = (self.protocol, DIRECTION[fact.to], outcome)
+        self.counters["conversions", *labels] += 1
+        if fact.redundant:
+            self.counters["redundant",] += 1
+        self.histogram("conversion_latency", *labels).add(fact.latency)
+        self.timeline(fact.vm).leave(now, failed, fact.latency)
+
+    def failed(self, _: int, fact: o.Failed) -> None:
+        reason = ERRNO[fact.reason]
+        self.counters["failures", self.protocol, fact.phase, fact.consumer, reason] += 1
+
+    def retried(self, _: int, fact: o.Retried) -> None:
+        self.counters["retries",] += 1
+
+    def replied(self, _: int, fact: o.ConsumerReplied) -> None:
+        self.histogram("phase_latency", fact.phase, fact.consumer.name.lower()).add(fact.took)
+
+    def lock_waited(self, _: int, fact: o.LockWaited) -> None:
+        self.histogram("lock_wait", fact.lock).add(fact.wait)
+
+    def seamcall(self, _: int, fact: o.SeamcallAnswered) -> None:
+        if fact.status == Status.BUSY:
+            self.counters["tdx_busy", Call(fact.call).name.lower()] += 1
+
+    def drained(self, _: int, fact: o.EpochDrained) -> None:
+        self.counters["kicks",] += fact.kicked
+
+    def bugged(self, _: int, fact: o.VmBugged) -> None:
+        self.counters["vms_bugged",] += 1
+
+    def huge_lost(self, _: int, fact: o.HugeLost) -> None:
+        self.counters["huge_lost",] += fact.leaves
+
+    def queued(self, _: int, fact: o.IotlbQueued) -> None:
+        if fact.wait:
+            self.histogram("lock_wait", "iommu_queue").add(fact.wait)
+        self.counters["iommu_queued",] += 1
+        self.counters["iommu_depth",] += fact.depth
+        self.depth_max = max(self.depth_max, fact.depth)
+
+    def booted(self, _: int, fact: o.Booted) -> None:
+        self.histogram("boot").add(fact.took)
+
+    def poisoned(self, _: int, fact: o.PoisonSet) -> None:
+        self.counters["poisoned_pages",] += fact.end - fact.start
+
+    def histogram(self, *labels: str) -> Histogram:
+        """The histogram of this family and these labels."""
+        found = self.histograms.get(labels)
+        if found is None:
+            found = self.histograms[labels] = Histogram()
+        return found
+
+    def timeline(self, vm: int) -> Timeline:
+        """The host's timeline."""
+        found = self.timelines.get(host_of(vm))
+        if found is None:
+            found = self.timelines[host_of(vm)] = Timeline()
+        return found
+
+    def result(self) -> dict[str, Any]:
+        """See cluster.world.Watcher."""
+        return {
+            "counters": [[*labels, count] for labels, count in self.counters.items()],
+            "histograms": [[*key, h.pack()] for key, h in self.histograms.items()],
+            "timelines": [timeline.pack() for timeline in self.timelines.values()],
+            "depth_max": self.depth_max,
+        }

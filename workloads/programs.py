@@ -1,0 +1,117 @@
+"""Synthetic programs: churn, boot and hot-range. Each job is drawn by its own number, so none depends on another."""
+
+import math
+from functools import lru_cache
+
+from actors.contract import PAGE_BYTES, PAGES_2M, Share
+from cluster.draws import UNITS, block, key_of
+from workloads.load import Job
+from workloads.scenario import Boot, Churn, HotRange
+
+
+class ChurnProgram:
+    """Every lane converts random ranges of its own part of memory to shared, may use them, and takes them back."""
+
+    timed = one_sequence = boots = False
+
+    def __init__(self, load: Churn, pages: int, seed: int, vm: int) -> None:
+        self.lanes = max(1, min(load.outstanding, pages))
+        self.load = load
+        self.part = pages // self.lanes
+        self.keys = tuple(key_of(seed, "churn", vm, lane) for lane in range(self.lanes))
+
+    def job(self, lane: int, step: int) -> Job | None:
+        """See workloads.load.Program."""
+        load = self.load
+        cycle, back = divmod(step, 2)
+        size, place, more, think, use = block(self.keys[lane], cycle)[:5]
+        longest = min(load.size_max // PAGE_BYTES, self.part)
+        mean = max(1.0, load.size_mean / PAGE_BYTES)
+        pages = min(longest, max(1, math.ceil(exponential(mean, size))))
+        start = lane * self.part + (place << 16 | more) % (self.part - pages + 1)
+        if back:
+            return Job(0, start, start + pages, Share.PRIVATE)
+        wait = round(exponential(load.think, think))
+        return Job(wait, start, start + pages, Share.SHARED, use=use < load.touch * UNITS)
+
+
+class BootProgram:
+    """Firmware's small bounce buffers, then the memory accepted at boot, then swiotlb in one MapGPA call."""
+
+    lanes = 1
+    timed = one_sequence = False
+    boots = True
+
+    def __init__(self, load: Boot, pages: int, accept: bool, seed: int, vm: int) -> None:
+        self.key = key_of(seed, "boot", vm)
+        self.pages = pages
+        self.small = 2 * load.firmware_conversions
+        swiotlb = min(
+            max(int(pages * PAGE_BYTES * load.swiotlb_fraction), load.swiotlb_min), load.swiotlb_max
+        )
+        self.swiotlb = min(max(swiotlb // PAGE_BYTES // PAGES_2M, 1) * PAGES_2M, pages)
+        self.accept = min(load.accept // PAGE_BYTES, pages - self.swiotlb) if accept else 0
+
+    def job(self, lane: int, step: int) -> Job | None:
+        """See workloads.load.Program."""
+        if step < self.small:
+            return self.bounce(step)
+        top = self.pages - self.swiotlb
+        rest = [Job(0, top, self.pages, Share.SHARED)]
+        if self.accept:
+            rest.insert(0, Job(0, 0, self.accept, Share.PRIVATE, convert=False))
+        step -= self.small
+        return rest[step] if step < len(rest) else None
+
+    def bounce(self, step: int) -> Job:
+        """A buffer of some 8 KiB, 32 KiB at most, used for 20 to 200 us (docs/domain.md section 9, W2)."""
+        number, back = divmod(step, 2)
+        size, place, more, use = block(self.key, number)[:4]
+        pages = min(8, max(1, math.ceil(exponential(2.0, size))))
+        room = max(self.pages - self.swiotlb - pages, 1)
+        start = (place << 16 | more) % room
+        wait = 20_000 + 180_000 * use // UNITS if back else 0
+        return Job(wait, start, start + pages, Share.PRIVATE if back else Share.SHARED)
+
+
+# (offset, size) of the sub-ranges that KVM's private_mem_conversions_test converts, in pages.
+HOT_RANGES = ((0, 1), (0, PAGES_2M), (1, 1), (1, PAGES_2M), (PAGES_2M, 1))
+
+
+class HotRangeProgram:
+    """KVM's conversion selftest: a region for each vCPU, parts of it to private, their odd pages back, all shared again."""
+
+    timed = one_sequence = boots = False
+
+    def __init__(self, load: HotRange, pages: int) -> None:
+        self.region = load.region // PAGE_BYTES
+        self.lanes = max(1, min(load.vcpus, pages // self.region))
+        self.rounds = load.rounds
+
+    def job(self, lane: int, step: int) -> Job | None:
+        """See workloads.load.Program."""
+        jobs = hot_jobs(self.region)
+        if step >= self.rounds * len(jobs):
+            return None
+        base = lane * self.region
+        start, end, to = jobs[step % len(jobs)]
+        return Job(0, base + start, base + end, to)
+
+
+@lru_cache(maxsize=16)
+def hot_jobs(region: int) -> tuple[tuple[int, int, Share], ...]:
+    """One round of the selftest over a region of so many pages."""
+    jobs = [(0, region, Share.SHARED)]
+    for offset, size in HOT_RANGES:
+        start, end = offset, min(offset + size, region)
+        if start >= end:
+            continue
+        jobs.append((start, end, Share.PRIVATE))
+        jobs += [(page, page + 1, Share.SHARED) for page in range(start, end) if page % 2]
+        jobs.append((0, region, Share.SHARED))
+    return tuple(jobs)
+
+
+def exponential(mean: float, draw: int) -> float:
+    """A draw of 16 bits as an exponential of this mean."""
+    return -mean * math.log1p(-(draw + 0.5) / UNITS)

@@ -1,0 +1,72 @@
+"""`--set KEY=VALUE`: changes to a parsed document before anything in it is judged."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from workloads.errors import UsageError
+from workloads.scenario_read import FREE_TABLES, Path, dotted, unknown
+from workloads.scenario_source import parse_toml
+from workloads.wording import found, quote
+
+
+def apply(document: dict[str, Any], texts: Sequence[str]) -> frozenset[Path]:
+    """Change the document in place; the paths that were set."""
+    paths = set()
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(
+                f"--set: found {quote(text)}, expected KEY=VALUE such as fleet.hosts=64"
+            )
+        path = _split(key.strip())
+        _put(document, path, _value(value.strip()))
+        paths.add(path)
+    return frozenset(paths)
+
+
+def _split(key: str) -> Path:
+    """The parts of a key; what follows a free table's name is one name, dots and all."""
+    for table in FREE_TABLES:
+        prefix = ".".join(table) + "."
+        if key.startswith(prefix) and len(key) > len(prefix):
+            return (*table, key.removeprefix(prefix).strip("\"'"))
+    return tuple(key.split("."))
+
+
+def _value(text: str) -> Any:
+    """A TOML value where it is one; `backoff` or `< 5ms` without quotes are text."""
+    try:
+        parsed = parse_toml(f"value = {text}")
+    except ValueError:
+        return text
+    return parsed["value"] if parsed.keys() == {"value"} else text
+
+
+def _put(document: dict[str, Any], path: Path, value: Any) -> None:
+    node: Any = document
+    for depth, part in enumerate(path[:-1]):
+        fresh: Any = [] if _is_index(path[depth + 1]) else {}
+        node = _child(node, part, fresh, path[: depth + 1])
+    if isinstance(node, dict):
+        node[path[-1]] = value
+    else:
+        _child(node, path[-1], value, path)
+        node[int(path[-1])] = value
+
+
+def _child(node: Any, part: str, fresh: Any, path: Path) -> Any:
+    """What `part` names within the node; `fresh` is put there if it names nothing yet."""
+    if isinstance(node, dict):
+        return node.setdefault(part, fresh)
+    if not isinstance(node, list):
+        raise UsageError(f"--set: {dotted(path)}: {unknown(path)}")
+    if not _is_index(part) or int(part) > len(node):
+        text = f"found index {found(part)}, expected a number from 0 to {len(node)}"
+        raise UsageError(f"--set: {dotted(path)}: {text}")
+    if int(part) == len(node):
+        node.append(fresh)
+    return node[int(part)]
+
+
+def _is_index(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) < 10

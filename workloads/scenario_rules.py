@@ -1,0 +1,76 @@
+"""What no key can say alone: rules between the keys of a scenario. Pure."""
+
+from collections.abc import Callable, Iterator
+
+from workloads.scenario_struct import Scenario
+from workloads.scenario_workloads import Churn, HotRange, Trace
+from workloads.units import format_duration, format_size
+
+Breach = tuple[str, str]  # a key's dotted path, and what is wrong with it
+
+
+def breaches(scenario: Scenario) -> Iterator[Breach]:
+    """Every rule that the scenario breaks."""
+    for rule in RULES:
+        yield from rule(scenario)
+
+
+def _start(scenario: Scenario) -> Iterator[Breach]:
+    vm = scenario.vm
+    if vm.start == "mapped-2m" and vm.page_order != 9:
+        yield (
+            "vm.start",
+            f'found "mapped-2m", expected "mapped-4k" or "unaccepted" with '
+            f"vm.page_order = {vm.page_order}",
+        )
+
+
+def _logs(scenario: Scenario) -> Iterator[Breach]:
+    for index, workload in enumerate(scenario.workload):
+        if isinstance(workload, Trace) and not workload.log:
+            yield f"workload.{index}.log", "found no log, expected one or more QEMU trace logs"
+
+
+def _room(scenario: Scenario) -> Iterator[Breach]:
+    """Ranges have to lie inside the VM's memory."""
+    memory = scenario.vm.memory
+    room = f"at most vm.memory ({format_size(memory)})"
+    for index, workload in enumerate(scenario.workload):
+        match workload:
+            case Churn(size_max=longest) if longest > memory:
+                text = f'found "{format_size(longest)}", expected {room}'
+                yield f"workload.{index}.size_max", text
+            case HotRange(region=region, vcpus=vcpus) if region * vcpus > memory:
+                text = f'found "{format_size(region)}" for each of {vcpus} vCPUs, expected {room}'
+                yield f"workload.{index}.region", text
+
+
+def _windows(scenario: Scenario) -> Iterator[Breach]:
+    for index, fault in enumerate(scenario.fault):
+        if fault.until_ns and fault.until_ns <= fault.start_ns:
+            yield (
+                f"fault.{index}.until",
+                f'found "{format_duration(fault.until_ns)}", expected more than '
+                f"fault.{index}.from ({format_duration(fault.start_ns)}), or 0ns for no end",
+            )
+
+
+def _places(scenario: Scenario) -> Iterator[Breach]:
+    fleet = scenario.fleet
+    for index, fault in enumerate(scenario.fault):
+        for key, numbers, size in (
+            ("hosts", fault.hosts, fleet.hosts),
+            ("vms", fault.vms, fleet.vms_per_host),
+        ):
+            if numbers and max(numbers) >= size:
+                text = f"found {max(numbers)}, expected numbers from 0 to {size - 1}"
+                yield f"fault.{index}.{key}", text
+
+
+RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
+    _start,
+    _logs,
+    _room,
+    _windows,
+    _places,
+)

@@ -1,0 +1,158 @@
+"""The sections of a scenario except its workloads. Durations are nanoseconds, sizes are bytes."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from actors.protocols import PROTOCOLS as TABLES
+from workloads import scenario_keys as key
+from workloads.scenario_keys import Section
+from workloads.units import DURATIONS, SIZES
+
+MS, SECOND = DURATIONS["ms"], DURATIONS["s"]
+MIB, GIB = SIZES["MiB"], SIZES["GiB"]
+
+PROTOCOLS = tuple(TABLES)
+PLACEMENTS = ("packed",)
+
+Start = Literal["mapped-2m", "mapped-4k", "unaccepted"]
+Track = Literal["page", "step"]
+Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
+Retry = Literal["legacy", "spin", "backoff", "cooperative", "report"]
+PageOrder = Literal[0, 9]
+Executor = Literal["local", "ray"]
+
+
+class General(Section, frozen=True):
+    """[scenario]: what the run is called and when it ends."""
+
+    name: Annotated[
+        str, key.text("names the results' folder; the file's stem if absent", "name")
+    ] = ""
+    description: Annotated[str, key.text("one line for people")] = ""
+    seed: Annotated[int, key.count("seed", "everything random follows from it")] = 1
+    duration: Annotated[
+        int,
+        key.duration("simulated time after which no new conversion starts; those in flight end"),
+    ] = 10 * SECOND
+    conversions: Annotated[
+        int, key.count("conversions", "fleet's total after which none starts; 0 = no limit")
+    ] = 0
+
+
+class Fleet(Section, frozen=True):
+    """[fleet]: the hosts and what the VMs of one host share."""
+
+    hosts: Annotated[int, key.count("hosts", "hosts of the fleet", 1, 100_000)] = 4
+    vms_per_host: Annotated[int, key.count("VMs", "confidential VMs on each host", 1, 16_000)] = 8
+    spare_memory: Annotated[
+        int, key.size("host's page pool for page tables, tree nodes, vmemmap; 0B = empty", low=0)
+    ] = 4 * GIB
+    cpus: Annotated[int, key.count("CPUs", "host CPUs that lru_add_drain_all visits", 1, 4096)] = 64
+    stagger: Annotated[
+        int, key.duration("offset between the starts of successive VMs of the fleet", low=0)
+    ] = 0
+
+
+class Vm(Section, frozen=True):
+    """[vm]: every VM of the fleet, and how its guest behaves."""
+
+    memory: Annotated[
+        int, key.size("private memory that guest_memfd backs", low=2 * MIB, step=2 * MIB)
+    ] = 8 * GIB
+    vcpus: Annotated[int, key.count("vCPUs", "virtual CPUs", 1, 1024)] = 16
+    busy_vcpus: Annotated[
+        int, key.count("vCPUs", "run in the guest and must be kicked", 0, 1024, at_most="vcpus")
+    ] = 8
+    ticking_vcpus: Annotated[
+        int, key.count("vCPUs", "of the busy ones, take timer ticks", 0, 1024, at_most="busy_vcpus")
+    ] = 0
+    page_order: Annotated[
+        PageOrder, key.choice(PageOrder, "order of guest_memfd's folios: 0 = 4 KiB, 9 = 2 MiB")
+    ] = 9
+    start: Annotated[
+        Start, key.choice(Start, "state of the memory at time 0; mapped-2m needs page_order 9")
+    ] = "mapped-2m"
+    devices: Annotated[
+        int, key.count("devices", "behind the IOMMU, map shared memory; 0 = no IOMMU domain", 0, 64)
+    ] = 1
+    track: Annotated[Track, key.choice(Track, "TRACK and kick for each page or each step")] = "page"
+    interrupt_probability: Annotated[
+        float, key.number("probability", "a step of MapGPA meets a pending interrupt")
+    ] = 0.1
+    guest_retries: Annotated[
+        int, key.count("tries", "again by the guest after a failed conversion", 0, 100)
+    ] = 3
+    reaction: Annotated[
+        Reaction, key.choice(Reaction, "of the guest, once a conversion has failed for good")
+    ] = "leak"
+
+
+class Vmm(Section, frozen=True):
+    """[vmm]: how the VMM goes on after a refusal."""
+
+    retry: Annotated[Retry, key.choice(Retry, "policy after a refusal that may pass")] = "backoff"
+    retry_first: Annotated[int, key.duration("first pause", at_most="retry_max")] = MS
+    retry_max: Annotated[int, key.duration("longest pause")] = 100 * MS
+    retry_tries: Annotated[int, key.count("tries", "before the VMM gives up", 1, 1_000_000)] = 10
+
+
+class Protocol(Section, frozen=True):
+    """[protocol]: how a conversion is agreed on."""
+
+    name: Annotated[str, key.choice(PROTOCOLS, "conversion protocol")] = "two-phase"
+    prepare_timeout: Annotated[
+        int, key.duration("longest wait for the consumers' answers to prepare")
+    ] = SECOND
+    freeze_budget: Annotated[int, key.duration("longest time that a range should stay frozen")] = (
+        100 * DURATIONS["us"]
+    )
+
+
+class Costs(Section, frozen=True):
+    """[costs]: how long each step takes."""
+
+    model: Annotated[str, key.text("cost model, versioned by its name")] = "tdx-2026"
+    override: Annotated[
+        dict[str, str | float | int], key.costs('cost to its value, such as "3us" or 0.5')
+    ] = msgspec.field(default_factory=dict)
+
+
+class Fault(Section, frozen=True):
+    """[[fault]]: one kind of failure, where and when it may happen."""
+
+    point: Annotated[str, key.text("fault point; gmemsim list names them")] = ""
+    probability: Annotated[float, key.number("probability", "of failing, at each opportunity")] = (
+        1.0
+    )
+    # `from` is a word of Python's, so both ends carry their unit.
+    start_ns: Annotated[int, key.duration("simulated time at which the failures begin", low=0)] = (
+        msgspec.field(default=0, name="from")
+    )
+    until_ns: Annotated[
+        int, key.duration("simulated time at which they end; 0ns = the run's end", low=0)
+    ] = msgspec.field(default=0, name="until")
+    hosts: Annotated[tuple[int, ...], key.counts("hosts", "numbers from 0; empty = all")] = ()
+    vms: Annotated[
+        tuple[int, ...], key.counts("VMs", "numbers from 0 within their host; empty = all")
+    ] = ()
+
+
+class Engine(Section, frozen=True):
+    """[engine]: what runs the simulation; never changes its outcome."""
+
+    executor: Annotated[Executor, key.choice(Executor, "one process, or partitions on Ray")] = (
+        "local"
+    )
+    partitions: Annotated[int, key.count("partitions", "0 = one for each CPU", 0, 4096)] = 0
+    placement: Annotated[str, key.choice(PLACEMENTS, "which actors share a partition")] = "packed"
+    yield_after: Annotated[int, key.duration("wall time after which a partition reports")] = (
+        200 * MS
+    )
+
+
+class Metrics(Section, frozen=True):
+    """[metrics]: the Prometheus exporter."""
+
+    port: Annotated[int, key.count("port", "-1 = off, 0 = any free one", -1, 65_535)] = -1
+    linger: Annotated[int, key.duration("wall time for a last scrape after the run", low=0)] = 0
