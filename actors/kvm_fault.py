@@ -125,7 +125,7 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
 
 def augmented(kvm: "KvmMmu", fault: PageFault, status: int, context: Context) -> None:
     """Install-side BUSY is not fatal: the vCPU goes back and faults again."""
-    if status == Status.OK:
+    if status == Status.OK and not kvm.dead:
         kvm.mirror.set(fault.start, fault.end, fault.level)
         context.observe(Leaf(kvm.vm, fault.start, fault.end, Share.PRIVATE, fault.level))
     kvm.drop(FAULT, fault.access, context)
@@ -138,9 +138,10 @@ def augmented(kvm: "KvmMmu", fault: PageFault, status: int, context: Context) ->
 
 
 def installed(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
-    """The shared EPT maps the range."""
-    kvm.shared_ept.set(fault.start, fault.end, LEVEL_4K)
-    context.observe(Leaf(kvm.vm, fault.start, fault.end, Share.SHARED, LEVEL_4K))
+    """The shared EPT maps the range, unless the VM died meanwhile: then its tables may be gone already."""
+    if not kvm.dead:
+        kvm.shared_ept.set(fault.start, fault.end, LEVEL_4K)
+        context.observe(Leaf(kvm.vm, fault.start, fault.end, Share.SHARED, LEVEL_4K))
     kvm.drop(FAULT, fault.access, context)
     done(kvm, fault, Outcome.DONE, context.link, context)
 

@@ -7,7 +7,7 @@ import msgspec
 from actors import kvm_fault, kvm_mapgpa, kvm_walk
 from actors import messages as m
 from actors.address import GUEST, TDX, VMM, host_base
-from actors.contract import Actor, Consumer, Context, Reason, Share
+from actors.contract import Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
@@ -75,7 +75,7 @@ class KvmMmu(Actor):
         elif message.to is Share.SHARED:
             kvm_walk.prepare_split(self, walk, context)
         else:
-            self.answer(walk, m.Ready(walk.op, Consumer.KVM_MMU), context.link, context)
+            kvm_walk.ready(self, walk, context)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """Step 4 of the mail: unmap, which cannot fail."""
