@@ -12,6 +12,7 @@ from cluster.batch import Codec, Crossing, message_types
 from cluster.cell import SEQUENCE_BITS
 from cluster.digest import host_digest
 from cluster.host import Host
+from cluster.memory import quiet_collector
 from cluster.world import Build, World, dispatch_table
 
 FOREVER = 1 << 62
@@ -73,6 +74,7 @@ class Partition:
             cell = self.hosts[address >> HOST_SHIFT].cells[address]
             cell.after(max(1, at), message)
         self._slice = SLICE_NS_MIN
+        quiet_collector()
 
     # --- one order -------------------------------------------------------------------------------
 

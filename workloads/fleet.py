@@ -167,7 +167,7 @@ class HostBuilder:
                 log = self.plan.log_of(number)
                 assert log is not None
                 born = number * scenario.fleet.stagger
-                trace = TraceProgram(load, log.source, log.conversions, born)
+                trace = TraceProgram(load, log, born)
                 self.feeds.append(trace)
                 return trace
             case Boot():

@@ -18,6 +18,7 @@ class LogShape(msgspec.Struct, frozen=True):
     slots: tuple[Slot, ...]
     vcpus: int
     conversions: int
+    has_times: bool
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -26,11 +27,18 @@ class Plan(msgspec.Struct, frozen=True):
     scenario: Scenario
     costs: tuple[Cost, ...]
     logs: tuple[tuple[LogShape, ...], ...] = ()
+    most_vms: int = 0  # of a replay, whose last host need not be full; 0 is no limit
 
     @property
     def vms(self) -> int:
         """VMs of the fleet."""
-        return self.scenario.fleet.hosts * self.scenario.fleet.vms_per_host
+        room = self.scenario.fleet.hosts * self.scenario.fleet.vms_per_host
+        return min(room, self.most_vms) if self.most_vms else room
+
+    def vms_of(self, host: int) -> int:
+        """VMs of one host."""
+        full = self.scenario.fleet.vms_per_host
+        return max(0, min(full, self.vms - host * full))
 
     def workload_of(self, number: int) -> int:
         """Which workload VM `number` of the fleet runs: dealt out evenly, in proportion to the shares."""

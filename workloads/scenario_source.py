@@ -29,7 +29,9 @@ def shipped() -> tuple[str, ...]:
 
 
 def read_source(source: str) -> tuple[str, str]:
-    """The text of a scenario and the name to call it by; a path wins over a shipped name."""
+    """The text of a scenario and the name to call it by; a shipped name wins over a file."""
+    if source in shipped():  # this project's own folder has a script called quickstart
+        return _read_shipped(source)
     try:
         with open(source, "rb") as file:
             return _text(file.read(BYTES_MAX + 1), printable(source)), source

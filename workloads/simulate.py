@@ -53,7 +53,7 @@ class Outcome:
     peak_rss_bytes: int
 
 
-def prepare(scenario: Scenario, max_damaged: int | None = None) -> Job:
+def prepare(scenario: Scenario, max_damaged: int | None = None, most_vms: int = 0) -> Job:
     """Look up everything that the scenario names; a mistake in it is a UsageError."""
     logs: list[TraceLog] = []
     shapes: list[tuple[LogShape, ...]] = []
@@ -62,7 +62,7 @@ def prepare(scenario: Scenario, max_damaged: int | None = None) -> Job:
         shapes.append(tuple(log_shape(log, len(logs) + n) for n, log in enumerate(found)))
         logs += found
     costs = cost_table.load(scenario.costs.model, scenario.costs.override)
-    return Job(Plan(scenario, costs, tuple(shapes)), logs)
+    return Job(Plan(scenario, costs, tuple(shapes), most_vms), logs)
 
 
 def log_shape(log: TraceLog, source: int) -> LogShape:
@@ -72,7 +72,9 @@ def log_shape(log: TraceLog, source: int) -> LogShape:
         for slot in log.slots
     )
     whole = -(-log.highest_end // HUGE_PAGE) * HUGE_PAGE // PAGE
-    return LogShape(source, slots or (Slot(0, whole, 0, 0),), log.vcpus, log.conversions)
+    return LogShape(
+        source, slots or (Slot(0, whole, 0, 0),), log.vcpus, log.conversions, log.has_times
+    )
 
 
 def groups_of(hosts: int, partitions: int) -> tuple[list[list[int]], list[int]]:

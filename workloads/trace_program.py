@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from actors.contract import PAGE_BYTES, Share
 from cluster.partition import EVENTS_AT_A_TIME
 from workloads.load import Job
+from workloads.plan import LogShape
 from workloads.scenario import Trace
 from workloads.trace_spool import RECORD
 
@@ -18,11 +19,12 @@ class TraceProgram:
     one_sequence = True
     boots = False
 
-    def __init__(self, load: Trace, source: int, records: int, born: int) -> None:
-        self.source = source
-        self.records = records
+    def __init__(self, load: Trace, log: LogShape, born: int) -> None:
+        self.source = log.source
+        self.records = records = log.conversions
         self.born = born
-        self.timed = load.pace != "back-to-back"
+        # A log without times cannot be replayed at its own pace: then as fast as answers come.
+        self.timed = load.pace == "rate" or (load.pace == "recorded" and log.has_times)
         self.lanes = 1 if self.timed else min(load.outstanding, records)
         self.speed = load.speed if load.pace == "recorded" else 0.0
         self.period = SECOND_NS / load.rate

@@ -39,7 +39,7 @@ def inode_pages(slots: Slots) -> dict[int, int]:
 def shapes(plan: Plan, host: int) -> Iterator[Shape]:
     """The VMs of a host in order; files take their frames from the host one after the other."""
     free = 0
-    for vm in range(plan.scenario.fleet.vms_per_host):
+    for vm in range(plan.vms_of(host)):
         slots = slots_of(plan, fleet_number(plan, host, vm))
         frames = {}
         for gmem, pages in inode_pages(slots).items():

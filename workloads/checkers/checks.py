@@ -7,7 +7,7 @@ from actors import observations as o
 from actors.contract import PAGES_2M, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_2M, Call, Entry, Status
-from workloads.checkers.shadow import Operation, Shadow, rounded
+from workloads.checkers.shadow import Operation, Shadow
 
 Found = str | None
 RETRIES_MAX = 1000  # R_max of docs/domain.md section 14
@@ -68,7 +68,7 @@ def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    for s, e, level in shadow.private.runs(*rounded(op.begin.start, op.begin.end)):
+    for s, e, level in shadow.private.runs(max(0, op.begin.start - 1), op.begin.end + 1):
         if level != LEVEL_2M:
             continue
         s, e = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
@@ -79,39 +79,35 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     return None
 
 
+def failed(shadow: Shadow, fact: o.ConvertEnd) -> bool:
+    """The conversion was refused and the VM lives: everything has to be as before."""
+    return fact.reason is not Reason.NONE and not shadow.dead
+
+
+def differs(shadow: Shadow, op: Operation, name: str) -> Found:
+    """Where the map of this name is not what it was when the conversion began."""
+    found = shadow.changed(op, name)
+    if not found:
+        return None
+    start, end, was, now = found[0]
+    return f"{name} of {span(start, end)} was {was} and is {now} after a refusal"
+
+
 def i10(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if fact.reason is Reason.NONE or shadow.dead:
-        return None
-    return differs(shadow, op, "share") or differs(shadow, op, "order")
-
-
-def differs(shadow: Shadow, op: Operation, what: str) -> Found:
-    """Does the map named `what` differ from what it was when the conversion began?"""
-    after = shadow.snapshot(op.begin.start, op.begin.end)[what]
-    if op.before[what] == after:
-        return None
-    return f"{what} was {shown(op.before[what])} and is {shown(after)} after a failed conversion"
-
-
-def shown(runs: list[tuple[int, int, int]]) -> str:
-    """The first runs, for people."""
-    return ", ".join(f"{s:#x}..{e:#x}={v}" for s, e, v in runs[:3]) + (" ..." if runs[3:] else "")
+    return an4(shadow, fact, op) or an7(shadow, fact, op)
 
 
 def i11(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if fact.reason is Reason.NONE or shadow.dead:
-        return None
-    for s, e, state in op.before["sept"]:
-        bad = first_not(shadow.sept, s, e, Entry.MAPPED) if state == Entry.MAPPED else None
-        if bad:
-            return f"{span(bad[0], bad[1])} was MAPPED and is {Entry(bad[2]).name} after a refusal"
+    for start, end, was, now in shadow.changed(op, "sept") if failed(shadow, fact) else ():
+        if was == Entry.MAPPED:
+            return f"{span(start, end)} was MAPPED and is {Entry(now).name} after a refusal"
     return None
 
 
 def i13(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
-    for s, e, accepted in shadow.accepted.runs(*rounded(op.begin.start, op.begin.end)):
+    for s, e, accepted in shadow.accepted.runs(max(0, op.begin.start - 1), op.begin.end + 1):
         bad = first_not(shadow.sept, s, e, Entry.MAPPED) if accepted else None
         if bad:
             return f"{span(bad[0], bad[1])} was accepted and is {Entry(bad[2]).name}"
@@ -136,22 +132,17 @@ def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def an4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    failed = fact.reason is not Reason.NONE and not shadow.dead
-    return differs(shadow, op, "share") if failed else None
+    return differs(shadow, op, "share") if failed(shadow, fact) else None
 
 
 def an7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    failed = fact.reason is not Reason.NONE and not shadow.dead
-    return differs(shadow, op, "order") if failed else None
+    return differs(shadow, op, "order") if failed(shadow, fact) else None
 
 
 def an8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if fact.reason is Reason.NONE or op.begin.to is Share.SHARED or shadow.dead:
-        return None
-    for s, e, present in op.before["pte"]:
-        bad = first_not(shadow.pte, s, e, 1) if present else None
-        if bad:
-            return f"host PTEs of {span(bad[0], bad[1])} are gone after a refusal"
+    for start, end, was, _ in shadow.changed(op, "pte") if failed(shadow, fact) else ():
+        if was:
+            return f"host PTEs of {span(start, end)} are gone after a refusal"
     return None
 
 

@@ -4,29 +4,26 @@ from collections.abc import Callable
 from typing import Any
 
 from actors import observations as o
-from actors.contract import PAGES_2M, Reason, Share
+from actors.contract import Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
 
 
-class Operation:
-    """A conversion attempt from ConvertBegin to ConvertEnd; `before` are runs at its begin, by map."""
+Run = tuple[int, int, int]
+UNTOUCHED = -2  # no map has it as a value
 
-    def __init__(
-        self, begin: o.ConvertBegin, before: dict[str, list[tuple[int, int, int]]]
-    ) -> None:
+
+class Operation:
+    """A conversion attempt from ConvertBegin to ConvertEnd; `undo` has what was overwritten since."""
+
+    def __init__(self, begin: o.ConvertBegin) -> None:
         self.begin = begin
-        self.before = before
+        self.undo: list[tuple[str, list[Run]]] = []
         self.decided: bool | None = None
         self.ready: set[int] = set()
         self.frozen = False
         self.holding: list[int] = []
         self.lost = 0
-
-
-def rounded(start: int, end: int) -> tuple[int, int]:
-    """The range, out to whole 2 MiB."""
-    return start // PAGES_2M * PAGES_2M, -(-end // PAGES_2M) * PAGES_2M
 
 
 class Shadow:
@@ -52,21 +49,34 @@ class Shadow:
         self.blocked = -1
         self.dead = False
 
-    def snapshot(self, start: int, end: int) -> dict[str, list[tuple[int, int, int]]]:
-        """What a refused conversion must find again."""
-        first, last = rounded(start, end)
-        return {
-            "share": list(self.share.runs(first, last)),
-            "order": list(self.order.runs(first, last)),
-            "sept": list(self.sept.runs(first, last)),
-            "pte": list(self.pte.runs(start, end)),
-        }
+    def write(self, name: str, start: int, end: int, value: int) -> None:
+        """Change one of the maps that a refused conversion must find as they were."""
+        table: IntervalMap = getattr(self, name)
+        if self.operations:
+            old = list(table.runs(start, end))
+            for operation in self.operations.values():
+                operation.undo.append((name, old))
+        table.set(start, end, value)
+
+    def changed(self, operation: Operation, name: str) -> list[tuple[int, int, int, int]]:
+        """(start, end, before, now) wherever a map differs from when the conversion began."""
+        before = IntervalMap.filled(UNTOUCHED)
+        for table, old in reversed(operation.undo):
+            for start, end, value in old if table == name else ():
+                before.set(start, end, value)
+        current: IntervalMap = getattr(self, name)
+        return [
+            (s, e, was, now)
+            for start, end, was in before.runs(0, before.starts[-1] + 1)
+            if was != UNTOUCHED
+            for s, e, now in current.runs(start, end)
+            if now != was
+        ]
 
     # --- keeping the books -----------------------------------------------------------------------
 
     def convert_begin(self, fact: o.ConvertBegin) -> None:
-        before = self.snapshot(fact.start, fact.end)
-        self.operations[fact.op] = Operation(fact, before)
+        self.operations[fact.op] = Operation(fact)
 
     def decided(self, fact: o.Decided) -> None:
         self.operations[fact.op].decided = fact.commit
@@ -79,18 +89,18 @@ class Shadow:
             operation.ready.discard(fact.consumer)
 
     def share_stored(self, fact: o.ShareStored) -> None:
-        self.share.set(fact.start, fact.end, fact.to)
+        self.write("share", fact.start, fact.end, fact.to)
         if fact.to is Share.SHARED:
             self.accepted.set(fact.start, fact.end, 0)
 
     def folio_order(self, fact: o.FolioOrder) -> None:
-        self.order.set(fact.start, fact.end, fact.order)
+        self.write("order", fact.start, fact.end, fact.order)
 
     def poison_set(self, fact: o.PoisonSet) -> None:
         self.poison.set(fact.start, fact.end, 1)
 
     def sept_set(self, fact: o.Sept) -> None:
-        self.sept.set(fact.start, fact.end, fact.state)
+        self.write("sept", fact.start, fact.end, fact.state)
 
     def seamcall(self, fact: o.SeamcallAnswered) -> None:
         if fact.status == Status.OK and fact.call == Call.TRACK:
@@ -112,7 +122,7 @@ class Shadow:
         table.set(fact.start, fact.end, fact.level)
 
     def host_pte(self, fact: o.HostPte) -> None:
-        self.pte.set(fact.start, fact.end, int(fact.present))
+        self.write("pte", fact.start, fact.end, int(fact.present))
 
     def dma_mapped(self, fact: o.Dma) -> None:
         self.dma.set(fact.start, fact.end, int(fact.mapped))

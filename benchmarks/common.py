@@ -1,0 +1,127 @@
+"""What all benchmarks share: flags, medians, tables, the run of one scenario, and what the machine is like."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cluster.drive import Totals
+from workloads import simulate
+from workloads.scenario import Scenario, decode
+
+GIB = 1 << 30
+NS = 1_000_000_000
+Row = Mapping[str, object]
+
+
+class Quiet:
+    """A listener that asks for nothing and stops nothing (cluster.drive.Listener)."""
+
+    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
+        """Not interested."""
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
+
+
+def flags(description: str | None) -> argparse.ArgumentParser:
+    """A parser that knows --json."""
+    text = (description or "").splitlines()[0]
+    parser = argparse.ArgumentParser(description=text)
+    parser.add_argument("--json", action="store_true", help="plain JSON on standard output")
+    return parser
+
+
+def scenario(*overrides: str) -> Scenario:
+    """The default scenario with `--set` texts applied."""
+    return decode("", "benchmark.toml", overrides)
+
+
+def run(*overrides: str) -> simulate.Outcome:
+    """One whole run of the default scenario with these overrides."""
+    return simulate.run(simulate.prepare(scenario(*overrides)), Quiet())
+
+
+def counter(outcome: simulate.Outcome, *labels: str) -> int:
+    """A counter of the meter, added up over partitions; labels may be a prefix of the counter's."""
+    rows = [row for watched in outcome.watched for row in watched["meter"]["counters"]]
+    return sum(row[-1] for row in rows if tuple(row[: len(labels)]) == labels)
+
+
+def violations(outcome: simulate.Outcome) -> list[object]:
+    """Whatever else the watchers of each partition say but the meter: the checkers' findings."""
+    words = [watched for watched in outcome.watched]
+    return [word[name] for word in words for name in sorted(word) if name != "meter"]
+
+
+def interleaved(
+    sides: Mapping[str, Callable[[], float]], rounds: int, notes: bool = True
+) -> dict[str, list[float]]:
+    """A B C A B C ...: what slows the machine for a while slows every side."""
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds):
+        for name, measure in sides.items():
+            found[name].append(measure())
+        if notes:
+            say(f"round {number + 1} of {rounds}")
+    return found
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """(median, lowest, highest)."""
+    return statistics.median(values), min(values), max(values)
+
+
+def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    """Median of the ratios within each round: both sides of one round met the same machine."""
+    return statistics.median(a / b for a, b in zip(above, below, strict=True))
+
+
+def say(text: str) -> None:
+    """Progress, for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def machine() -> dict[str, str | int]:
+    """As much of the machine as a reader needs to judge the figures."""
+    return {
+        "cpus": os.cpu_count() or 1,
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+
+
+def publish(result: Mapping[str, Any], rows: Sequence[Row], as_json: bool) -> None:
+    """JSON with everything, or the rows as a table."""
+    if as_json:
+        print(json.dumps({"machine": machine(), **result}, indent=2))
+    else:
+        print(table(rows))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows of the same keys, aligned; numbers to the right."""
+    if not rows:
+        return ""
+    keys = list(rows[0])
+    cells = [keys, *([shown(row[key]) for key in keys] for row in rows)]
+    widths = [max(len(line[n]) for line in cells) for n in range(len(keys))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if n == 0 else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    )
+
+
+def shown(value: object) -> str:
+    """A figure for people: no more digits than mean something."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,152 @@
+"""The engine against SimPy on one small model, side by side: conversions a second, local and on Ray.
+
+All sides run the same 128 VMs through the same conversions and must agree on their number and on the sum of all
+completion times. Rounds are interleaved and only the run itself is timed, not building it or starting Ray.
+"""
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from benchmarks import common
+from benchmarks.reference_actors import build
+from benchmarks.reference_model import MESSAGES, Shape, Tally
+from benchmarks.reference_simpy import CallbackVm, ProcessVm, Rival
+from cluster import ray_partitions
+from cluster.digest import fleet_digest
+from cluster.drive import Driver, Handle, WaitAny
+from cluster.local import LocalHandle, first_of
+from cluster.partition import Partition
+from workloads.simulate import groups_of
+
+LOCAL, RAY_1, RAY_2 = "gmemsim local", "gmemsim ray, 1 partition", "gmemsim ray, 2 partitions"
+PROCESSES, CALLBACKS = "SimPy processes", "SimPy callbacks"
+YIELD_SECONDS = 0.2
+
+
+class Contest:
+    """The sides with what each came to."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.plan = msgspec.msgpack.encode(shape)
+        self.tallies: dict[str, Tally] = {}
+        self.digests: dict[str, str] = {}
+
+    def sides(self, with_ray: bool) -> dict[str, Callable[[], float]]:
+        """Name -> one run, which returns its seconds."""
+        found: dict[str, Callable[[], float]] = {
+            LOCAL: self.local,
+            PROCESSES: lambda: self.rival(PROCESSES, ProcessVm),
+            CALLBACKS: lambda: self.rival(CALLBACKS, CallbackVm),
+        }
+        if with_ray:
+            found[RAY_1] = lambda: self.ray(RAY_1, 1)
+            found[RAY_2] = lambda: self.ray(RAY_2, 2)
+        return found
+
+    def local(self) -> float:
+        """In this process."""
+        groups, places = groups_of(self.shape.hosts, 1)
+        handle = LocalHandle(Partition(build, self.plan, groups[0], places))
+        return self.drive(LOCAL, [handle], first_of)
+
+    def ray(self, name: str, partitions: int) -> float:
+        """On workers that are started for this run."""
+        groups, places = groups_of(self.shape.hosts, partitions)
+        handles = ray_partitions.start(build, self.plan, groups, places)
+        try:
+            return self.drive(name, handles, ray_partitions.first_ready)
+        finally:
+            ray_partitions.stop(handles)
+
+    def drive(self, name: str, handles: Sequence[Handle], wait_any: WaitAny) -> float:
+        """Run, then note what it came to."""
+        driver = Driver(handles, None, no_pages, wait_any, common.Quiet(), YIELD_SECONDS)
+        gc.collect()
+        began = time.perf_counter()
+        driver.run()
+        took = time.perf_counter() - began
+        hosts: dict[int, bytes] = {}
+        sums: Counter[str] = Counter()
+        for handle in handles:
+            hosts |= handle.digests()
+            sums.update(handle.census())
+        self.digests[name] = fleet_digest(hosts)
+        self.tallies[name] = tally = Tally(**sums)
+        assert driver.totals.events == MESSAGES * tally.conversions, "not 25 messages a conversion"
+        return took
+
+    def rival(self, name: str, kind: type[ProcessVm] | type[CallbackVm]) -> float:
+        """In SimPy."""
+        rival = Rival(kind, self.shape)
+        gc.collect()
+        began = time.perf_counter()
+        self.tallies[name] = rival.run()
+        return time.perf_counter() - began
+
+    def agreed(self) -> Tally:
+        """The one tally of all sides."""
+        tallies, digests = set(self.tallies.values()), set(self.digests.values())
+        assert len(tallies) == 1, f"the sides did different work: {self.tallies}"
+        assert len(digests) == 1, f"the executors differ: {self.digests}"
+        return tallies.pop()
+
+
+def no_pages(source: int, page: int) -> bytes:
+    """The model has no feed."""
+    raise AssertionError(f"page {page} of {source}")
+
+
+def measure(contest: Contest, rounds: int, with_ray: bool) -> dict[str, list[float]]:
+    """Seconds of every run, by side."""
+    if not with_ray:
+        return common.interleaved(contest.sides(False), rounds)
+    with ray_partitions.cluster(None, 2):
+        return common.interleaved(contest.sides(True), rounds)
+
+
+def row(name: str, seconds: list[float], local: list[float], tally: Tally) -> dict[str, Any]:
+    """One side's figures; the ratio is of rates, taken round by round."""
+    rates = [tally.conversions / taken for taken in seconds]
+    middle, low, high = common.spread(rates)
+    return {
+        "side": name,
+        "conversions/s": middle,
+        "lowest": low,
+        "highest": high,
+        "messages/s": middle * MESSAGES,
+        "us/message": 1e6 / (middle * MESSAGES),
+        "gmemsim local is so many times as fast": common.median_ratio(seconds, local),
+    }
+
+
+def main() -> None:
+    parser = common.flags(__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--conversions", type=int, default=300, help="of each of the 128 VMs")
+    parser.add_argument("--no-ray", action="store_true")
+    options = parser.parse_args()
+    contest = Contest(Shape(conversions=options.conversions))
+    seconds = measure(contest, options.rounds, not options.no_ray)
+    tally = contest.agreed()
+    rows = [row(name, taken, seconds[LOCAL], tally) for name, taken in seconds.items()]
+    result = {
+        "rounds": options.rounds,
+        "model": msgspec.to_builtins(contest.shape),
+        "agreed": tally._asdict(),
+        "digest": contest.digests[LOCAL],
+        "seconds": seconds,
+        "rows": rows,
+    }
+    common.publish(result, rows, options.json)
+    if not options.json:
+        print(f"\nagreed by all sides: {tally}, digest {contest.digests[LOCAL]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The Prometheus exporter: one private registry, one HTTP server, and whatever Readings it was shown last.
+
+The only file that knows prometheus_client. No metric object of that library is kept or counted up: each scrape builds its
+families anew from plain numbers, so that nothing is paid while nobody scrapes, and no `_created` series exist.
+"""
+
+import errno
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from cluster.histogram import NS
+from cluster.metrics import FAMILIES, Bars, Family, Readings
+
+
+class PortError(Exception):
+    """The exporter cannot listen; the text is one line for people."""
+
+
+class PortInUseError(PortError):
+    """Somebody else listens on the port."""
+
+
+class _Latest(Collector):
+    """Yields the families of the Readings that were current when the scrape began."""
+
+    def __init__(self, readings: Readings | None) -> None:
+        self.readings = readings
+
+    def collect(self) -> Iterable[Metric]:
+        # One look at the reference: a swap half way through a scrape must not mix two snapshots.
+        readings = self.readings
+        return [_family(family, readings) for family in FAMILIES.values()]
+
+    def describe(self) -> Iterable[Metric]:
+        """Names alone, which is what lets a scraper ask for some of them (`?name[]=`)."""
+        return [_family(family, None) for family in FAMILIES.values()]
+
+
+def _family(family: Family, readings: Readings | None) -> Metric:
+    return _KINDS[family.kind](family, readings)
+
+
+def _counter(family: Family, readings: Readings | None) -> Metric:
+    metric = CounterMetricFamily(family.name, family.help, labels=family.labels, unit=family.unit)
+    for labels, value in _values(family, readings):
+        metric.add_metric(labels, value)
+    return metric
+
+
+def _gauge(family: Family, readings: Readings | None) -> Metric:
+    metric = GaugeMetricFamily(family.name, family.help, labels=family.labels, unit=family.unit)
+    for labels, value in _values(family, readings):
+        metric.add_metric(labels, value)
+    return metric
+
+
+def _info(family: Family, readings: Readings | None) -> Metric:
+    # The library puts the suffix back on.
+    metric = InfoMetricFamily(family.name.removesuffix("_info"), family.help)
+    for labels, _ in _values(family, readings):
+        metric.add_metric((), dict(zip(family.labels, labels, strict=True)))
+    return metric
+
+
+def _histogram(family: Family, readings: Readings | None) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels, unit=family.unit)
+    for labels, bars in readings.bars[family.name].items() if readings else ():
+        metric.add_metric(labels, list(_buckets(family, bars)), bars.total)
+    return metric
+
+
+_KINDS = {"counter": _counter, "gauge": _gauge, "info": _info, "histogram": _histogram}
+
+
+def _values(family: Family, readings: Readings | None) -> Iterable[tuple[tuple[str, ...], float]]:
+    return readings.values[family.name].items() if readings else ()
+
+
+def _buckets(family: Family, bars: Bars) -> Iterator[tuple[str, float]]:
+    for bound, below in zip(family.bounds, bars.below, strict=True):
+        yield str(bound / NS), below
+    yield "+Inf", bars.count
+
+
+def _registry(latest: _Latest) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(latest)
+    return registry
+
+
+def exposition(readings: Readings) -> str:
+    """All of it in Prometheus' text format, as a scraper would see it."""
+    return generate_latest(_registry(_Latest(readings))).decode()
+
+
+class Exporter:
+    """Serves the latest Readings on /metrics until it is closed. Port 0 takes a free one."""
+
+    def __init__(self, readings: Readings, port: int = 0, addr: str = "127.0.0.1") -> None:
+        self._latest = _Latest(readings)
+        try:
+            self._server, self._thread = start_http_server(port, addr, _registry(self._latest))
+        except (OSError, OverflowError) as error:
+            raise _port_error(error, port, addr) from None
+        self.addr = addr
+        self.port = self._server.server_port
+
+    @property
+    def url(self) -> str:
+        """What to scrape."""
+        host = f"[{self.addr}]" if ":" in self.addr else self.addr
+        return f"http://{host}:{self.port}/metrics"
+
+    def show(self, readings: Readings) -> None:
+        """From now on scrapes see this. Any thread may call it."""
+        self._latest.readings = readings
+
+    def close(self) -> None:
+        """Stop serving; the port is free afterwards. Scrapes under way are finished."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> "Exporter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _port_error(error: Exception, port: int, addr: str) -> PortError:
+    what = f"metrics port {port} on {addr}"
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
+        return PortInUseError(
+            f"{what} is in use by another program; choose another one, or 0 for any free one"
+        )
+    reason = getattr(error, "strerror", None) or str(error)
+    return PortError(f"{what} cannot be opened: {reason}; allowed: 1024 to 65535, or 0")

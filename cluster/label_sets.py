@@ -1,0 +1,80 @@
+"""Closed sets of label values: what may stand in each label, and which combinations. None grows with hosts or VMs."""
+
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import NamedTuple
+
+from actors.contract import ERRNO, Consumer
+from actors.contract import Reason as R
+from actors.tdx_states import Call
+
+SETS_MAX = 100  # label sets of one family
+Labels = tuple[str, ...]
+"""Label values, in the order of the family's label names."""
+
+
+class Run(NamedTuple):
+    """What label sets depend on beside this module's tables."""
+
+    protocol: str
+    partitions: int
+    about: Labels  # values of run_info's labels
+    build: Labels  # and of build_info's
+
+
+DIRECTIONS = ("private_to_shared", "shared_to_private")
+OUTCOMES = ("completed", "failed")
+PHASES = ("prepare", "commit", "abort")
+CONSUMERS = tuple(consumer.name.lower() for consumer in Consumer)
+LOCKS = ("vmm", "ilock", "mmu_lock", "iommu_queue")
+CALLS = tuple(call.name.lower() for call in Call)
+INVARIANTS = (
+    *(f"I{n}" for n in (1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 19, 22, 23)),
+    *("L1", "L3"),
+)
+ANOMALIES = tuple(f"AN{n}" for n in (1, 3, 4, 7, 8, 11, 12, 15, 16, 18, 19, 24, 28))
+REST = "other"  # the one label for all partitions beyond the first 99
+
+# protocol -> (phase, consumer, reasons). Phases are stages of its table; "map" is the VMM's device mapping after the
+# ioctl. Reasons are docs/domain.md section 3's, and two that hold for any consumer that works before it answers: no answer
+# in time (section 4.C, step 4), and EIO where the VM died before it was asked. The host mapping answers at once, always.
+FAILURES: dict[str, tuple[tuple[str, str, tuple[R, ...]], ...]] = {
+    "two-phase": (
+        ("reserving", "gmem", (R.NO_MEMORY,)),
+        ("preparing", "kvm_mmu", (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.TIMEOUT, R.DEAD)),
+        ("preparing", "pins", (R.REFERENCES, R.TIMEOUT)),
+        ("preparing", "iommu", (R.NO_MEMORY, R.TIMEOUT)),
+        ("committing", "kvm_mmu", (R.BUSY, R.BUG, R.DEAD)),
+        ("committing", "iommu", (R.TIMEOUT,)),
+        ("map", "iommu", (R.NO_MEMORY,)),
+    ),
+}
+
+Sets = Callable[[Run], Iterable[Labels]]
+
+
+def each(*values: Labels) -> Sets:
+    """Every combination; with no labels there is one, the empty one."""
+    return lambda _: product(*values)
+
+
+def by_protocol(*values: Labels) -> Sets:
+    """The same under the run's protocol."""
+    return lambda run: product((run.protocol,), *values)
+
+
+def failures(run: Run) -> Iterable[Labels]:
+    """What can fail where, and for which reason."""
+    for phase, consumer, reasons in FAILURES[run.protocol]:
+        for reason in reasons:
+            yield run.protocol, phase, consumer, ERRNO[reason]
+
+
+def partition_label(partition: int) -> str:
+    """A number, as long as there are few enough of them."""
+    return str(partition) if partition < SETS_MAX - 1 else REST
+
+
+def partitions(run: Run) -> Iterable[Labels]:
+    """The run's partitions."""
+    return ((partition_label(n),) for n in range(min(run.partitions, SETS_MAX)))

@@ -1,0 +1,169 @@
+"""Every metric family with its clock, its unit and its label sets, and Readings, one snapshot of all their values.
+
+Plain data: cluster.exporter alone knows the client library, and dashboards know this module alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeVar
+
+from cluster.histogram import BOOT_BOUNDS_NS, BOUNDS_NS, NS, Histogram
+from cluster.label_sets import (
+    ANOMALIES,
+    CALLS,
+    CONSUMERS,
+    DIRECTIONS,
+    INVARIANTS,
+    LOCKS,
+    OUTCOMES,
+    PHASES,
+    Labels,
+    Run,
+    Sets,
+    by_protocol,
+    each,
+    failures,
+    partitions,
+)
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+CLOCKS = {
+    "simulated": "Clock: simulated.",
+    "wall": "Clock: wall.",
+    "none": "Clock: none, it never changes.",
+}
+
+
+class Family(NamedTuple):
+    """One metric family. `bounds` (ns) are a histogram's buckets."""
+
+    name: str
+    kind: Kind
+    clock: Literal["simulated", "wall", "none"]
+    text: str
+    unit: str = ""
+    labels: Labels = ()
+    sets: Sets = each()
+    bounds: tuple[int, ...] = BOUNDS_NS
+
+    @property
+    def help(self) -> str:
+        """The HELP line: what is measured, and by which clock."""
+        return f"{self.text} {CLOCKS[self.clock]}"
+
+
+_CONVERSION = ("protocol", "direction", "outcome")
+_BY_CONVERSION = by_protocol(DIRECTIONS, OUTCOMES)
+# fmt: off
+FAMILIES: dict[str, Family] = {family.name: family for family in (
+    Family("gmemsim_conversion_latency_seconds", "histogram", "simulated",
+           "Latency of a conversion, from when it was due to the VMM's answer, retries included.",
+           "seconds", _CONVERSION, _BY_CONVERSION),
+    Family("gmemsim_phase_latency_seconds", "histogram", "simulated",
+           "Time from guest_memfd's question to one consumer's answer.",
+           "seconds", ("phase", "consumer"), each(PHASES, CONSUMERS)),
+    Family("gmemsim_conversions_total", "counter", "simulated",
+           "Conversions answered; redundant ones count as completed.", "", _CONVERSION, _BY_CONVERSION),
+    Family("gmemsim_conversion_failures_total", "counter", "simulated",
+           "Failed attempts; a conversion that is retried can add several.",
+           "", ("protocol", "phase", "consumer", "reason"), failures),
+    Family("gmemsim_conversions_in_flight", "gauge", "simulated",
+           "Conversions that a VMM has accepted and not answered, queued ones included."),
+    Family("gmemsim_retries_total", "counter", "simulated", "Attempts that a VMM made again."),
+    Family("gmemsim_vcpu_kicks_total", "counter", "simulated", "vCPUs forced out of the guest."),
+    Family("gmemsim_vms_bugged_total", "counter", "simulated", "VMs that will not run again."),
+    Family("gmemsim_lock_wait_seconds", "histogram", "simulated",
+           "Waits for a lock or a queue; takes without a wait are not observed.",
+           "seconds", ("lock",), each(LOCKS)),
+    Family("gmemsim_tdx_busy_total", "counter", "simulated",
+           "Batches of SEAMCALLs that the TDX module answered with BUSY.",
+           "", ("operation",), each(CALLS)),
+    Family("gmemsim_iommu_queue_depth", "gauge", "simulated",
+           "Invalidations that an entering one finds in its unit's queue, over the run so far.",
+           "", ("stat",), each(("mean", "max"))),
+    Family("gmemsim_anomalies_total", "counter", "simulated",
+           "Anomalies found, by their id in docs/domain.md section 5.",
+           "", ("protocol", "anomaly"), by_protocol(ANOMALIES)),
+    Family("gmemsim_invariant_violations_total", "counter", "simulated",
+           "Broken invariants, by their id in docs/domain.md section 6.",
+           "", ("invariant",), each(INVARIANTS)),
+    Family("gmemsim_poisoned_bytes", "gauge", "simulated",
+           "Memory that guest_memfd will never use again.", "bytes"),
+    Family("gmemsim_leaked_bytes", "gauge", "simulated",
+           "Memory of released files that is neither free nor poisoned, counted at the run's end.",
+           "bytes"),
+    Family("gmemsim_huge_mappings_lost_total", "counter", "simulated",
+           "2 MiB mappings split for a conversion; nothing promotes them again."),
+    Family("gmemsim_boot_seconds", "histogram", "simulated",
+           "Time from a VM's start to the end of its boot load.", "seconds", bounds=BOOT_BOUNDS_NS),
+    Family("gmemsim_engine_events_total", "counter", "wall", "Events that the engine has handled."),
+    Family("gmemsim_engine_simulated_seconds", "gauge", "simulated",
+           "How far the simulation has come.", "seconds"),
+    Family("gmemsim_engine_windows_total", "counter", "wall",
+           "Windows in which partitions advanced together; none where hosts do not talk."),
+    Family("gmemsim_engine_partition_busy_seconds_total", "counter", "wall",
+           "Time that a partition spent on events.", "seconds", ("partition",), partitions),
+    Family("gmemsim_engine_partition_wait_seconds_total", "counter", "wall",
+           "Time between a partition's orders and reports that it was not busy.",
+           "seconds", ("partition",), partitions),
+    Family("gmemsim_engine_recoveries_total", "counter", "wall", "Partitions rebuilt after a loss."),
+    Family("gmemsim_run_info", "info", "none", "The run that the other families are about.",
+           "", ("run", "scenario", "seed", "protocol", "executor", "placement"),
+           lambda run: (run.about,)),
+    Family("gmemsim_build_info", "info", "none", "What ran it.",
+           "", ("version", "python"), lambda run: (run.build,)),
+)}
+# fmt: on
+
+# --- values --------------------------------------------------------------------------------------
+
+
+class Bars(NamedTuple):
+    """One label set of a histogram: values <= each bound of its family, all of them, and their sum in seconds."""
+
+    below: tuple[int, ...]
+    count: int
+    total: float
+
+
+Value = TypeVar("Value")
+Values = Mapping[str, Mapping[Labels, float]]
+Histograms = Mapping[str, Mapping[Labels, Histogram]]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """One snapshot: family -> label values -> value. Every label set of the run is there from the start, with 0."""
+
+    values: Values
+    bars: Mapping[str, Mapping[Labels, Bars]]
+
+    @classmethod
+    def of(cls, run: Run, values: Values, histograms: Histograms) -> "Readings":
+        """Whatever is not given is 0. A label set outside the closed ones is a bug of gmemsim."""
+        strange = {*values, *histograms} - {*FAMILIES}
+        assert not strange, f"no such families: {sorted(strange)}"
+        plain, bars = {}, {}
+        for name, family in FAMILIES.items():
+            if family.kind == "histogram":
+                found = histograms.get(name, {})
+                drawn = {labels: _bars(found[labels], family.bounds) for labels in found}
+                bars[name] = _complete(family, run, drawn, _bars(Histogram(), family.bounds))
+            else:
+                zero = 1.0 if family.kind == "info" else 0.0
+                plain[name] = _complete(family, run, values.get(name, {}), zero)
+        return cls(MappingProxyType(plain), MappingProxyType(bars))
+
+
+def _bars(histogram: Histogram, bounds: tuple[int, ...]) -> Bars:
+    return Bars(tuple(histogram.below(bounds)), histogram.count, histogram.total / NS)
+
+
+def _complete(
+    family: Family, run: Run, found: Mapping[Labels, Value], zero: Value
+) -> Mapping[Labels, Value]:
+    sets = list(family.sets(run))
+    strange = found.keys() - {*sets}
+    assert not strange, f"{family.name}: outside its closed label sets: {sorted(strange)}"
+    return MappingProxyType({labels: found.get(labels, zero) for labels in sets})

@@ -1,0 +1,129 @@
+"""What `gmemsim list` and `gmemsim show` print: everything that can be named, from the tables that define it."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.contract import ERRNO
+from actors.protocols import PROTOCOLS
+from cluster.faults import FAULT_POINTS
+from workloads import cost_table, trace_spool
+from workloads import scenario as scenarios
+from workloads.checkers import ANOMALIES, INVARIANTS
+from workloads.checks import METRICS
+from workloads.errors import UsageError
+from workloads.scenario import KINDS
+from workloads.wording import quote, suggestion
+
+Rows = list[dict[str, Any]]
+
+
+def scenario_rows() -> Rows:
+    """Shipped scenarios."""
+    found = [(name, scenarios.load(name)) for name in scenarios.shipped()]
+    return [{"name": name, "meaning": one.scenario.description} for name, one in found]
+
+
+def trace_rows() -> Rows:
+    """Shipped QEMU trace logs."""
+    logs = [(name, trace_spool.read_log(name)) for name in trace_spool.shipped()]
+    return [
+        {"name": name, "conversions": log.conversions, "vcpus": log.vcpus, "slots": len(log.slots)}
+        for name, log in logs
+    ]
+
+
+def workload_rows() -> Rows:
+    """Kinds of [[workload]]."""
+    return [{"name": name, "meaning": _first_line(kind)} for name, kind in KINDS.items()]
+
+
+def protocol_rows() -> Rows:
+    """Conversion protocols."""
+    return [{"name": name, "rows": len(table.rows)} for name, table in PROTOCOLS.items()]
+
+
+def fault_rows() -> Rows:
+    """Fault points."""
+    return [
+        {"name": point.name, "errno": ERRNO[point.reason], "meaning": point.meaning}
+        for point in FAULT_POINTS.values()
+    ]
+
+
+def check_rows(checks: Sequence[Any]) -> Rows:
+    """Anomalies or invariants."""
+    return [
+        {"name": check.id, "meaning": check.meaning, "admitted by": ", ".join(check.admitted)}
+        for check in checks
+    ]
+
+
+def cost_rows() -> Rows:
+    """Durations of every shipped cost model."""
+    return [
+        {
+            "name": name,
+            "value": entry["value"],
+            "per": entry["per"],
+            "source": entry["source"],
+            "assumed": "-".join(entry.get("range", [])),
+            "meaning": entry["meaning"],
+        }
+        for model in cost_table.models()
+        for name, entry in cost_table.read(model)["cost"].items()
+    ]
+
+
+def metric_rows() -> Rows:
+    """What [checks] can limit."""
+    return [{"name": name} for name in METRICS]
+
+
+LISTS: dict[str, Callable[[], Rows]] = {
+    "scenarios": scenario_rows,
+    "traces": trace_rows,
+    "workloads": workload_rows,
+    "protocols": protocol_rows,
+    "faults": fault_rows,
+    "anomalies": lambda: check_rows(ANOMALIES),
+    "invariants": lambda: check_rows(INVARIANTS),
+    "costs": cost_rows,
+    "checks": metric_rows,
+}
+
+
+def show_kind(kind: str | None, as_json: bool) -> str:
+    """One list, or all of them."""
+    if kind is not None and kind not in LISTS:
+        raise UsageError(f"list: nothing is called {quote(kind)}; {suggestion(kind, LISTS)}")
+    kinds = [kind] if kind else list(LISTS)
+    found = {name: LISTS[name]() for name in kinds}
+    if as_json:
+        return json.dumps(found, indent=2)
+    return "\n\n".join(f"{name}\n{columns(rows)}" for name, rows in found.items())
+
+
+def show_scenario(source: str, overrides: Sequence[str], as_json: bool) -> str:
+    """Every key with value, default, unit and meaning."""
+    rows = scenarios.explain(scenarios.load(source, overrides, FAULT_POINTS))
+    table = [msgspec.to_builtins(row._asdict()) for row in rows]
+    return json.dumps(table, indent=2) if as_json else columns(table)
+
+
+def columns(rows: Rows) -> str:
+    """Rows as aligned text, the names indented under their list."""
+    if not rows:
+        return "  none"
+    widths = [max(len(str(row[key])) for row in rows) for key in rows[0]]
+    lines = (
+        "  ".join(str(row[key]).ljust(width) for key, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(f"  {line.rstrip()}" for line in lines)
+
+
+def _first_line(kind: type) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]

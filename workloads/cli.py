@@ -1,0 +1,163 @@
+"""The command line. What a command needs is imported when it runs, so that help answers at once."""
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from workloads.errors import UsageError
+
+USAGE_ERROR = 2
+
+
+def shared(command: Callable[..., None]) -> Callable[..., None]:
+    """The flags of every command that simulates (docs/reference/cli.md)."""
+    options = [
+        click.option("--executor", type=click.Choice(["local", "ray"]), help="One process, or Ray."),
+        click.option("--partitions", type=click.IntRange(0), help="Ray actors; 0 = one for each CPU."),
+        click.option("--placement", help="Which actors share a partition."),
+        click.option("--address", help="A running Ray cluster: HOST:PORT, ray://HOST:PORT or auto."),
+        click.option("--seed", type=click.IntRange(0), help="Everything random follows from it."),
+        click.option("--protocol", help="Conversion protocol."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario; repeatable."),
+        click.option("--results", default="results", show_default=True, metavar="DIR", help="Where the results folder is made."),
+        click.option("--expect-digest", metavar="HEX", help="Fail unless the run has this digest."),
+        click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics; 0 = any free port."),
+        click.option("--linger", metavar="DURATION", help="Keep serving metrics for so long after the end."),
+        click.option("--time-limit", metavar="DURATION", help="Wall-clock limit; reaching it is `unknown`."),
+        click.option("--json", "as_json", is_flag=True, help="summary.json on standard output, and nothing else there."),
+        click.option("--quiet", is_flag=True, help="No progress and no table."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+# Flags that are keys of the scenario by another name.
+KEYS = {
+    "executor": "engine.executor",
+    "partitions": "engine.partitions",
+    "placement": "engine.placement",
+    "seed": "scenario.seed",
+    "protocol": "protocol.name",
+    "metrics_port": "metrics.port",
+    "linger": "metrics.linger",
+}
+
+
+def as_overrides(flags: dict[str, Any]) -> list[str]:
+    """Flags as `--set` texts, before the user's own."""
+    named = [f"{key}={flags[flag]}" for flag, key in KEYS.items() if flags[flag] is not None]
+    return [*named, *flags["overrides"]]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("gmemsim"), prog_name="gmemsim")
+def cli() -> None:
+    """Simulate how confidential VMs convert memory between private and shared, and what it costs."""
+
+
+@cli.command()
+@click.argument("scenario")
+@shared
+def run(scenario: str, **flags: Any) -> None:
+    """One simulation of SCENARIO, a TOML file or the name of a shipped one."""
+    from cluster.faults import FAULT_POINTS
+    from workloads import scenario as scenarios
+    from workloads.execute import Settings, execute
+
+    found = scenarios.load(scenario, as_overrides(flags), FAULT_POINTS)
+    sys.exit(execute(found, Settings.of(flags)))
+
+
+@cli.command()
+@click.argument("logs", nargs=-1, required=True, metavar="LOG...")
+@click.option("--scenario", help="What the logs do not tell: a TOML file or a shipped scenario.")
+@click.option(
+    "--vms",
+    type=click.IntRange(1, 1_000_000),
+    default=1,
+    show_default=True,
+    help="Copies of each log's VM.",
+)
+@click.option(
+    "--hosts",
+    type=click.IntRange(1, 100_000),
+    help="Hosts to put the VMs on; 8 at most unless given.",
+)
+@click.option("--stagger", metavar="DURATION", help="Offset between the starts of successive VMs.")
+@click.option(
+    "--rate", type=float, help="Conversions per simulated second and VM, whatever the logs' times."
+)
+@click.option(
+    "--back-to-back",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Ignore the logs' times: N conversions of a VM at once.",
+)
+@click.option(
+    "--max-damaged",
+    type=click.IntRange(0),
+    help="Damaged lines to put up with; 1% of the conversions, at least 100, unless given.",
+)
+@shared
+def replay(logs: tuple[str, ...], **flags: Any) -> None:
+    """Conversions of QEMU trace logs (-trace 'kvm_*'); each log is a VM, `-` is standard input."""
+    from workloads.execute import Settings, execute
+    from workloads.replay import scenario_of
+
+    found, most_vms = scenario_of(logs, flags, as_overrides(flags))
+    sys.exit(execute(found, Settings.of(flags), flags["max_damaged"], most_vms))
+
+
+@cli.command("list")
+@click.argument("kind", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_(kind: str | None, as_json: bool) -> None:
+    """What can be named: scenarios, traces, workloads, protocols, faults, anomalies, invariants, costs, checks."""
+    from workloads.catalogue import show_kind
+
+    click.echo(show_kind(kind, as_json))
+
+
+@cli.command()
+@click.argument("scenario")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Every key of SCENARIO with its value, default, unit and meaning."""
+    from workloads.catalogue import show_scenario
+
+    click.echo(show_scenario(scenario, overrides, as_json))
+
+
+@cli.command()
+@click.argument("result")
+def report(result: str) -> None:
+    """Rebuild report.html of a results folder."""
+    from workloads.report import rebuild
+
+    click.echo(rebuild(result))
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line and exit status 2."""
+    try:
+        cli(standalone_mode=False)
+    except UsageError as error:
+        fail(str(error))
+    except click.ClickException as error:
+        fail(" ".join(error.format_message().split()))
+    except click.Abort:
+        fail("interrupted")
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def fail(text: str) -> None:
+    """One line, and out."""
+    click.echo(f"gmemsim: {text}", err=True)
+    sys.exit(USAGE_ERROR)

@@ -1,0 +1,167 @@
+"""A run as a user sees it: folder, exporter, progress, verdict, files, table, exit status."""
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from cluster.drive import Totals
+from workloads import results, simulate
+from workloads.errors import UsageError
+from workloads.readings import readings
+from workloads.scenario import Scenario
+from workloads.summary import exit_status, summarise
+from workloads.terminal import Progress, show
+from workloads.units import parse_duration
+
+if TYPE_CHECKING:
+    from cluster.exporter import Exporter
+
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Flags that are no part of the scenario."""
+
+    results: str = "results"
+    address: str | None = None
+    expect_digest: str | None = None
+    time_limit: float | None = None  # wall seconds
+    as_json: bool = False
+    quiet: bool = False
+
+    @classmethod
+    def of(cls, flags: dict[str, Any]) -> "Settings":
+        """From the command line."""
+        limit = flags["time_limit"]
+        try:
+            seconds = parse_duration(limit) / NS if limit is not None else None
+        except ValueError as error:
+            raise UsageError(f"--time-limit: {error}") from None
+        names = ("results", "address", "expect_digest", "as_json", "quiet")
+        return cls(time_limit=seconds, **{name: flags[name] for name in names})
+
+
+class Watch:
+    """The driver's listener: hands progress on, and ends the run at a signal or at the time limit."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        limit: float | None,
+        progress: Progress,
+        exporter: "Exporter | None",
+        run_id: str,
+    ) -> None:
+        self.scenario = scenario
+        self.progress_bar = progress
+        self.exporter = exporter
+        self.run_id = run_id
+        self.deadline = time.monotonic() + limit if limit is not None else None
+        self.stopped = ""  # why, once it is to end early
+
+    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
+        """See cluster.drive.Listener."""
+        words = [simulate.unpack(word) for word in watched if word]
+        if self.exporter:
+            self.exporter.readings = readings(self.scenario, words, totals, self.run_id)
+        self.progress_bar.update(totals, words)
+
+    def should_stop(self) -> bool:
+        """See cluster.drive.Listener."""
+        if not self.stopped and self.deadline is not None and time.monotonic() > self.deadline:
+            self.stopped = "the time limit was reached"
+        return bool(self.stopped)
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the run with what there is; a second one ends it at once."""
+
+        def stop(number: int, _: FrameType | None) -> None:
+            if self.stopped:
+                raise KeyboardInterrupt
+            self.stopped = f"stopped by {signal.Signals(number).name}"
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+def execute(
+    scenario: Scenario, settings: Settings, max_damaged: int | None = None, most_vms: int = 0
+) -> int:
+    """Run a scenario and leave its results; returns the exit status."""
+    job = simulate.prepare(scenario, max_damaged, most_vms)
+    name, seed = scenario.scenario.name, scenario.scenario.seed
+    folder = results.open_folder(settings.results, name, seed)
+    run_id = folder.name
+    with serving(scenario, settings) as exporter:
+        with Progress(job.plan, quiet=settings.quiet or settings.as_json) as bar:
+            watch = Watch(scenario, settings.time_limit, bar, exporter, run_id)
+            with watch.signals():
+                outcome = run(job, watch, settings.address)
+        summary = summarise(scenario, outcome, job.logs, watch.stopped, settings.expect_digest)
+        final = readings(scenario, outcome.watched, outcome.totals, run_id)
+        if exporter:
+            exporter.readings = final
+        results.write(folder, scenario, summary, outcome, final)
+        if settings.as_json:
+            print(json.dumps(summary, indent=2))
+        elif not settings.quiet:
+            show(summary, folder)
+        if exporter and scenario.metrics.linger:
+            linger(scenario.metrics.linger / NS)
+    return exit_status(summary["verdict"])
+
+
+def run(job: simulate.Job, watch: Watch, address: str | None) -> simulate.Outcome:
+    """The simulation; a Ray that cannot be reached is the user's to mend."""
+    if job.plan.scenario.engine.executor == "local":
+        return simulate.run(job, watch)
+    from cluster.ray_partitions import RayUnavailableError
+
+    try:
+        return simulate.run(job, watch, address)
+    except RayUnavailableError as error:
+        raise UsageError(str(error)) from None
+
+
+@contextmanager
+def serving(scenario: Scenario, settings: Settings) -> Iterator["Exporter | None"]:
+    """The Prometheus endpoint, when the scenario or a flag asks for one."""
+    if scenario.metrics.port < 0:
+        yield None
+        return
+    from cluster.exporter import Exporter, PortInUseError
+
+    try:
+        exporter = Exporter(scenario.metrics.port)
+    except PortInUseError as error:
+        raise UsageError(str(error)) from None
+    if not settings.quiet:
+        print(f"metrics at {exporter.url}", file=sys.stderr, flush=True)
+    try:
+        yield exporter
+    finally:
+        exporter.close()
+
+
+def linger(seconds: float) -> None:
+    """Stay for a last scrape; Ctrl-C ends that too."""
+    try:
+        time.sleep(seconds)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,73 @@
+"""The scenario of a replay: what logs tell, flags say, and a scenario file fills in."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster.faults import FAULT_POINTS
+from workloads import scenario as scenarios
+from workloads.errors import UsageError
+from workloads.scenario import Scenario
+from workloads.scenario_source import parse_toml, read_source
+from workloads.trace_spool import resolve
+from workloads.units import format_duration
+
+HOSTS_MOST = 8  # unless --hosts says otherwise
+FOREVER_NS = 1 << 61
+
+
+def scenario_of(
+    logs: Sequence[str], flags: dict[str, Any], overrides: Sequence[str]
+) -> tuple[Scenario, int]:
+    """(scenario, VMs): the logs' VMs, --vms times over, dealt out to hosts in order."""
+    if flags["rate"] is not None and flags["back_to_back"] is not None:
+        raise UsageError("--rate and --back-to-back: give one of them")
+    vms = len(logs) * flags["vms"]
+    hosts = flags["hosts"] or min(vms, HOSTS_MOST)
+    implied = {
+        "scenario.duration": f'"{format_duration(FOREVER_NS)}"',
+        "fleet.hosts": hosts,
+        "fleet.vms_per_host": -(-vms // hosts),
+        **pace(flags),
+    }
+    if flags["stagger"] is not None:
+        implied["fleet.stagger"] = f'"{flags["stagger"]}"'
+    base = document(flags["scenario"], logs)
+    texts = [*(f"{key}={value}" for key, value in implied.items()), *overrides]
+    where = flags["scenario"] or name_of(logs)
+    return scenarios.from_document(base, where, texts, FAULT_POINTS), vms
+
+
+def document(source: str | None, logs: Sequence[str]) -> dict[str, Any]:
+    """The scenario file, if any, with the logs as its only workload."""
+    found: dict[str, Any] = {}
+    if source:
+        text, where = read_source(source)
+        try:
+            found = parse_toml(text)
+        except ValueError as error:
+            raise UsageError(f"{where}: not TOML: {error}") from None
+    found["workload"] = [{"kind": "trace", "log": [absolute(log) for log in logs]}]
+    return found
+
+
+def absolute(log: str) -> str:
+    """So that the resolved scenario can be run from any folder; shipped logs keep their names."""
+    return log if log == "-" or not Path(log).exists() else str(Path(resolve(log)).resolve())
+
+
+def pace(flags: dict[str, Any]) -> dict[str, Any]:
+    """Keys of the trace workload that the flags decide."""
+    if flags["rate"] is not None:
+        return {"workload.0.pace": '"rate"', "workload.0.rate": flags["rate"]}
+    if flags["back_to_back"] is not None:
+        return {
+            "workload.0.pace": '"back-to-back"',
+            "workload.0.outstanding": flags["back_to_back"],
+        }
+    return {}
+
+
+def name_of(logs: Sequence[str]) -> str:
+    """The run is named after its first log."""
+    return "stdin" if logs[0] == "-" else Path(logs[0]).name.split(".")[0]
