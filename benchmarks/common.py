@@ -9,24 +9,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cluster.drive import Totals
-from workloads import simulate
 from workloads.scenario import Scenario, decode
 
-GIB = 1 << 30
-NS = 1_000_000_000
 Row = Mapping[str, object]
-
-
-class Quiet:
-    """A listener that asks for nothing and stops nothing (cluster.drive.Listener)."""
-
-    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
-        """Not interested."""
-
-    def should_stop(self) -> bool:
-        """Never."""
-        return False
 
 
 def flags(description: str | None) -> argparse.ArgumentParser:
@@ -40,23 +25,6 @@ def flags(description: str | None) -> argparse.ArgumentParser:
 def scenario(*overrides: str) -> Scenario:
     """The default scenario with `--set` texts applied."""
     return decode("", "benchmark.toml", overrides)
-
-
-def run(*overrides: str) -> simulate.Outcome:
-    """One whole run of the default scenario with these overrides."""
-    return simulate.run(simulate.prepare(scenario(*overrides)), Quiet())
-
-
-def counter(outcome: simulate.Outcome, *labels: str) -> int:
-    """A counter of the meter, added up over partitions; labels may be a prefix of the counter's."""
-    rows = [row for watched in outcome.watched for row in watched["meter"]["counters"]]
-    return sum(row[-1] for row in rows if tuple(row[: len(labels)]) == labels)
-
-
-def violations(outcome: simulate.Outcome) -> list[object]:
-    """Whatever else the watchers of each partition say but the meter: the checkers' findings."""
-    words = [watched for watched in outcome.watched]
-    return [word[name] for word in words for name in sorted(word) if name != "meter"]
 
 
 def interleaved(

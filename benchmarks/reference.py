@@ -6,26 +6,21 @@ completion times. Rounds are interleaved and only the run itself is timed, not b
 
 import gc
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from benchmarks import common
+from benchmarks.drive import drive
 from benchmarks.reference_actors import build
 from benchmarks.reference_model import MESSAGES, Shape, Tally
 from benchmarks.reference_simpy import CallbackVm, ProcessVm, Rival
 from cluster import ray_partitions
-from cluster.digest import fleet_digest
-from cluster.drive import Driver, Handle, WaitAny
-from cluster.local import LocalHandle, first_of
-from cluster.partition import Partition
-from workloads.simulate import groups_of
+from cluster.run import Executor, Fleet
 
 LOCAL, RAY_1, RAY_2 = "gmemsim local", "gmemsim ray, 1 partition", "gmemsim ray, 2 partitions"
 PROCESSES, CALLBACKS = "SimPy processes", "SimPy callbacks"
-YIELD_SECONDS = 0.2
 
 
 class Contest:
@@ -40,46 +35,22 @@ class Contest:
     def sides(self, with_ray: bool) -> dict[str, Callable[[], float]]:
         """Name -> one run, which returns its seconds."""
         found: dict[str, Callable[[], float]] = {
-            LOCAL: self.local,
+            LOCAL: lambda: self.engine(LOCAL, Executor("local")),
             PROCESSES: lambda: self.rival(PROCESSES, ProcessVm),
             CALLBACKS: lambda: self.rival(CALLBACKS, CallbackVm),
         }
         if with_ray:
-            found[RAY_1] = lambda: self.ray(RAY_1, 1)
-            found[RAY_2] = lambda: self.ray(RAY_2, 2)
+            found[RAY_1] = lambda: self.engine(RAY_1, Executor("ray", 1))
+            found[RAY_2] = lambda: self.engine(RAY_2, Executor("ray", 2))
         return found
 
-    def local(self) -> float:
-        """In this process."""
-        groups, places = groups_of(self.shape.hosts, 1)
-        handle = LocalHandle(Partition(build, self.plan, groups[0], places))
-        return self.drive(LOCAL, [handle], first_of)
-
-    def ray(self, name: str, partitions: int) -> float:
-        """On workers that are started for this run."""
-        groups, places = groups_of(self.shape.hosts, partitions)
-        handles = ray_partitions.start(build, self.plan, groups, places)
-        try:
-            return self.drive(name, handles, ray_partitions.first_ready)
-        finally:
-            ray_partitions.stop(handles)
-
-    def drive(self, name: str, handles: Sequence[Handle], wait_any: WaitAny) -> float:
-        """Run, then note what it came to."""
-        driver = Driver(handles, None, no_pages, wait_any, common.Quiet(), YIELD_SECONDS)
-        gc.collect()
-        began = time.perf_counter()
-        driver.run()
-        took = time.perf_counter() - began
-        hosts: dict[int, bytes] = {}
-        sums: Counter[str] = Counter()
-        for handle in handles:
-            hosts |= handle.digests()
-            sums.update(handle.census())
-        self.digests[name] = fleet_digest(hosts)
-        self.tallies[name] = tally = Tally(**sums)
-        assert driver.totals.events == MESSAGES * tally.conversions, "not 25 messages a conversion"
-        return took
+    def engine(self, name: str, executor: Executor) -> float:
+        """gmemsim, as it is shipped."""
+        driven = drive(Fleet(build, self.plan, self.shape.hosts), executor)
+        self.digests[name] = driven.digest
+        self.tallies[name] = tally = Tally(**driven.census)
+        assert driven.totals.events == MESSAGES * tally.conversions, "not 25 messages a conversion"
+        return driven.seconds
 
     def rival(self, name: str, kind: type[ProcessVm] | type[CallbackVm]) -> float:
         """In SimPy."""
@@ -95,11 +66,6 @@ class Contest:
         assert len(tallies) == 1, f"the sides did different work: {self.tallies}"
         assert len(digests) == 1, f"the executors differ: {self.digests}"
         return tallies.pop()
-
-
-def no_pages(source: int, page: int) -> bytes:
-    """The model has no feed."""
-    raise AssertionError(f"page {page} of {source}")
 
 
 def measure(contest: Contest, rounds: int, with_ray: bool) -> dict[str, list[float]]:

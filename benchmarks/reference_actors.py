@@ -33,6 +33,7 @@ from cluster.faults import FaultPlan
 from cluster.world import World
 from workloads.meter import Meter
 
+
 class Tick(Message, frozen=True, tag=1):
     """Timer of the guest: it has thought."""
 
@@ -139,9 +140,7 @@ class Guest(Actor):
             self.aborted += 1
             reason = Reason.NO_MEMORY
         latency = now - self.asked
-        context.observe(
-            Answered(self.vm, message.op, 0, 1, Share.SHARED, reason, False, latency)
-        )
+        context.observe(Answered(self.vm, message.op, 0, 1, Share.SHARED, reason, False, latency))
         program = self.program
         if self.op < program.conversions:
             think = program.cycle(self.op).think

@@ -1,7 +1,8 @@
-"""The Prometheus exporter: one private registry, one HTTP server, and whatever Readings it was shown last.
+"""The Prometheus exporter: a private registry, an HTTP server, and the Readings it was given last.
 
-The only file that knows prometheus_client. No metric object of that library is kept or counted up: each scrape builds its
-families anew from plain numbers, so that nothing is paid while nobody scrapes, and no `_created` series exist.
+The only file that knows prometheus_client. No metric object of that library is kept or counted up:
+each scrape builds its families anew from plain numbers, so that nothing is paid while nobody
+scrapes, and there are no `_created` series.
 """
 
 import errno
@@ -75,7 +76,7 @@ def _info(family: Family, readings: Readings | None) -> Metric:
 def _histogram(family: Family, readings: Readings | None) -> Metric:
     metric = HistogramMetricFamily(family.name, family.help, labels=family.labels, unit=family.unit)
     for labels, bars in readings.bars[family.name].items() if readings else ():
-        metric.add_metric(labels, list(_buckets(family, bars)), bars.total)
+        metric.add_metric(labels, list(_buckets(family, bars)), bars.seconds)
     return metric
 
 
@@ -89,7 +90,7 @@ def _values(family: Family, readings: Readings | None) -> Iterable[tuple[tuple[s
 def _buckets(family: Family, bars: Bars) -> Iterator[tuple[str, float]]:
     for bound, below in zip(family.bounds, bars.below, strict=True):
         yield str(bound / NS), below
-    yield "+Inf", bars.count
+    yield "+Inf", bars.number
 
 
 def _registry(latest: _Latest) -> CollectorRegistry:
@@ -104,9 +105,14 @@ def exposition(readings: Readings) -> str:
 
 
 class Exporter:
-    """Serves the latest Readings on /metrics until it is closed. Port 0 takes a free one."""
+    """Serves the latest Readings on /metrics until it is closed. Port 0 takes a free one.
 
-    def __init__(self, readings: Readings, port: int = 0, addr: str = "127.0.0.1") -> None:
+    Without Readings a scrape shows HELP and TYPE alone.
+    """
+
+    def __init__(
+        self, port: int = 0, addr: str = "127.0.0.1", readings: Readings | None = None
+    ) -> None:
         self._latest = _Latest(readings)
         try:
             self._server, self._thread = start_http_server(port, addr, _registry(self._latest))
@@ -116,17 +122,22 @@ class Exporter:
         self.port = self._server.server_port
 
     @property
+    def readings(self) -> Readings | None:
+        """What scrapes see from now on; any thread may set it."""
+        return self._latest.readings
+
+    @readings.setter
+    def readings(self, readings: Readings) -> None:
+        self._latest.readings = readings
+
+    @property
     def url(self) -> str:
         """What to scrape."""
         host = f"[{self.addr}]" if ":" in self.addr else self.addr
         return f"http://{host}:{self.port}/metrics"
 
-    def show(self, readings: Readings) -> None:
-        """From now on scrapes see this. Any thread may call it."""
-        self._latest.readings = readings
-
     def close(self) -> None:
-        """Stop serving; the port is free afterwards. Scrapes under way are finished."""
+        """Stop serving; the port is free afterwards. Scrapes under way may be cut short."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -1,4 +1,4 @@
-"""Closed sets of label values: what may stand in each label, and which combinations. None grows with hosts or VMs."""
+"""Closed sets of label values, and which of them go together. None grows with hosts or VMs."""
 
 from collections.abc import Callable, Iterable
 from itertools import product
@@ -35,13 +35,14 @@ INVARIANTS = (
 ANOMALIES = tuple(f"AN{n}" for n in (1, 3, 4, 7, 8, 11, 12, 15, 16, 18, 19, 24, 28))
 REST = "other"  # the one label for all partitions beyond the first 99
 
-# protocol -> (phase, consumer, reasons). Phases are stages of its table; "map" is the VMM's device mapping after the
-# ioctl. Reasons are docs/domain.md section 3's, and two that hold for any consumer that works before it answers: no answer
-# in time (section 4.C, step 4), and EIO where the VM died before it was asked. The host mapping answers at once, always.
+# protocol -> (phase, consumer, reasons). Phases are stages of its table; "map" is the VMM's device
+# mapping after the ioctl. Reasons are those of docs/domain.md section 3, and two that any consumer
+# may meet: no answer in time (section 4.C, step 4), and EIO where the VM died before it was asked.
 FAILURES: dict[str, tuple[tuple[str, str, tuple[R, ...]], ...]] = {
     "two-phase": (
         ("reserving", "gmem", (R.NO_MEMORY,)),
         ("preparing", "kvm_mmu", (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.TIMEOUT, R.DEAD)),
+        ("preparing", "host_map", (R.TIMEOUT,)),
         ("preparing", "pins", (R.REFERENCES, R.TIMEOUT)),
         ("preparing", "iommu", (R.NO_MEMORY, R.TIMEOUT)),
         ("committing", "kvm_mmu", (R.BUSY, R.BUG, R.DEAD)),

@@ -1,4 +1,4 @@
-"""Every metric family with its clock, its unit and its label sets, and Readings, one snapshot of all their values.
+"""Every metric family with its clock, unit and label sets, and Readings, one snapshot of them all.
 
 Plain data: cluster.exporter alone knows the client library, and dashboards know this module alone.
 """
@@ -64,7 +64,8 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (
            "Time from guest_memfd's question to one consumer's answer.",
            "seconds", ("phase", "consumer"), each(PHASES, CONSUMERS)),
     Family("gmemsim_conversions_total", "counter", "simulated",
-           "Conversions answered; redundant ones count as completed.", "", _CONVERSION, _BY_CONVERSION),
+           "Conversions answered; redundant ones count as completed.",
+           "", _CONVERSION, _BY_CONVERSION),
     Family("gmemsim_conversion_failures_total", "counter", "simulated",
            "Failed attempts; a conversion that is retried can add several.",
            "", ("protocol", "phase", "consumer", "reason"), failures),
@@ -107,7 +108,8 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (
     Family("gmemsim_engine_partition_wait_seconds_total", "counter", "wall",
            "Time between a partition's orders and reports that it was not busy.",
            "seconds", ("partition",), partitions),
-    Family("gmemsim_engine_recoveries_total", "counter", "wall", "Partitions rebuilt after a loss."),
+    Family("gmemsim_engine_recoveries_total", "counter", "wall",
+           "Partitions rebuilt after a loss."),
     Family("gmemsim_run_info", "info", "none", "The run that the other families are about.",
            "", ("run", "scenario", "seed", "protocol", "executor", "placement"),
            lambda run: (run.about,)),
@@ -120,11 +122,11 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (
 
 
 class Bars(NamedTuple):
-    """One label set of a histogram: values <= each bound of its family, all of them, and their sum in seconds."""
+    """One label set of a histogram. `below` counts values <= each bound of its family."""
 
     below: tuple[int, ...]
-    count: int
-    total: float
+    number: int  # of all values
+    seconds: float  # their sum
 
 
 Value = TypeVar("Value")
@@ -134,7 +136,10 @@ Histograms = Mapping[str, Mapping[Labels, Histogram]]
 
 @dataclass(frozen=True)
 class Readings:
-    """One snapshot: family -> label values -> value. Every label set of the run is there from the start, with 0."""
+    """One snapshot: family -> label values -> value.
+
+    Every label set of the run is there from the start, with 0.
+    """
 
     values: Values
     bars: Mapping[str, Mapping[Labels, Bars]]

@@ -58,13 +58,12 @@ class Partition:
         hosts: Sequence[int],
         places: Sequence[int],
         place: int = 0,
-        types: Sequence[type] = (),
     ) -> None:
         world = build(plan, hosts)
         self.world: World = world
         self.places = places
         self.place = place
-        self.codec = Codec(types or message_types(actors.messages))
+        self.codec = Codec(world.types or message_types(actors.messages))
         table = dispatch_table(world.watchers)
         self.hosts = {
             number: Host(number, members, world.seed, world.costs, world.faults, table)

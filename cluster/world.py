@@ -35,7 +35,7 @@ class Watcher(Protocol):
 
 @dataclass
 class World:
-    """Hosts of one partition. `lookahead` is the smallest delay (ns) of a link between hosts, None without any."""
+    """Hosts of one partition. `types` are the messages that may cross hosts; none means actors.messages."""
 
     seed: int
     actors: Mapping[int, Mapping[int, Actor]]  # host -> address -> actor
@@ -44,6 +44,7 @@ class World:
     faults: FaultPlan
     watchers: Mapping[str, Watcher] = field(default_factory=dict)
     feeds: Mapping[int, Sequence[Feed]] = field(default_factory=dict)  # host -> its feeds
+    types: Sequence[type[Message]] = ()
     census: Callable[[Iterable[Actor]], dict[str, int]] = lambda _: {}  # counts over final states
 
 

@@ -38,11 +38,9 @@ def _file(gmem: Gmem, found: Counter[str]) -> None:
         found["fragments"] += sum(1 for _ in gmem.share.runs(start, end))
 
 
-def add_up(parts: Iterable[dict[str, int]]) -> dict[str, int]:
-    """Of all partitions, with every key."""
-    keys = ("private_bytes", "shared_bytes", "fragments", "poisoned_bytes", "leaked_bytes")
-    found = Counter(dict.fromkeys(keys, 0))
-    for part in parts:
-        for key, value in part.items():
-            found[key] += value
-    return dict(found)
+KEYS = ("private_bytes", "shared_bytes", "fragments", "poisoned_bytes", "leaked_bytes")
+
+
+def complete(counts: dict[str, int]) -> dict[str, int]:
+    """With every key, also where nothing was counted."""
+    return {key: counts.get(key, 0) for key in KEYS}

@@ -8,7 +8,7 @@ from cluster.faults import FAULT_POINTS
 from workloads import scenario as scenarios
 from workloads.errors import UsageError
 from workloads.scenario import Scenario
-from workloads.scenario_source import parse_toml, read_source
+from workloads.scenario.source import parse_toml, read_source
 from workloads.trace_spool import resolve
 from workloads.units import format_duration
 

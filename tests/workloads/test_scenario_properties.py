@@ -15,8 +15,8 @@ from workloads.scenario import (
     from_document,
     to_toml,
 )
-from workloads.scenario_keys import INT_MAX, Section, entries
-from workloads.scenario_struct import SECTIONS
+from workloads.scenario.keys import INT_MAX, Section, entries
+from workloads.scenario.struct import SECTIONS
 from workloads.units import format_duration, format_size
 
 POINTS = ("tdx.bug", "tdx.busy")

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from workloads.scenario_keys import INT_MAX, Key, Kind
+from workloads.scenario.keys import INT_MAX, Key, Kind
 from workloads.units import (
     DURATION_EXAMPLE,
     SIZE_EXAMPLE,

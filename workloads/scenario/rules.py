@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from workloads.scenario_struct import Scenario
-from workloads.scenario_workloads import Churn, HotRange, Trace
+from workloads.scenario.kinds import Churn, HotRange, Trace
+from workloads.scenario.struct import Scenario
 from workloads.units import format_duration, format_size
 
 Breach = tuple[str, str]  # a key's dotted path, and what is wrong with it

@@ -4,8 +4,9 @@ import typing
 
 import msgspec
 
-from workloads.scenario_keys import Section
-from workloads.scenario_sections import (
+from workloads.scenario.keys import Section
+from workloads.scenario.kinds import AnyWorkload, Churn
+from workloads.scenario.sections import (
     Costs,
     Engine,
     Fault,
@@ -16,7 +17,6 @@ from workloads.scenario_sections import (
     Vm,
     Vmm,
 )
-from workloads.scenario_workloads import AnyWorkload, Churn
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

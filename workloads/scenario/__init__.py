@@ -1,14 +1,23 @@
-"""Scenarios: TOML files that say what is run; the public face of the scenario_* modules."""
+"""Scenarios: TOML files that say what is run; the public face of this package."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from workloads.errors import UsageError
-from workloads.scenario_keys import Section
-from workloads.scenario_overrides import apply
-from workloads.scenario_read import FREE_TABLES, Origin, build
-from workloads.scenario_sections import (
+from workloads.scenario.keys import Section
+from workloads.scenario.kinds import (
+    KINDS,
+    AnyWorkload,
+    Boot,
+    Churn,
+    HotRange,
+    Trace,
+    Workload,
+)
+from workloads.scenario.overrides import apply
+from workloads.scenario.read import FREE_TABLES, Origin, build
+from workloads.scenario.sections import (
     PLACEMENTS,
     PROTOCOLS,
     Costs,
@@ -21,19 +30,10 @@ from workloads.scenario_sections import (
     Vm,
     Vmm,
 )
-from workloads.scenario_source import parse_toml, read_source, shipped
-from workloads.scenario_struct import Scenario
-from workloads.scenario_values import NAME_LENGTH, is_name
-from workloads.scenario_workloads import (
-    KINDS,
-    AnyWorkload,
-    Boot,
-    Churn,
-    HotRange,
-    Trace,
-    Workload,
-)
-from workloads.scenario_write import Row, explain, to_toml
+from workloads.scenario.source import parse_toml, read_source, shipped
+from workloads.scenario.struct import Scenario
+from workloads.scenario.values import NAME_LENGTH, is_name
+from workloads.scenario.write import Row, explain, to_toml
 from workloads.wording import printable, quote
 
 __all__ = [

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from workloads import checks
-from workloads.scenario_keys import Key, Section, choice, entries, text
-from workloads.scenario_sections import Fault
-from workloads.scenario_struct import SECTIONS, Scenario
-from workloads.scenario_values import literal, toml
-from workloads.scenario_workloads import DEFAULT_KIND, KINDS
+from workloads.scenario.keys import Key, Section, choice, entries, text
+from workloads.scenario.kinds import DEFAULT_KIND, KINDS
+from workloads.scenario.sections import Fault
+from workloads.scenario.struct import SECTIONS, Scenario
+from workloads.scenario.values import literal, toml
 
 KIND = choice(tuple(KINDS), "what the guests do")
 CHECKS = text(f"metric to {checks.EXAMPLE}; metrics: {', '.join(checks.METRICS)}")

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from workloads import checks
 from workloads.errors import UsageError
-from workloads.scenario_keys import COST, TEXT, Entry, Key, Section, entries
-from workloads.scenario_rules import breaches
-from workloads.scenario_sections import Fault
-from workloads.scenario_struct import SECTIONS, Scenario
-from workloads.scenario_values import literal, read
-from workloads.scenario_workloads import DEFAULT_KIND, KINDS, AnyWorkload, Workload, kind_of
+from workloads.scenario.keys import COST, TEXT, Entry, Key, Section, entries
+from workloads.scenario.kinds import DEFAULT_KIND, KINDS, AnyWorkload, Workload, kind_of
+from workloads.scenario.rules import breaches
+from workloads.scenario.sections import Fault
+from workloads.scenario.struct import SECTIONS, Scenario
+from workloads.scenario.values import literal, read
 from workloads.wording import found, nearest, printable, quote, suggestion
 
 Path = tuple[str, ...]

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from actors.protocols import PROTOCOLS as TABLES
-from workloads import scenario_keys as key
-from workloads.scenario_keys import Section
+from workloads.scenario import keys as key
+from workloads.scenario.keys import Section
 from workloads.units import DURATIONS, SIZES
 
 MS, SECOND = DURATIONS["ms"], DURATIONS["s"]

@@ -2,8 +2,8 @@
 
 from typing import Annotated, Literal
 
-from workloads import scenario_keys as key
-from workloads.scenario_keys import Section
+from workloads.scenario import keys as key
+from workloads.scenario.keys import Section
 from workloads.units import DURATIONS, SIZES
 
 KIB, MIB, GIB = SIZES["KiB"], SIZES["MiB"], SIZES["GiB"]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from workloads.errors import UsageError
-from workloads.scenario_read import FREE_TABLES, Path, dotted, unknown
-from workloads.scenario_source import parse_toml
+from workloads.scenario.read import FREE_TABLES, Path, dotted, unknown
+from workloads.scenario.source import parse_toml
 from workloads.wording import found, quote
 
 

@@ -1,0 +1,61 @@
+"""What the digest covers, and what it does not depend on. Ray's share of this is in tests/ray."""
+
+import os
+import subprocess
+import sys
+
+import msgspec
+
+from cluster.run import Executor
+from tests.runs import FAULTS, SMALL, simulated, toyed
+from tests.toy import ToyPlan
+
+PROGRAM = """
+from tests.runs import *
+print(simulated(*SMALL, *FAULTS).digest)
+"""
+
+
+def test_the_seed_and_only_the_seed_decides():
+    seeds = [simulated(*SMALL, *FAULTS, f"scenario.seed={seed}").digest for seed in (1, 2, 3)]
+    again = [simulated(*SMALL, *FAULTS, f"scenario.seed={seed}").digest for seed in (1, 2, 3)]
+    assert seeds == again
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_hash_seeds_do_not_matter():
+    digests = set()
+    for hash_seed in ("0", "1", "4242"):
+        env = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.getcwd()}
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True
+        )
+        digests.add(done.stdout)
+    assert len(digests) == 1
+
+
+def test_where_a_partition_yields_does_not_matter():
+    slow = simulated(*SMALL, "engine.yield_after=1ms")
+    assert slow.digest == simulated(*SMALL, "engine.yield_after=60s").digest
+
+
+def test_a_cost_changed_by_one_nanosecond_changes_the_digest():
+    before = simulated(*SMALL, "costs.override.vfio_ioctl=2000ns").digest
+    assert before != simulated(*SMALL, "costs.override.vfio_ioctl=2001ns").digest
+
+
+def test_a_fault_that_strikes_changes_the_digest():
+    assert simulated(*SMALL).digest != simulated(*SMALL, *FAULTS).digest
+
+
+def test_a_host_more_changes_nothing_for_the_others():
+    few = simulated("scenario.duration=2ms", "fleet.hosts=2").watched[0]["meter"]["timelines"]
+    more = simulated("scenario.duration=2ms", "fleet.hosts=3").watched[0]["meter"]["timelines"]
+    assert sorted(few) == sorted(few) and all(timeline in more for timeline in few)
+
+
+def test_the_toy_fleet_is_the_same_whatever_the_seed_of_its_hashes():
+    plan = ToyPlan(hosts=4, tokens=12, hops=40)
+    first, second = toyed(Executor(), plan), toyed(Executor(yield_after=0.0), plan)
+    assert first.digest == second.digest
+    assert first.digest != toyed(Executor(), msgspec.structs.replace(plan, seed=2)).digest

@@ -1,0 +1,58 @@
+"""Real Ray workers: the same digest as one process, whatever the number of partitions."""
+
+import pytest
+
+from cluster.run import Executor
+from tests.runs import FAULTS, SMALL, simulated, toyed
+from tests.toy import ToyPlan
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+TRACES = ("td-boot-iso.log", "mixed-stderr.log", "td-boot-bare.log", "td-boot-pid.log.gz")
+
+
+def on_ray(partitions: int) -> list[str]:
+    """Overrides."""
+    return ["engine.executor=ray", f"engine.partitions={partitions}"]
+
+
+@pytest.fixture(scope="module")
+def local():
+    """The same scenario in one process."""
+    return simulated(*SMALL, *FAULTS)
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 4])
+def test_partitions_do_not_change_the_digest(partitions, local):
+    outcome = simulated(*SMALL, *FAULTS, *on_ray(partitions))
+    assert (outcome.digest, outcome.partitions) == (local.digest, partitions)
+    assert outcome.totals.events == local.totals.events
+    assert outcome.census == local.census
+
+
+def test_hosts_that_do_not_talk_run_without_windows(local):
+    outcome = simulated(*SMALL, *on_ray(2))
+    assert (outcome.totals.windows, outcome.totals.cross_messages) == (0, 0)
+
+
+def test_more_partitions_than_hosts_are_as_many_as_hosts(local):
+    outcome = simulated(*SMALL, *FAULTS, *on_ray(9))
+    assert (outcome.digest, outcome.partitions) == (local.digest, 4)
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 3])
+def test_hosts_that_talk_have_the_digest_of_one_process(partitions):
+    plan = ToyPlan(hosts=6, tokens=24, hops=100)
+    local = toyed(Executor(), plan)
+    outcome = toyed(Executor("ray", partitions), plan)
+    assert outcome.digest == local.digest
+    assert outcome.totals.events == local.totals.events == 24 * 101
+    assert outcome.totals.windows == local.totals.windows >= 50
+    assert local.totals.cross_messages == 0
+    assert partitions == 1 or outcome.totals.cross_messages >= 1000
+
+
+def test_all_sample_traces_replay_alike():
+    logs = "workload=[{kind='trace',log=%r,pace='back-to-back'}]" % list(TRACES)  # noqa: UP031
+    fleet = [logs, "fleet.hosts=4", "fleet.vms_per_host=1", "scenario.duration=1h"]
+    fleet.append("scenario.conversions=4000")
+    assert simulated(*fleet).digest == simulated(*fleet, *on_ray(4)).digest

@@ -1,0 +1,49 @@
+"""Runs for tests: a silent listener, scenarios from overrides, and their outcomes."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from cluster import run as engine
+from cluster.drive import Totals
+from cluster.run import Executor, Fleet, Outcome
+from tests import toy
+from workloads import scenario, simulate
+
+SMALL = ("scenario.conversions=300", "fleet.hosts=4", "fleet.vms_per_host=2")
+FAULTS = (
+    'fault=[{point="pins.transient",probability=0.05},{point="tdx.busy",probability=0.02},'
+    '{point="kvm.split_memory",probability=0.05},{point="tdx.bug",probability=0.002}]',
+)
+
+
+class Silent:
+    """Listens to nothing; stops after `reports` words when that is given."""
+
+    def __init__(self, reports: int | None = None) -> None:
+        self.left = reports
+
+    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
+        """See cluster.drive.Listener."""
+
+    def should_stop(self) -> bool:
+        """See cluster.drive.Listener."""
+        if self.left is not None:
+            self.left -= 1
+        return self.left is not None and self.left < 0
+
+
+def simulated(*overrides: str, source: str | None = None) -> Outcome:
+    """The outcome of a scenario: a shipped one, or the defaults."""
+    found = (
+        scenario.load(source, overrides)
+        if source
+        else scenario.decode("", "test.toml", list(overrides))
+    )
+    return simulate.run(simulate.prepare(found), Silent())
+
+
+def toyed(executor: Executor, plan: toy.ToyPlan) -> Outcome:
+    """The outcome of the toy fleet."""
+    fleet = Fleet(toy.build, msgspec.msgpack.encode(plan), plan.hosts, toy.LOOKAHEAD)
+    return engine.run(fleet, executor, lambda source, page: b"", Silent())

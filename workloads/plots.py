@@ -1,0 +1,219 @@
+"""The report's figures as inline SVG: the page's own colours, no font files, the same bytes every time.
+
+matplotlib is imported when a figure is drawn, so that nothing else waits for it.
+"""
+
+import io
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from html import escape
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from workloads.figures import TIMES, rate
+from workloads.result_files import LatencyRow, TimelineRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Stand-ins that nothing else uses; the page's style sheet has the colours, for light and for dark.
+INK, GRID = "#010203", "#040506"
+SERIES = ("#0a0b01", "#0a0b02", "#0a0b03")
+IN_PAGE = {
+    INK: "currentColor",
+    GRID: "var(--grid)",
+    **{stand_in: f"var(--series-{n})" for n, stand_in in enumerate(SERIES, 1)},
+}
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gmemsim",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "hatch.linewidth": 0.8,
+    "legend.frameon": False,
+}
+WIDTH = 5.0  # inches; a phone shows it at nearly this size
+BINS_MAX = 240
+DIRECTIONS = {"private_to_shared": "to shared", "shared_to_private": "to private"}
+LINES = ("solid", "dashed", "dotted")
+
+
+def latency(rows: Sequence[LatencyRow], title: str, text: str) -> str:
+    """Share of the requests that took longer, on logarithmic axes."""
+    with figure(3.0) as (drawn, axes_of):
+        axes = axes_of(1)[0]
+        for number, (name, counts) in enumerate(slower(rows).items()):
+            edges, total = sorted(counts), sum(counts.values())
+            reached = list(accumulate(counts[edge] for edge in edges))
+            # The last one falls to nothing, which has no place on a logarithmic axis.
+            shares = [1.0, *((total - n) / total for n in reached[:-1]), 0.1 / total]
+            axes.plot(
+                [edges[0], *edges],
+                shares,
+                drawstyle="steps-post",
+                label=name,
+                color=SERIES[number],
+                linestyle=LINES[number],
+            )
+        answered = sum(row.count for row in rows)
+        axes.set(xscale="log", yscale="log", ylim=(0.5 / answered, 1.3))
+        axes.set_xlim(*decades([row.upper_edge_seconds for row in rows]))
+        axes.xaxis.set_major_formatter(lambda value, _: tick(value))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:g}%")
+        axes.set(xlabel="latency, simulated", ylabel="requests that took longer")
+        axes.legend(loc="lower left")
+        return svg(drawn, "latency", title, text)
+
+
+def slower(rows: Sequence[LatencyRow]) -> dict[str, Counter[float]]:
+    """Line -> edge -> requests: a line for each direction, and one for what failed."""
+    lines: dict[str, Counter[float]] = {}
+    for row in rows:
+        name = DIRECTIONS.get(row.direction, row.direction)
+        lines.setdefault(name, Counter())[row.upper_edge_seconds] += row.count
+    failed = [row for row in rows if row.outcome == "failed"]
+    if failed:
+        lines["failed, either way"] = Counter()
+        for row in failed:
+            lines["failed, either way"][row.upper_edge_seconds] += row.count
+    return dict(list(lines.items())[: len(SERIES)])
+
+
+def timeline(rows: Sequence[TimelineRow], title: str, text: str) -> str:
+    """Throughput and requests in flight over simulated time."""
+    width, bins = rebinned(rows)
+    unit, factor = next((u for u in reversed(TIMES) if width * len(bins) >= 2 * u[1]), TIMES[0])
+    start = rows[0].start_seconds
+    edges = [(start + width * n) / factor for n in range(len(bins) + 1)]
+    with figure(3.6) as (drawn, axes_of):
+        above, below = axes_of(2)
+        done = [b.completed / width if b else 0.0 for b in bins]
+        lost = [b.failed / width if b else 0.0 for b in bins]
+        above.stairs(done, edges, fill=True, alpha=0.3, color=SERIES[0])
+        above.stairs(done, edges, color=SERIES[0], label="completed")
+        if any(lost):
+            above.stairs(
+                lost, edges, hatch="////", fill=True, facecolor="none", edgecolor=SERIES[1], label="failed"
+            )
+            above.legend(loc="upper right")
+        flying = [b.in_flight_peak if b else math.nan for b in bins]
+        below.stairs(flying, edges, baseline=None, color=SERIES[0])
+        above.set(ylabel="answered per second", ylim=(0, None))
+        above.yaxis.set_major_formatter(lambda value, _: rate(value) if value else "0")
+        below.set(ylabel="most in flight", xlabel=f"simulated time, {unit}", ylim=(0, None))
+        return svg(drawn, "timeline", title, text)
+
+
+def rebinned(rows: Sequence[TimelineRow]) -> tuple[float, list[TimelineRow | None]]:
+    """(width in seconds, equal bins without a gap): no more than can be told apart."""
+    start, width = rows[0].start_seconds, rows[0].width_seconds or 1.0
+    span = max(1, round((rows[-1].start_seconds - start) / width) + 1)
+    width *= -(-span // BINS_MAX)
+    bins: list[TimelineRow | None] = [None] * (int((rows[-1].start_seconds - start) / width + 1e-6) + 1)
+    for row in rows:
+        place = min(int((row.start_seconds - start) / width + 1e-6), len(bins) - 1)
+        known = bins[place]
+        bins[place] = _both(known, row) if known else row
+    return width, bins
+
+
+def _both(one: TimelineRow, other: TimelineRow) -> TimelineRow:
+    return one._replace(
+        completed=one.completed + other.completed,
+        failed=one.failed + other.failed,
+        in_flight_peak=max(one.in_flight_peak, other.in_flight_peak),
+    )
+
+
+def phases(found: Mapping[str, Mapping[str, Any]], title: str, text: str) -> str:
+    """Who takes how long to answer what: a bar from p50 to p99, a mark at the maximum."""
+    rows = [
+        (f"{consumer} {phase}", SERIES[number % len(SERIES)], values)
+        for number, (phase, consumers) in enumerate(found.items())
+        for consumer, values in consumers.items()
+        if values["count"]
+    ]
+    rows.sort(key=lambda row: row[0])
+    with figure(0.9 + 0.24 * len(rows)) as (drawn, axes_of):
+        axes = axes_of(1)[0]
+        for place, (_, color, values) in enumerate(rows):
+            axes.barh(place, values["p99"] - values["p50"], 0.5, values["p50"], color=color)
+            axes.plot([values["p50"]], [place], "o", color=color, markersize=5)
+            axes.plot([values["max"]], [place], "|", color=INK, markersize=9)
+        axes.set(xscale="log", xlabel="simulated time to answer: p50 to p99, | is the maximum")
+        axes.set_xlim(*decades([row[2][key] for row in rows for key in ("p50", "max")]))
+        axes.xaxis.set_major_formatter(lambda value, _: tick(value))
+        axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        return svg(drawn, "phases", title, text)
+
+
+def decades(values: Sequence[float]) -> tuple[float, float]:
+    """Whole powers of ten around the values, so that an axis has at least two labels."""
+    some = [value for value in values if value > 0] or [1e-6]
+    low, high = math.floor(math.log10(min(some) * 0.999)), math.ceil(math.log10(max(some) * 1.001))
+    return 10.0**low, 10.0**high
+
+
+def tick(seconds: float) -> str:
+    """A power of ten as a label."""
+    unit, factor = next((u for u in reversed(TIMES[:4]) if seconds >= u[1] * 0.999), TIMES[0])
+    return f"{seconds / factor:.4g} {unit}"
+
+
+@contextmanager
+def figure(height: float) -> Iterator[tuple["Figure", Any]]:
+    """A figure, and a function that gives it so many axes, one below the other."""
+    # About fonts and caches; none of it concerns who waits for a report.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        drawn = Figure(figsize=(WIDTH, height), layout="constrained")
+        drawn.patch.set_visible(False)
+
+        def axes_of(count: int) -> list["Axes"]:
+            found = list(drawn.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
+            for axes in found:
+                axes.patch.set_visible(False)
+            return found
+
+        yield drawn, axes_of
+
+
+def svg(drawn: "Figure", ident: str, title: str, text: str) -> str:
+    """Fit to stand in a page beside others: no head, own ids, the page's colours, a text alternative."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    FigureCanvasSVG(drawn).print_svg(file, metadata=nothing)
+    found = file.getvalue()
+    found = found[found.index("<svg") :]
+    found = re.sub(r"<metadata>.*?</metadata>\s*", "", found, flags=re.DOTALL)
+    found = re.sub(r' xmlns(:\w+)?="[^"]*"', "", found).replace("xlink:href", "href")
+    found = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{ident}-", found)
+    for stand_in, color in IN_PAGE.items():
+        found = found.replace(stand_in, color)
+    head, body = found.split(">", 1)
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    named = f'role="img" aria-labelledby="{ident}-title {ident}-text"'
+    words = f'<title id="{ident}-title">{escape(title)}</title><desc id="{ident}-text">{escape(text)}</desc>'
+    return f"{head} {named}>{words}{body}"

@@ -1,0 +1,159 @@
+"""From what a run has told so far to metric values: the words of all partitions, joined."""
+
+import os
+import platform
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from actors.contract import PAGE_BYTES
+from cluster.drive import Totals
+from cluster.histogram import NS, Histogram
+from cluster.label_sets import ANOMALIES, INVARIANTS, Labels, Run, partition_label
+from cluster.metrics import Readings
+from workloads.scenario import Scenario
+
+Words = Sequence[Mapping[str, Any]]
+"""Partition -> watcher -> its result; partitions that have not spoken yet may be missing."""
+Series = tuple[str, Labels, float]
+"""Family, label values, value."""
+
+# workloads.meter's counters and histograms -> families. Other counters serve the summary alone.
+COUNTERS = {
+    "conversions": "gmemsim_conversions_total",
+    "failures": "gmemsim_conversion_failures_total",
+    "retries": "gmemsim_retries_total",
+    "kicks": "gmemsim_vcpu_kicks_total",
+    "vms_bugged": "gmemsim_vms_bugged_total",
+    "tdx_busy": "gmemsim_tdx_busy_total",
+    "huge_lost": "gmemsim_huge_mappings_lost_total",
+}
+HISTOGRAMS = {
+    "conversion_latency": "gmemsim_conversion_latency_seconds",
+    "phase_latency": "gmemsim_phase_latency_seconds",
+    "lock_wait": "gmemsim_lock_wait_seconds",
+    "boot": "gmemsim_boot_seconds",
+}
+
+
+def at_start(scenario: Scenario, run_id: str) -> Readings:
+    """Before anything has happened: every label set with 0."""
+    idle = [0.0] * partitions_of(scenario)
+    return readings(scenario, (), Totals(busy=idle, wait=idle), run_id)
+
+
+def partitions_of(scenario: Scenario) -> int:
+    """How many partitions the run will have (see workloads.simulate.executor)."""
+    engine = scenario.engine
+    if engine.executor == "local":
+        return 1
+    return min(engine.partitions or os.cpu_count() or 1, scenario.fleet.hosts)
+
+
+def readings(
+    scenario: Scenario,
+    words: Words,
+    totals: Totals,
+    run_id: str,
+    *,
+    census: Mapping[str, int] | None = None,
+    finished: bool = False,
+    recoveries: int = 0,
+) -> Readings:
+    """The values now. `census` is known at the end.
+
+    What a run that is not `finished` has not answered, it may still answer: no breach of L1.
+    """
+    engine, protocol = scenario.engine, scenario.protocol.name
+    about = (
+        run_id,
+        scenario.scenario.name,
+        str(scenario.scenario.seed),
+        protocol,
+        engine.executor,
+        engine.placement,
+    )
+    series = [
+        *_counters(words),
+        *_gauges(words, census or {}),
+        *_findings(words, protocol, finished),
+        *_engine(totals, recoveries),
+    ]
+    values: dict[str, dict[Labels, float]] = defaultdict(lambda: defaultdict(float))
+    for family, labels, value in series:
+        values[family][labels] += value
+    run = Run(protocol, len(totals.busy), about, build())
+    return Readings.of(run, values, _histograms(words))
+
+
+@cache
+def build() -> Labels:
+    """Versions of gmemsim and Python."""
+    try:
+        ours = version("gmemsim")
+    except PackageNotFoundError:  # run from a source tree, as Ray's workers do
+        ours = "unknown"
+    return ours, platform.python_version()
+
+
+def _counters(words: Words) -> Iterable[Series]:
+    for word in words:
+        for name, *labels, count in word["meter"]["counters"]:
+            if name in COUNTERS:
+                yield COUNTERS[name], tuple(labels), count
+
+
+def _histograms(words: Words) -> Mapping[str, Mapping[Labels, Histogram]]:
+    packed: dict[str, dict[Labels, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for word in words:
+        for name, *labels, histogram in word["meter"]["histograms"]:
+            packed[HISTOGRAMS[name]][tuple(labels)].append(histogram)
+    return {
+        family: {labels: Histogram.joined(parts) for labels, parts in found.items()}
+        for family, found in packed.items()
+    }
+
+
+def _gauges(words: Words, census: Mapping[str, int]) -> Iterable[Series]:
+    meters = [word["meter"] for word in words]
+    told: Counter[str] = Counter()
+    for meter in meters:
+        for name, *_, count in meter["counters"]:
+            told[name] += count
+    in_flight = sum(timeline[1] for meter in meters for timeline in meter["timelines"])
+    deepest = max((meter["depth_max"] for meter in meters), default=0)
+    yield "gmemsim_conversions_in_flight", (), in_flight
+    yield "gmemsim_poisoned_bytes", (), told["poisoned_pages"] * PAGE_BYTES
+    yield "gmemsim_leaked_bytes", (), census.get("leaked_bytes", 0)
+    mean = told["iommu_depth"] / max(told["iommu_queued"], 1)
+    yield "gmemsim_iommu_queue_depth", ("mean",), mean
+    yield "gmemsim_iommu_queue_depth", ("max",), deepest
+
+
+def _findings(words: Words, protocol: str, finished: bool) -> Iterable[Series]:
+    for word in words:
+        inspector = word["inspector"]
+        for name, count in inspector["counts"].items():
+            yield _finding(name, protocol, count)
+        if finished and inspector["unanswered"]:
+            yield _finding("L1", protocol, inspector["unanswered"])
+
+
+def _finding(name: str, protocol: str, count: int) -> Series:
+    if name in ANOMALIES:
+        return "gmemsim_anomalies_total", (protocol, name), count
+    assert name in INVARIANTS, f"{name} is neither an anomaly nor an invariant of label_sets"
+    return "gmemsim_invariant_violations_total", (name,), count
+
+
+def _engine(totals: Totals, recoveries: int) -> Iterable[Series]:
+    yield "gmemsim_engine_events_total", (), totals.events
+    yield "gmemsim_engine_simulated_seconds", (), totals.now / NS
+    yield "gmemsim_engine_windows_total", (), totals.windows
+    yield "gmemsim_engine_recoveries_total", (), recoveries
+    for name, spent in (("busy", totals.busy), ("wait", totals.wait)):
+        for partition, seconds in enumerate(spent):
+            labels = (partition_label(partition),)
+            yield f"gmemsim_engine_partition_{name}_seconds_total", labels, seconds

@@ -1,0 +1,105 @@
+"""The bricks of report.html: every text escaped, one style sheet for light, dark, phone and paper."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #57606a; --grid: #d8dee4;
+  --valid: #1a7f37; --violated: #b3261e; --unknown: #8a5a00;
+  --series-1: #0b5cad; --series-2: #b3261e; --series-3: #6639ba; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #0d1117; --soft: #9aa4af;
+  --grid: #30363d; --valid: #56d364; --violated: #ff8a80; --unknown: #e3b341;
+  --series-1: #6cb6ff; --series-2: #ff8a80; --series-3: #c297ff; } }
+@media print { :root { color-scheme: light; --ink: #000; --paper: #fff; --soft: #333; --grid: #bbb;
+  --valid: #000; --violated: #000; --unknown: #000;
+  --series-1: #0b5cad; --series-2: #b3261e; --series-3: #6639ba; }
+  section, figure, tr { break-inside: avoid; } h2 { break-after: avoid; } main { max-width: none; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
+main { max-width: 52rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.5rem; line-height: 1.2; margin: 0.5rem 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; border-bottom: 1px solid var(--grid); }
+.verdict { border: 2px solid; border-left-width: 0.75rem; padding: 0.5rem 1rem; overflow-wrap: anywhere; }
+.verdict strong { font-size: 1.25rem; } .verdict ul { margin: 0.25rem 0 0; padding-left: 1.25rem; }
+.verdict li { color: var(--ink); }
+.valid { color: var(--valid); } .violated { color: var(--violated); } .unknown { color: var(--unknown); }
+.verdict p { margin: 0.25rem 0; color: var(--ink); }
+.scroll { overflow-x: auto; margin: 0.75rem 0; } .scroll:focus-visible { outline: 2px solid; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: var(--soft); padding-bottom: 0.25rem; }
+th, td { padding: 0.2rem 1rem 0.2rem 0; border-bottom: 1px solid var(--grid); text-align: left;
+  vertical-align: top; font-weight: normal; }
+thead th { color: var(--soft); vertical-align: bottom; } .number { text-align: right; white-space: nowrap; }
+td.text { min-width: 14rem; overflow-wrap: anywhere; } tbody th { min-width: 6rem; }
+figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: 0.9rem; }
+svg { display: block; width: 100%; max-width: 36rem; height: auto; }
+svg text { font-family: inherit !important; }
+code { font: 0.9em/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
+pre { white-space: pre-wrap; padding: 0.5rem 0.75rem; border: 1px solid var(--grid); margin: 0.5rem 0; }
+footer { color: var(--soft); margin-top: 2rem; }
+"""
+# A browser would refuse whatever is not in the file.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """A whole document; the parts are HTML."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(parts)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def section(title: str, *parts: str) -> str:
+    """A heading and what is under it; nothing at all when there is nothing to say."""
+    body = "\n".join(part for part in parts if part)
+    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
+
+
+def paragraph(text: str) -> str:
+    """Plain text."""
+    return f"<p>{escape(text)}</p>"
+
+
+def command(text: str) -> str:
+    """Something to copy."""
+    return f"<pre><code>{escape(text)}</code></pre>"
+
+
+def figure(drawing: str, text: str) -> str:
+    """An SVG and what it shows."""
+    return f"<figure>\n{drawing}\n<figcaption>{escape(text)}</figcaption>\n</figure>"
+
+
+def table(
+    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], texts: Sequence[int] = ()
+) -> str:
+    """The first cell names its row; the others are numbers, except the columns in `texts`."""
+
+    def kind(column: int) -> str:
+        return "text" if column in texts else "number"
+
+    lines = [
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(
+            f'<td class="{kind(n)}">{escape(cell)}</td>' for n, cell in enumerate(row[1:], 1)
+        )
+        + "</tr>"
+        for row in rows
+    ]
+    if not lines:
+        return ""
+    heads = f'<th scope="col">{escape(head[0])}</th>' + "".join(
+        f'<th scope="col" class="{kind(n)}">{escape(cell)}</th>' for n, cell in enumerate(head[1:], 1)
+    )
+    name = escape(caption)
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">\n<table>\n'
+        f"<caption>{name}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n"
+        + "\n".join(lines)
+        + "\n</tbody>\n</table>\n</div>"
+    )

@@ -1,0 +1,87 @@
+"""The results folder of a run: results/NAME/TIME-SEED, made before the run and filled after it."""
+
+import contextlib
+import datetime
+import os
+from pathlib import Path
+from typing import Any
+
+from workloads import report
+from workloads import result_files as files
+from workloads.errors import UsageError
+from workloads.result_files import read_summary
+from workloads.scenario import Scenario, to_toml
+from workloads.simulate import Outcome
+from workloads.tally import tally
+from workloads.wording import printable
+
+__all__ = ["open_folder", "point_latest", "read_summary", "write"]
+
+TRIES = 1000
+
+
+def open_folder(base: str | Path, name: str, seed: int) -> Path:
+    """A new, empty folder for one run; that it cannot be made is told before anything is simulated."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    parent = Path(base) / name
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = _new_folder(parent, f"{now}-{seed}")
+        # A full disk or a quota makes folders, and then holds nothing.
+        probe = folder / ".probe"
+        probe.write_text("x")
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"{printable(str(parent))}: results cannot be written there: {why}; "
+            "expected a writable folder, see --results"
+        ) from None
+    return folder
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    """Two runs can begin in the same second."""
+    for number in range(1, TRIES):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(0, f"{TRIES} folders for this second exist")
+
+
+def write(
+    folder: Path, scenario: Scenario, summary: dict[str, Any], outcome: Outcome, metrics: str
+) -> None:
+    """Every file; the summary after those it sums up, the report last: it is made from the files."""
+    seen = tally(outcome.watched, scenario.protocol.name)
+    texts = {
+        files.SCENARIO: to_toml(scenario),
+        files.LATENCY: files.latency_text(seen),
+        files.TIMELINE: files.timeline_text(seen),
+        files.ANOMALIES: files.jsonl_text(seen.findings),
+        files.METRICS: metrics,
+        files.SUMMARY: files.json_text(summary),
+    }
+    for name, text in texts.items():
+        files.write_text(folder / name, text)
+    point_latest(folder)
+    report.rebuild(folder)
+
+
+def point_latest(folder: Path) -> None:
+    """`latest` beside the folder leads to it; where links cannot be made, a file holds its name."""
+    latest = folder.parent / files.LATEST
+    draft = folder.parent / f".{files.LATEST}-{folder.name}.tmp"
+    # A convenience: what a user put in its place stays, and the results are on disk.
+    with contextlib.suppress(OSError):
+        try:
+            draft.symlink_to(folder.name, target_is_directory=True)
+        except OSError:
+            draft.write_text(f"{folder.name}\n", encoding="utf-8")
+        try:
+            os.replace(draft, latest)
+        finally:
+            draft.unlink(missing_ok=True)

@@ -1,0 +1,204 @@
+"""What a run came to, as one plain record: summary.json (workloads.summary_shape has its layout)."""
+
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from cluster.histogram import Histogram
+from workloads import checks
+from workloads.checkers import ANOMALIES, INVARIANTS
+from workloads.meter import DIRECTION
+from workloads.scenario import Scenario, explain
+from workloads.simulate import Outcome
+from workloads.summary_shape import SCHEMA, Conversions, FailedAttempts, Input, Percentiles
+from workloads.tally import NS, Tally, tally
+from workloads.trace_spool import TraceLog
+from workloads.verdict import judge
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+PHASES = ("prepare", "commit", "abort")
+PACKAGES = ("gmemsim", "ray", "msgspec")
+EXIT_STATUS = {"valid": 0, "violated": 1, "unknown": 3}
+
+
+def summarise(
+    scenario: Scenario,
+    outcome: Outcome,
+    logs: Sequence[TraceLog] = (),
+    stopped: str = "",
+    expect_digest: str | None = None,
+) -> dict[str, Any]:
+    """summary.json. `stopped` says why the run ended early, if it did."""
+    protocol = scenario.protocol.name
+    seen = tally(outcome.watched, protocol)
+    found = findings(seen, outcome.finished)
+    summary: dict[str, Any] = {
+        "schema": SCHEMA,
+        "verdict": "unknown",
+        "reasons": [],
+        "finished": outcome.finished,
+        "digest": outcome.digest,
+        "scenario": scenario.scenario.name,
+        "seed": scenario.scenario.seed,
+        "protocol": protocol,
+        "simulated_seconds": outcome.totals.now / NS,
+        "conversions": conversions(seen),
+        **latencies(seen),
+        "phases": phases(seen),
+        **failures(seen),
+        "memory": {**outcome.census, "huge_mappings_lost": seen.count("huge_lost")},
+        "anomalies": {c.id: found[c.id] for c in ANOMALIES if found[c.id]},
+        "invariant_violations": {c.id: found[c.id] for c in INVARIANTS if found[c.id]},
+        "checks": [],
+        "parameters": parameters(scenario),
+        **({"input": inputs(logs)} if logs else {}),
+        "engine": engine(scenario, outcome, seen),
+        "versions": versions(),
+    }
+    summary["checks"] = checks.evaluate(scenario.checks, summary)
+    summary["verdict"], summary["reasons"] = judge(summary, seen.findings, stopped, expect_digest)
+    return summary
+
+
+def exit_status(verdict: str) -> int:
+    """Of the command that ended with this verdict."""
+    return EXIT_STATUS[verdict]
+
+
+def percentiles(histogram: Histogram) -> Percentiles:
+    """Of durations in ns, as seconds; of none, nothing but their number."""
+    if not histogram.count:
+        return Percentiles(count=0, mean=None, p50=None, p90=None, p99=None, p999=None, max=None)
+    ranks = {name: histogram.quantile(share) / NS for name, share in QUANTILES.items()}
+    return Percentiles(
+        count=histogram.count,
+        mean=histogram.total / histogram.count / NS,
+        p50=ranks["p50"],
+        p90=ranks["p90"],
+        p99=ranks["p99"],
+        p999=ranks["p999"],
+        max=histogram.most / NS,
+    )
+
+
+def findings(seen: Tally, finished: bool) -> Counter[str]:
+    """How often each check found something. What is still under way has broken no promise yet."""
+    found = Counter(seen.found)
+    if finished:
+        # A conversion may hang before it takes its lock, or after.
+        found["L1"] += max(seen.unanswered, conversions(seen)["unfinished"])
+    return found
+
+
+def conversions(seen: Tally) -> Conversions:
+    """Requests by what became of them."""
+    outcomes: Counter[str] = Counter()
+    for (family, *labels), count in seen.counters.items():
+        if family == "conversions":
+            outcomes[labels[-1]] += count
+    requested = seen.count("requested")
+    return Conversions(
+        requested=requested,
+        completed=outcomes["completed"],
+        failed=outcomes["failed"],
+        unfinished=requested - outcomes["completed"] - outcomes["failed"],
+        redundant=seen.count("redundant"),
+        retries=seen.count("retries"),
+        in_flight_peak=max((row[3] for row in seen.timeline), default=0),
+    )
+
+
+def latencies(seen: Tally) -> dict[str, Any]:
+    """Of all answered requests: were failures left out, failing would improve the percentiles."""
+    family = "conversion_latency"
+    return {
+        "latency_seconds": percentiles(seen.histogram(family)),
+        "latency_seconds_by_direction": {
+            direction: percentiles(seen.histogram(family, lambda labels: direction in labels))
+            for direction in DIRECTION.values()
+        },
+    }
+
+
+def phases(seen: Tally) -> dict[str, dict[str, Percentiles]]:
+    """Phase -> consumer -> how long it took to answer; consumers by name."""
+    result: dict[str, dict[str, Percentiles]] = {phase: {} for phase in PHASES}
+    for (family, *labels), histogram in sorted(seen.histograms.items(), key=lambda item: item[0]):
+        if family == "phase_latency":
+            phase, consumer = labels
+            result.setdefault(phase, {})[consumer] = percentiles(histogram)
+    return result
+
+
+def failures(seen: Tally) -> dict[str, Any]:
+    """Failed attempts: by reason, by consumer and reason, and in full; the most frequent first."""
+    rows = [
+        FailedAttempts(phase=key[2], consumer=key[3], reason=key[4], count=count)
+        for key, count in sorted(seen.counters.items(), key=lambda item: (-item[1], item[0]))
+        if key[0] == "failures"
+    ]
+    reasons: Counter[str] = Counter()
+    consumers: dict[str, Counter[str]] = {}
+    for row in rows:
+        reasons[row["reason"]] += row["count"]
+        consumers.setdefault(row["consumer"], Counter())[row["reason"]] += row["count"]
+    return {
+        "failures": dict(reasons.most_common()),
+        "failures_by_consumer": {name: dict(found) for name, found in consumers.items()},
+        "failed_attempts": rows,
+    }
+
+
+def parameters(scenario: Scenario) -> list[Mapping[str, str]]:
+    """The keys that are not at their defaults."""
+    return [
+        {"key": row.key, "value": row.value, "default": row.default}
+        for row in explain(scenario)
+        if row.value not in (row.default, "-") and row.key != "checks"
+    ]
+
+
+def inputs(logs: Sequence[TraceLog]) -> Input:
+    """What the logs of a replay held."""
+    return Input(
+        files=len(logs),
+        lines=sum(log.lines for log in logs),
+        conversions=sum(log.conversions for log in logs),
+        ignored=sum(log.ignored for log in logs),
+        damaged=sum(log.damaged for log in logs),
+        damaged_lines=[sample._asdict() for log in logs for sample in log.samples],
+    )
+
+
+def engine(scenario: Scenario, outcome: Outcome, seen: Tally) -> dict[str, Any]:
+    """Wall-clock figures, and what executed the run."""
+    totals, wall = outcome.totals, outcome.wall_seconds
+    return {
+        "executor": scenario.engine.executor,
+        "placement": scenario.engine.placement,
+        "partitions": outcome.partitions,
+        "nodes": outcome.nodes,
+        "events": totals.events,
+        "windows": totals.windows,
+        "cross_messages": totals.cross_messages,
+        "wall_seconds": wall,
+        "events_per_second": totals.events / wall if wall else 0.0,
+        "conversions_per_second": seen.count("conversions") / wall if wall else 0.0,
+        "recoveries": 0,
+        "peak_rss_bytes": outcome.peak_rss_bytes,
+        "busy_seconds": totals.busy,
+        "wait_seconds": totals.wait,
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Of what took part; None is not installed, as gmemsim in a Ray job that came as a folder."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found

@@ -1,0 +1,127 @@
+"""The layout of summary.json, number SCHEMA: units are in the names, None is what a run has no value for."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+SCHEMA = 1
+Verdict = Literal["valid", "violated", "unknown"]
+Counts = dict[str, int]
+
+
+class Percentiles(TypedDict):
+    """Simulated seconds. pNN is the upper edge of the value's bucket: never below it, at most 1% above."""
+
+    count: int
+    mean: float | None
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    p999: float | None
+    max: float | None
+
+
+class Conversions(TypedDict):
+    """requested = completed + failed + unfinished."""
+
+    requested: int
+    completed: int
+    failed: int
+    unfinished: int
+    redundant: int
+    retries: int
+    in_flight_peak: int
+
+
+class FailedAttempts(TypedDict):
+    """Failed attempts by where and why; a conversion that is retried can have several."""
+
+    phase: str
+    consumer: str
+    reason: str
+    count: int
+
+
+class Memory(TypedDict):
+    """Where memory ended up."""
+
+    private_bytes: int
+    shared_bytes: int
+    fragments: int
+    poisoned_bytes: int
+    leaked_bytes: int
+    huge_mappings_lost: int
+
+
+class CheckRow(TypedDict):
+    """One limit of [checks]; `value` in seconds, bytes, a fraction or a number."""
+
+    name: str
+    limit: str
+    value: float | None
+    ok: bool
+
+
+class Parameter(TypedDict):
+    """A key of the scenario that is not at its default; values are TOML."""
+
+    key: str
+    value: str
+    default: str
+
+
+class Engine(TypedDict):
+    """What ran it. Wall clock, except for the counts; busy and wait by partition."""
+
+    executor: str
+    placement: str
+    partitions: int
+    nodes: int
+    events: int
+    windows: int
+    cross_messages: int
+    wall_seconds: float
+    events_per_second: float
+    conversions_per_second: float
+    recoveries: int
+    peak_rss_bytes: int
+    busy_seconds: list[float]
+    wait_seconds: list[float]
+
+
+class Input(TypedDict):
+    """Of a replay: what its logs held. `damaged_lines` are the first of each file."""
+
+    files: int
+    lines: int
+    conversions: int
+    ignored: int
+    damaged: int
+    damaged_lines: list[dict[str, Any]]
+
+
+class Summary(TypedDict):
+    """summary.json. All but `engine` and `versions` follows from scenario and seed, when the run finished."""
+
+    schema: int
+    verdict: Verdict
+    reasons: list[str]
+    finished: bool
+    digest: str
+    scenario: str
+    seed: int
+    protocol: str
+    simulated_seconds: float
+    conversions: Conversions
+    latency_seconds: Percentiles
+    latency_seconds_by_direction: dict[str, Percentiles]
+    phases: dict[str, dict[str, Percentiles]]
+    failures: Counts
+    failures_by_consumer: dict[str, Counts]
+    failed_attempts: list[FailedAttempts]
+    memory: Memory
+    anomalies: Counts
+    invariant_violations: Counts
+    checks: list[CheckRow]
+    parameters: list[Parameter]
+    input: NotRequired[Input]
+    engine: Engine
+    versions: dict[str, str | None]

@@ -1,0 +1,90 @@
+"""The verdict on a run, and the lines that say why. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from workloads import checks
+from workloads.figures import duration, number, share, size
+from workloads.tally import CHECKS, admitted
+
+Summary = Mapping[str, Any]
+Finding = Mapping[str, Any]
+# What more simulated time cannot make smaller: past an upper limit, it stays past it.
+GROWING = (
+    "anomalies",
+    "conversion.latency.max",
+    "conversions.",
+    "memory.huge_mappings_lost",
+    "memory.poisoned_bytes",
+)
+UNITS = {"duration": duration, "size": size, "ratio": share, "count": number}
+
+
+def judge(
+    summary: Summary,
+    findings: Sequence[Finding],
+    stopped: str = "",
+    expect_digest: str | None = None,
+) -> tuple[str, list[str]]:
+    """(verdict, reasons). A violation counts however the run ended; without one, only a finished run is valid."""
+    broken = [
+        *_found(summary, findings),
+        *_failed_checks(summary),
+        *_wrong_digest(summary, expect_digest),
+    ]
+    early = [] if summary["finished"] else [f"ended early: {stopped or 'it was stopped'}"]
+    verdict = "violated" if broken else "unknown" if early else "valid"
+    return verdict, broken + early
+
+
+def excluded(summary: Summary) -> dict[str, int]:
+    """Broken invariants, and anomalies that the protocol's own definition does not admit."""
+    anomalies = {
+        name: count
+        for name, count in summary["anomalies"].items()
+        if not admitted(name, summary["protocol"])
+    }
+    return {**summary["invariant_violations"], **anomalies}
+
+
+def where(finding: Finding) -> str:
+    """When and to whom a finding happened: 1.70 ms, h0/v3, op 917504."""
+    op = "" if finding["op"] is None else f", op {finding['op']}"
+    return f"{duration(finding['time_seconds'])}, {finding['vm']}{op}"
+
+
+def _found(summary: Summary, findings: Sequence[Finding]) -> Iterator[str]:
+    first = {finding["id"]: finding for finding in reversed(findings)}
+    for name, count in excluded(summary).items():
+        times = "once" if count == 1 else f"{number(count)} times"
+        about = f"{name} ({CHECKS[name].meaning}), {times}"
+        example = first.get(name)
+        yield f"{about}; first at {where(example)}: {example['text']}" if example else about
+
+
+def _failed_checks(summary: Summary) -> Iterator[str]:
+    for row in summary["checks"]:
+        if not row["ok"] and (summary["finished"] or _beyond_repair(row)):
+            value = row["value"]
+            has = "no data" if value is None else show_value(row["name"], value)
+            yield f"check {row['name']}: {has}, wanted {row['limit']}"
+
+
+def _beyond_repair(row: Mapping[str, Any]) -> bool:
+    """Would the limit be missed still if the run had gone on?"""
+    check = checks.parse(row["name"], row["limit"])
+    upper = check.operator in ("<", "<=") or (
+        check.operator == "==" and (row["value"] or 0) > check.bound
+    )
+    return row["value"] is not None and upper and check.name.startswith(GROWING)
+
+
+def _wrong_digest(summary: Summary, expected: str | None) -> Iterator[str]:
+    # The digest of a part says nothing about the whole.
+    if expected and summary["finished"] and expected.lower() != summary["digest"]:
+        yield f"digest {summary['digest']}, expected {expected}"
+
+
+def show_value(name: str, value: float) -> str:
+    """The value of a check's metric, in its unit."""
+    return UNITS[checks.METRICS[name].unit](value)
