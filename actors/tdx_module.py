@@ -209,8 +209,10 @@ def held(td: Td, rule: Rule, message: m.Seamcall, now: int) -> bool:
 
 def strike(rule: Rule, message: m.Seamcall, attempt: int, context: Context) -> Fault | None:
     """The first of the call's fault points that strikes; none does while an ABORT puts things back."""
-    for point in rule.points if attempt >= 0 else ():
-        key = opportunity(message.vm, message.op, message.start, attempt)
+    if attempt < 0 or not rule.points:
+        return None
+    key = opportunity(message.vm, message.op, message.start, attempt)
+    for point in rule.points:
         fault = context.choose(point, message.count, key)
         if fault:
             return fault

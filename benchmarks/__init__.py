@@ -1,1 +1,1 @@
-"""Measurements of gmemsim itself: never part of the test run; docs/benchmarks.md says what each one means."""
+"""Measurements of gmemsim itself: never part of the test run (docs/benchmarks.md)."""

@@ -1,4 +1,4 @@
-"""What all benchmarks share: flags, medians, tables, the run of one scenario, and what the machine is like."""
+"""What all benchmarks share: flags, rounds, medians, tables, what the machine is."""
 
 import argparse
 import json

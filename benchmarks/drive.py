@@ -1,4 +1,4 @@
-"""One run on an executor, with the clock on the events alone: not on building hosts, nor on starting Ray."""
+"""One run on an executor, with the clock on its events alone: not on building hosts or starting Ray."""
 
 import gc
 import time

@@ -1,7 +1,8 @@
-"""The engine against SimPy on one small model, side by side: conversions a second, local and on Ray.
+"""The engine against SimPy on one small model: conversions a second, local and on Ray.
 
-All sides run the same 128 VMs through the same conversions and must agree on their number and on the sum of all
-completion times. Rounds are interleaved and only the run itself is timed, not building it or starting Ray.
+All sides run the same 128 VMs through the same conversions and must agree on their number and on
+the sum of all completion times. Rounds are interleaved, and only the run itself is timed, not
+building it or starting Ray.
 """
 
 import gc
@@ -13,9 +14,9 @@ import msgspec
 
 from benchmarks import common
 from benchmarks.drive import drive
-from benchmarks.reference_actors import build
 from benchmarks.reference_model import MESSAGES, Shape, Tally
 from benchmarks.reference_simpy import CallbackVm, ProcessVm, Rival
+from benchmarks.reference_world import build
 from cluster import ray_partitions
 from cluster.run import Executor, Fleet
 

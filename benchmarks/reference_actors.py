@@ -1,103 +1,24 @@
-"""The reference model as gmemsim actors, run by the engine as it is shipped: digest, fault points, facts and metrics on."""
+"""The reference model as actors: the VM's guest, its guest_memfd and its KVM MMU."""
 
-from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import msgspec
 
-from actors.address import (
-    GMEM,
-    GUEST,
-    HOST_MAP,
-    IOMMU,
-    KVM,
-    TDX,
-    host_address,
-    host_base,
-    vm_address,
-    vm_base,
-    vm_of,
-)
+from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, TDX, host_base
 from actors.contract import Actor, Consumer, Context, Message, Reason, Share, opportunity
 from actors.observations import Answered, ConsumerReplied, Requested
-from benchmarks.reference_model import (
-    Cycle,
-    Shape,
-    Tally,
-    cost_model,
-    cycle,
-    cycle_key,
-    until_own,
+from benchmarks.reference_messages import (
+    Abort,
+    Call,
+    Commit,
+    Convert,
+    Converted,
+    Done,
+    Prepare,
+    Returned,
+    Tick,
 )
-from cluster.faults import FaultPlan
-from cluster.world import World
-from workloads.meter import Meter
-
-
-class Tick(Message, frozen=True, tag=1):
-    """Timer of the guest: it has thought."""
-
-
-class Convert(Message, frozen=True, tag=2):
-    """Guest -> guest_memfd."""
-
-    op: int
-    commit: bool
-
-
-class Prepare(Message, frozen=True, tag=3):
-    """guest_memfd -> consumer."""
-
-    op: int
-    gmem: int
-
-
-class Commit(Message, frozen=True, tag=4):
-    """guest_memfd -> consumer."""
-
-    op: int
-    gmem: int
-
-
-class Abort(Message, frozen=True, tag=5):
-    """guest_memfd -> consumer."""
-
-    op: int
-    gmem: int
-
-
-class Call(Message, frozen=True, tag=6):
-    """KVM MMU -> TDX module."""
-
-    op: int
-    kvm: int
-
-
-class Served(Message, frozen=True, tag=7):
-    """Timer of a consumer or a server: the work for `client` is done."""
-
-    op: int
-    client: int
-
-
-class Returned(Message, frozen=True, tag=8):
-    """TDX module -> KVM MMU."""
-
-    op: int
-
-
-class Done(Message, frozen=True, tag=9):
-    """Consumer -> guest_memfd."""
-
-    op: int
-    consumer: Consumer
-
-
-class Converted(Message, frozen=True, tag=10):
-    """guest_memfd -> guest."""
-
-    op: int
-    commit: bool
+from benchmarks.reference_model import Cycle, cycle, until_own
 
 
 class Program(msgspec.Struct, frozen=True):
@@ -222,119 +143,3 @@ class KvmMmu(Actor):
         Abort: on_decision,
         Returned: on_returned,
     }
-
-
-class Userspace(Actor):
-    """The host's mapping: a fixed time, and nobody to wait for."""
-
-    vm: int
-
-    def on_phase(self, message: Prepare | Commit | Abort, context: Context) -> None:
-        """Work."""
-        context.after(context.cost("userspace"), Served(message.op, message.gmem))
-
-    def on_served(self, message: Served, context: Context) -> None:
-        """Answer."""
-        context.send(message.client, Done(message.op, Consumer.HOST_MAP), context.link)
-
-    HANDLERS: ClassVar = {
-        Prepare: on_phase,
-        Commit: on_phase,
-        Abort: on_phase,
-        Served: on_served,
-    }
-
-
-class Tdx(Actor):
-    """One server for all VMs of the host, first come first served."""
-
-    free: int = 0
-
-    def on_call(self, message: Call, context: Context) -> None:
-        """Queue and serve."""
-        self.free = max(context.now, self.free) + context.cost("tdx")
-        context.after(self.free - context.now, Served(message.op, message.kvm))
-
-    def on_served(self, message: Served, context: Context) -> None:
-        """Return."""
-        context.send(message.client, Returned(message.op), context.link)
-
-    HANDLERS: ClassVar = {Call: on_call, Served: on_served}
-
-
-class Iommu(Actor):
-    """One invalidation queue for all VMs of the host, first come first served."""
-
-    free: int = 0
-
-    def on_prepare(self, message: Prepare, context: Context) -> None:
-        """Nothing is in the fault plan, but the point is passed."""
-        context.choose("iommu.slots", 1, opportunity(vm_base(message.gmem), message.op))
-        self.on_decision(message, context)
-
-    def on_decision(self, message: Prepare | Commit | Abort, context: Context) -> None:
-        """Queue and serve."""
-        self.free = max(context.now, self.free) + context.cost("iommu")
-        context.after(self.free - context.now, Served(message.op, message.gmem))
-
-    def on_served(self, message: Served, context: Context) -> None:
-        """Answer."""
-        context.send(message.client, Done(message.op, Consumer.IOMMU), context.link)
-
-    HANDLERS: ClassVar = {
-        Prepare: on_prepare,
-        Commit: on_decision,
-        Abort: on_decision,
-        Served: on_served,
-    }
-
-
-def build(encoded: bytes, hosts: Sequence[int]) -> World:
-    """The hosts of one partition (cluster.world.Build)."""
-    shape = msgspec.msgpack.decode(encoded, type=Shape)
-    members = {host: host_actors(shape, host) for host in hosts}
-    first = [
-        (first_tick(actor), address, Tick())
-        for actors in members.values()
-        for address, actor in actors.items()
-        if isinstance(actor, Guest)
-    ]
-    return World(
-        seed=shape.seed,
-        actors=members,
-        first=first,
-        costs=cost_model(),
-        faults=FaultPlan(shape.seed, []),
-        watchers={"meter": Meter("two-phase")},
-        census=tally,
-    )
-
-
-def host_actors(shape: Shape, host: int) -> dict[int, Actor]:
-    """Address -> actor."""
-    base = host_address(host)
-    actors: dict[int, Actor] = {base | TDX: Tdx(), base | IOMMU: Iommu()}
-    for number in range(shape.vms):
-        vm = vm_address(host, number)
-        program = Program(cycle_key(shape.seed, vm), shape.vms, shape.conversions)
-        actors[vm | GUEST] = Guest(vm, number, program)
-        actors[vm | GMEM] = Gmem(vm, number, shape.vms)
-        actors[vm | KVM] = KvmMmu(vm)
-        actors[vm | HOST_MAP] = Userspace(vm)
-    return actors
-
-
-def first_tick(guest: Guest) -> int:
-    """When the guest has thought for the first time."""
-    think = guest.program.cycle(0).think
-    return think + until_own(think, vm_of(guest.vm), guest.program.vms)
-
-
-def tally(actors: Iterable[Actor]) -> dict[str, int]:
-    """A partition's part of the Tally."""
-    guests = [actor for actor in actors if isinstance(actor, Guest)]
-    return Tally(
-        sum(guest.op for guest in guests),
-        sum(guest.aborted for guest in guests),
-        sum(guest.completed for guest in guests),
-    )._asdict()

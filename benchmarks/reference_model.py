@@ -1,7 +1,8 @@
-"""The reference model, for whoever runs it: its parameters, and every draw as a pure function of seed, who and number.
+"""The reference model, whoever runs it: its parameters, and draws by seed, who and number alone.
 
-128 VMs on 16 hosts think and convert: PREPARE to three consumers at once, then COMMIT, or ABORT for one in a hundred.
-A conversion is 25 messages. Nothing here depends on an engine, so that all sides do the same work and get the same sums.
+128 VMs on 16 hosts think and convert: PREPARE to three consumers at once, then COMMIT, or ABORT for
+one in a hundred. A conversion is 25 messages. Nothing here depends on an engine, so that all sides
+do the same work and come to the same sums.
 """
 
 import math
@@ -38,7 +39,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class Tally(NamedTuple):
-    """What every side must agree on: conversions, aborted ones, and the sum of all completion times."""
+    """What all sides agree on: conversions, aborted ones, the sum of all completion times."""
 
     conversions: int
     aborted: int
@@ -72,14 +73,14 @@ def cycle(key: bytes, number: int) -> Cycle:
 def until_own(at: int, vm: int, vms: int) -> int:
     """ns from `at` to the VM's own nanosecond: one in `vms`.
 
-    VMs address their host's servers in nanoseconds of their own alone. So no two requests ever meet at a server in one
-    nanosecond, and no engine's rule for such a tie can change the sums.
+    VMs address their host's servers in nanoseconds of their own alone. So no two requests ever meet
+    at a server in one nanosecond, and no engine's rule for such a tie can change the sums.
     """
     return (vm - at) % vms
 
 
 class Server:
-    """One server, first come first served, for the sides that are not gmemsim: the engine's draws by the same numbers."""
+    """One server, first come first served, for SimPy's sides: the engine's draws, by number."""
 
     __slots__ = ("costs", "drawn", "draws", "free", "key", "name")
 

@@ -1,6 +1,6 @@
-"""The reference model in SimPy, twice: as processes, the way SimPy is meant, and as bare callbacks, its fastest way."""
+"""The reference model in SimPy, twice: as processes, the way it is meant, and as bare callbacks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import simpy
@@ -20,7 +20,7 @@ from benchmarks.reference_model import (
 )
 from cluster.costs import CostModel
 
-Steps = Iterator[Event]
+Steps = Generator[Event, None, None]
 
 
 class Vm:

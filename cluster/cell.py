@@ -63,14 +63,15 @@ class Cell:
     def cost(self, name: str, count: int = 1) -> int:
         """See actors.contract.Context."""
         costs = self.host.costs
-        if costs.constant(name):
-            return costs.duration(name, count, 0)
+        cost = costs.costs[name]
+        if not cost.spread:
+            return costs.duration(cost, count, 0)
         left = self._drawn % DRAWS_PER_BLOCK
         if not left:
             self._key = self._key or key_of(self.host.seed, "cost", self.address)
             self._draws = block(self._key, self._drawn // DRAWS_PER_BLOCK)
         self._drawn += 1
-        return costs.duration(name, count, self._draws[left])
+        return costs.duration(cost, count, self._draws[left])
 
     def choose(self, point: str, count: int = 1, key: int = 0) -> Fault | None:
         """See actors.contract.Context."""

@@ -33,18 +33,13 @@ class CostModel:
             _NORMAL.append(normal_quantiles())
         self._normal = _NORMAL[0]
 
-    def duration(self, name: str, count: int, draw: int) -> int:
-        """ns of `count` units, from a draw of 16 bits."""
-        cost = self.costs[name]
+    def duration(self, cost: Cost, count: int, draw: int) -> int:
+        """ns of `count` units, from a draw of 16 bits; a constant needs none."""
         if not cost.spread:
             return max(1, round(cost.mean * count))
         sigma = cost.spread if count == 1 else self._sigma(cost, count)
         z = self._normal[draw]
         return max(1, int(cost.mean * count * math.exp(sigma * z - sigma * sigma / 2) + 0.5))
-
-    def constant(self, name: str) -> bool:
-        """True when no draw is needed."""
-        return not self.costs[name].spread
 
     def _sigma(self, cost: Cost, count: int) -> float:
         """Sigma of the lognormal that stands for the sum of `count` draws."""

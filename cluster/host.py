@@ -44,7 +44,7 @@ class Host:
         self.costs = costs
         self.faults = faults
         self.watchers = watchers
-        self.link = costs.duration("link", 1, 0)
+        self.link = costs.duration(costs.costs["link"], 1, 0)
         self.queue: list[Event] = []
         self.outbox: list[tuple[int, int, int, Message]] = []
         self.cancelled: set[int] = set()

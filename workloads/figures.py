@@ -1,4 +1,4 @@
-"""Numbers as people read them: three significant digits in a fitting unit. Reports and terminals print these."""
+"""Numbers as people read them: three significant digits in a fitting unit."""
 
 from collections.abc import Sequence
 

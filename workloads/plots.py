@@ -1,53 +1,17 @@
-"""The report's figures as inline SVG: the page's own colours, no font files, the same bytes every time.
+"""The report's figures: latency distribution, timeline, phases."""
 
-matplotlib is imported when a figure is drawn, so that nothing else waits for it.
-"""
-
-import io
-import logging
 import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from html import escape
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from workloads.figures import TIMES, rate
+from workloads.plots_svg import INK, SERIES, figure, svg
 from workloads.result_files import LatencyRow, TimelineRow
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Stand-ins that nothing else uses; the page's style sheet has the colours, for light and for dark.
-INK, GRID = "#010203", "#040506"
-SERIES = ("#0a0b01", "#0a0b02", "#0a0b03")
-IN_PAGE = {
-    INK: "currentColor",
-    GRID: "var(--grid)",
-    **{stand_in: f"var(--series-{n})" for n, stand_in in enumerate(SERIES, 1)},
-}
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "gmemsim",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "hatch.linewidth": 0.8,
-    "legend.frameon": False,
-}
-WIDTH = 5.0  # inches; a phone shows it at nearly this size
 BINS_MAX = 240
 DIRECTIONS = {"private_to_shared": "to shared", "shared_to_private": "to private"}
 LINES = ("solid", "dashed", "dotted")
@@ -108,7 +72,13 @@ def timeline(rows: Sequence[TimelineRow], title: str, text: str) -> str:
         above.stairs(done, edges, color=SERIES[0], label="completed")
         if any(lost):
             above.stairs(
-                lost, edges, hatch="////", fill=True, facecolor="none", edgecolor=SERIES[1], label="failed"
+                lost,
+                edges,
+                hatch="////",
+                fill=True,
+                facecolor="none",
+                edgecolor=SERIES[1],
+                label="failed",
             )
             above.legend(loc="upper right")
         flying = [b.in_flight_peak if b else math.nan for b in bins]
@@ -124,7 +94,9 @@ def rebinned(rows: Sequence[TimelineRow]) -> tuple[float, list[TimelineRow | Non
     start, width = rows[0].start_seconds, rows[0].width_seconds or 1.0
     span = max(1, round((rows[-1].start_seconds - start) / width) + 1)
     width *= -(-span // BINS_MAX)
-    bins: list[TimelineRow | None] = [None] * (int((rows[-1].start_seconds - start) / width + 1e-6) + 1)
+    bins: list[TimelineRow | None] = [None] * (
+        int((rows[-1].start_seconds - start) / width + 1e-6) + 1
+    )
     for row in rows:
         place = min(int((row.start_seconds - start) / width + 1e-6), len(bins) - 1)
         known = bins[place]
@@ -133,7 +105,8 @@ def rebinned(rows: Sequence[TimelineRow]) -> tuple[float, list[TimelineRow | Non
 
 
 def _both(one: TimelineRow, other: TimelineRow) -> TimelineRow:
-    return one._replace(
+    return msgspec.structs.replace(
+        one,
         completed=one.completed + other.completed,
         failed=one.failed + other.failed,
         in_flight_peak=max(one.in_flight_peak, other.in_flight_peak),
@@ -175,45 +148,3 @@ def tick(seconds: float) -> str:
     """A power of ten as a label."""
     unit, factor = next((u for u in reversed(TIMES[:4]) if seconds >= u[1] * 0.999), TIMES[0])
     return f"{seconds / factor:.4g} {unit}"
-
-
-@contextmanager
-def figure(height: float) -> Iterator[tuple["Figure", Any]]:
-    """A figure, and a function that gives it so many axes, one below the other."""
-    # About fonts and caches; none of it concerns who waits for a report.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(STYLE):
-        drawn = Figure(figsize=(WIDTH, height), layout="constrained")
-        drawn.patch.set_visible(False)
-
-        def axes_of(count: int) -> list["Axes"]:
-            found = list(drawn.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
-            for axes in found:
-                axes.patch.set_visible(False)
-            return found
-
-        yield drawn, axes_of
-
-
-def svg(drawn: "Figure", ident: str, title: str, text: str) -> str:
-    """Fit to stand in a page beside others: no head, own ids, the page's colours, a text alternative."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    file = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    FigureCanvasSVG(drawn).print_svg(file, metadata=nothing)
-    found = file.getvalue()
-    found = found[found.index("<svg") :]
-    found = re.sub(r"<metadata>.*?</metadata>\s*", "", found, flags=re.DOTALL)
-    found = re.sub(r' xmlns(:\w+)?="[^"]*"', "", found).replace("xlink:href", "href")
-    found = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{ident}-", found)
-    for stand_in, color in IN_PAGE.items():
-        found = found.replace(stand_in, color)
-    head, body = found.split(">", 1)
-    head = re.sub(r' (width|height)="[^"]*"', "", head)
-    named = f'role="img" aria-labelledby="{ident}-title {ident}-text"'
-    words = f'<title id="{ident}-title">{escape(title)}</title><desc id="{ident}-text">{escape(text)}</desc>'
-    return f"{head} {named}>{words}{body}"

@@ -1,4 +1,4 @@
-"""The bricks of report.html: every text escaped, one style sheet for light, dark, phone and paper."""
+"""The bricks of report.html: texts escaped, one style sheet for light, dark, phone and paper."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -13,33 +13,41 @@ STYLE = """
 @media print { :root { color-scheme: light; --ink: #000; --paper: #fff; --soft: #333; --grid: #bbb;
   --valid: #000; --violated: #000; --unknown: #000;
   --series-1: #0b5cad; --series-2: #b3261e; --series-3: #6639ba; }
-  section, figure, tr { break-inside: avoid; } h2 { break-after: avoid; } main { max-width: none; } }
+  figure, tr { break-inside: avoid; } h2, caption { break-after: avoid; }
+  main { max-width: none; } .scroll { overflow: visible; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 1rem/1.5 system-ui, sans-serif; }
 main { max-width: 52rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.5rem; line-height: 1.2; margin: 0.5rem 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; border-bottom: 1px solid var(--grid); }
-.verdict { border: 2px solid; border-left-width: 0.75rem; padding: 0.5rem 1rem; overflow-wrap: anywhere; }
-.verdict strong { font-size: 1.25rem; } .verdict ul { margin: 0.25rem 0 0; padding-left: 1.25rem; }
-.verdict li { color: var(--ink); }
-.valid { color: var(--valid); } .violated { color: var(--violated); } .unknown { color: var(--unknown); }
-.verdict p { margin: 0.25rem 0; color: var(--ink); }
+.verdict { border: 2px solid; border-left-width: 0.75rem; padding: 0.5rem 1rem;
+  overflow-wrap: anywhere; }
+.verdict strong { font-size: 1.25rem; }
+.verdict p, .verdict ul { margin: 0.25rem 0; color: var(--ink); }
+.verdict ul { padding-left: 1.25rem; }
+.valid { color: var(--valid); }
+.violated { color: var(--violated); }
+.unknown { color: var(--unknown); }
 .scroll { overflow-x: auto; margin: 0.75rem 0; } .scroll:focus-visible { outline: 2px solid; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding-bottom: 0.25rem; }
 th, td { padding: 0.2rem 1rem 0.2rem 0; border-bottom: 1px solid var(--grid); text-align: left;
   vertical-align: top; font-weight: normal; }
-thead th { color: var(--soft); vertical-align: bottom; } .number { text-align: right; white-space: nowrap; }
+thead th { color: var(--soft); vertical-align: bottom; }
+.number { text-align: right; white-space: nowrap; }
 td.text { min-width: 14rem; overflow-wrap: anywhere; } tbody th { min-width: 6rem; }
 figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: 0.9rem; }
 svg { display: block; width: 100%; max-width: 36rem; height: auto; }
 svg text { font-family: inherit !important; }
 code { font: 0.9em/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
-pre { white-space: pre-wrap; padding: 0.5rem 0.75rem; border: 1px solid var(--grid); margin: 0.5rem 0; }
-footer { color: var(--soft); margin-top: 2rem; }
+pre { white-space: pre-wrap; padding: 0.5rem 0.75rem; border: 1px solid var(--grid);
+  margin: 0.5rem 0; }
 """
 # A browser would refuse whatever is not in the file.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+SIGNS = {"valid": "&#10003;", "violated": "&#10007;", "unknown": "?"}
 
 
 def page(title: str, parts: Iterable[str]) -> str:
@@ -75,8 +83,24 @@ def figure(drawing: str, text: str) -> str:
     return f"<figure>\n{drawing}\n<figcaption>{escape(text)}</figcaption>\n</figure>"
 
 
+def verdict(name: str, word: str, text: str, reasons: Iterable[str]) -> str:
+    """The head of the page. The sign and the word say it, the colour only repeats it."""
+    lines = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
+    return (
+        f"<header>\n<h1>{escape(name)}</h1>\n"
+        f'<div class="verdict {escape(word)}"><strong>{SIGNS.get(word, "")} '
+        f"{escape(word.upper())}</strong>{paragraph(text)}"
+        + (f"<ul>{lines}</ul>" if lines else "")
+        + "</div>\n</header>"
+    )
+
+
 def table(
-    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], texts: Sequence[int] = ()
+    caption: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    texts: Sequence[int] = (),
+    heads: bool = True,
 ) -> str:
     """The first cell names its row; the others are numbers, except the columns in `texts`."""
 
@@ -85,21 +109,21 @@ def table(
 
     lines = [
         f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(
-            f'<td class="{kind(n)}">{escape(cell)}</td>' for n, cell in enumerate(row[1:], 1)
-        )
+        + "".join(f'<td class="{kind(n)}">{escape(cell)}</td>' for n, cell in enumerate(row[1:], 1))
         + "</tr>"
         for row in rows
     ]
     if not lines:
         return ""
-    heads = f'<th scope="col">{escape(head[0])}</th>' + "".join(
-        f'<th scope="col" class="{kind(n)}">{escape(cell)}</th>' for n, cell in enumerate(head[1:], 1)
+    titles = f'<th scope="col">{escape(head[0])}</th>' + "".join(
+        f'<th scope="col" class="{kind(n)}">{escape(cell)}</th>'
+        for n, cell in enumerate(head[1:], 1)
     )
     name = escape(caption)
+    top = f"<thead><tr>{titles}</tr></thead>\n" if heads else ""
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">\n<table>\n'
-        f"<caption>{name}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n"
+        f"<caption>{name}</caption>\n{top}<tbody>\n"
         + "\n".join(lines)
         + "\n</tbody>\n</table>\n</div>"
     )

@@ -9,7 +9,7 @@ from typing import Any
 from workloads import report
 from workloads import result_files as files
 from workloads.errors import UsageError
-from workloads.result_files import read_summary
+from workloads.result_read import read_summary
 from workloads.scenario import Scenario, to_toml
 from workloads.simulate import Outcome
 from workloads.tally import tally
@@ -21,7 +21,7 @@ TRIES = 1000
 
 
 def open_folder(base: str | Path, name: str, seed: int) -> Path:
-    """A new, empty folder for one run; that it cannot be made is told before anything is simulated."""
+    """A new, empty folder for one run; a UsageError before anything is simulated, if it must be."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     parent = Path(base) / name
     try:
@@ -55,7 +55,7 @@ def _new_folder(parent: Path, name: str) -> Path:
 def write(
     folder: Path, scenario: Scenario, summary: dict[str, Any], outcome: Outcome, metrics: str
 ) -> None:
-    """Every file; the summary after those it sums up, the report last: it is made from the files."""
+    """Every file; the report last, since it is made from the others."""
     seen = tally(outcome.watched, scenario.protocol.name)
     texts = {
         files.SCENARIO: to_toml(scenario),

@@ -1,4 +1,4 @@
-"""What a run came to, as one plain record: summary.json (workloads.summary_shape has its layout)."""
+"""What a run came to, as one plain record: summary.json (layout: workloads.summary_shape)."""
 
 import platform
 from collections import Counter
@@ -116,7 +116,7 @@ def latencies(seen: Tally) -> dict[str, Any]:
     return {
         "latency_seconds": percentiles(seen.histogram(family)),
         "latency_seconds_by_direction": {
-            direction: percentiles(seen.histogram(family, lambda labels: direction in labels))
+            direction: percentiles(seen.histogram(family, direction))
             for direction in DIRECTION.values()
         },
     }

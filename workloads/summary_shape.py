@@ -1,4 +1,4 @@
-"""The layout of summary.json, number SCHEMA: units are in the names, None is what a run has no value for."""
+"""The layout of summary.json: units are in the names, None is what a run has no value for."""
 
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -8,7 +8,7 @@ Counts = dict[str, int]
 
 
 class Percentiles(TypedDict):
-    """Simulated seconds. pNN is the upper edge of the value's bucket: never below it, at most 1% above."""
+    """Simulated seconds. pNN is its bucket's upper edge: at most 1% above the value, never below."""
 
     count: int
     mean: float | None
@@ -99,7 +99,7 @@ class Input(TypedDict):
 
 
 class Summary(TypedDict):
-    """summary.json. All but `engine` and `versions` follows from scenario and seed, when the run finished."""
+    """All but `engine` and `versions` follows from scenario and seed, when the run finished."""
 
     schema: int
     verdict: Verdict

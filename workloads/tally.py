@@ -1,7 +1,7 @@
 """What the partitions of a run have seen, joined: the numbers behind summary, files and report."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from cluster.histogram import Histogram
@@ -15,7 +15,7 @@ CHECKS = {check.id: check for check in INVARIANTS + ANOMALIES}
 
 
 class Tally(NamedTuple):
-    """Counters and histograms by family and labels (workloads.meter); `found` counts findings by id."""
+    """Counters and histograms are by family and labels (workloads.meter), `found` is by id."""
 
     counters: Counter[Labels]
     histograms: dict[Labels, Histogram]
@@ -30,11 +30,11 @@ class Tally(NamedTuple):
         key = (family, *labels)
         return sum(n for found, n in self.counters.items() if found[: len(key)] == key)
 
-    def histogram(self, family: str, wanted: Callable[[Labels], bool] = bool) -> Histogram:
-        """The sum of those of the family's histograms whose labels are wanted."""
+    def histogram(self, family: str, *labels: str) -> Histogram:
+        """The sum of the family's histograms that have all these labels."""
         total = Histogram()
-        for (name, *labels), histogram in self.histograms.items():
-            if name == family and wanted(tuple(labels)):
+        for found, histogram in self.histograms.items():
+            if found[0] == family and set(labels) <= set(found):
                 total.merge(histogram)
         return total
 
@@ -63,7 +63,7 @@ def tally(watched: Sequence[dict[str, Any]], protocol: str) -> Tally:
 
 
 def findings_of(watched: Sequence[dict[str, Any]], protocol: str) -> list[dict[str, Any]]:
-    """Lines of anomalies.jsonl: the first of each kind by simulated time, however many partitions there were."""
+    """Lines of anomalies.jsonl: the first of each kind, as many as one partition would keep."""
     kept: Counter[str] = Counter()
     lines: list[dict[str, Any]] = []
     for now, name, vm, op, text in sorted(f for w in watched for f in w["inspector"]["findings"]):
@@ -82,6 +82,11 @@ def findings_of(watched: Sequence[dict[str, Any]], protocol: str) -> list[dict[s
     return lines
 
 
+def meaning(name: str) -> str:
+    """Of an id, in words; results may be of another version."""
+    return CHECKS[name].meaning if name in CHECKS else "not known to this version"
+
+
 def admitted(name: str, protocol: str) -> bool:
     """Does the protocol's own definition allow this finding?"""
-    return protocol in CHECKS[name].admitted
+    return name in CHECKS and protocol in CHECKS[name].admitted

@@ -5,7 +5,7 @@ from typing import Any
 
 from workloads import checks
 from workloads.figures import duration, number, share, size
-from workloads.tally import CHECKS, admitted
+from workloads.tally import admitted, meaning
 
 Summary = Mapping[str, Any]
 Finding = Mapping[str, Any]
@@ -26,7 +26,7 @@ def judge(
     stopped: str = "",
     expect_digest: str | None = None,
 ) -> tuple[str, list[str]]:
-    """(verdict, reasons). A violation counts however the run ended; without one, only a finished run is valid."""
+    """(verdict, reasons). A violation counts however the run ended."""
     broken = [
         *_found(summary, findings),
         *_failed_checks(summary),
@@ -57,7 +57,7 @@ def _found(summary: Summary, findings: Sequence[Finding]) -> Iterator[str]:
     first = {finding["id"]: finding for finding in reversed(findings)}
     for name, count in excluded(summary).items():
         times = "once" if count == 1 else f"{number(count)} times"
-        about = f"{name} ({CHECKS[name].meaning}), {times}"
+        about = f"{name} ({meaning(name)}), {times}"
         example = first.get(name)
         yield f"{about}; first at {where(example)}: {example['text']}" if example else about
 
@@ -86,5 +86,6 @@ def _wrong_digest(summary: Summary, expected: str | None) -> Iterator[str]:
 
 
 def show_value(name: str, value: float) -> str:
-    """The value of a check's metric, in its unit."""
-    return UNITS[checks.METRICS[name].unit](value)
+    """The value of a check's metric, in its unit; results may be of another version."""
+    metric = checks.METRICS.get(name)
+    return UNITS[metric.unit](value) if metric else str(value)

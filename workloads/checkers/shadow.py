@@ -9,21 +9,30 @@ from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
 
 
-Run = tuple[int, int, int]
 UNTOUCHED = -2  # no map has it as a value
 
 
 class Operation:
-    """A conversion attempt from ConvertBegin to ConvertEnd; `undo` has what was overwritten since."""
+    """A conversion attempt from ConvertBegin to ConvertEnd; `before` has what was overwritten since."""
 
     def __init__(self, begin: o.ConvertBegin) -> None:
         self.begin = begin
-        self.undo: list[tuple[str, list[Run]]] = []
+        self.before: dict[str, IntervalMap] = {}
         self.decided: bool | None = None
         self.ready: set[int] = set()
         self.frozen = False
         self.holding: list[int] = []
         self.lost = 0
+
+    def remember(self, name: str, table: IntervalMap, start: int, end: int) -> None:
+        """Keep what the pages of the range hold now, where this conversion has not changed them yet."""
+        kept = self.before.get(name)
+        if kept is None:
+            kept = self.before[name] = IntervalMap.filled(UNTOUCHED)
+        for s, e, known in list(kept.runs(start, end)):
+            if known == UNTOUCHED:
+                for s_now, e_now, value in table.runs(s, e):
+                    kept.set(s_now, e_now, value)
 
 
 class Shadow:
@@ -52,18 +61,13 @@ class Shadow:
     def write(self, name: str, start: int, end: int, value: int) -> None:
         """Change one of the maps that a refused conversion must find as they were."""
         table: IntervalMap = getattr(self, name)
-        if self.operations:
-            old = list(table.runs(start, end))
-            for operation in self.operations.values():
-                operation.undo.append((name, old))
+        for operation in self.operations.values():
+            operation.remember(name, table, start, end)
         table.set(start, end, value)
 
     def changed(self, operation: Operation, name: str) -> list[tuple[int, int, int, int]]:
         """(start, end, before, now) wherever a map differs from when the conversion began."""
-        before = IntervalMap.filled(UNTOUCHED)
-        for table, old in reversed(operation.undo):
-            for start, end, value in old if table == name else ():
-                before.set(start, end, value)
+        before = operation.before.get(name, IntervalMap.filled(UNTOUCHED))
         current: IntervalMap = getattr(self, name)
         return [
             (s, e, was, now)

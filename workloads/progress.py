@@ -1,0 +1,133 @@
+"""How far a run has come: a bar on a terminal, one plain line per interval elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from cluster.drive import Totals
+from workloads.figures import duration, number, rate
+from workloads.plan import Plan
+from workloads.scenario import Trace
+
+INTERVAL_SECONDS = 5.0
+NS = 1_000_000_000
+VMS_COUNTED = 100_000  # beyond, the sum over VMs takes longer than it is worth
+
+
+class Standing(NamedTuple):
+    """What has been answered, and what is being worked on."""
+
+    done: int
+    failed: int
+    in_flight: int
+
+
+def standing(words: Iterable[Mapping[str, Any]]) -> Standing:
+    """Of the watchers' words so far."""
+    done = failed = in_flight = 0
+    for word in words:
+        for name, *labels, count in word["meter"]["counters"]:
+            if name == "conversions":
+                done += count
+                failed += count if labels[-1] == "failed" else 0
+        in_flight += sum(timeline[1] for timeline in word["meter"]["timelines"])
+    return Standing(done, failed, in_flight)
+
+
+def total_of(plan: Plan) -> int | None:
+    """How many conversions there will be at most, if the scenario or its logs say so."""
+    limit = plan.scenario.scenario.conversions or None
+    traces = all(isinstance(load, Trace) for load in plan.scenario.workload)
+    if not traces or plan.vms > VMS_COUNTED:
+        return limit
+    logs = [plan.log_of(number) for number in range(plan.vms)]
+    recorded = sum(log.conversions for log in logs if log)
+    return min(recorded, limit) if limit else recorded
+
+
+class Progress:
+    """Told now and then how the run stands; says so unless `quiet`. Times are wall clock, except one."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        quiet: bool = False,
+        interval: float = INTERVAL_SECONDS,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.total = total_of(plan)
+        self.duration = plan.scenario.scenario.duration
+        self.quiet = quiet
+        self.interval = interval
+        self.stream = stream or sys.stderr
+        self.clock = clock
+        self.began = self.told = clock()
+        self.bar: RichProgress | None = None
+
+    def __enter__(self) -> Self:
+        self.began = self.told = self.clock()
+        if not self.quiet and self.stream.isatty():
+            self.bar = RichProgress(
+                BarColumn(20),
+                TextColumn("{task.description}"),
+                TextColumn("ETA"),
+                TimeRemainingColumn(compact=True),
+                console=Console(file=self.stream, highlight=False),
+                transient=True,
+            )
+            self.bar.start()
+            self.bar.add_task("starting", total=1.0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def update(self, totals: Totals, words: Sequence[Mapping[str, Any]]) -> None:
+        """The latest word of every partition that has spoken."""
+        if self.quiet:
+            return
+        now = self.clock()
+        if self.bar:
+            stands = standing(words)
+            text = self.line(totals, stands, now)
+            task = self.bar.tasks[0].id
+            self.bar.update(task, description=text, completed=self.share(totals, stands))
+        elif now - self.told >= self.interval:
+            self.told = now
+            stands = standing(words)
+            rest = self.remaining(self.share(totals, stands), now)
+            print(self.line(totals, stands, now) + rest, file=self.stream, flush=True)
+
+    def line(self, totals: Totals, stands: Standing, now: float) -> str:
+        """Everything but the end in sight."""
+        of = f" of {number(self.total)}" if self.total is not None else ""
+        spent = now - self.began
+        speed = rate(stands.done / spent) if spent > 0 else "-"
+        return (
+            f"{number(stands.done)}{of} conversions, {speed}/s, "
+            f"{duration(totals.now / NS)} simulated, {number(stands.in_flight)} in flight, "
+            f"{number(stands.failed)} failed"
+        )
+
+    def share(self, totals: Totals, stands: Standing) -> float:
+        """0 to 1: whichever limit is nearer, since the first one reached ends the run."""
+        counted = stands.done / self.total if self.total else 0.0
+        return min(1.0, max(counted, totals.now / self.duration))
+
+    def remaining(self, share: float, now: float) -> str:
+        """An estimate, once there is something to estimate from."""
+        spent = now - self.began
+        return f", about {duration(spent * (1 / share - 1))} left" if share > 0.01 else ""

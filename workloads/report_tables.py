@@ -1,0 +1,198 @@
+"""The report's sections that are text and tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from workloads.figures import NONE, duration, number, rate, size
+from workloads.report_html import command, paragraph, section, table
+from workloads.report_html import verdict as verdict_box
+from workloads.result_files import FindingLine
+from workloads.tally import admitted, meaning
+from workloads.verdict import show_value, where
+
+Summary = Mapping[str, Any]
+RANKS = {"mean": "mean", "p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "max"}
+VERDICTS = {
+    "valid": "Every invariant held, every check passed, and no anomaly was one that is excluded.",
+    "violated": "Something happened that must not:",
+    "unknown": "The run did not finish. All figures are of the part that was simulated.",
+}
+
+
+def verdict(summary: Summary) -> str:
+    """The name of the run and what became of it."""
+    word = summary["verdict"]
+    return verdict_box(summary["scenario"], word, VERDICTS[word], summary["reasons"])
+
+
+def facts(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    """A section of names and texts."""
+    return section(title, table(title, ("", ""), rows, texts=(1,), heads=False))
+
+
+def percentile_table(
+    caption: str,
+    names: tuple[str, ...],
+    rows: Iterable[tuple[tuple[str, ...], Mapping[str, Any]]],
+) -> str:
+    """A line of percentiles for each name."""
+    cells = [
+        (*name, number(values["count"]), *(duration(values[rank]) for rank in RANKS))
+        for name, values in rows
+    ]
+    texts = range(1, len(names))
+    return table(caption, (*names, "count", *RANKS.values()), cells, texts)
+
+
+def overview(summary: Summary) -> str:
+    """What was run and how much of it."""
+    c = {key: number(value) for key, value in summary["conversions"].items()}
+    return facts(
+        "What was simulated",
+        [
+            ("protocol", summary["protocol"]),
+            ("seed", str(summary["seed"])),
+            ("simulated time", duration(summary["simulated_seconds"])),
+            ("requested", f"{c['requested']} conversions"),
+            ("completed", f"{c['completed']}, of which {c['redundant']} were redundant"),
+            ("failed", c["failed"]),
+            ("unfinished", c["unfinished"]),
+            ("retries", c["retries"]),
+            ("in flight", f"{c['in_flight_peak']} at most"),
+        ],
+    )
+
+
+def parameters(summary: Summary) -> str:
+    """What differs from the defaults."""
+    rows = [(p["key"], p["value"], p["default"]) for p in summary["parameters"]]
+    head = ("key", "value", "default")
+    return section("Parameters", table("Keys that are not at their defaults", head, rows, (1, 2)))
+
+
+def checks(summary: Summary) -> str:
+    """Limits of the scenario."""
+    rows = [
+        (
+            row["name"],
+            row["limit"],
+            "no data" if row["value"] is None else show_value(row["name"], row["value"]),
+            "passed" if row["ok"] else "FAILED",
+        )
+        for row in summary["checks"]
+    ]
+    head = ("metric", "limit", "value", "outcome")
+    return section("Checks", table("Limits that the scenario sets", head, rows, (1, 3)))
+
+
+def failures(summary: Summary) -> str:
+    """Failed attempts by where and why."""
+    rows = [
+        (row["reason"], row["consumer"], row["phase"], number(row["count"]))
+        for row in summary["failed_attempts"]
+    ]
+    text = (
+        "Attempts, not requests: one that is retried can fail several times and complete, and one "
+        "that is refused because its VM is dead was no attempt."
+    )
+    head = ("reason", "consumer", "phase", "attempts")
+    return section(
+        "Failures",
+        paragraph(text if rows else "No attempt failed."),
+        table("Failed attempts", head, rows, (1, 2)),
+    )
+
+
+def anomalies(summary: Summary, findings: Sequence[FindingLine]) -> str:
+    """What was found, what it means, and the first cases."""
+    counts = {**summary["invariant_violations"], **summary["anomalies"]}
+    rows = [
+        (
+            name,
+            meaning(name),
+            number(count),
+            "admitted" if admitted(name, summary["protocol"]) else "EXCLUDED",
+        )
+        for name, count in counts.items()
+    ]
+    cases = [(f.id, where(msgspec.structs.asdict(f)), f.text) for f in findings]
+    about = f"Admitted or excluded by the definition of {summary['protocol']}"
+    return section(
+        "Anomalies and invariants",
+        "" if rows else paragraph("No anomaly was seen, and no invariant was broken."),
+        table(about, ("id", "meaning", "count", "protocol"), rows, (1, 3)),
+        table("The first of each kind", ("id", "when and where", "what"), cases, (1, 2)),
+    )
+
+
+def memory(summary: Summary) -> str:
+    """Where memory ended up."""
+    found = summary["memory"]
+    return facts(
+        "Memory at the end",
+        [
+            ("private", size(found["private_bytes"])),
+            ("shared", size(found["shared_bytes"])),
+            ("fragments", f"{number(found['fragments'])} runs of private or shared memory"),
+            ("poisoned", size(found["poisoned_bytes"])),
+            ("leaked", size(found["leaked_bytes"])),
+            ("2 MiB mappings lost", number(found["huge_mappings_lost"])),
+        ],
+    )
+
+
+def replayed(summary: Summary) -> str:
+    """What the logs of a replay held."""
+    found = summary.get("input")
+    if not found:
+        return ""
+    keys = ("files", "lines", "conversions", "ignored", "damaged")
+    rows = [(key, number(found[key])) for key in keys]
+    damaged = [
+        (str(line.get("file")), str(line.get("line")), str(line.get("reason")))
+        for line in found["damaged_lines"]
+    ]
+    return section(
+        "Input",
+        table("What the logs held", ("", ""), rows, heads=False),
+        table("The first damaged lines", ("file", "line", "reason"), damaged, (2,)),
+    )
+
+
+def engine(summary: Summary) -> str:
+    """What it took to compute this; no simulated time among it."""
+    found = summary["engine"]
+    versions = ", ".join(f"{name} {text or NONE}" for name, text in summary["versions"].items())
+    busy = sum(found["busy_seconds"])
+    return facts(
+        "Engine (wall clock)",
+        [
+            ("executor", f"{found['executor']}, placement {found['placement']}"),
+            ("partitions", f"{number(found['partitions'])} on {number(found['nodes'])} nodes"),
+            ("wall time", duration(found["wall_seconds"])),
+            ("busy", f"{duration(busy)} in all partitions together"),
+            ("events", f"{number(found['events'])}, {rate(found['events_per_second'])} a second"),
+            ("conversions", f"{rate(found['conversions_per_second'])} a second"),
+            ("windows", number(found["windows"])),
+            ("messages between partitions", number(found["cross_messages"])),
+            ("recoveries", number(found["recoveries"])),
+            ("memory", f"{size(found['peak_rss_bytes'])} resident at the peak"),
+            ("versions", versions),
+        ],
+    )
+
+
+def reproduce(summary: Summary) -> str:
+    """The command that runs it again, and holds it against this run's digest."""
+    digest = summary["digest"]
+    if summary["finished"]:
+        text = "In the folder of this report. It fails unless every event is the same again:"
+        line = f"gmemsim run scenario.toml --expect-digest {digest}"
+    else:
+        text = (
+            "In the folder of this report. How far a run came that was stopped is not repeatable:"
+        )
+        line = "gmemsim run scenario.toml"
+    return section("How to reproduce it", paragraph(text), command(line))

@@ -1,0 +1,101 @@
+"""Reading a results folder: what is missing, foreign or damaged in it is a UsageError."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workloads.errors import UsageError
+from workloads.result_files import LATEST, SUMMARY, FindingLine, LatencyRow, Row, TimelineRow
+from workloads.summary_shape import SCHEMA, Summary
+from workloads.wording import printable
+
+EXPECTED = "expected a results folder such as results/NAME/TIME-SEED"
+BYTES_MAX = 64 << 20
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file of a results folder; what is wrong with it is a UsageError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise UsageError(f"{shown(path)}: no such file; {EXPECTED}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{shown(path)}: cannot be read: {reason}") from None
+    if len(content) > BYTES_MAX:
+        raise UsageError(f"{shown(path)}: larger than 64MiB; {EXPECTED}")
+    return content
+
+
+def folder_of(path: str | Path) -> Path:
+    """The results folder meant by a path to it, to `latest` beside it, or to its summary."""
+    given = Path(path)
+    if given.name == LATEST and given.is_file():
+        return given.parent / read_bytes(given).decode(errors="replace").strip()
+    return given.parent if given.name == SUMMARY and not given.is_dir() else given
+
+
+def read_summary(path: str | Path) -> dict[str, Any]:
+    """The summary of a results folder, of `latest`, or a summary.json by whatever name."""
+    given = Path(path)
+    named = given.is_file() and given.name != LATEST
+    file = given if named else folder_of(given) / SUMMARY
+    return _decode_summary(read_bytes(file), file)
+
+
+def _decode_summary(content: bytes, path: Path) -> dict[str, Any]:
+    """A summary of our layout, every key of it checked; keys that are not of it are kept."""
+    try:
+        found = msgspec.json.decode(content)
+        schema = found.get("schema") if isinstance(found, dict) else None
+        if not isinstance(schema, int) or "verdict" not in found:
+            raise UsageError(f"{shown(path)}: not a summary of gmemsim; {EXPECTED}")
+        if schema != SCHEMA:
+            raise UsageError(f"{shown(path)}: schema {schema}, this gmemsim reads {SCHEMA}")
+        msgspec.convert(found, Summary)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise damaged(path, error) from None
+    return dict(found)
+
+
+def read_findings(path: Path) -> list[FindingLine]:
+    """anomalies.jsonl."""
+    try:
+        return msgspec.json.Decoder(FindingLine).decode_lines(read_bytes(path))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise damaged(path, error) from None
+
+
+def read_latency(path: Path) -> list[LatencyRow]:
+    """latency.csv."""
+    return _read_csv(path, LatencyRow)
+
+
+def read_timeline(path: Path) -> list[TimelineRow]:
+    """timeline.csv."""
+    return _read_csv(path, TimelineRow)
+
+
+def _read_csv(path: Path, kind: type[Row]) -> list[Row]:
+    try:
+        head, *rows = csv.reader(io.StringIO(read_bytes(path).decode()))
+        if tuple(head) != kind.__struct_fields__:
+            raise damaged(path, f"the first line is not {','.join(kind.__struct_fields__)}")
+        return msgspec.convert(rows, list[kind], strict=False)  # type: ignore[valid-type]
+    except (ValueError, csv.Error) as error:
+        # msgspec's and UTF-8's complaints are ValueErrors, and so is an empty file here.
+        raise damaged(path, error) from None
+
+
+def damaged(path: Path, error: object) -> UsageError:
+    """The file was ours once, by its name."""
+    return UsageError(f"{shown(path)}: damaged: {printable(str(error))}")
+
+
+def shown(path: Path) -> str:
+    """A path in an error text."""
+    return printable(str(path))

@@ -1,0 +1,146 @@
+"""What a run prints for people, on standard error: the verdict first, then one table, then where the results are."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from workloads.figures import duration, number, rate, size
+from workloads.progress import Progress
+from workloads.tally import admitted, meaning
+from workloads.verdict import show_value
+from workloads.wording import printable
+
+__all__ = ["Progress", "show", "verdict_and_table"]
+
+COLUMNS_MAX = 100
+STYLES = {"valid": "bold green", "violated": "bold red", "unknown": "bold yellow"}
+DIRECTIONS = {"private_to_shared": "to shared", "shared_to_private": "to private"}
+RANKS = ("p50", "p90", "p99", "max")
+Summary = Mapping[str, Any]
+
+
+def show(summary: Summary, folder: Path, stream: TextIO | None = None) -> None:
+    """Print it; without a terminal no escape codes, whatever the environment asks for."""
+    stream = stream or sys.stderr
+    terminal = stream.isatty()
+    console = Console(
+        file=stream,
+        force_terminal=terminal,
+        width=None if terminal else COLUMNS_MAX,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    console.width = min(console.width, COLUMNS_MAX)
+    console.print(verdict_and_table(summary, folder))
+
+
+def verdict_and_table(summary: Summary, folder: Path) -> RenderableType:
+    """For a rich console of any width."""
+    where = Text(f"results: {printable(str(folder))}", overflow="fold", no_wrap=True)
+    return Group(verdict(summary), Text(), table(summary), Text(), where)
+
+
+def verdict(summary: Summary) -> Text:
+    """The word, what it is about, and why."""
+    word = summary["verdict"]
+    lines = Text(word.upper(), STYLES[word])
+    about = f"{summary['scenario']}, protocol {summary['protocol']}, seed {summary['seed']}"
+    lines.append(f"  {printable(about)}", "default")
+    for reason in summary["reasons"]:
+        lines.append(f"\n  {printable(reason)}", "default")
+    return lines
+
+
+def table(summary: Summary) -> Table:
+    """What was counted, a line for each kind of figure."""
+    found = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    found.add_column(no_wrap=True)
+    found.add_column(overflow="fold")
+    for name, text in rows(summary):
+        found.add_row(Text(name), Text(printable(text)))
+    return found
+
+
+def rows(summary: Summary) -> Iterator[tuple[str, str]]:
+    """(name, text) of every line."""
+    c = {key: number(value) for key, value in summary["conversions"].items()}
+    yield (
+        "conversions",
+        f"{c['requested']} requested: {c['completed']} completed ({c['redundant']} redundant), "
+        f"{c['failed']} failed, {c['unfinished']} unfinished; "
+        f"{c['retries']} retries, {c['in_flight_peak']} in flight at most",
+    )
+    yield "failed attempts", counts(summary["failures"])
+    yield from latencies(summary)
+    yield from speeds(summary)
+    yield from findings(summary)
+    for check in summary["checks"]:
+        value = check["value"]
+        has = "no data" if value is None else show_value(check["name"], value)
+        outcome = "passed" if check["ok"] else "FAILED"
+        yield "check", f"{outcome}: {check['name']} {check['limit']}: {has}"
+    yield from places(summary)
+    yield "digest", summary["digest"] + ("" if summary["finished"] else " (of the part that ran)")
+
+
+def counts(found: Mapping[str, int]) -> str:
+    """EAGAIN 12, ENOMEM 3."""
+    return ", ".join(f"{name} {number(count)}" for name, count in found.items()) or "none"
+
+
+def latencies(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Simulated latency by direction, in columns."""
+    yield "latency", "".join(f"{rank:>11}" for rank in RANKS)
+    for direction, values in summary["latency_seconds_by_direction"].items():
+        cells = "".join(f"{duration(values[rank]):>11}" for rank in RANKS)
+        yield f"  {DIRECTIONS.get(direction, direction)}", cells
+
+
+def speeds(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Answers by simulated and by wall-clock time, never in one figure."""
+    time, c, engine = summary["simulated_seconds"], summary["conversions"], summary["engine"]
+    simulated = (c["completed"] + c["failed"]) / time if time else None
+    yield "simulated", f"{duration(time)}; {rate(simulated)} conversions/s of simulated time"
+    wall, speed = duration(engine["wall_seconds"]), rate(engine["conversions_per_second"])
+    yield (
+        "wall clock",
+        f"{wall}; {speed} conversions/s, {rate(engine['events_per_second'])} events/s",
+    )
+
+
+def findings(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Anomalies and broken invariants by their meaning."""
+    found = {**summary["invariant_violations"], **summary["anomalies"]}
+    lines = [
+        f"{name} {meaning(name)}: {number(count)}"
+        + (" (admitted)" if admitted(name, summary["protocol"]) else " (EXCLUDED)")
+        for name, count in found.items()
+    ]
+    yield "anomalies", "\n".join(lines) or "none"
+
+
+def places(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Memory, input and engine."""
+    memory, engine = summary["memory"], summary["engine"]
+    yield (
+        "memory",
+        f"private {size(memory['private_bytes'])}, shared {size(memory['shared_bytes'])} "
+        f"in {number(memory['fragments'])} fragments; poisoned {size(memory['poisoned_bytes'])}, "
+        f"leaked {size(memory['leaked_bytes'])}; "
+        f"{number(memory['huge_mappings_lost'])} mappings of 2 MiB lost",
+    )
+    if "input" in summary:
+        keys = ("files", "lines", "conversions", "ignored", "damaged")
+        yield "input", ", ".join(f"{number(summary['input'][key])} {key}" for key in keys)
+    yield (
+        "engine",
+        f"{engine['executor']}, {number(engine['partitions'])} partitions on "
+        f"{number(engine['nodes'])} nodes, {number(engine['events'])} events, "
+        f"{size(engine['peak_rss_bytes'])} of memory",
+    )
