@@ -290,9 +290,10 @@ class Gmem(Actor):
         self.take(RELEASE, True, context)
 
     def release(self, context: Context) -> None:
-        """KVM and the TDX module give up what is mapped, then the memory goes back. The lock is never dropped."""
+        """KVM and the TDX module give up what is mapped, then the memory goes back; who still comes is told EIO."""
         self.released = True
         context.send(vm_base(self.address) | KVM, m.Teardown(self.address), context.link)
+        self.drop(RELEASE, context)
 
     def on_torn_down(self, _: m.TornDown, context: Context) -> None:
         """Free every frame but the poisoned ones: those stay owned by nobody for ever."""

@@ -40,6 +40,7 @@ class Iommu(Actor):
     domains: dict[int, IntervalMap]
     free_at: int = 0
     slots: int = 0
+    detached: list[int] = []  # VMs whose domain is gone
     unmaps: dict[int, Unmap] = {}
     tickets: dict[tuple[int, int], int] = {}
     asked: int = 0
@@ -50,6 +51,9 @@ class Iommu(Actor):
         """Map a range that became shared: 2 MiB entries where it is aligned, 4 KiB elsewhere."""
         domain = self.domains[message.vm]
         start, end = message.start, message.end
+        if message.vm in self.detached:
+            self.mapped(message, Reason.DEAD, context.link, context)
+            return
         fault = context.choose("iommu.map", 1, opportunity(message.vm, message.op, start))
         if fault:
             self.mapped(message, fault.reason, context.link, context)
@@ -75,6 +79,7 @@ class Iommu(Actor):
     def on_detach(self, message: m.Detach, context: Context) -> None:
         """The domain is torn down; the unit is flushed before anything else is done with the frames."""
         domain = self.domains[message.vm]
+        self.detached.append(message.vm)
         for start, end, level in list(domain.runs(0, domain.starts[-1] + 1)):
             if level:
                 domain.set(start, end, 0)

@@ -123,11 +123,12 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     context.send(host_base(kvm.vm) | TDX, call, context.link)
 
 
-def augmented(kvm: "KvmMmu", fault: PageFault, status: int, context: Context) -> None:
-    """Install-side BUSY is not fatal: the vCPU goes back and faults again."""
-    if status == Status.OK and not kvm.dead:
-        kvm.mirror.set(fault.start, fault.end, fault.level)
-        context.observe(Leaf(kvm.vm, fault.start, fault.end, Share.PRIVATE, fault.level))
+def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context: Context) -> None:
+    """The first `index` leaves are there. Install-side BUSY is not fatal: the vCPU goes back and faults again."""
+    if index and not kvm.dead:
+        end = fault.start + index * PAGES[fault.level]
+        kvm.mirror.set(fault.start, end, fault.level)
+        context.observe(Leaf(kvm.vm, fault.start, end, Share.PRIVATE, fault.level))
     kvm.drop(FAULT, fault.access, context)
     if status == Status.OK:
         done(kvm, fault, Outcome.RETRY, context.link, context)

@@ -132,7 +132,7 @@ class KvmMmu(Actor):
         if what == WALK:
             kvm_walk.answered(self, self.walks[number], message.status, message.index, context)
         else:
-            kvm_fault.augmented(self, self.faults[number], message.status, context)
+            kvm_fault.augmented(self, self.faults[number], message.status, message.index, context)
 
     def on_kicked(self, message: m.Kicked, context: Context) -> None:
         """Every vCPU has been out."""

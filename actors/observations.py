@@ -296,3 +296,9 @@ class Booted(Observation, frozen=True, tag=32):
 
     vm: int
     took: int
+
+
+class VmStopped(Observation, frozen=True, tag=33):
+    """The VMM gave the VM up, bugged or not: from here on nothing of it is put back."""
+
+    vm: int

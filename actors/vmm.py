@@ -9,7 +9,15 @@ from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, PINS, host_base
 from actors.contract import Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
 from actors.messages import ATTEMPT_BITS
-from actors.observations import Answered, Bitmap, Failed, LockWaited, Requested, Retried
+from actors.observations import (
+    Answered,
+    Bitmap,
+    Failed,
+    LockWaited,
+    Requested,
+    Retried,
+    VmStopped,
+)
 from actors.slots import Slots, slot_of
 
 RETRYABLE = {
@@ -195,6 +203,7 @@ class Vmm(Actor):
         if self.dead:
             return
         self.dead = True
+        context.observe(VmStopped(self.vm))
         self.queue = []
         for pending in [p for p in self.pending.values() if p.request != self.current]:
             self.answer(pending, Reason.DEAD, -1, False, context)

@@ -7,6 +7,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from workloads.scenario import Scenario, decode
@@ -27,17 +28,27 @@ def scenario(*overrides: str) -> Scenario:
     return decode("", "benchmark.toml", overrides)
 
 
-def interleaved(
-    sides: Mapping[str, Callable[[], float]], rounds: int, notes: bool = True
-) -> dict[str, list[float]]:
+def interleaved(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """A B C A B C ...: what slows the machine for a while slows every side."""
     found: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds):
         for name, measure in sides.items():
             found[name].append(measure())
-        if notes:
-            say(f"round {number + 1} of {rounds}")
+        say(f"round {number + 1} of {rounds}")
     return found
+
+
+def one_line_log(folder: str, size: int) -> str:
+    """The path of a QEMU log that converts so many bytes to shared in one request."""
+    path = Path(folder, "one.log")
+    path.write_text(f"kvm_convert_memory start 0x0 size {size:#x} private_to_shared\n")
+    return str(path)
+
+
+def traced(*logs: str) -> tuple[str, str]:
+    """Overrides: replay these logs, one VM each, as fast as answers come."""
+    names = ", ".join(f"'{log}'" for log in logs)
+    return f"workload.0={{kind = 'trace', pace = 'back-to-back', log = [{names}]}}", "fleet.hosts=1"
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""One run on an executor, with the clock on its events alone: not on building hosts or starting Ray."""
+"""Runs on an executor, with the clock on the events alone: not on building hosts, not on Ray."""
 
 import gc
 import time
@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from cluster.digest import fleet_digest
-from cluster.drive import Driver, Pages, Totals
+from cluster.drive import Driver, Handle, Pages, Totals, WaitAny
 from cluster.run import Executor, Fleet, add_up, started, unpack
+from workloads.fleet import build
+from workloads.plan import ENCODER
+from workloads.scenario import Scenario
+from workloads.simulate import Job, prepare
+
+LOCAL = Executor("local")
 
 
 class Quiet:
@@ -30,23 +36,46 @@ class Driven(NamedTuple):
     census: dict[str, int]
     watched: list[dict[str, Any]]
 
+    def counter(self, *labels: str) -> int:
+        """Of the meter, added up over partitions and over what comes after these labels."""
+        rows = [row for word in self.watched for row in word["meter"]["counters"]]
+        return sum(row[-1] for row in rows if tuple(row[: len(labels)]) == labels)
+
 
 def no_pages(source: int, page: int) -> bytes:
     """For runs without a trace."""
     raise AssertionError(f"page {page} of {source}")
 
 
+def timed(
+    handles: Sequence[Handle], wait_any: WaitAny, pages: Pages = no_pages
+) -> tuple[float, Totals]:
+    """Every event of partitions whose hosts do not talk: (wall seconds, totals)."""
+    driver = Driver(handles, None, pages, wait_any, Quiet(), LOCAL.yield_after)
+    gc.collect()
+    began = time.perf_counter()
+    driver.run()
+    return time.perf_counter() - began, driver.totals
+
+
 def drive(fleet: Fleet, executor: Executor, pages: Pages = no_pages) -> Driven:
     """As cluster.run.run, but for the clock."""
     with started(fleet, executor) as (handles, wait_any, _):
-        driver = Driver(handles, fleet.lookahead, pages, wait_any, Quiet(), executor.yield_after)
-        gc.collect()
-        began = time.perf_counter()
-        driver.run()
-        seconds = time.perf_counter() - began
+        seconds, totals = timed(handles, wait_any, pages)
         hosts: dict[int, bytes] = {}
         for handle in handles:
             hosts |= handle.digests()
         census = add_up(handle.census() for handle in handles)
         watched = [unpack(handle.watched()) for handle in handles]
-        return Driven(seconds, driver.totals, fleet_digest(hosts), census, watched)
+        return Driven(seconds, totals, fleet_digest(hosts), census, watched)
+
+
+def fleet_of(job: Job) -> Fleet:
+    """A scenario's fleet."""
+    return Fleet(build, ENCODER.encode(job.plan), job.plan.scenario.fleet.hosts)
+
+
+def simulate(scenario: Scenario, executor: Executor = LOCAL) -> Driven:
+    """A scenario on this executor, whatever its own [engine] says."""
+    job = prepare(scenario)
+    return drive(fleet_of(job), executor, job.page)

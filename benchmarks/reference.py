@@ -78,7 +78,7 @@ def measure(contest: Contest, rounds: int, with_ray: bool) -> dict[str, list[flo
 
 
 def row(name: str, seconds: list[float], local: list[float], tally: Tally) -> dict[str, Any]:
-    """One side's figures; the ratio is of rates, taken round by round."""
+    """One side's figures; the ratio is of wall times, taken round by round."""
     rates = [tally.conversions / taken for taken in seconds]
     middle, low, high = common.spread(rates)
     return {
@@ -88,7 +88,7 @@ def row(name: str, seconds: list[float], local: list[float], tally: Tally) -> di
         "highest": high,
         "messages/s": middle * MESSAGES,
         "us/message": 1e6 / (middle * MESSAGES),
-        "gmemsim local is so many times as fast": common.median_ratio(seconds, local),
+        "time / gmemsim local": common.median_ratio(seconds, local),
     }
 
 

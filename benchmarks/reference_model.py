@@ -82,11 +82,11 @@ def until_own(at: int, vm: int, vms: int) -> int:
 class Server:
     """One server, first come first served, for SimPy's sides: the engine's draws, by number."""
 
-    __slots__ = ("costs", "drawn", "draws", "free", "key", "name")
+    __slots__ = ("cost", "costs", "drawn", "draws", "free", "key")
 
     def __init__(self, name: str, seed: int, address: int, costs: CostModel) -> None:
-        self.name = name
         self.costs = costs
+        self.cost = costs.costs[name]
         self.key = key_of(seed, "cost", address)
         self.draws: tuple[int, ...] = ()
         self.drawn = 0
@@ -98,5 +98,5 @@ class Server:
         if not left:
             self.draws = block(self.key, self.drawn // DRAWS)
         self.drawn += 1
-        self.free = max(now, self.free) + self.costs.duration(self.name, 1, self.draws[left])
+        self.free = max(now, self.free) + self.costs.duration(self.cost, 1, self.draws[left])
         return self.free - now

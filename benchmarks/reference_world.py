@@ -1,4 +1,4 @@
-"""The reference model as hosts of the engine as it is shipped: digest, fault points, facts, metrics on."""
+"""The reference model as the engine's hosts: digest, fault points, facts and metrics on."""
 
 from collections.abc import Iterable, Sequence
 

@@ -157,8 +157,7 @@ class Exporter:
 def _port_error(error: Exception, port: int, addr: str) -> PortError:
     what = f"metrics port {port} on {addr}"
     if getattr(error, "errno", None) == errno.EADDRINUSE:
-        return PortInUseError(
-            f"{what} is in use by another program; choose another one, or 0 for any free one"
-        )
+        return PortInUseError(f"{what} is in use; choose another one, or 0 for any free one")
     reason = getattr(error, "strerror", None) or str(error)
-    return PortError(f"{what} cannot be opened: {reason}; allowed: 1024 to 65535, or 0")
+    right = "an address of this machine and a port from 1024 to 65535, or 0 for any free one"
+    return PortError(f"{what} cannot be opened: {reason}; choose {right}")

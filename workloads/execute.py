@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from cluster.drive import Totals
 from workloads import results, simulate
 from workloads.errors import UsageError
-from workloads.readings import readings
+from workloads.progress import Progress
+from workloads.readings import at_start, readings
 from workloads.scenario import Scenario
 from workloads.summary import exit_status, summarise
-from workloads.terminal import Progress, show
+from workloads.terminal import show
 from workloads.units import parse_duration
 
 if TYPE_CHECKING:
@@ -104,20 +105,29 @@ def execute(
     scenario: Scenario, settings: Settings, max_damaged: int | None = None, most_vms: int = 0
 ) -> int:
     """Run a scenario and leave its results; returns the exit status."""
+    from cluster.exporter import exposition
+
     job = simulate.prepare(scenario, max_damaged, most_vms)
     name, seed = scenario.scenario.name, scenario.scenario.seed
     folder = results.open_folder(settings.results, name, seed)
     run_id = folder.name
-    with serving(scenario, settings) as exporter:
+    with serving(scenario, settings, run_id) as exporter:
         with Progress(job.plan, quiet=settings.quiet or settings.as_json) as bar:
             watch = Watch(scenario, settings.time_limit, bar, exporter, run_id)
             with watch.signals():
                 outcome = run(job, watch, settings.address)
         summary = summarise(scenario, outcome, job.logs, watch.stopped, settings.expect_digest)
-        final = readings(scenario, outcome.watched, outcome.totals, run_id)
+        final = readings(
+            scenario,
+            outcome.watched,
+            outcome.totals,
+            run_id,
+            census=outcome.census,
+            finished=outcome.finished,
+        )
         if exporter:
             exporter.readings = final
-        results.write(folder, scenario, summary, outcome, final)
+        results.write(folder, scenario, summary, outcome, exposition(final))
         if settings.as_json:
             print(json.dumps(summary, indent=2))
         elif not settings.quiet:
@@ -140,16 +150,16 @@ def run(job: simulate.Job, watch: Watch, address: str | None) -> simulate.Outcom
 
 
 @contextmanager
-def serving(scenario: Scenario, settings: Settings) -> Iterator["Exporter | None"]:
+def serving(scenario: Scenario, settings: Settings, run_id: str) -> Iterator["Exporter | None"]:
     """The Prometheus endpoint, when the scenario or a flag asks for one."""
     if scenario.metrics.port < 0:
         yield None
         return
-    from cluster.exporter import Exporter, PortInUseError
+    from cluster.exporter import Exporter, PortError
 
     try:
-        exporter = Exporter(scenario.metrics.port)
-    except PortInUseError as error:
+        exporter = Exporter(scenario.metrics.port, readings=at_start(scenario, run_id))
+    except PortError as error:
         raise UsageError(str(error)) from None
     if not settings.quiet:
         print(f"metrics at {exporter.url}", file=sys.stderr, flush=True)

@@ -42,6 +42,11 @@ def number(value: float | None) -> str:
     return NONE if value is None else f"{value:,}"
 
 
+def some(count: int, noun: str) -> str:
+    """1 node, 2 nodes."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
 def share(part: float) -> str:
     """0.0123 -> 1.23%."""
     return f"{part * 100:.3g}%"

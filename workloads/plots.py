@@ -14,18 +14,20 @@ from workloads.result_files import LatencyRow, TimelineRow
 
 BINS_MAX = 240
 DIRECTIONS = {"private_to_shared": "to shared", "shared_to_private": "to private"}
+NOTHING = {"count": 0}
 LINES = ("solid", "dashed", "dotted")
 
 
 def latency(rows: Sequence[LatencyRow], title: str, text: str) -> str:
     """Share of the requests that took longer, on logarithmic axes."""
+    answered = sum(row.count for row in rows)
     with figure(3.0) as (drawn, axes_of):
         axes = axes_of(1)[0]
         for number, (name, counts) in enumerate(slower(rows).items()):
             edges, total = sorted(counts), sum(counts.values())
             reached = list(accumulate(counts[edge] for edge in edges))
             # The last one falls to nothing, which has no place on a logarithmic axis.
-            shares = [1.0, *((total - n) / total for n in reached[:-1]), 0.1 / total]
+            shares = [1.0, *((total - n) / total for n in reached[:-1]), 0.1 / answered]
             axes.plot(
                 [edges[0], *edges],
                 shares,
@@ -34,7 +36,6 @@ def latency(rows: Sequence[LatencyRow], title: str, text: str) -> str:
                 color=SERIES[number],
                 linestyle=LINES[number],
             )
-        answered = sum(row.count for row in rows)
         axes.set(xscale="log", yscale="log", ylim=(0.5 / answered, 1.3))
         axes.set_xlim(*decades([row.upper_edge_seconds for row in rows]))
         axes.xaxis.set_major_formatter(lambda value, _: tick(value))
@@ -116,12 +117,11 @@ def _both(one: TimelineRow, other: TimelineRow) -> TimelineRow:
 def phases(found: Mapping[str, Mapping[str, Any]], title: str, text: str) -> str:
     """Who takes how long to answer what: a bar from p50 to p99, a mark at the maximum."""
     rows = [
-        (f"{consumer} {phase}", SERIES[number % len(SERIES)], values)
-        for number, (phase, consumers) in enumerate(found.items())
-        for consumer, values in consumers.items()
-        if values["count"]
+        (f"{consumer} {phase}", SERIES[number % len(SERIES)], found[phase][consumer])
+        for consumer in sorted({name for consumers in found.values() for name in consumers})
+        for number, phase in enumerate(found)
+        if found[phase].get(consumer, NOTHING)["count"]
     ]
-    rows.sort(key=lambda row: row[0])
     with figure(0.9 + 0.24 * len(rows)) as (drawn, axes_of):
         axes = axes_of(1)[0]
         for place, (_, color, values) in enumerate(rows):

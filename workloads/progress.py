@@ -52,7 +52,7 @@ def total_of(plan: Plan) -> int | None:
 
 
 class Progress:
-    """Told now and then how the run stands; says so unless `quiet`. Times are wall clock, except one."""
+    """Told now and then how the run stands; says so unless `quiet`."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Progress:
 
     def update(self, totals: Totals, words: Sequence[Mapping[str, Any]]) -> None:
         """The latest word of every partition that has spoken."""
-        if self.quiet:
+        if self.quiet or not words:
             return
         now = self.clock()
         if self.bar:

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,8 +14,10 @@ from cluster.histogram import NS, Histogram
 from cluster.label_sets import ANOMALIES, INVARIANTS, Labels, Run, partition_label
 from cluster.metrics import Readings
 from workloads.scenario import Scenario
+from workloads.summary import findings
+from workloads.tally import Tally, tally
 
-Words = Sequence[Mapping[str, Any]]
+Words = Sequence[dict[str, Any]]
 """Partition -> watcher -> its result; partitions that have not spoken yet may be missing."""
 Series = tuple[str, Labels, float]
 """Family, label values, value."""
@@ -75,17 +77,18 @@ def readings(
         engine.executor,
         engine.placement,
     )
+    seen = tally(words, protocol)
     series = [
-        *_counters(words),
-        *_gauges(words, census or {}),
-        *_findings(words, protocol, finished),
+        *_counters(seen),
+        *_gauges(words, seen, census or {}),
+        *_findings(findings(seen, finished), protocol),
         *_engine(totals, recoveries),
     ]
     values: dict[str, dict[Labels, float]] = defaultdict(lambda: defaultdict(float))
     for family, labels, value in series:
         values[family][labels] += value
     run = Run(protocol, len(totals.busy), about, build())
-    return Readings.of(run, values, _histograms(words))
+    return Readings.of(run, values, _histograms(seen))
 
 
 @cache
@@ -98,47 +101,34 @@ def build() -> Labels:
     return ours, platform.python_version()
 
 
-def _counters(words: Words) -> Iterable[Series]:
-    for word in words:
-        for name, *labels, count in word["meter"]["counters"]:
-            if name in COUNTERS:
-                yield COUNTERS[name], tuple(labels), count
+def _counters(seen: Tally) -> Iterable[Series]:
+    for (name, *labels), count in seen.counters.items():
+        if name in COUNTERS:
+            yield COUNTERS[name], tuple(labels), count
 
 
-def _histograms(words: Words) -> Mapping[str, Mapping[Labels, Histogram]]:
-    packed: dict[str, dict[Labels, list[Any]]] = defaultdict(lambda: defaultdict(list))
-    for word in words:
-        for name, *labels, histogram in word["meter"]["histograms"]:
-            packed[HISTOGRAMS[name]][tuple(labels)].append(histogram)
-    return {
-        family: {labels: Histogram.joined(parts) for labels, parts in found.items()}
-        for family, found in packed.items()
-    }
+def _histograms(seen: Tally) -> Mapping[str, Mapping[Labels, Histogram]]:
+    found: dict[str, dict[Labels, Histogram]] = defaultdict(dict)
+    for (name, *labels), histogram in seen.histograms.items():
+        found[HISTOGRAMS[name]][tuple(labels)] = histogram
+    return found
 
 
-def _gauges(words: Words, census: Mapping[str, int]) -> Iterable[Series]:
+def _gauges(words: Words, seen: Tally, census: Mapping[str, int]) -> Iterable[Series]:
     meters = [word["meter"] for word in words]
-    told: Counter[str] = Counter()
-    for meter in meters:
-        for name, *_, count in meter["counters"]:
-            told[name] += count
     in_flight = sum(timeline[1] for meter in meters for timeline in meter["timelines"])
     deepest = max((meter["depth_max"] for meter in meters), default=0)
+    mean = seen.count("iommu_depth") / max(seen.count("iommu_queued"), 1)
     yield "gmemsim_conversions_in_flight", (), in_flight
-    yield "gmemsim_poisoned_bytes", (), told["poisoned_pages"] * PAGE_BYTES
+    yield "gmemsim_poisoned_bytes", (), seen.count("poisoned_pages") * PAGE_BYTES
     yield "gmemsim_leaked_bytes", (), census.get("leaked_bytes", 0)
-    mean = told["iommu_depth"] / max(told["iommu_queued"], 1)
     yield "gmemsim_iommu_queue_depth", ("mean",), mean
     yield "gmemsim_iommu_queue_depth", ("max",), deepest
 
 
-def _findings(words: Words, protocol: str, finished: bool) -> Iterable[Series]:
-    for word in words:
-        inspector = word["inspector"]
-        for name, count in inspector["counts"].items():
-            yield _finding(name, protocol, count)
-        if finished and inspector["unanswered"]:
-            yield _finding("L1", protocol, inspector["unanswered"])
+def _findings(found: Mapping[str, int], protocol: str) -> Iterable[Series]:
+    for name, count in found.items():
+        yield _finding(name, protocol, count)
 
 
 def _finding(name: str, protocol: str, count: int) -> Series:

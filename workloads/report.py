@@ -93,12 +93,16 @@ def timeline(summary: Summary, rows: Sequence[TimelineRow]) -> str:
 
 def phases(summary: Summary) -> str:
     """What each consumer takes."""
-    rows = [
-        ((consumer, phase), values)
-        for phase, consumers in summary["phases"].items()
-        for consumer, values in consumers.items()
-        if values["count"]
-    ]
+    rows = sorted(
+        (
+            ((consumer, phase), values)
+            for phase, consumers in summary["phases"].items()
+            for consumer, values in consumers.items()
+            if values["count"]
+        ),
+        # By consumer; the sort keeps the order of the phases.
+        key=lambda row: row[0][0],
+    )
     if not rows:
         return ""
     (consumer, phase), _ = max(rows, key=lambda row: row[1]["p99"] or 0)
@@ -111,7 +115,5 @@ def phases(summary: Summary) -> str:
     return section(
         title,
         figure(plots.phases(summary["phases"], title, text), text),
-        percentile_table(
-            "Time to answer, simulated", ("consumer", "phase"), sorted(rows, key=lambda row: row[0])
-        ),
+        percentile_table("Time to answer, simulated", ("consumer", "phase"), rows),
     )

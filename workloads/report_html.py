@@ -36,7 +36,8 @@ th, td { padding: 0.2rem 1rem 0.2rem 0; border-bottom: 1px solid var(--grid); te
   vertical-align: top; font-weight: normal; }
 thead th { color: var(--soft); vertical-align: bottom; }
 .number { text-align: right; white-space: nowrap; }
-td.text { min-width: 14rem; overflow-wrap: anywhere; } tbody th { min-width: 6rem; }
+tbody th { white-space: nowrap; }
+td.text { min-width: 6rem; overflow-wrap: break-word; }
 figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: 0.9rem; }
 svg { display: block; width: 100%; max-width: 36rem; height: auto; }
 svg text { font-family: inherit !important; }
@@ -120,10 +121,11 @@ def table(
         for n, cell in enumerate(head[1:], 1)
     )
     name = escape(caption)
-    top = f"<thead><tr>{titles}</tr></thead>\n" if heads else ""
+    # Without heads there is nothing to say above it that the section's title does not say.
+    top = f"<caption>{name}</caption>\n<thead><tr>{titles}</tr></thead>\n" if heads else ""
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">\n<table>\n'
-        f"<caption>{name}</caption>\n{top}<tbody>\n"
+        f"{top}<tbody>\n"
         + "\n".join(lines)
         + "\n</tbody>\n</table>\n</div>"
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from workloads.figures import NONE, duration, number, rate, size
+from workloads.figures import NONE, duration, number, rate, size, some
 from workloads.report_html import command, paragraph, section, table
 from workloads.report_html import verdict as verdict_box
 from workloads.result_files import FindingLine
@@ -16,7 +16,7 @@ Summary = Mapping[str, Any]
 RANKS = {"mean": "mean", "p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "max"}
 VERDICTS = {
     "valid": "Every invariant held, every check passed, and no anomaly was one that is excluded.",
-    "violated": "Something happened that must not:",
+    "violated": "A promise was broken, or a check failed:",
     "unknown": "The run did not finish. All figures are of the part that was simulated.",
 }
 
@@ -61,6 +61,7 @@ def overview(summary: Summary) -> str:
             ("unfinished", c["unfinished"]),
             ("retries", c["retries"]),
             ("in flight", f"{c['in_flight_peak']} at most"),
+            ("VMs lost", f"{number(summary['vms_bugged'])} will not run again"),
         ],
     )
 
@@ -170,7 +171,7 @@ def engine(summary: Summary) -> str:
         "Engine (wall clock)",
         [
             ("executor", f"{found['executor']}, placement {found['placement']}"),
-            ("partitions", f"{number(found['partitions'])} on {number(found['nodes'])} nodes"),
+            ("partitions", f"{number(found['partitions'])} on {some(found['nodes'], 'node')}"),
             ("wall time", duration(found["wall_seconds"])),
             ("busy", f"{duration(busy)} in all partitions together"),
             ("events", f"{number(found['events'])}, {rate(found['events_per_second'])} a second"),

@@ -46,6 +46,8 @@ def summarise(
         "simulated_seconds": outcome.totals.now / NS,
         "conversions": conversions(seen),
         **latencies(seen),
+        "boot_seconds": percentiles(seen.histogram("boot")),
+        "vms_bugged": seen.count("vms_bugged"),
         "phases": phases(seen),
         **failures(seen),
         "memory": {**outcome.census, "huge_mappings_lost": seen.count("huge_lost")},

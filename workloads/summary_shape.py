@@ -8,7 +8,7 @@ Counts = dict[str, int]
 
 
 class Percentiles(TypedDict):
-    """Simulated seconds. pNN is its bucket's upper edge: at most 1% above the value, never below."""
+    """Simulated seconds. pNN is its bucket's upper edge: at most 1% above it, never below."""
 
     count: int
     mean: float | None
@@ -113,6 +113,8 @@ class Summary(TypedDict):
     conversions: Conversions
     latency_seconds: Percentiles
     latency_seconds_by_direction: dict[str, Percentiles]
+    boot_seconds: Percentiles
+    vms_bugged: int
     phases: dict[str, dict[str, Percentiles]]
     failures: Counts
     failures_by_consumer: dict[str, Counts]

@@ -1,4 +1,4 @@
-"""What a run prints for people, on standard error: the verdict first, then one table, then where the results are."""
+"""What a run prints for people: the verdict first, then one table, then where the results are."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from workloads.figures import duration, number, rate, size
+from workloads.figures import duration, number, rate, size, some
 from workloads.progress import Progress
 from workloads.tally import admitted, meaning
 from workloads.verdict import show_value
@@ -37,7 +37,11 @@ def show(summary: Summary, folder: Path, stream: TextIO | None = None) -> None:
         emoji=False,
     )
     console.width = min(console.width, COLUMNS_MAX)
-    console.print(verdict_and_table(summary, folder))
+    with console.capture() as text:
+        console.print(verdict_and_table(summary, folder))
+    # rich fills its tables up to the right edge.
+    stream.write("".join(f"{line.rstrip()}\n" for line in text.get().splitlines()))
+    stream.flush()
 
 
 def verdict_and_table(summary: Summary, folder: Path) -> RenderableType:
@@ -63,7 +67,8 @@ def table(summary: Summary) -> Table:
     found.add_column(no_wrap=True)
     found.add_column(overflow="fold")
     for name, text in rows(summary):
-        found.add_row(Text(name), Text(printable(text)))
+        lines = "\n".join(map(printable, text.split("\n")))
+        found.add_row(Text(name), Text(lines))
     return found
 
 
@@ -79,6 +84,12 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "failed attempts", counts(summary["failures"])
     yield from latencies(summary)
     yield from speeds(summary)
+    if summary["boot_seconds"]["count"]:
+        boots = summary["boot_seconds"]
+        cells = ", ".join(f"{rank} {duration(boots[rank])}" for rank in RANKS)
+        yield "boots", f"{number(boots['count'])}: {cells}"
+    if summary["vms_bugged"]:
+        yield "VMs lost", f"{number(summary['vms_bugged'])} will not run again"
     yield from findings(summary)
     for check in summary["checks"]:
         value = check["value"]
@@ -131,16 +142,16 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
     yield (
         "memory",
         f"private {size(memory['private_bytes'])}, shared {size(memory['shared_bytes'])} "
-        f"in {number(memory['fragments'])} fragments; poisoned {size(memory['poisoned_bytes'])}, "
+        f"in {some(memory['fragments'], 'fragment')}; poisoned {size(memory['poisoned_bytes'])}, "
         f"leaked {size(memory['leaked_bytes'])}; "
-        f"{number(memory['huge_mappings_lost'])} mappings of 2 MiB lost",
+        f"{some(memory['huge_mappings_lost'], 'mapping')} of 2 MiB lost",
     )
     if "input" in summary:
         keys = ("files", "lines", "conversions", "ignored", "damaged")
         yield "input", ", ".join(f"{number(summary['input'][key])} {key}" for key in keys)
     yield (
         "engine",
-        f"{engine['executor']}, {number(engine['partitions'])} partitions on "
-        f"{number(engine['nodes'])} nodes, {number(engine['events'])} events, "
+        f"{engine['executor']}, {some(engine['partitions'], 'partition')} on "
+        f"{some(engine['nodes'], 'node')}, {some(engine['events'], 'event')}, "
         f"{size(engine['peak_rss_bytes'])} of memory",
     )

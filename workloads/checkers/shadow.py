@@ -148,7 +148,7 @@ class Shadow:
         elif operation and fact.rank in operation.holding:
             operation.holding.remove(fact.rank)
 
-    def bugged(self, _: o.VmBugged) -> None:
+    def died(self, _: o.VmBugged | o.VmStopped) -> None:
         self.dead = True
 
 
@@ -171,5 +171,6 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.GuestAccepted: Shadow.guest_accepted,
     o.HugeLost: Shadow.huge_lost,
     o.LockOrder: Shadow.lock,
-    o.VmBugged: Shadow.bugged,
+    o.VmBugged: Shadow.died,
+    o.VmStopped: Shadow.died,
 }

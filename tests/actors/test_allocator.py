@@ -1,0 +1,39 @@
+"""Page allocator: all or nothing, and nothing lost."""
+
+import pytest
+
+from actors import messages as m
+from actors.allocator import Allocator
+from actors.contract import Fault, Reason
+from actors.intervals import IntervalMap
+from tests.helpers import COST, Recorder, Sent, runs
+
+
+def pool(free):
+    return Allocator(free, IntervalMap.filled(0))
+
+
+@pytest.mark.parametrize(("free", "granted", "left"), [(4, True, 0), (3, False, 3), (0, False, 0)])
+def test_a_request_is_served_whole_or_not_at_all(free, granted, left):
+    actor, context = pool(free), Recorder()
+    actor.on_reserve(m.Reserve(7, 1, 4), context)
+    assert (actor.free, context.take()) == (left, [Sent(7, m.Reserved(1, granted), COST)])
+
+
+def test_an_injected_refusal_takes_nothing():
+    actor, context = pool(9), Recorder({"alloc.pages": Fault(Reason.NO_MEMORY, 0)})
+    actor.on_reserve(m.Reserve(7, 1, 4), context)
+    assert (actor.free, context.messages()) == (9, [m.Reserved(1, False)])
+
+
+def test_what_is_given_back_can_be_had_again():
+    actor = pool(0)
+    actor.on_give_back(m.GiveBack(4), Recorder())
+    actor.on_reserve(m.Reserve(7, 1, 4), Recorder())
+    assert actor.free == 0
+
+
+def test_freed_guest_memory_is_remembered_by_frame():
+    actor = pool(0)
+    actor.on_free_memory(m.FreeMemory(0x100, 0x180), Recorder())
+    assert runs(actor.frames) == [(0, 0), (0x100, 1), (0x180, 0)]

@@ -1,0 +1,119 @@
+"""Pins: who holds a shared page, and how long a conversion to private waits for that."""
+
+import pytest
+
+from actors import messages as m
+from actors.address import GMEM, vm_address
+from actors.contract import Consumer, Fault, Reason
+from actors.observations import Pinned
+from actors.pins import Pins
+from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent
+
+VM = vm_address(0, 0)
+FILE = VM | GMEM
+YES, NO = m.Ready(3, Consumer.PINS), Consumer.PINS
+
+
+def pins(*held, budget=5000):
+    return Pins(VM, budget, 64, dict(enumerate(held, 1)), len(held))
+
+
+def prepare(actor, to=PRIVATE, choices=None, costs=None):
+    context = Recorder(choices, costs)
+    actor.on_prepare(m.Prepare(FILE, 3, 0x10, 0x20, to), context)
+    return context
+
+
+def test_a_page_that_nobody_holds_may_go():
+    assert prepare(pins()).take() == [Sent(FILE, YES, LINK)]
+
+
+def test_a_private_page_has_no_references_so_nobody_looks():
+    context = prepare(pins((0x10, 0x20)), SHARED)
+    assert (context.messages(), context.asked) == ([YES], [])
+
+
+@pytest.mark.parametrize(
+    ("held", "answer"),
+    [
+        ((0x10, 0x11), m.Refused(3, NO, Reason.REFERENCES, 0x10)),
+        ((0x00, 0x12), m.Refused(3, NO, Reason.REFERENCES, 0x10)),
+        ((0x1F, 0x30), m.Refused(3, NO, Reason.REFERENCES, 0x1F)),
+        ((0x00, 0x10), YES),
+        ((0x20, 0x30), YES),
+    ],
+)
+def test_a_pin_refuses_at_the_first_page_it_holds(held, answer):
+    assert prepare(pins(held)).messages() == [answer]
+
+
+def test_the_offset_is_the_lowest_of_several():
+    answer = m.Refused(3, NO, Reason.REFERENCES, 0x12)
+    assert prepare(pins((0x1A, 0x1B), (0x12, 0x13))).messages() == [answer]
+
+
+def test_an_injected_long_pin_is_a_pin_like_any_other():
+    actor = pins()
+    context = prepare(actor, choices={"pins.long": Fault(Reason.REFERENCES, 5)})
+    unpin, refused = context.messages()
+    assert (unpin, refused.offset) == (m.Unpin(0x15, 0x16, 1), 0x15)
+    assert actor.held == {1: (0x15, 0x16)}
+
+
+@pytest.mark.parametrize(
+    ("hold", "wait", "reason"),
+    [(4000, 4000, Reason.NONE), (5000, 5000, Reason.NONE), (5001, 5000, Reason.REFERENCES)],
+)
+def test_a_short_reference_is_drained_once_and_waited_for_within_the_budget(hold, wait, reason):
+    actor = pins()
+    choices = {"pins.transient": Fault(Reason.REFERENCES, 2)}
+    context = prepare(actor, choices=choices, costs={"transient_ref": hold})
+    decided = m.PinsDecided(FILE, 3, reason, 0x12)
+    assert context.take() == [Sent(TIMER, decided, 2 * COST + wait)]
+    assert actor.waiting == {3: 1}
+
+
+@pytest.mark.parametrize(
+    ("reason", "answer"),
+    [(Reason.NONE, YES), (Reason.REFERENCES, m.Refused(3, NO, Reason.REFERENCES, 0x12))],
+)
+def test_the_end_of_the_wait_is_the_answer(reason, answer):
+    actor, context = pins(), Recorder()
+    actor.waiting = {3: 1}
+    actor.on_decided(m.PinsDecided(FILE, 3, reason, 0x12), context)
+    assert (actor.waiting, context.messages()) == ({}, [answer])
+
+
+def test_abort_calls_the_wait_off():
+    actor, context = pins(), Recorder()
+    actor.waiting = {3: 8}
+    actor.on_abort(m.Abort(FILE, 3), context)
+    assert (context.cancelled, context.messages()) == ([8], [m.Aborted(3, Consumer.PINS)])
+
+
+def test_commit_has_nothing_to_do():
+    context = Recorder()
+    pins().on_commit(m.Commit(FILE, 3), context)
+    assert context.messages() == [m.Committed(3, Consumer.PINS)]
+
+
+def test_a_pin_lasts_until_its_holder_lets_go():
+    actor, context = pins(), Recorder()
+    actor.on_take_pin(m.TakePin(1, 4, 700), context)
+    assert context.take() == [Sent(TIMER, m.Unpin(1, 4, 1), 700)]
+    actor.on_unpin(m.Unpin(1, 4, 1), context)
+    assert actor.held == {}
+    assert context.of(Pinned) == [Pinned(VM, 1, 4, True), Pinned(VM, 1, 4, False)]
+
+
+def test_a_cooperative_vmm_drops_what_lies_in_the_way_and_its_timer_finds_nothing():
+    actor, context = pins((0, 4), (4, 8)), Recorder()
+    actor.on_drop(m.DropPins(4, 5), context)
+    actor.on_unpin(m.Unpin(4, 8, 2), context)
+    assert (actor.held, len(context.facts)) == ({1: (0, 4)}, 1)
+
+
+def test_the_holders_go_with_the_vm():
+    actor, context = pins((0, 4), (8, 9)), Recorder()
+    actor.on_vm_dead(m.VmDead(), context)
+    assert (actor.held, len(context.of(Pinned))) == ({}, 2)

@@ -1,0 +1,337 @@
+"""TDX module: which state leads where, which lock says BUSY, and when REMOVE and DEMOTE may come."""
+
+from itertools import product
+
+import pytest
+
+from actors import messages as m
+from actors.address import GUEST, KVM, TDX, vm_address
+from actors.contract import Fault, Reason
+from actors.guest_outcome import Outcome
+from actors.observations import EpochDrained, GuestAccepted, GuestAccess, Sept
+from actors.tdx_module import LEVEL_SHIFT, STATE_MASK, ZERO_STEP_THRESHOLD, Td, TdxModule
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Status
+from tests.helpers import COST, LINK, SHARED, Recorder, Sent, World, runs, table
+
+VM = vm_address(0, 0)
+LEGAL = {
+    (Call.AUG, Entry.FREE): Entry.PENDING,
+    (Call.BLOCK, Entry.MAPPED): Entry.BLOCKED,
+    (Call.BLOCK, Entry.PENDING): Entry.PENDING_BLOCKED,
+    (Call.UNBLOCK, Entry.BLOCKED): Entry.MAPPED,
+    (Call.UNBLOCK, Entry.PENDING_BLOCKED): Entry.PENDING,
+    (Call.REMOVE, Entry.BLOCKED): Entry.FREE,
+    (Call.REMOVE, Entry.PENDING_BLOCKED): Entry.FREE,
+    (Call.DEMOTE, Entry.BLOCKED): Entry.MAPPED,
+    (Call.DEMOTE, Entry.PENDING_BLOCKED): Entry.PENDING,
+}
+MOVING = [call for call in Call if call != Call.TRACK]
+ILLEGAL = [pair for pair in product(MOVING, Entry) if pair not in LEGAL]
+
+
+def module(state=Entry.MAPPED, level=LEVEL_4K, pages=8, **fields):
+    """One TD whose first pages are in this state, tracked and drained since the last BLOCK."""
+    value = state | level << LEVEL_SHIFT if state else 0
+    td = Td(table((0, pages, value)), table((0, 1 << 20, 0x1000)), epoch=1, drained=1)
+    for name, given in fields.items():
+        setattr(td, name, given)
+    owner = table((0x1000, 0x1000 + pages, VM)) if state else table()
+    return TdxModule({VM: td}, owner), td
+
+
+def call(what, start=0, end=8, level=LEVEL_4K, attempt=0):
+    count = (end - start) // PAGES[level]
+    return m.Seamcall(VM, 5, what, start, end, level, count, 0x1000 + start, 77, attempt)
+
+
+def answer(tdx, message, context=None):
+    """Status, and index of the first leaf that failed."""
+    context = context or Recorder()
+    tdx.on_seamcall(message, context)
+    (sent,) = context.take()
+    assert sent.target == VM | KVM
+    return Status(sent.message.status), sent.message.index
+
+
+def states(td):
+    return [(start, Entry(v & STATE_MASK), v >> LEVEL_SHIFT) for start, v in runs(td.sept)]
+
+
+# --- the state machine ---------------------------------------------------------------------------
+
+
+def test_the_rules_allow_these_moves_and_no_other():
+    moves = {(c, before): after for c in Call for before, after in RULES[c].moves.items()}
+    assert moves == LEGAL
+
+
+@pytest.mark.parametrize(("what", "before"), LEGAL, ids=lambda part: part.name)
+def test_a_legal_call_takes_the_entries_to_their_next_state(what, before):
+    tdx, td = module(before)
+    context = Recorder()
+    assert answer(tdx, call(what), context) == (Status.OK, 8)
+    after = LEGAL[what, before]
+    assert states(td)[0] == (0, after, LEVEL_4K if after else 0)
+    assert context.of(Sept) == [Sept(VM, 0, 8, after, LEVEL_4K, 0x1000)]
+
+
+@pytest.mark.parametrize(("what", "before"), ILLEGAL, ids=lambda part: part.name)
+def test_an_illegal_call_is_a_bug_in_gmemsim(what, before):
+    tdx, _ = module(before)
+    with pytest.raises(AssertionError, match=f"{what.name} of 0x0..0x8 in state {before.name}"):
+        answer(tdx, call(what))
+
+
+def test_demote_leaves_512_small_entries():
+    tdx, td = module(Entry.BLOCKED, LEVEL_2M, 512)
+    answer(tdx, call(Call.DEMOTE, end=512, level=LEVEL_2M))
+    assert states(td)[0] == (0, Entry.MAPPED, LEVEL_4K)
+
+
+def test_a_frame_is_owned_from_aug_to_remove():
+    tdx, td = module(Entry.FREE)
+    answer(tdx, call(Call.AUG, end=4))
+    assert runs(tdx.pamt) == [(0, 0), (0x1000, VM), (0x1004, 0)]
+    td.sept.set(0, 4, Entry.BLOCKED | LEVEL_4K << LEVEL_SHIFT)
+    answer(tdx, call(Call.REMOVE, end=4))
+    assert runs(tdx.pamt) == [(0, 0)]
+
+
+def test_a_batch_that_fails_half_way_has_moved_what_came_before():
+    tdx, td = module(Entry.BLOCKED)
+    context = Recorder({"tdx.remove_busy": Fault(Reason.BUSY, 3)})
+    assert answer(tdx, call(Call.REMOVE), context) == (Status.BUSY, 3)
+    assert states(td)[:2] == [(0, Entry.FREE, 0), (3, Entry.BLOCKED, LEVEL_4K)]
+
+
+def test_a_batch_costs_its_parts_and_answers_when_they_are_over():
+    tdx, _ = module(Entry.BLOCKED)
+    context = Recorder(costs={"remove_4k": 4000, "wbinvd_4k": 6000, "clear_4k": 500})
+    tdx.on_seamcall(call(Call.REMOVE), context)
+    assert [sent.delay for sent in context.sent] == [10_500]
+
+
+# --- locks: nobody waits -------------------------------------------------------------------------
+
+HELD = {
+    "tree_exclusive_until": {Call.AUG, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE},
+    "zero_step_until": {Call.AUG, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE},
+    "tree_shared_until": {Call.BLOCK, Call.UNBLOCK},
+    "entry_until": {Call.AUG, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE},
+}
+
+
+@pytest.mark.parametrize(("lock", "what"), list(product(HELD, Call)))
+def test_a_call_that_needs_a_held_lock_is_told_busy_and_changes_nothing(lock, what):
+    before = next((b for c, b in LEGAL if c == what), Entry.MAPPED)
+    tdx, td = module(before, **{lock: 1, "entry_end": 8})
+    busy = answer(tdx, call(what))[0] is Status.BUSY
+    assert busy == (what in HELD[lock])
+    assert (states(td)[0] == (0, before, LEVEL_4K if before else 0)) or not busy
+
+
+def test_an_accept_holds_its_own_entries_only():
+    tdx, _ = module(entry_start=4, entry_end=6, entry_until=100)
+    assert answer(tdx, call(Call.BLOCK, 0, 4))[0] is Status.OK
+    assert answer(tdx, call(Call.BLOCK, 4, 8))[0] is Status.BUSY
+
+
+def test_a_lock_is_free_again_at_its_time():
+    tdx, _ = module(tree_exclusive_until=50)
+    context = Recorder()
+    context.now = 50
+    assert answer(tdx, call(Call.BLOCK), context)[0] is Status.OK
+
+
+def test_a_call_holds_the_tree_for_as_long_as_it_takes():
+    tdx, td = module()
+    answer(tdx, call(Call.BLOCK))
+    assert (td.tree_exclusive_until, td.tree_shared_until) == (COST - 1, 0)
+
+
+def test_the_rules_name_the_tree_lock_of_each_call():
+    assert {what: RULES[what].tree for what in Call} == {
+        Call.AUG: Lock.SHARED,
+        Call.BLOCK: Lock.EXCLUSIVE,
+        Call.UNBLOCK: Lock.EXCLUSIVE,
+        Call.TRACK: Lock.NONE,
+        Call.REMOVE: Lock.SHARED,
+        Call.DEMOTE: Lock.SHARED,
+    }
+
+
+@pytest.mark.parametrize(
+    ("what", "point", "status"),
+    [
+        (Call.AUG, Fault(Reason.BUSY, 0), Status.BUSY),
+        (Call.DEMOTE, Fault(Reason.INTERRUPTED, 0), Status.INTERRUPTED),
+        (Call.REMOVE, Fault(Reason.BUG, 2), Status.BUG),
+    ],
+)
+def test_an_injected_failure_has_the_status_of_its_class(what, point, status):
+    before = next(b for c, b in LEGAL if c == what)
+    tdx, _ = module(before)
+    context = Recorder(dict.fromkeys(RULES[what].points, point))
+    assert answer(tdx, call(what), context) == (status, point.first)
+
+
+def test_nothing_is_injected_into_an_abort():
+    tdx, _ = module(Entry.BLOCKED)
+    context = Recorder(dict.fromkeys(RULES[Call.DEMOTE].points, Fault(Reason.BUSY, 0)))
+    assert answer(tdx, call(Call.UNBLOCK, attempt=-1), context) == (Status.OK, 8)
+    assert context.asked == []
+
+
+# --- TRACK and epochs ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", [Call.REMOVE, Call.DEMOTE, Call.UNBLOCK])
+@pytest.mark.parametrize(
+    ("epoch", "drained", "blocked_in", "status"),
+    [
+        (1, 1, 1, Status.NOT_TRACKED),  # no TRACK since BLOCK
+        (2, 1, 1, Status.NOT_TRACKED),  # a TRACK, and vCPUs still in the old epoch
+        (2, 2, 1, Status.OK),
+    ],
+)
+def test_a_blocked_entry_needs_track_and_a_round_of_exits(
+    what, epoch, drained, blocked_in, status
+):
+    tdx, _ = module(Entry.BLOCKED, epoch=epoch, drained=drained, blocked_in=blocked_in)
+    assert answer(tdx, call(what))[0] is status
+
+
+def test_track_moves_the_epoch_and_block_remembers_it():
+    tdx, td = module()
+    answer(tdx, call(Call.TRACK))
+    tdx.on_vp_exits(m.VpExits(VM, 1, 3), Recorder())
+    answer(tdx, call(Call.BLOCK))
+    assert (td.epoch, td.drained, td.blocked_in) == (2, 2, 2)
+
+
+def test_a_second_track_before_everybody_is_out_is_busy():
+    tdx, td = module()
+    found = [answer(tdx, call(Call.TRACK))[0] for _ in range(2)]
+    assert (found, td.epoch) == ([Status.OK, Status.BUSY], 2)
+
+
+def test_exits_drain_the_epoch_and_kvm_is_told():
+    tdx, td = module(epoch=2)
+    context = Recorder()
+    tdx.on_vp_exits(m.VpExits(VM, 9, 3), context)
+    assert (td.drained, context.take()) == (2, [Sent(VM | KVM, m.Kicked(9), LINK)])
+    assert context.of(EpochDrained) == [EpochDrained(VM, 3, 1)]
+
+
+# --- zero-step -----------------------------------------------------------------------------------
+
+
+def entered(tdx, times):
+    context = Recorder()
+    for _ in range(times):
+        tdx.on_vp_enter(m.VpEnter(VM, 4), context)
+    return context.sent[-1]
+
+
+def test_five_faults_at_one_place_are_nothing_and_the_sixth_takes_the_tree_lock():
+    tdx, td = module()
+    assert entered(tdx, ZERO_STEP_THRESHOLD - 1).delay == LINK
+    assert td.zero_step_until == 0
+    assert entered(tdx, 1) == Sent(VM | GUEST, m.Accessed(4, Outcome.RETRY), COST)
+    assert (td.zero_step_until, answer(tdx, call(Call.BLOCK))[0]) == (COST, Status.BUSY)
+
+
+def test_a_kick_ends_zero_step_and_no_other_callers_hold():
+    tdx, td = module(zero_step_until=10**9, tree_exclusive_until=10**9)
+    tdx.on_vp_exits(m.VpExits(VM, 1, 1), Recorder())
+    assert (td.zero_step_until, td.tree_exclusive_until) == (0, 10**9)
+
+
+def test_progress_resets_the_count():
+    tdx, td = module()
+    entered(tdx, ZERO_STEP_THRESHOLD - 1)
+    tdx.on_access(m.Access(VM, 4, 0, 8, LEVEL_4K, False), Recorder())
+    assert td.faults == {}
+
+
+def test_a_zero_stepping_vcpu_costs_one_busy_and_one_kick_and_the_retry_succeeds():
+    world = World()
+    world.td().zero_step_until = 10**9
+    assert world.convert(0, 1, SHARED) == Reason.NONE
+    assert (world.found, world.td().zero_step_until) == (set(), 0)
+
+
+# --- the guest's walks ---------------------------------------------------------------------------
+
+
+def access(tdx, accept, level=LEVEL_4K, end=8):
+    context = Recorder(costs={"td_exit_roundtrip": 3850})
+    tdx.on_access(m.Access(VM, 4, 0, end, level, accept), context)
+    return context.take()[0], context
+
+
+def test_a_mapped_page_is_used_at_once():
+    sent, context = access(module()[0], accept=False)
+    assert sent == Sent(VM | GUEST, m.Accessed(4, Outcome.DONE), LINK)
+    assert [fact.ok for fact in context.of(GuestAccess)] == [True]
+
+
+@pytest.mark.parametrize("state", [Entry.FREE, Entry.BLOCKED, Entry.PENDING_BLOCKED])
+@pytest.mark.parametrize("accept", [True, False])
+def test_absent_and_blocked_pages_are_faults_like_any_other(state, accept):
+    sent, _ = access(module(state)[0], accept)
+    assert sent.target == VM | KVM
+    assert sent.message == m.Violation(4, 0, 8, LEVEL_4K, False)
+
+
+def test_a_pending_page_may_be_accepted_and_not_be_touched():
+    sent, context = access(module(Entry.PENDING)[0], accept=False)
+    assert sent.message == m.Violation(4, 0, 8, LEVEL_4K, True)
+    assert [fact.ok for fact in context.of(GuestAccess)] == [False]
+
+
+def test_accept_maps_and_holds_the_entries_meanwhile():
+    tdx, td = module(Entry.PENDING)
+    sent, context = access(tdx, accept=True)
+    assert (states(td)[0], sent.delay) == ((0, Entry.MAPPED, LEVEL_4K), COST)
+    assert (td.entry_start, td.entry_end, td.entry_until) == (0, 8, COST - 1)
+    assert context.of(GuestAccepted) == [GuestAccepted(VM, 0, 8)]
+
+
+def test_a_huge_accept_of_small_entries_is_a_size_mismatch():
+    tdx, td = module(Entry.PENDING, pages=512)
+    sent, _ = access(tdx, accept=True, level=LEVEL_2M, end=512)
+    assert sent.message == m.Accessed(4, Outcome.SIZE_MISMATCH)
+    assert states(td)[0] == (0, Entry.PENDING, LEVEL_4K)
+
+
+def test_accepting_a_mapped_page_again_costs_an_exit():
+    sent, context = access(module()[0], accept=True)
+    assert (sent.message, sent.delay) == (m.Accessed(4, Outcome.DONE), 3850)
+    assert context.of(GuestAccepted) == [GuestAccepted(VM, 0, 8)]
+
+
+def test_the_first_page_in_the_way_decides():
+    tdx, td = module(Entry.PENDING)
+    td.sept.set(0, 3, Entry.MAPPED | LEVEL_4K << LEVEL_SHIFT)
+    td.sept.set(5, 8, 0)
+    sent, _ = access(tdx, accept=True)
+    assert sent.message == m.Violation(4, 5, 8, LEVEL_4K, False)
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+def test_after_teardown_the_td_owns_nothing():
+    tdx, td = module()
+    context = Recorder()
+    tdx.on_teardown(m.Teardown(VM | 0x60), context)
+    assert (runs(td.sept), runs(tdx.pamt)) == ([(0, 0)], [(0, 0)])
+    assert context.take() == [Sent(VM | 0x60, m.TornDown(), COST)]
+
+
+def test_one_td_does_not_see_the_locks_of_another():
+    world = World("fleet.vms_per_host=2")
+    world.td(1).tree_exclusive_until = 10**15
+    assert world.convert(0, 1, SHARED) == Reason.NONE
+    assert world.address(TDX, -1) == TDX

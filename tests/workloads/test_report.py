@@ -1,0 +1,184 @@
+"""report.html: whole by itself, the same every time, for every kind of run, and safe to open."""
+
+import re
+import subprocess
+import sys
+from html import escape
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.workloads.small_runs import DIGEST, FAULTS, decode, outcome, run, word
+from workloads import result_files as files
+from workloads.plots import rebinned, slower, tick
+from workloads.plots_svg import IN_PAGE
+from workloads.report import rebuild
+from workloads.result_files import LatencyRow, TimelineRow, write_text
+from workloads.results import open_folder, write
+from workloads.summary import summarise
+
+BROKEN = [1_000_000, "I4", 256, 12, "freed memory is still in the <IOMMU> & more"]
+
+
+def report_of(base, scenario, found, **named):
+    """(folder, text of the report)."""
+    folder = open_folder(base, "small", 1)
+    write(folder, scenario, summarise(scenario, found, **named), found, "")
+    return folder, (folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    return report_of(tmp_path_factory.mktemp("base"), *run(FAULTS))
+
+
+RUNS = {
+    "nothing ran": lambda: (decode(), outcome(word(), finished=False)),
+    "nothing answered": lambda: (decode(), outcome(word(unanswered_requests=2), finished=False)),
+    "one answer": lambda: (decode(), outcome(word([(1, False)]))),
+    "answers in no time": lambda: (decode(), outcome(word([(0, False)]))),
+    "all failed": lambda: (decode(), outcome(word([(1, True)] * 3))),
+    "something broken": lambda: (decode(), outcome(word([(1, False)], findings=[BROKEN]))),
+    "stopped": lambda: run(stop=True),
+    "boot": lambda: run('workload=[{kind="boot"}]'),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_run_gets_a_whole_report(name, tmp_path):
+    scenario, found = RUNS[name]()
+    _, text = report_of(tmp_path, scenario, found)
+    assert text.startswith("<!DOCTYPE html>")
+    assert text.endswith("</html>\n")
+    assert "None" not in text
+    assert "nan" not in text
+
+
+def test_the_report_needs_nothing_from_outside(faulty):
+    _, text = faulty
+    assert not re.search(r"https?:|//\w|<script|<link|<img|<iframe|@import|\bsrc=", text)
+    assert set(re.findall(r'href="([^"]*)"', text)) <= set(
+        f"#{name}" for name in re.findall(r'id="([^"]*)"', text)
+    )
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(re.findall(r'id="([^"]*)"', text))
+
+
+def test_no_id_is_given_twice(faulty):
+    names = re.findall(r'\bid="([^"]*)"', faulty[1])
+    assert len(names) == len(set(names))
+
+
+def test_the_folder_alone_gives_the_same_report_again(faulty):
+    folder, text = faulty
+    (folder / "report.html").unlink()
+    (folder / "scenario.toml").unlink()
+    path = rebuild(folder)
+    assert path == folder / "report.html"
+    assert path.read_text() == text
+    assert rebuild(folder / "summary.json") == path
+
+
+def test_the_verdict_comes_first_in_words(faulty):
+    _, text = faulty
+    body = text[text.index("<main>") :]
+    assert body.index("VALID") < body.index("<h2>")
+
+
+def test_figures_have_a_text_alternative_and_the_pages_colours(faulty):
+    _, text = faulty
+    drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(drawings) == 3
+    for drawing in drawings:
+        root = ET.fromstring(drawing)
+        title, about = root[0], root[1]
+        assert (title.tag, about.tag) == ("title", "desc")
+        assert title.text and len(about.text) > 40
+        assert root.attrib["role"] == "img"
+        assert root.attrib["aria-labelledby"] == f"{title.attrib['id']} {about.attrib['id']}"
+        assert not [color for color in IN_PAGE if color in drawing]
+        assert set(re.findall(r"#[0-9a-f]{6}\b", drawing)) <= {"#000000", "#ffffff"}
+
+
+def test_lines_differ_by_more_than_their_colour(faulty):
+    drawing = re.search(r"<svg[^>]*latency-title.*?</svg>", faulty[1], re.DOTALL)[0]
+    assert len(set(re.findall(r"stroke-dasharray: ([^;\"]+)", drawing))) >= 2
+
+
+def test_the_command_holds_a_finished_run_against_its_digest(tmp_path):
+    _, whole = report_of(tmp_path, decode(), outcome(word()))
+    assert f"gmemsim run scenario.toml --expect-digest {DIGEST}" in whole
+    _, part = report_of(tmp_path, decode(), outcome(word(), finished=False), stopped="Ctrl-C")
+    assert "--expect-digest" not in part
+    assert "ended early: Ctrl-C" in part
+
+
+def test_findings_are_shown_with_their_meaning(tmp_path):
+    _, text = report_of(tmp_path, decode(), outcome(word(findings=[BROKEN])))
+    assert "a free frame is mapped nowhere" in text
+    assert "EXCLUDED" in text
+    assert "1.00 ms, h0/v0, op 12" in text
+    assert escape(BROKEN[4]) in text
+    assert BROKEN[4] not in text
+
+
+def test_no_text_of_a_file_becomes_markup(tmp_path):
+    bad = "</style><script>alert(1)</script>"
+    scenario, found = decode(), outcome(word([(1, True)]))
+    folder = open_folder(tmp_path, "small", 1)
+    summary = summarise(scenario, found)
+    summary |= {"scenario": bad, "protocol": bad, "reasons": [bad], "digest": bad}
+    summary["anomalies"] = {bad: 1}
+    summary["phases"] = {bad: {bad: summary["latency_seconds"]}}
+    summary["latency_seconds_by_direction"] = {bad: summary["latency_seconds"]}
+    summary["checks"] = [{"name": bad, "limit": bad, "value": 1.0, "ok": False}]
+    summary["versions"] = {bad: bad}
+    write(folder, scenario, summary, found, "")
+    row = f"direction,outcome,upper_edge_seconds,count,cumulative_share\n{bad},failed,1,1,1\n"
+    write_text(folder / files.LATENCY, row)
+    rebuild(folder)
+    assert "<script" not in (folder / "report.html").read_text()
+
+
+def test_matplotlib_is_imported_only_to_draw():
+    code = "import sys, workloads.results; print('matplotlib' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
+
+
+bins = st.builds(
+    TimelineRow,
+    st.integers(0, 10**6).map(lambda n: n * 0.5),
+    st.just(0.5),
+    st.integers(0, 99),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.just(0.0),
+)
+
+
+@settings(derandomize=True, max_examples=200)
+@given(st.lists(bins, min_size=1, max_size=50, unique_by=lambda row: row.start_seconds))
+def test_a_narrower_timeline_loses_nothing(rows):
+    rows.sort(key=lambda row: row.start_seconds)
+    width, found = rebinned(rows)
+    kept = [row for row in found if row]
+    assert len(found) <= 240
+    assert sum(row.completed for row in kept) == sum(row.completed for row in rows)
+    assert sum(row.failed for row in kept) == sum(row.failed for row in rows)
+    assert max(row.in_flight_peak for row in kept) == max(row.in_flight_peak for row in rows)
+    assert rows[0].start_seconds + width * len(found) > rows[-1].start_seconds
+
+
+def test_what_failed_has_a_line_of_its_own_and_counts_in_its_direction_too():
+    rows = [
+        LatencyRow("private_to_shared", "completed", 0.1, 5, 1.0),
+        LatencyRow("private_to_shared", "failed", 0.1, 2, 1.0),
+    ]
+    assert slower(rows) == {"to shared": {0.1: 7}, "failed, either way": {0.1: 2}}
+
+
+@pytest.mark.parametrize(("value", "text"), [(1e-7, "100 ns"), (1e-3, "1 ms"), (100.0, "100 s")])
+def test_ticks_are_short(value, text):
+    assert tick(value) == text

@@ -1,0 +1,211 @@
+"""What a run prints: the verdict, the table, progress; plain where there is no terminal."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from cluster.drive import Totals
+from tests.workloads.small_runs import DIGEST, FAULTS, decode, outcome, run, word
+from workloads import figures, simulate
+from workloads.progress import total_of
+from workloads.summary import summarise
+from workloads.terminal import Progress, show
+
+FOLDER = Path("results/small/20261123T031500Z-1")
+EXCLUDED = [2_000_000, "AN3", 256, 41, "gfn 0x10..0x20 was MAPPED and is BLOCKED"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def printed(summary, stream=None):
+    stream = stream or io.StringIO()
+    show(summary, FOLDER, stream)
+    return stream.getvalue()
+
+
+# --- verdict and table ---------------------------------------------------------------------------
+
+
+def test_the_whole_text_of_a_small_run():
+    seen = word([(1, False), (3, False), (5, True)], findings=[EXCLUDED])
+    summary = summarise(decode('checks={"conversion.latency.p99"="< 9ms"}'), outcome(seen))
+    assert (
+        printed(summary)
+        == f"""\
+VIOLATED  small, protocol two-phase, seed 1
+  AN3 (S-EPT mapping not restored), once; first at 2.00 ms, h0/v0, op 41: gfn 0x10..0x20 was MAPPED
+and is BLOCKED
+
+conversions      3 requested: 2 completed (0 redundant), 1 failed, 0 unfinished; 0 retries, 3 in
+                 flight at most
+failed attempts  EBUSY 1
+latency                  p50        p90        p99        max
+  to shared          3.00 ms    5.00 ms    5.00 ms    5.00 ms
+  to private               -          -          -          -
+simulated        20.0 ms; 150 conversions/s of simulated time
+wall clock       2.00 s; 1.50 conversions/s, 500 events/s
+anomalies        AN3 S-EPT mapping not restored: 1 (EXCLUDED)
+check            passed: conversion.latency.p99 < 9ms: 5.00 ms
+memory           private 0 B, shared 0 B in 0 fragments; poisoned 0 B, leaked 0 B; 0 mappings of
+                 2 MiB lost
+engine           local, 1 partition on 1 node, 1,000 events, 64.0 MiB of memory
+digest           {DIGEST}
+
+results: {FOLDER}
+"""
+    )
+
+
+@pytest.mark.parametrize("overrides", [(), (FAULTS,), ('workload=[{kind="boot"}]',)])
+def test_no_escape_codes_without_a_terminal_and_a_hundred_columns_at_most(overrides, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "300")
+    text = printed(summarise(*run(*overrides)))
+    assert "\033" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.startswith("VALID")
+    assert text.endswith(f"results: {FOLDER}\n")
+
+
+def test_a_stopped_run_says_unknown_first_and_why():
+    summary = summarise(decode(), outcome(word(), finished=False), (), "the time limit was reached")
+    lines = printed(summary).splitlines()
+    assert lines[:2] == [
+        "UNKNOWN  small, protocol two-phase, seed 1",
+        "  ended early: the time limit was reached",
+    ]
+    assert f"digest           {DIGEST} (of the part that ran)" in lines
+
+
+def test_a_terminal_gets_colour_and_the_same_words(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    text = printed(summarise(decode(), outcome(word())), Terminal())
+    assert "\033[1;32mVALID" in text
+
+
+def test_nothing_from_a_file_reaches_the_terminal_raw():
+    summary = summarise(decode(), outcome(word()))
+    summary |= {"scenario": "\033[2J[red]x", "reasons": ["a\nb\r"], "failures": {"\033": 1}}
+    text = printed(summary)
+    assert "\033" not in text
+    assert "\r" not in text
+    assert "[red]x" in text
+
+
+# --- figures -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0, "0 s"),
+        (4e-7, "400 ns"),
+        (1.2345e-6, "1.23 us"),
+        (9.996e-6, "10.0 us"),
+        (0.00099951, "1.00 ms"),
+        (0.5, "500 ms"),
+        (999.4, "999 s"),
+        (999.6, "16.7 min"),
+        (10**6, "11.6 d"),
+    ],
+)
+def test_durations_have_three_digits(seconds, text):
+    assert figures.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "0.977 KiB"),
+        (4096, "4.00 KiB"),
+        (34_359_549_952, "32.0 GiB"),
+        (1 << 52, "4,096 TiB"),
+    ],
+)
+def test_sizes_are_binary(count, text):
+    assert figures.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (0.5, "0.500"), (20_512.7, "20,500"), (999.9, "1,000")]
+)
+def test_rates_have_three_digits(value, text):
+    assert figures.rate(value) == text
+
+
+# --- progress ------------------------------------------------------------------------------------
+
+
+def told(times, overrides=("scenario.conversions=10",), **named):
+    """What is printed when the same news comes at these wall-clock times."""
+    stream, clock = named.pop("stream", io.StringIO()), Clock()
+    plan = simulate.prepare(decode(*overrides)).plan
+    news = [word([(1, False), (1, True)], unanswered_requests=1)]
+    with Progress(plan, stream=stream, clock=clock, **named) as progress:
+        for clock.now in times:
+            progress.update(Totals(now=20_000_000), news)
+    return stream.getvalue()
+
+
+def test_a_plain_line_comes_at_each_interval():
+    line = "2 of 10 conversions, {}/s, 20.0 ms simulated, 1 in flight, 1 failed, about {} left\n"
+    assert told([1, 4, 5, 6, 10, 14]) == line.format("0.400", "20.0 s") + line.format(
+        "0.200", "40.0 s"
+    )
+
+
+def test_without_a_total_the_simulated_time_tells_how_far():
+    text = told([5], overrides=['scenario.duration="40ms"'])
+    assert text == (
+        "2 conversions, 0.400/s, 20.0 ms simulated, 1 in flight, 1 failed, about 5.00 s left\n"
+    )
+
+
+def test_a_partition_that_has_said_nothing_is_no_news():
+    stream, clock = io.StringIO(), Clock()
+    with Progress(simulate.prepare(decode()).plan, stream=stream, clock=clock) as progress:
+        clock.now = 60
+        progress.update(Totals(), [])
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_quiet_is_silent(stream):
+    assert told([10, 20], quiet=True, stream=stream()) == ""
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    text = told([1, 2], stream=Terminal())
+    assert "2 of 10 conversions" in text
+    assert "\033[" in text
+
+
+def test_a_trace_has_as_many_conversions_as_its_vms_have_lines(tmp_path):
+    log = tmp_path / "vm.log"
+    log.write_text("kvm_convert_memory start 0x0 size 0x1000 private_to_shared\n" * 3)
+    trace = f'workload=[{{kind="trace",log=["{log}"]}}]'
+    fleet = ["fleet.hosts=2", "fleet.vms_per_host=2"]
+    assert total_of(simulate.prepare(decode(trace, *fleet)).plan) == 12
+    some = simulate.prepare(decode(trace, *fleet, "scenario.conversions=5")).plan
+    assert total_of(some) == 5
+    assert total_of(simulate.prepare(decode()).plan) is None
