@@ -29,7 +29,7 @@ def latency(rows: Sequence[LatencyRow], title: str, text: str) -> str:
             # The last one falls to nothing, which has no place on a logarithmic axis.
             shares = [1.0, *((total - n) / total for n in reached[:-1]), 0.1 / answered]
             axes.plot(
-                [edges[0], *edges],
+                [max(edge, 1e-9) for edge in (edges[0], *edges)],
                 shares,
                 drawstyle="steps-post",
                 label=name,

@@ -125,7 +125,5 @@ def table(
     top = f"<caption>{name}</caption>\n<thead><tr>{titles}</tr></thead>\n" if heads else ""
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">\n<table>\n'
-        f"{top}<tbody>\n"
-        + "\n".join(lines)
-        + "\n</tbody>\n</table>\n</div>"
+        f"{top}<tbody>\n" + "\n".join(lines) + "\n</tbody>\n</table>\n</div>"
     )

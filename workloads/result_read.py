@@ -2,6 +2,7 @@
 
 import csv
 import io
+from os.path import isdir, isfile  # unlike Path's, False for a path that no file can have
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,15 @@ def read_bytes(path: Path) -> bytes:
 def folder_of(path: str | Path) -> Path:
     """The results folder meant by a path to it, to `latest` beside it, or to its summary."""
     given = Path(path)
-    if given.name == LATEST and given.is_file():
+    if given.name == LATEST and isfile(given):
         return given.parent / read_bytes(given).decode(errors="replace").strip()
-    return given.parent if given.name == SUMMARY and not given.is_dir() else given
+    return given.parent if given.name == SUMMARY and not isdir(given) else given
 
 
 def read_summary(path: str | Path) -> dict[str, Any]:
     """The summary of a results folder, of `latest`, or a summary.json by whatever name."""
     given = Path(path)
-    named = given.is_file() and given.name != LATEST
+    named = isfile(given) and given.name != LATEST
     file = given if named else folder_of(given) / SUMMARY
     return _decode_summary(read_bytes(file), file)
 

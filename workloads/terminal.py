@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -47,18 +48,16 @@ def show(summary: Summary, folder: Path, stream: TextIO | None = None) -> None:
 def verdict_and_table(summary: Summary, folder: Path) -> RenderableType:
     """For a rich console of any width."""
     where = Text(f"results: {printable(str(folder))}", overflow="fold", no_wrap=True)
-    return Group(verdict(summary), Text(), table(summary), Text(), where)
+    return Group(*verdict(summary), Text(), table(summary), Text(), where)
 
 
-def verdict(summary: Summary) -> Text:
+def verdict(summary: Summary) -> Iterator[RenderableType]:
     """The word, what it is about, and why."""
     word = summary["verdict"]
-    lines = Text(word.upper(), STYLES[word])
     about = f"{summary['scenario']}, protocol {summary['protocol']}, seed {summary['seed']}"
-    lines.append(f"  {printable(about)}", "default")
+    yield Text(word.upper(), STYLES[word]).append(f"  {printable(about)}", "default")
     for reason in summary["reasons"]:
-        lines.append(f"\n  {printable(reason)}", "default")
-    return lines
+        yield Padding(Text(printable(reason)), (0, 0, 0, 2))
 
 
 def table(summary: Summary) -> Table:
@@ -144,7 +143,7 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
         f"private {size(memory['private_bytes'])}, shared {size(memory['shared_bytes'])} "
         f"in {some(memory['fragments'], 'fragment')}; poisoned {size(memory['poisoned_bytes'])}, "
         f"leaked {size(memory['leaked_bytes'])}; "
-        f"{some(memory['huge_mappings_lost'], 'mapping')} of 2 MiB lost",
+        f"{some(memory['huge_mappings_lost'], 'huge mapping')} lost",
     )
     if "input" in summary:
         keys = ("files", "lines", "conversions", "ignored", "damaged")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -119,15 +120,12 @@ def test_latency_adds_up_to_the_summary(written):
 
 def test_percentiles_can_be_had_from_the_csv(written):
     folder, summary = written
-    rows = sorted((float(row["upper_edge_seconds"]), int(row["count"])) for row in rows_of(folder / "latency.csv"))  # fmt: skip
+    rows = sorted(read_latency(folder / "latency.csv"), key=lambda row: row.upper_edge_seconds)
     whole = summary["latency_seconds"]
     for name, share in {"p50": 0.5, "p90": 0.9, "p99": 0.99}.items():
-        rank, seen = share * whole["count"], 0
-        for edge, count in rows:
-            seen += count
-            if seen >= rank:
-                break
-        assert min(edge, whole["max"]) == whole[name]
+        reached = accumulate(row.count for row in rows)
+        place = next(n for n, seen in enumerate(reached) if seen >= share * whole["count"])
+        assert min(rows[place].upper_edge_seconds, whole["max"]) == whole[name]
 
 
 def test_the_timeline_adds_up_to_the_summary(written):

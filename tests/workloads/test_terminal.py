@@ -45,7 +45,7 @@ def test_the_whole_text_of_a_small_run():
         == f"""\
 VIOLATED  small, protocol two-phase, seed 1
   AN3 (S-EPT mapping not restored), once; first at 2.00 ms, h0/v0, op 41: gfn 0x10..0x20 was MAPPED
-and is BLOCKED
+  and is BLOCKED
 
 conversions      3 requested: 2 completed (0 redundant), 1 failed, 0 unfinished; 0 retries, 3 in
                  flight at most
@@ -57,8 +57,8 @@ simulated        20.0 ms; 150 conversions/s of simulated time
 wall clock       2.00 s; 1.50 conversions/s, 500 events/s
 anomalies        AN3 S-EPT mapping not restored: 1 (EXCLUDED)
 check            passed: conversion.latency.p99 < 9ms: 5.00 ms
-memory           private 0 B, shared 0 B in 0 fragments; poisoned 0 B, leaked 0 B; 0 mappings of
-                 2 MiB lost
+memory           private 0 B, shared 0 B in 0 fragments; poisoned 0 B, leaked 0 B; 0 huge
+                 mappings lost
 engine           local, 1 partition on 1 node, 1,000 events, 64.0 MiB of memory
 digest           {DIGEST}
 
@@ -121,7 +121,8 @@ def test_nothing_from_a_file_reaches_the_terminal_raw():
         (0.5, "500 ms"),
         (999.4, "999 s"),
         (999.6, "16.7 min"),
-        (10**6, "11.6 d"),
+        (10**6, "278 h"),
+        (10**7, "116 d"),
     ],
 )
 def test_durations_have_three_digits(seconds, text):

@@ -1,0 +1,123 @@
+"""Commands that go well: what they print, what they leave behind, with which exit status."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LOGS = Path(__file__).parents[2] / "workloads" / "traces"
+SMALL = ("--set", "scenario.conversions=200", "--set", "fleet.hosts=2")
+FILES = {
+    "scenario.toml",
+    "summary.json",
+    "latency.csv",
+    "timeline.csv",
+    "anomalies.jsonl",
+    "metrics.prom",
+    "report.html",
+}
+
+
+def test_a_run_leaves_its_results_and_says_where(gmemsim, tmp_path):
+    done = gmemsim("run", "quickstart", *SMALL)
+    folder = tmp_path / "results" / "quickstart" / "latest"
+    assert done.returncode == 0
+    assert done.stderr.decode().startswith("VALID")
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert "results/quickstart/" in done.stderr.decode()
+
+
+def test_json_is_the_summary_and_nothing_else(gmemsim, tmp_path):
+    done = gmemsim("run", "quickstart", *SMALL, "--json")
+    saved = (tmp_path / "results/quickstart/latest/summary.json").read_text()
+    assert json.loads(done.stdout) == json.loads(saved)
+
+
+def test_the_resolved_scenario_runs_again_to_the_same_digest(gmemsim, tmp_path):
+    first = json.loads(gmemsim("run", "quickstart", *SMALL, "--json").stdout)
+    again = gmemsim(
+        "run", "results/quickstart/latest/scenario.toml", "--expect-digest", first["digest"]
+    )
+    assert again.returncode == 0
+
+
+def test_another_digest_than_expected_is_violated(gmemsim):
+    done = gmemsim("run", "quickstart", *SMALL, "--expect-digest", "00")
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("VIOLATED")
+
+
+def test_a_failed_check_is_violated(gmemsim):
+    limit = 'checks."conversion.latency.p50"="< 1us"'
+    assert gmemsim("run", "quickstart", *SMALL, "--set", limit).returncode == 1
+
+
+def test_a_time_limit_reached_is_unknown_and_keeps_what_there_is(gmemsim, tmp_path):
+    done = gmemsim("run", "quickstart", "--time-limit", "1s", "--json")
+    summary = json.loads(done.stdout)
+    assert (done.returncode, summary["verdict"]) == (3, "unknown")
+    assert 0 < summary["conversions"]["completed"] < 24_000
+
+
+def test_ctrl_c_is_unknown_and_keeps_what_there_is(environment, tmp_path):
+    command = [sys.executable, "-m", "workloads", "run", "quickstart", "--json"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        time.sleep(4)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    summary = json.loads(out)
+    assert (child.returncode, summary["verdict"]) == (3, "unknown")
+    assert b"Traceback" not in err
+    assert (tmp_path / "results/quickstart/latest/report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("log", "vms"), [("mixed-stderr.log", 1), ("mixed-stderr.log", 3), ("td-boot-iso.log", 2)]
+)
+def test_a_replay_makes_exactly_the_conversions_of_its_log(log, vms, gmemsim):
+    implied = {"mixed-stderr.log": (340, 89_018_368), "td-boot-iso.log": (845, 184_049_664)}
+    conversions, shared = implied[log]
+    done = gmemsim("replay", LOGS / log, "--vms", vms, "--json", "--back-to-back", 4)
+    summary = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert summary["conversions"]["requested"] == conversions * vms
+    assert summary["conversions"]["completed"] == conversions * vms
+    assert summary["memory"]["shared_bytes"] == shared * vms
+
+
+def test_a_replay_reads_standard_input(gmemsim):
+    log = (LOGS / "mixed-stderr.log").read_bytes()
+    summary = json.loads(gmemsim("replay", "-", "--json", stdin=log).stdout)
+    assert summary["input"] == summary["input"] | {
+        "files": 1,
+        "lines": 392,
+        "conversions": 340,
+        "damaged": 1,
+    }
+
+
+def test_list_and_show_name_everything(gmemsim):
+    listed = json.loads(gmemsim("list", "--json").stdout)
+    assert {row["name"] for row in listed["scenarios"]} >= {"quickstart", "boot-storm", "hot-range"}
+    assert all(listed.values())
+    shown = gmemsim("show", "quickstart").stdout.decode()
+    assert "fleet.vms_per_host" in shown
+
+
+def test_report_is_rebuilt_from_the_folder(gmemsim, tmp_path):
+    gmemsim("run", "quickstart", *SMALL, "--quiet")
+    page = tmp_path / "results/quickstart/latest/report.html"
+    before = page.read_text()
+    page.unlink()
+    assert gmemsim("report", "results/quickstart/latest").returncode == 0
+    assert page.read_text() == before
+
+
+def test_the_version_is_printed(gmemsim):
+    assert gmemsim("--version").stdout.decode().startswith("gmemsim, version ")

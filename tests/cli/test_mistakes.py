@@ -1,0 +1,96 @@
+"""A user's mistake is one clear line, exit status 2, nothing simulated and no traceback."""
+
+import gzip
+import os
+import socket
+
+import pytest
+
+GOOD = b"kvm_convert_memory start 0x1000 size 0x1000 private_to_shared\n"
+QUICK = ("run", "quickstart", "--set", "scenario.conversions=10")
+
+# What is typed, and words that the one line must have.
+MISTAKES = {
+    "unknown key": ((*QUICK, "--set", "fleet.host=3"), "fleet.hosts"),
+    "misspelled section": ((*QUICK, "--set", "flet.hosts=3"), "fleet"),
+    "wrong unit": ((*QUICK, "--set", "vm.memory=8 gigs"), "vm.memory"),
+    "wrong type": ((*QUICK, "--set", "fleet.hosts=many"), "fleet.hosts"),
+    "negative size": ((*QUICK, "--set", "vm.memory=-1GiB"), "vm.memory"),
+    "zero size": ((*QUICK, "--set", "vm.memory=0B"), "vm.memory"),
+    "no such scenario": (("run", "quikstart"), "quickstart"),
+    "a directory for a scenario": (("run", "."), "directory"),
+    "unknown fault point": ((*QUICK, "--set", "fault.0.point=tdx.bussy"), "tdx.busy"),
+    "unknown cost": ((*QUICK, "--set", "costs.override.blok=3us"), "block"),
+    "unknown cost model": ((*QUICK, "--set", "costs.model=tdx"), "tdx-2026"),
+    "unknown protocol": ((*QUICK, "--protocol", "three-phase"), "two-phase"),
+    "unknown placement": ((*QUICK, "--placement", "scattered"), "packed"),
+    "unknown flag": ((*QUICK, "--sed", "3"), "--seed"),
+    "unknown command": (("rum", "quickstart"), "run"),
+    "bad time limit": ((*QUICK, "--time-limit", "soon"), "--time-limit"),
+    "bad check": ((*QUICK, "--set", 'checks."conversion.latency.p99"="fast"'), "p99"),
+    "no such list": (("list", "fault"), "faults"),
+    "no such log": (("replay", "no.log"), "no.log"),
+    "a directory for a log": (("replay", "."), "directory"),
+    "a log without conversions": (("replay", "empty.log"), "empty.log"),
+    "a binary file": (("replay", "binary.log"), "binary.log"),
+    "a cut gzip": (("replay", "cut.gz"), "cut.gz"),
+    "two paces": (("replay", "good.log", "--rate", "1", "--back-to-back", "2"), "--rate"),
+    "a rate of zero": (("replay", "good.log", "--rate", "0"), "rate"),
+    "damage beyond the limit": (("replay", "damaged.log", "--max-damaged", "0"), "damaged.log:2"),
+    "results in a file": ((*QUICK, "--results", "good.log"), "good.log"),
+    "a Ray that does not answer": (
+        (*QUICK, "--executor", "ray", "--address", "127.0.0.1:1"),
+        "127.0.0.1:1",
+    ),
+    "an address that is none": ((*QUICK, "--executor", "ray", "--address", "there"), "there"),
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Inputs that the mistakes name."""
+    (tmp_path / "good.log").write_bytes(GOOD)
+    (tmp_path / "empty.log").write_bytes(b"")
+    (tmp_path / "binary.log").write_bytes(os.urandom(5000))
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(GOOD * 100)[:-20])
+    (tmp_path / "damaged.log").write_bytes(GOOD + b"kvm_convert_memory start 0x10\n" + GOOD)
+
+
+def assert_one_line(done, words):
+    """Exit 2, one line on standard error that has the words, nothing on standard output."""
+    text = done.stderr.decode()
+    assert done.returncode == 2, text
+    assert text.count("\n") == 1 and text.startswith("gmemsim: "), text
+    assert words in text
+    assert done.stdout == b""
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line(mistake, gmemsim, files, tmp_path):
+    words, expected = MISTAKES[mistake]
+    assert_one_line(gmemsim(*words), expected)
+    assert not list(tmp_path.glob("results/*/*/summary.json"))
+
+
+def test_a_port_in_use_is_one_line(gmemsim):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert_one_line(gmemsim(*QUICK, "--metrics-port", port), str(port))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_results_folder_that_cannot_be_written_is_one_line(gmemsim, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    assert_one_line(gmemsim(*QUICK, "--results", "closed/results"), "closed")
+
+
+def test_a_results_folder_below_a_kernel_file_is_one_line(gmemsim):
+    assert_one_line(gmemsim(*QUICK, "--results", "/proc/results"), "/proc/results")
+
+
+@pytest.mark.parametrize("content", [b"\x00\xff\xfe", b"[vm\n", b"[vm]\nmemory = 8\n"])
+def test_a_bad_scenario_file_is_one_line(content, gmemsim, tmp_path):
+    (tmp_path / "bad.toml").write_bytes(content)
+    assert_one_line(gmemsim("run", "bad.toml"), "bad.toml")
