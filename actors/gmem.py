@@ -73,6 +73,7 @@ class Gmem(Actor):
     conversions: dict[int, Conversion] = {}
     faults: dict[int, m.GetPfn | m.HostFault] = {}
     released: bool = False
+    torn_down: bool = False
 
     # --- conversions -----------------------------------------------------------------------------
 
@@ -297,6 +298,7 @@ class Gmem(Actor):
 
     def on_torn_down(self, _: m.TornDown, context: Context) -> None:
         """Free every frame but the poisoned ones: those stay owned by nobody for ever."""
+        self.torn_down = True
         vm = vm_base(self.address)
         for binding in self.bindings:
             first, last = binding.index, binding.index + binding.pages

@@ -37,7 +37,7 @@ REST = "other"  # the one label for all partitions beyond the first 99
 
 # protocol -> (phase, consumer, reasons). Phases are stages of its table; "map" is the VMM's device
 # mapping after the ioctl. Reasons are those of docs/domain.md section 3, and two that any consumer
-# may meet: no answer in time (section 4.C, step 4), and EIO where the VM died before it was asked.
+# may meet: no answer in time (section 4.C, step 4), and EIO where the VM had died before.
 FAILURES: dict[str, tuple[tuple[str, str, tuple[R, ...]], ...]] = {
     "two-phase": (
         ("reserving", "gmem", (R.NO_MEMORY,)),
@@ -47,7 +47,7 @@ FAILURES: dict[str, tuple[tuple[str, str, tuple[R, ...]], ...]] = {
         ("preparing", "iommu", (R.NO_MEMORY, R.TIMEOUT)),
         ("committing", "kvm_mmu", (R.BUSY, R.BUG, R.DEAD)),
         ("committing", "iommu", (R.TIMEOUT,)),
-        ("map", "iommu", (R.NO_MEMORY,)),
+        ("map", "iommu", (R.NO_MEMORY, R.DEAD)),
     ),
 }
 

@@ -281,6 +281,13 @@ class World:
         """Handle everything due before `until`."""
         self.partition.advance(Order(until, 1e9))
 
+    def run_until(self, reached: Callable[[], bool]) -> None:
+        """Handle one nanosecond after the other until it is so."""
+        while not reached():
+            at = self.host.next_time()
+            assert at is not None, "nothing is left to do, and it never was so"
+            self.host.run(at + 1, 1 << 30)
+
     def request(self, start: int, end: int, to: Share, vm: int = 0, delay: int = 1) -> int:
         """One request at the VMM, as from the guest; its answer will be in `answers`."""
         self.numbers += 1

@@ -11,7 +11,7 @@ from actors.gmem import Gmem
 def census(actors: Iterable[Actor]) -> dict[str, int]:
     """Bytes by state over live files, fragments of their shareability, and what dead VMs left behind.
 
-    Leaked is memory of released files that is neither free again nor poisoned.
+    Leaked is memory of files that are gone and that is neither free again nor poisoned.
     """
     found: Counter[str] = Counter()
     for actor in actors:
@@ -30,7 +30,7 @@ def _file(gmem: Gmem, found: Counter[str]) -> None:
         size = (end - start) * PAGE_BYTES
         found["poisoned_bytes"] += poisoned
         if gmem.released:
-            found["leaked_bytes"] += size - poisoned
+            found["leaked_bytes"] += size - poisoned if gmem.torn_down else 0
             continue
         shared = gmem.share.pages(start, end, Share.SHARED) * PAGE_BYTES
         found["shared_bytes"] += shared

@@ -47,7 +47,7 @@ def at_start(scenario: Scenario, run_id: str) -> Readings:
 
 
 def partitions_of(scenario: Scenario) -> int:
-    """How many partitions the run will have (see workloads.simulate.executor)."""
+    """How many partitions the run will have (see cluster.run.started)."""
     engine = scenario.engine
     if engine.executor == "local":
         return 1

@@ -12,7 +12,7 @@ from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
 from workloads.scenario import Scenario, explain
 from workloads.simulate import Outcome
-from workloads.summary_shape import SCHEMA, Conversions, FailedAttempts, Input, Percentiles
+from workloads.summary_shape import SCHEMA, Conversions, FailedAttempts, Input
 from workloads.tally import NS, Tally, tally
 from workloads.trace_spool import TraceLog
 from workloads.verdict import judge
@@ -69,20 +69,16 @@ def exit_status(verdict: str) -> int:
     return EXIT_STATUS[verdict]
 
 
-def percentiles(histogram: Histogram) -> Percentiles:
-    """Of durations in ns, as seconds; of none, nothing but their number."""
+def percentiles(histogram: Histogram) -> dict[str, Any]:
+    """Of durations in ns, as seconds (summary_shape.Percentiles); of none, only their number."""
     if not histogram.count:
-        return Percentiles(count=0, mean=None, p50=None, p90=None, p99=None, p999=None, max=None)
-    ranks = {name: histogram.quantile(share) / NS for name, share in QUANTILES.items()}
-    return Percentiles(
-        count=histogram.count,
-        mean=histogram.total / histogram.count / NS,
-        p50=ranks["p50"],
-        p90=ranks["p90"],
-        p99=ranks["p99"],
-        p999=ranks["p999"],
-        max=histogram.most / NS,
-    )
+        return {"count": 0, **dict.fromkeys(("mean", *QUANTILES, "max"))}
+    return {
+        "count": histogram.count,
+        "mean": histogram.total / histogram.count / NS,
+        **{name: histogram.quantile(share) / NS for name, share in QUANTILES.items()},
+        "max": histogram.most / NS,
+    }
 
 
 def findings(seen: Tally, finished: bool) -> Counter[str]:
@@ -124,9 +120,9 @@ def latencies(seen: Tally) -> dict[str, Any]:
     }
 
 
-def phases(seen: Tally) -> dict[str, dict[str, Percentiles]]:
+def phases(seen: Tally) -> dict[str, dict[str, Any]]:
     """Phase -> consumer -> how long it took to answer; consumers by name."""
-    result: dict[str, dict[str, Percentiles]] = {phase: {} for phase in PHASES}
+    result: dict[str, dict[str, Any]] = {phase: {} for phase in PHASES}
     for (family, *labels), histogram in sorted(seen.histograms.items(), key=lambda item: item[0]):
         if family == "phase_latency":
             phase, consumer = labels

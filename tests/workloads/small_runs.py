@@ -1,6 +1,7 @@
 """Small runs, real and made by hand, for the tests of what is written about runs."""
 
 import functools
+from collections import Counter
 
 from actors import observations as o
 from actors.address import vm_address
@@ -56,10 +57,8 @@ def word(answers=(), unanswered_requests=0, findings=(), unanswered=0, host=0):
         meter.answered(now, fact)
         if failed:
             meter.failed(now, o.Failed(vm, 1, "preparing", "kvm_mmu", reason))
-    counts = {}
-    for _, name, *_ in findings:
-        counts[name] = counts.get(name, 0) + 1
-    inspector = {"counts": counts, "findings": list(findings), "unanswered": unanswered}
+    counts = Counter(name for _, name, *_ in findings)
+    inspector = {"counts": dict(counts), "findings": list(findings), "unanswered": unanswered}
     return {"meter": meter.result(), "inspector": inspector}
 
 

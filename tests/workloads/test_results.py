@@ -102,7 +102,8 @@ def test_the_scenario_runs_again_to_the_same_digest(written):
 
 def test_latency_adds_up_to_the_summary(written):
     folder, summary = written
-    counts, shares = Counter(), {}
+    counts: Counter[tuple[str, str]] = Counter()
+    shares: dict[tuple[str, str], float] = {}
     for row in rows_of(folder / "latency.csv"):
         key = row["direction"], row["outcome"]
         assert float(row["cumulative_share"]) > shares.get(key, 0)
@@ -110,7 +111,7 @@ def test_latency_adds_up_to_the_summary(written):
         counts[key] += int(row["count"])
     assert set(shares.values()) == {1.0}
     c = summary["conversions"]
-    by_outcome = Counter()
+    by_outcome: Counter[str] = Counter()
     for (_, result), count in counts.items():
         by_outcome[result] += count
     assert (by_outcome["completed"], by_outcome["failed"]) == (c["completed"], c["failed"])
