@@ -71,7 +71,7 @@ class Guest(Actor):
         self.pump(context)
 
     def pump(self, context: Context) -> None:
-        """Give waiting tasks to free vCPUs in order; a page has one owner, so tasks on one range never overlap in time."""
+        """Give waiting tasks to free vCPUs in order; a page has one owner at a time, so tasks on one range wait."""
         while self.queue and len(self.active) < self.vcpus and not self.dead:
             task = self.queue[0]
             if any(o.start < task.end and task.start < o.end for o in self.active.values()):

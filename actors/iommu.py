@@ -31,8 +31,8 @@ class Unmap(msgspec.Struct):
 class Iommu(Actor):
     """`domains` is VM base address -> iova map (gfn -> page table level, 0 unmapped).
 
-    The queue is a server in virtual time: `free_at` is when its last wait descriptor completes, `slots` how many descriptors
-    are reserved or outstanding. A stuck queue is one whose `free_at` lies too far ahead.
+    The queue is a server in virtual time: `free_at` is when its last wait descriptor completes, `slots` how many
+    descriptors are reserved or outstanding. A stuck queue is one whose `free_at` lies too far ahead.
     """
 
     host: int
@@ -92,7 +92,7 @@ class Iommu(Actor):
     # --- PREPARE ---------------------------------------------------------------------------------
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
-        """Room to unmap (iommu_prepare = check_only): a live queue, a free descriptor, memory to split boundary entries."""
+        """Room to unmap (iommu_prepare = check_only): a live queue, a free descriptor, memory to split entries."""
         unmap = Unmap(message.gmem, message.op, message.start, message.end, message.to)
         key = self.key(message.gmem, message.op)
         self.unmaps[key] = unmap

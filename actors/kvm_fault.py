@@ -1,7 +1,7 @@
 """Page faults of the guest in the KVM MMU: snapshot the sequence, ask guest_memfd, install under mmu_lock for reading.
 
-The order is the kernel's (docs/domain.md section 2.2): what is installed was looked up before the lock, so a sequence that
-has moved, or an invalidation in progress on the range, sends the fault back to its start.
+The order is the kernel's (docs/domain.md section 2.2): what is installed was looked up before the lock, so a
+sequence that has moved, or an invalidation in progress on the range, sends the fault back to its start.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""KVM MMU of one VM: mirror of the secure EPT, shared EPT, mmu_lock, invalidation sequence; a consumer of guest_memfd."""
+"""KVM MMU of one VM: mirror of the secure EPT, shared EPT, mmu_lock, sequence; a consumer of guest_memfd."""
 
 from typing import ClassVar
 

@@ -1,7 +1,7 @@
 """How the KVM MMU walks a range for a conversion: split boundary leaves, zap, put back. Steps of at most 2 MiB.
 
-Costs are charged per page without an event per page: a step is one leaf level, at most 2 MiB, one hold of mmu_lock, and a
-handful of batched SEAMCALLs (docs/domain.md section 16).
+Costs are charged per page without an event per page: a step is one leaf level, at most 2 MiB, one hold of mmu_lock,
+and a handful of batched SEAMCALLs (docs/domain.md section 16).
 """
 
 import enum

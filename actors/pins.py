@@ -1,4 +1,4 @@
-"""Pins of one VM: references on shared pages by GUP, udmabuf and VFIO (long) and by LRU, GUP-fast and the like (short)."""
+"""Pins of one VM: references on shared pages, long (GUP, udmabuf, VFIO) and short (LRU, GUP-fast)."""
 
 from typing import ClassVar
 

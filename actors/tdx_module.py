@@ -101,7 +101,7 @@ class TdxModule(Actor):
         """Entries have this state and level now; PAMT owners follow."""
         td.sept.set(start, end, state | level << LEVEL_SHIFT if state else 0)
         pfn = start + td.frames.get(start)
-        if state == Entry.FREE or state == Entry.PENDING:
+        if state in (Entry.FREE, Entry.PENDING):
             self.pamt.set(pfn, pfn + end - start, vm if state else 0)
         context.observe(Sept(vm, start, end, state, level, pfn))
 

@@ -31,7 +31,7 @@ class Histogram:
         counts[bucket] = counts.get(bucket, 0) + 1
         self.count += 1
         self.total += value
-        if value > self.most:
+        if value > self.most:  # noqa: PLR1730 - max() costs a call for every value
             self.most = value
 
     def merge(self, other: "Histogram") -> None:

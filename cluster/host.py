@@ -10,8 +10,8 @@ from cluster.cell import SEQUENCE_BITS, Cell
 from cluster.costs import CostModel
 from cluster.faults import FaultPlan
 
-# d' = (d + stamp) * K + time, modulo 2^90. K is odd and K - 1 is twice an odd number, so that no single change and no swap
-# of two neighbours can vanish.
+# d' = (d + stamp) * K + time, modulo 2^90. K is odd and K - 1 is twice an odd number, so that no single change and
+# no swap of two neighbours can vanish.
 DIGEST_BITS = 90
 DIGEST_MASK = (1 << DIGEST_BITS) - 1
 DIGEST_K = 0x2E1B_2138_5C26_C926_4F3A_8A57 & DIGEST_MASK | 3
@@ -25,9 +25,9 @@ _COMPACT_FROM = 256
 class Host:
     """One host's actors and their pending events.
 
-    Each event has (time, tie, source, sequence). All delays are at least 1 ns, so when a nanosecond begins all its events
-    are known; actors of one nanosecond commute. Where two of its events meet at one actor, `tie`, a hash of seed, time and
-    source, orders them, so that no source wins because its number is low.
+    Each event has (time, tie, source, sequence). All delays are at least 1 ns, so when a nanosecond begins all its
+    events are known; actors of one nanosecond commute. Where two of its events meet at one actor, `tie`, a hash of
+    seed, time and source, orders them, so that no source wins because its number is low.
     """
 
     def __init__(

@@ -132,6 +132,7 @@ class Bars(NamedTuple):
 Value = TypeVar("Value")
 Values = Mapping[str, Mapping[Labels, float]]
 Histograms = Mapping[str, Mapping[Labels, Histogram]]
+_NOTHING = Histogram()
 
 
 @dataclass(frozen=True)
@@ -147,22 +148,28 @@ class Readings:
     @classmethod
     def of(cls, run: Run, values: Values, histograms: Histograms) -> "Readings":
         """Whatever is not given is 0. A label set outside the closed ones is a bug of gmemsim."""
-        strange = {*values, *histograms} - {*FAMILIES}
+        plain = {
+            f.name: _complete(f, run, values.get(f.name, {}), float(f.kind == "info"))
+            for f in FAMILIES.values()
+            if f.kind != "histogram"
+        }
+        bars = {
+            f.name: _complete(f, run, _drawn(f, histograms.get(f.name, {})), _bars(f))
+            for f in FAMILIES.values()
+            if f.kind == "histogram"
+        }
+        strange = {*values} - {*plain} | {*histograms} - {*bars}
         assert not strange, f"no such families: {sorted(strange)}"
-        plain, bars = {}, {}
-        for name, family in FAMILIES.items():
-            if family.kind == "histogram":
-                found = histograms.get(name, {})
-                drawn = {labels: _bars(found[labels], family.bounds) for labels in found}
-                bars[name] = _complete(family, run, drawn, _bars(Histogram(), family.bounds))
-            else:
-                zero = 1.0 if family.kind == "info" else 0.0
-                plain[name] = _complete(family, run, values.get(name, {}), zero)
         return cls(MappingProxyType(plain), MappingProxyType(bars))
 
 
-def _bars(histogram: Histogram, bounds: tuple[int, ...]) -> Bars:
-    return Bars(tuple(histogram.below(bounds)), histogram.count, histogram.total / NS)
+def _drawn(family: Family, histograms: Mapping[Labels, Histogram]) -> Mapping[Labels, Bars]:
+    return {labels: _bars(family, histogram) for labels, histogram in histograms.items()}
+
+
+def _bars(family: Family, histogram: Histogram = _NOTHING) -> Bars:
+    below = tuple(histogram.below(family.bounds))
+    return Bars(below, histogram.count, histogram.total / NS)
 
 
 def _complete(

@@ -1,4 +1,4 @@
-"""A partition: some hosts, advanced together to a horizon. Pure Python; Ray only carries it (cluster/ray_partitions.py)."""
+"""A partition: some hosts, advanced together to a horizon. Ray only carries it (cluster/ray_partitions.py)."""
 
 import time
 from collections.abc import Sequence

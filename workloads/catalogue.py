@@ -18,6 +18,7 @@ from workloads.scenario import KINDS
 from workloads.wording import quote, suggestion
 
 Rows = list[dict[str, Any]]
+WIDEST = 90
 
 
 def scenario_rows() -> Rows:
@@ -114,13 +115,13 @@ def show_scenario(source: str, overrides: Sequence[str], as_json: bool) -> str:
 
 
 def columns(rows: Rows) -> str:
-    """Rows as aligned text, the names indented under their list."""
-    if not rows:
-        return "  none"
-    widths = [max(len(str(row[key])) for row in rows) for key in rows[0]]
+    """Rows as aligned text under their headings; a column with nothing in it is left out."""
+    keys = [key for key in rows[0] if any(row[key] != "" for row in rows)] if rows else []
+    table = [keys, *([str(row[key])[:WIDEST] for key in keys] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = (
-        "  ".join(str(row[key]).ljust(width) for key, width in zip(row, widths, strict=True))
-        for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        for cells in table
     )
     return "\n".join(f"  {line.rstrip()}" for line in lines)
 

@@ -18,16 +18,16 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--executor", type=click.Choice(["local", "ray"]), help="One process, or Ray."),
         click.option("--partitions", type=click.IntRange(0), help="Ray actors; 0 = one for each CPU."),
         click.option("--placement", help="Which actors share a partition."),
-        click.option("--address", help="A running Ray cluster: HOST:PORT, ray://HOST:PORT or auto."),
+        click.option("--address", help="A running Ray: HOST:PORT, ray://HOST:PORT or auto."),
         click.option("--seed", type=click.IntRange(0), help="Everything random follows from it."),
         click.option("--protocol", help="Conversion protocol."),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario; repeatable."),
-        click.option("--results", default="results", show_default=True, metavar="DIR", help="Where the results folder is made."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key; repeatable."),
+        click.option("--results", default="results", show_default=True, metavar="DIR", help="Where the results go."),
         click.option("--expect-digest", metavar="HEX", help="Fail unless the run has this digest."),
         click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics; 0 = any free port."),
         click.option("--linger", metavar="DURATION", help="Keep serving metrics for so long after the end."),
         click.option("--time-limit", metavar="DURATION", help="Wall-clock limit; reaching it is `unknown`."),
-        click.option("--json", "as_json", is_flag=True, help="summary.json on standard output, and nothing else there."),
+        click.option("--json", "as_json", is_flag=True, help="summary.json on standard output, alone."),
         click.option("--quiet", is_flag=True, help="No progress and no table."),
     ]  # fmt: skip
     for option in reversed(options):
@@ -100,7 +100,7 @@ def run(scenario: str, **flags: Any) -> None:
 @click.option(
     "--max-damaged",
     type=click.IntRange(0),
-    help="Damaged lines to put up with; 1% of the conversions, at least 100, unless given.",
+    help="Damaged lines to put up with, unless 1%, at least 100.",
 )
 @shared
 def replay(logs: tuple[str, ...], **flags: Any) -> None:

@@ -15,7 +15,7 @@ DIRECTION = {Share.SHARED: "private_to_shared", Share.PRIVATE: "shared_to_privat
 
 
 class Meter:
-    """Counters are (family, label values...) -> number; histograms the same -> Histogram (cluster.metrics has the families)."""
+    """Counters are (family, label values...) -> number, histograms the same -> Histogram; see cluster.metrics."""
 
     def __init__(self, protocol: str) -> None:
         self.protocol = protocol

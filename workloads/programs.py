@@ -79,7 +79,7 @@ HOT_RANGES = ((0, 1), (0, PAGES_2M), (1, 1), (1, PAGES_2M), (PAGES_2M, 1))
 
 
 class HotRangeProgram:
-    """KVM's conversion selftest: a region for each vCPU, parts of it to private, their odd pages back, all shared again."""
+    """KVM's conversion selftest: a region for each vCPU, parts to private, odd pages back, all shared again."""
 
     timed = one_sequence = boots = False
 

@@ -2,13 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from cluster.drive import Totals
 from workloads.figures import duration, number, rate
@@ -51,6 +52,17 @@ def total_of(plan: Plan) -> int | None:
     return min(recorded, limit) if limit else recorded
 
 
+class Bar(RichProgress):
+    """The figures above the bar: in one line they would not fit into 80 columns."""
+
+    line = "starting"
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """See rich."""
+        yield Text(self.line, no_wrap=True, overflow="ellipsis")
+        yield from super().get_renderables()
+
+
 class Progress:
     """Told now and then how the run stands; says so unless `quiet`."""
 
@@ -69,21 +81,21 @@ class Progress:
         self.stream = stream or sys.stderr
         self.clock = clock
         self.began = self.told = clock()
-        self.bar: RichProgress | None = None
+        self.bar: Bar | None = None
 
     def __enter__(self) -> Self:
         self.began = self.told = self.clock()
         if not self.quiet and self.stream.isatty():
-            self.bar = RichProgress(
-                BarColumn(20),
-                TextColumn("{task.description}"),
+            self.bar = Bar(
+                BarColumn(),
+                TaskProgressColumn(),
                 TextColumn("ETA"),
                 TimeRemainingColumn(compact=True),
                 console=Console(file=self.stream, highlight=False),
                 transient=True,
             )
             self.bar.start()
-            self.bar.add_task("starting", total=1.0)
+            self.bar.add_task("", total=1.0)
         return self
 
     def __exit__(
@@ -102,9 +114,8 @@ class Progress:
         now = self.clock()
         if self.bar:
             stands = standing(words)
-            text = self.line(totals, stands, now)
-            task = self.bar.tasks[0].id
-            self.bar.update(task, description=text, completed=self.share(totals, stands))
+            self.bar.line = self.line(totals, stands, now)
+            self.bar.update(self.bar.tasks[0].id, completed=self.share(totals, stands))
         elif now - self.told >= self.interval:
             self.told = now
             stands = standing(words)

@@ -177,7 +177,7 @@ def engine(summary: Summary) -> str:
             ("events", f"{number(found['events'])}, {rate(found['events_per_second'])} a second"),
             ("conversions", f"{rate(found['conversions_per_second'])} a second"),
             ("windows", number(found["windows"])),
-            ("messages between partitions", number(found["cross_messages"])),
+            ("messages across", number(found["cross_messages"])),
             ("recoveries", number(found["recoveries"])),
             ("memory", f"{size(found['peak_rss_bytes'])} resident at the peak"),
             ("versions", versions),

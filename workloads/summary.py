@@ -15,12 +15,13 @@ from workloads.simulate import Outcome
 from workloads.summary_shape import SCHEMA, Conversions, FailedAttempts, Input
 from workloads.tally import NS, Tally, tally
 from workloads.trace_spool import TraceLog
-from workloads.verdict import judge
+from workloads.verdict import exit_status, judge
+
+__all__ = ["exit_status", "findings", "percentiles", "summarise"]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 PHASES = ("prepare", "commit", "abort")
 PACKAGES = ("gmemsim", "ray", "msgspec")
-EXIT_STATUS = {"valid": 0, "violated": 1, "unknown": 3}
 
 
 def summarise(
@@ -62,11 +63,6 @@ def summarise(
     summary["checks"] = checks.evaluate(scenario.checks, summary)
     summary["verdict"], summary["reasons"] = judge(summary, seen.findings, stopped, expect_digest)
     return summary
-
-
-def exit_status(verdict: str) -> int:
-    """Of the command that ended with this verdict."""
-    return EXIT_STATUS[verdict]
 
 
 def percentiles(histogram: Histogram) -> dict[str, Any]:

@@ -8,7 +8,7 @@ WIDTH_NS = 1 << 20  # about a millisecond
 
 
 class Bin:
-    """Requests answered, failed ones among them, the most in flight, those left at the end, the longest latency (ns)."""
+    """Requests answered, failed ones among them, most in flight, left at the end, longest latency (ns)."""
 
     __slots__ = ("answered", "failed", "in_flight", "left", "slowest")
 

@@ -18,6 +18,12 @@ GROWING = (
     "memory.poisoned_bytes",
 )
 UNITS = {"duration": duration, "size": size, "ratio": share, "count": number}
+EXIT_STATUS = {"valid": 0, "violated": 1, "unknown": 3}
+
+
+def exit_status(verdict: str) -> int:
+    """Of the command that ended with this verdict."""
+    return EXIT_STATUS[verdict]
 
 
 def judge(

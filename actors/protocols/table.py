@@ -39,7 +39,7 @@ class Event(enum.IntEnum):
 
 
 class Row(NamedTuple):
-    """In `stage`, on `event`: do `action` (a method of actors.gmem_steps.Steps), be in `then`. `step` cites the mail."""
+    """In `stage`, on `event`: do `action` (actors.gmem_steps.ACTIONS), be in `then`. `step` cites the mail."""
 
     stage: Stage
     event: Event

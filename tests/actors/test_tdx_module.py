@@ -194,9 +194,7 @@ def test_nothing_is_injected_into_an_abort():
         (2, 2, 1, Status.OK),
     ],
 )
-def test_a_blocked_entry_needs_track_and_a_round_of_exits(
-    what, epoch, drained, blocked_in, status
-):
+def test_a_blocked_entry_needs_track_and_a_round_of_exits(what, epoch, drained, blocked_in, status):
     tdx, _ = module(Entry.BLOCKED, epoch=epoch, drained=drained, blocked_in=blocked_in)
     assert answer(tdx, call(what))[0] is status
 

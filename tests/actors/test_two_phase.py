@@ -13,12 +13,16 @@ ROWS = TWO_PHASE.by_event()
 MISSING = [pair for pair in product(Stage, Event) if pair not in ROWS]
 
 
-@pytest.mark.parametrize("row", TWO_PHASE.rows, ids=lambda row: f"{row.stage.name}-{row.event.name}")
+@pytest.mark.parametrize(
+    "row", TWO_PHASE.rows, ids=lambda row: f"{row.stage.name}-{row.event.name}"
+)
 def test_a_rows_action_exists(row):
     assert row.action in gmem_steps.ACTIONS
 
 
-@pytest.mark.parametrize("row", TWO_PHASE.rows, ids=lambda row: f"{row.stage.name}-{row.event.name}")
+@pytest.mark.parametrize(
+    "row", TWO_PHASE.rows, ids=lambda row: f"{row.stage.name}-{row.event.name}"
+)
 def test_a_conversion_takes_the_row_of_its_stage_and_event(row, monkeypatch):
     taken, conversion = [], Conversion(1, 0, 1, SHARED, 0, stage=row.stage)
     monkeypatch.setitem(gmem_steps.ACTIONS, row.action, lambda *_: taken.append(row.action))

@@ -1,12 +1,13 @@
 """The table of metric families, its closed label sets, and Readings."""
 
 import re
+from itertools import pairwise
 
 import pytest
 
 from actors.protocols import PROTOCOLS, Stage
 from cluster.histogram import BOOT_BOUNDS_NS, BOUNDS_NS, Histogram
-from cluster.label_sets import FAILURES, REST, SETS_MAX, Run
+from cluster.label_sets import FAILURES, REST, SETS_MAX, Labels, Run
 from cluster.metrics import CLOCKS, FAMILIES, Bars, Readings
 
 US, S = 1_000, 1_000_000_000
@@ -66,7 +67,7 @@ def test_label_sets_are_few_and_distinct_and_fit_the_label_names(family, protoco
 def test_buckets_are_1_2_5(bounds, first, last):
     assert (bounds[0], bounds[-1]) == (first, last)
     assert {str(bound).rstrip("0") for bound in bounds} == {"1", "2", "5"}
-    assert all(low < high <= low * 2.5 for low, high in zip(bounds, bounds[1:], strict=False))
+    assert all(low < high <= low * 2.5 for low, high in pairwise(bounds))
 
 
 def test_every_protocol_says_what_can_fail_where():
@@ -101,7 +102,8 @@ def test_what_is_given_is_shown():
     bars = readings.bars[LATENCY][COMPLETED]
     assert readings.values[RETRIES] == {(): 7}
     assert bars.below == tuple(2 if bound < 5_000_000 else 3 for bound in BOUNDS_NS)
-    assert (bars.number, bars.seconds) == (4, pytest.approx(600.0030019))
+    assert bars.number == 4
+    assert bars.seconds == pytest.approx(600.0030019)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_a_family_that_does_not_exist_or_holds_other_things_is_a_bug(values):
 
 
 def test_a_snapshot_does_not_change_when_its_sources_do():
-    given = {(): 1.0}
+    given: dict[Labels, float] = {(): 1.0}
     histogram = Histogram()
     readings = Readings.of(RUN, {RETRIES: given}, {LATENCY: {COMPLETED: histogram}})
     given[()] = 2.0

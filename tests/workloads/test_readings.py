@@ -1,6 +1,7 @@
 """Readings of real runs, against their summaries."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -9,10 +10,15 @@ from cluster.drive import Totals
 from cluster.faults import FAULT_POINTS
 from cluster.label_sets import ANOMALIES, DIRECTIONS, INVARIANTS, REST
 from cluster.metrics import FAMILIES, Readings
-from tests.runs import FAULTS, SMALL, Silent
+from tests.runs import SMALL, Silent
 from workloads import checkers, meter, scenario, simulate
 from workloads.readings import at_start, partitions_of, readings
 from workloads.summary import summarise
+
+MUCH = (
+    'fault=[{point="pins.long",probability=0.02},{point="tdx.busy",probability=0.05},'
+    '{point="kvm.split_memory",probability=0.05},{point="tdx.bug",probability=0.05}]',
+)
 
 
 def decode(*overrides: str) -> scenario.Scenario:
@@ -33,7 +39,7 @@ def final(found: scenario.Scenario, outcome: simulate.Outcome) -> Readings:
 @pytest.fixture(scope="module")
 def ran():
     """(readings, summary, outcome) of a run in which much fails."""
-    found = decode(*FAULTS)
+    found = decode(*MUCH)
     outcome = simulate.run(simulate.prepare(found), Silent())
     return final(found, outcome), summarise(found, outcome), outcome
 
@@ -104,8 +110,7 @@ def test_findings_are_the_summary_s(ran):
 
 def test_the_engine_is_the_outcome_s(ran):
     shown, _, outcome = ran
-    values = {name: shown.values[f"gmemsim_engine_{name}"] for name in ("events_total",)}
-    assert values["events_total"][()] == outcome.totals.events
+    assert shown.values["gmemsim_engine_events_total"][()] == outcome.totals.events
     assert shown.values["gmemsim_engine_simulated_seconds"][()] == outcome.totals.now / 1e9
     busy = shown.values["gmemsim_engine_partition_busy_seconds_total"]
     assert busy == {("0",): outcome.totals.busy[0]}
@@ -119,7 +124,7 @@ def test_what_ran_is_named(ran):
 
 def test_two_partitions_add_up_and_the_deepest_queue_is_the_deepest(ran):
     one, _, outcome = ran
-    found = decode(*FAULTS)
+    found = decode(*MUCH)
     twice = readings(found, outcome.watched * 2, outcome.totals, "run")
     name = "gmemsim_conversions_total"
     assert twice.values[name] == {labels: 2 * n for labels, n in one.values[name].items()}
@@ -129,7 +134,7 @@ def test_two_partitions_add_up_and_the_deepest_queue_is_the_deepest(ran):
 
 def test_at_the_start_every_series_of_the_end_is_there(ran):
     shown, _, _ = ran
-    start = at_start(decode(*FAULTS), "run")
+    start = at_start(decode(*MUCH), "run")
     for name, family in FAMILIES.items():
         kind = "bars" if family.kind == "histogram" else "values"
         assert getattr(start, kind)[name].keys() == getattr(shown, kind)[name].keys()
@@ -150,10 +155,10 @@ class Watching(Silent):
 
 def flat(shown):
     """(family, labels, bucket) -> value of everything that must not shrink."""
-    found = {}
+    found: dict[tuple[str, tuple[str, ...], int], float] = {}
     for name, family in FAMILIES.items():
         if family.kind == "counter":
-            found |= {(name, labels): n for labels, n in shown.values[name].items()}
+            found |= {(name, labels, 0): n for labels, n in shown.values[name].items()}
         for labels, bars in shown.bars.get(name, {}).items():
             for place, below in enumerate((*bars.below, bars.number, bars.seconds)):
                 found[name, labels, place] = below
@@ -162,12 +167,12 @@ def flat(shown):
 
 def test_counters_and_buckets_only_grow(monkeypatch):
     monkeypatch.setattr(drive, "WATCH_SECONDS", 0.0)
-    found = decode(*FAULTS, 'engine.yield_after="5ms"')
+    found = decode(*MUCH, 'engine.yield_after="5ms"')
     watching = Watching(found)
     outcome = simulate.run(simulate.prepare(found), watching)
     steps = [flat(shown) for shown in (*watching.seen, final(found, outcome))]
     assert len(steps) > 5
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         assert before.keys() == after.keys()
         assert all(after[key] >= value for key, value in before.items())
 
@@ -203,9 +208,9 @@ def test_whatever_is_injected_fails_within_the_closed_label_sets(point):
     assert final(found, outcome).values["gmemsim_engine_events_total"][()] > 0
 
 
-@pytest.mark.parametrize("timeout", ["1ns", "400ns", "10us"])
+@pytest.mark.parametrize("timeout", ["1ns", "10us"])
 def test_a_timeout_fails_within_the_closed_label_sets(timeout):
-    found = decode(f"protocol.prepare_timeout={timeout}")
+    found = decode(f"protocol.prepare_timeout={timeout}", "scenario.conversions=60")
     outcome = simulate.run(simulate.prepare(found), Silent())
     failures = final(found, outcome).values["gmemsim_conversion_failures_total"]
     assert total(failures, "ETIMEDOUT") > 0

@@ -71,11 +71,11 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for s, e, level in shadow.private.runs(max(0, op.begin.start - 1), op.begin.end + 1):
         if level != LEVEL_2M:
             continue
-        s, e = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
-        small = first_not(shadow.order, s, e, 9)
-        mixed = first_not(shadow.share, s, e, Share.PRIVATE)
+        first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
+        small = first_not(shadow.order, first, last, 9)
+        mixed = first_not(shadow.share, first, last, Share.PRIVATE)
         if small or mixed:
-            return f"a 2 MiB leaf in {span(s, e)} lies over order {small} or share {mixed}"
+            return f"a 2 MiB leaf in {span(first, last)} lies over order {small} or share {mixed}"
     return None
 
 

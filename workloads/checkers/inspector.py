@@ -1,4 +1,4 @@
-"""The watcher that keeps every VM's books and holds the checks against them; counts, and the first findings of each kind."""
+"""The watcher that keeps every VM's books and holds the checks against them; counts and first findings."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping

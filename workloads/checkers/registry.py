@@ -10,7 +10,7 @@ TWO_PHASE = "two-phase"
 
 
 class Check(NamedTuple):
-    """One invariant or anomaly. `admitted` names the protocols whose definition allows it (docs/domain.md section 5)."""
+    """One invariant or anomaly; `admitted` names the protocols that allow it (docs/domain.md section 5)."""
 
     id: str
     meaning: str

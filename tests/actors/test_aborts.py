@@ -1,0 +1,187 @@
+"""ABORT restores: for every fault point that refuses, in every direction, the state before is the state after."""
+
+import pytest
+
+from actors.contract import Consumer, Reason
+from actors.kvm_walk import SPLIT_PAGES
+from actors.observations import Decided, Failed, HugeLost, PoisonSet, VmBugged
+from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from cluster.faults import FAULT_POINTS
+from tests.helpers import PRIVATE, SHARED, World
+
+# Both edges cut through a 2 MiB leaf of their own.
+START, END = 0x1F0, 0x410
+
+# Fault points that refuse: direction, what the guest is told, and who says no.
+REFUSALS = [
+    ("alloc.pages", SHARED, Reason.NO_MEMORY, "gmem"),
+    ("alloc.pages", PRIVATE, Reason.NO_MEMORY, "gmem"),
+    ("gmem.tree", SHARED, Reason.NO_MEMORY, "gmem"),
+    ("gmem.tree", PRIVATE, Reason.NO_MEMORY, "gmem"),
+    ("gmem.vmemmap", SHARED, Reason.NO_MEMORY, "gmem"),
+    ("iommu.slots", PRIVATE, Reason.NO_MEMORY, "iommu"),
+    ("kvm.split_memory", SHARED, Reason.NO_MEMORY, "kvm_mmu"),
+    ("pins.long", PRIVATE, Reason.REFERENCES, "pins"),
+    ("pins.transient", PRIVATE, Reason.REFERENCES, "pins"),
+    ("tdx.busy", SHARED, Reason.BUSY, "kvm_mmu"),
+    ("tdx.demote_busy", SHARED, Reason.BUSY, "kvm_mmu"),
+    ("tdx.interrupted", SHARED, Reason.INTERRUPTED, "kvm_mmu"),
+    ("tdx.track_busy", SHARED, Reason.BUSY, "kvm_mmu"),
+]
+# Fault points that refuse nothing: they delay, end in poison, or come after the conversion.
+OTHERS = {
+    "iommu.map",
+    "iommu.timeout",
+    "kvm.interrupt",
+    "tdx.aug_busy",
+    "tdx.bug",
+    "tdx.remove_busy",
+}
+# A transient reference that outlasts the freeze budget.
+SLOW = ("costs.override.transient_ref=1ms", "protocol.freeze_budget=100us")
+
+
+def world_before(to, *overrides):
+    """A host on which everybody uses the range on the side that it is to leave."""
+    world = World(*SLOW, *overrides)
+    if to is PRIVATE:
+        world.ask(START, END, SHARED, use=True)
+        world.run()
+    return world
+
+
+def test_every_fault_point_is_accounted_for():
+    assert {point for point, *_ in REFUSALS} | OTHERS == set(FAULT_POINTS)
+
+
+@pytest.mark.parametrize(("point", "to", "reason", "who"), REFUSALS)
+def test_a_refused_conversion_leaves_everything_as_it_was(point, to, reason, who):
+    world = world_before(to)
+    before = world.maps()
+    world.inject(point)
+    assert world.convert(START, END, to) is reason
+    assert (world.maps(), world.pending(), world.found) == (before, {}, set())
+    assert [fact.consumer for fact in world.of(Failed)] == [who]
+
+
+@pytest.mark.parametrize(("point", "to", "reason", "who"), REFUSALS)
+def test_once_the_cause_is_gone_the_same_conversion_succeeds(point, to, reason, who):
+    world = world_before(to, "vmm.retry=backoff", "costs.override.long_pin=10us")
+    world.inject(point)
+    number = world.request(START, END, to)
+    world.run_until(lambda: bool(world.of(Failed)))
+    world.heal()
+    world.run()
+    assert (world.answer(number), world.pending(), world.found) == (Reason.NONE, {}, set())
+    assert world.gmem().share.only(START, END, to)
+
+
+@pytest.mark.parametrize(("point", "to", "reason", "who"), REFUSALS)
+def test_a_guest_that_lives_through_a_refusal_still_uses_its_memory(point, to, reason, who):
+    world = world_before(to)
+    world.inject(point)
+    world.convert(START, END, to)
+    world.heal()
+    task = world.touch(START, END, PRIVATE if to is SHARED else SHARED)
+    world.run()
+    assert (world.tasks[-1], world.found) == ((task, Reason.NONE), set())
+
+
+@pytest.mark.parametrize("point", ["tdx.busy", "tdx.demote_busy", "tdx.interrupted"])
+def test_a_refusal_at_the_second_leaf_leaves_the_first_one_split(point):
+    world = World()
+    before = world.maps()
+    number = world.request(START, END, SHARED)
+    world.run_until(lambda: bool(world.of(HugeLost)))
+    world.inject(point)
+    world.run()
+    after = world.maps()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"mirror", "sept", "free"}
+    assert after["mirror"] == [(0, LEVEL_4K), (0x200, LEVEL_2M), (0x800, 0)]
+    assert before["free"] - after["free"] == SPLIT_PAGES
+    assert (world.answer(number), world.found) != (Reason.NONE, set())
+    assert world.found == {"AN15"}
+
+
+@pytest.mark.parametrize("to", [SHARED, PRIVATE])
+@pytest.mark.parametrize("silent", Consumer)
+def test_a_consumer_that_does_not_answer_is_a_no(to, silent, monkeypatch):
+    world = world_before(to)
+    before = world.maps()
+    lose_ready(world, silent)
+    assert world.convert(START, END, to) is Reason.TIMEOUT
+    after = world.maps()
+    allowed = {"mirror", "sept", "free"} if to is SHARED else {"iommu", "free"}
+    assert {name for name in before if before[name] != after[name]} <= allowed
+    assert (world.pending(), world.found - {"AN15"}) == ({}, set())
+    assert [fact.consumer for fact in world.of(Failed)] == [silent.name.lower()]
+
+
+def lose_ready(world, consumer):
+    """This consumer's READY gets lost."""
+    from actors import messages as m
+    from actors.address import GMEM
+    from actors.gmem import Gmem
+
+    def on_ready(gmem, message, context):
+        if message.consumer is not consumer:
+            Gmem.HANDLERS[m.Ready](gmem, message, context)
+
+    world.replace(GMEM, m.Ready, on_ready)
+
+
+# --- fault points that refuse nothing ------------------------------------------------------------
+
+
+def test_an_interrupt_only_sends_the_guest_back():
+    world = World()
+    world.inject("kvm.interrupt")
+    task = world.ask(0, 0x600, SHARED, use=True)
+    world.run()
+    assert (world.tasks, world.found) == ([(task, Reason.NONE)], set())
+
+
+def test_a_busy_aug_is_another_fault():
+    world = world_before(PRIVATE)
+    world.inject("tdx.aug_busy", probability=0.01)
+    task = world.ask(START, END, PRIVATE)
+    world.run()
+    assert (world.tasks[-1], world.pending(), world.found) == ((task, Reason.NONE), {}, set())
+
+
+def test_after_a_busy_aug_in_the_middle_of_a_batch_the_mirror_is_what_the_module_has():
+    world = world_before(PRIVATE)
+    world.inject("tdx.aug_busy", probability=0.01)
+    world.ask(START, END, PRIVATE)
+    world.run()
+    world.heal()
+    assert world.convert(START, END, SHARED) is Reason.NONE
+    assert (world.td().sept.only(START, END, 0), world.found) == (True, set())
+
+
+def test_a_map_that_fails_for_the_devices_leaves_the_page_shared():
+    world = World()
+    world.inject("iommu.map")
+    assert world.convert(START, END, SHARED) is Reason.NO_MEMORY
+    assert world.gmem().share.only(START, END, SHARED)
+    assert (world.iommu().domains[0x100].only(0, 0x800, 0), world.found) == (True, {"AN18"})
+
+
+@pytest.mark.parametrize(
+    ("point", "to", "injected"),
+    [
+        ("tdx.bug", SHARED, True),
+        ("tdx.remove_busy", SHARED, False),
+        ("iommu.timeout", PRIVATE, False),
+    ],
+)
+def test_after_the_decision_a_failure_is_poison_and_the_vms_end(point, to, injected):
+    world = world_before(to)
+    share = world.maps()["share"]
+    world.inject(point)
+    assert world.convert(START, END, to) is Reason.BUG
+    assert world.maps()["share"] == share
+    assert [fact.injected for fact in world.of(VmBugged)] == [injected]
+    assert world.of(Decided)[-1].commit and world.of(PoisonSet)
+    assert world.gmem().released

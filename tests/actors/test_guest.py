@@ -1,0 +1,282 @@
+"""TD guest: pieces of 2 MiB, RETRY, three tries, and five ways to take a failure."""
+
+import pytest
+
+from actors import messages as m
+from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, vm_address
+from actors.contract import Reason
+from actors.guest import REACTIONS, Guest
+from actors.guest_outcome import Outcome
+from actors.observations import Failed, MapGpaFailed
+from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from tests.helpers import COST, LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
+
+VM = vm_address(0, 0)
+TRIES = 3
+
+
+def guest(reaction="leak", accepted=((0, 0x800),), vcpus=4, busy=2):
+    accept = table(*((start, end, 1) for start, end in accepted))
+    return Guest(VM, vcpus, busy, 0, TRIES, reaction, accept)
+
+
+def ask(actor, task=5, start=0x10, end=0x20, to=SHARED, use=False, whole=False, context=None):
+    context = context or Recorder()
+    actor.on_ask(m.Ask(task, start, end, to, 0, whole, use), context)
+    return context
+
+
+def told(actor, context, reason=Reason.NONE, resume=0x20):
+    """What the guest does once MapGPA is back."""
+    context.take()
+    actor.on_map_gpa_done(m.MapGpaDone(5, reason, resume), context)
+    return context.messages()
+
+
+def done(reason=Reason.NONE, task=5):
+    return m.TaskDone(task, reason)
+
+
+# --- converting ----------------------------------------------------------------------------------
+
+
+def test_a_conversion_is_one_map_gpa():
+    context = ask(guest())
+    assert context.take() == [Sent(VM | KVM, m.MapGpa(5, 0x10, 0x20, SHARED, 0), LINK)]
+
+
+def test_a_traced_conversion_is_one_request_at_the_vmm():
+    context = ask(guest(), whole=True)
+    request = m.ConvertRequest(5 << 2, 0x10, 0x20, SHARED, 0, VM | GUEST)
+    assert context.take() == [Sent(VM | VMM, request, COST)]
+
+
+@pytest.mark.parametrize("reason", [Reason.NONE, Reason.BUSY])
+def test_the_vmms_answer_to_a_traced_conversion_is_final(reason):
+    actor = guest()
+    context = ask(actor, whole=True)
+    context.take()
+    actor.on_convert_answer(m.ConvertAnswer(5 << 2, reason, -1), context)
+    assert context.messages() == [done(reason)]
+
+
+def test_retry_resumes_where_the_host_stopped():
+    actor = guest()
+    context = ask(actor, end=0x410)
+    resumed = m.MapGpa(5, 0x210, 0x410, SHARED, 0)
+    assert told(actor, context, Reason.INTERRUPTED, 0x210) == [resumed]
+
+
+def test_three_more_tries_without_progress_and_no_fourth():
+    actor = guest()
+    context = ask(actor)
+    again = m.MapGpa(5, 0x10, 0x20, SHARED, 0)
+    found = [told(actor, context, Reason.REFERENCES, 0x10) for _ in range(TRIES + 1)]
+    assert found == [[again]] * TRIES + [[done(Reason.REFERENCES)]]
+
+
+def test_progress_makes_the_tries_new():
+    actor = guest()
+    context = ask(actor, end=0x410)
+    for resume in (0x10, 0x10, 0x10, 0x210, 0x210, 0x210, 0x210):
+        assert isinstance(told(actor, context, Reason.BUSY, resume)[0], m.MapGpa)
+    assert told(actor, context, Reason.BUSY, 0x210) == [done(Reason.BUSY)]
+    assert context.of(MapGpaFailed) == [MapGpaFailed(VM, 0x10, 0x410, 0x200)]
+
+
+def test_poison_is_not_tried_again():
+    actor = guest()
+    assert told(actor, ask(actor), Reason.POISONED, 0x10) == [done(Reason.POISONED)]
+
+
+def test_what_became_shared_is_accepted_no_more():
+    actor = guest()
+    assert told(actor, ask(actor)) == [done()]
+    assert runs(actor.accepted) == [(0, 1), (0x10, 0), (0x20, 1), (0x800, 0)]
+
+
+def test_of_a_partial_conversion_only_the_prefix_is_accepted_no_more():
+    actor = guest()
+    context = ask(actor, end=0x410)
+    for _ in range(TRIES + 2):
+        told(actor, context, Reason.BUSY, 0x210)
+    assert runs(actor.accepted) == [(0, 1), (0x10, 0), (0x210, 1), (0x800, 0)]
+
+
+# --- using memory --------------------------------------------------------------------------------
+
+
+def accesses(actor, start, end, share, outcome=Outcome.DONE):
+    """Every access of a touch, each answered like this."""
+    context, found = Recorder(), []
+    actor.on_touch(m.Touch(5, start, end, share), context)
+    while isinstance(context.sent[-1].message, m.Access):
+        found.append(context.sent[-1])
+        actor.on_accessed(m.Accessed(found[-1].message.access, outcome), context)
+    return found, context
+
+
+def test_memory_is_used_in_pieces_that_end_at_two_mib():
+    found, context = accesses(guest(accepted=()), 0x1F0, 0x610, PRIVATE)
+    pieces = [(sent.message.start, sent.message.end, sent.message.level) for sent in found]
+    assert pieces == [
+        (0x1F0, 0x200, LEVEL_4K),
+        (0x200, 0x400, LEVEL_2M),
+        (0x400, 0x600, LEVEL_2M),
+        (0x600, 0x610, LEVEL_4K),
+    ]
+    assert context.sent[-1].message == done()
+
+
+@pytest.mark.parametrize(
+    ("share", "accepted", "target", "accept"),
+    [
+        (PRIVATE, (), TDX, True),
+        (PRIVATE, ((0, 0x800),), TDX, False),
+        (SHARED, (), VM | KVM, False),
+    ],
+)
+def test_private_memory_is_accepted_once_and_shared_memory_never(share, accepted, target, accept):
+    found, _ = accesses(guest(accepted=accepted), 0x10, 0x20, share)
+    assert [(sent.target, sent.message.accept) for sent in found] == [(target, accept)]
+
+
+def test_used_shared_memory_is_used_by_a_device_backend_too():
+    _, context = accesses(guest(), 0x10, 0x20, SHARED)
+    assert Sent(VM | HOST_MAP, m.HostTouch(0x10, 0x20), LINK) in context.sent
+
+
+def test_a_size_mismatch_is_accepted_again_in_small_pages():
+    actor, context = guest(accepted=()), Recorder()
+    actor.on_touch(m.Touch(5, 0, 0x200, PRIVATE), context)
+    assert context.take()[0].message.level == LEVEL_2M
+    actor.on_accessed(m.Accessed(1, Outcome.SIZE_MISMATCH), context)
+    assert [(a.access, a.level) for a in context.messages()] == [(1, LEVEL_4K)]
+
+
+def test_a_fault_that_was_handled_is_executed_again():
+    actor, context = guest(), Recorder()
+    actor.on_touch(m.Touch(5, 0, 8, PRIVATE), context)
+    first = context.take()
+    actor.on_accessed(m.Accessed(1, Outcome.RETRY), context)
+    assert context.take() == first
+
+
+def test_a_page_that_cannot_be_had_ends_the_task():
+    _, context = accesses(guest(), 0, 0x400, PRIVATE, Outcome.FAILED)
+    assert context.sent[-1].message == done(Reason.POISONED)
+
+
+# --- vCPUs ---------------------------------------------------------------------------------------
+
+
+def test_a_vcpu_has_one_task_and_the_others_wait():
+    actor, context = guest(vcpus=1), Recorder()
+    ask(actor, 5, context=context)
+    ask(actor, 6, 0x30, 0x40, context=context)
+    assert (list(actor.active), [task.task for task in actor.queue]) == ([5], [6])
+    assert [type(each) for each in told(actor, context)] == [m.TaskDone, m.MapGpa]
+
+
+def test_two_tasks_on_one_page_come_one_after_the_other():
+    actor, context = guest(), Recorder()
+    ask(actor, 5, context=context)
+    ask(actor, 6, 0x1F, 0x40, context=context)
+    ask(actor, 7, 0x50, 0x60, context=context)
+    assert (list(actor.active), [task.task for task in actor.queue]) == ([5], [6, 7])
+
+
+@pytest.mark.parametrize(
+    ("busy", "asking", "kicked"), [(2, 0, 2), (4, 0, 4), (4, 1, 3), (2, 3, 1), (0, 0, 0)]
+)
+def test_a_kick_counts_who_runs_in_the_guest_and_asking_vcpus_do_not(busy, asking, kicked):
+    actor, context = guest(busy=busy), Recorder()
+    for task in range(asking):
+        ask(actor, task, task, task + 1, context=context)
+    context.take()
+    actor.on_kick(m.Kick(9, 5), context)
+    parts = 1 + bool(kicked)  # the link, and the slope
+    assert context.take() == [Sent(TDX, m.VpExits(VM, 9, kicked * 5), parts * COST)]
+
+
+def test_a_flush_is_paid_for_each_running_vcpu():
+    context = Recorder()
+    guest().on_flush(m.Flush(9), context)
+    assert context.take() == [Sent(VM | KVM, m.Flushed(9), 2 * COST)]
+
+
+# --- reactions -----------------------------------------------------------------------------------
+
+
+def failed(reaction, to=SHARED):
+    actor = guest(reaction)
+    context = ask(actor, to=to, use=True)
+    for _ in range(TRIES):
+        told(actor, context, Reason.BUSY, 0x10)
+    return actor, told(actor, context, Reason.BUSY, 0x10)
+
+
+def test_leak_never_uses_the_page_again():
+    assert failed("leak")[1] == [done(Reason.BUSY)]
+
+
+def test_revert_converts_back_and_a_revert_that_fails_is_a_leak():
+    actor, sent = failed("revert")
+    assert sent == [m.MapGpa(5, 0x10, 0x20, PRIVATE, 0)]
+    context = Recorder()
+    for _ in range(TRIES + 1):
+        sent = told(actor, context, Reason.BUSY, 0x10)
+    assert sent == [done(Reason.BUSY)]
+
+
+def test_keep_private_goes_on_as_if_nothing_had_been_asked():
+    (access,) = failed("keep-private")[1]
+    assert (access.start, access.end, access.accept) == (0x10, 0x20, False)
+
+
+def test_ignore_goes_on_as_if_it_had_been_granted():
+    assert failed("ignore")[1] == [m.Access(VM, 1, 0x10, 0x20, LEVEL_4K, False)]
+
+
+def test_panic_ends_the_vm():
+    actor, sent = failed("panic")
+    assert (sent, actor.dead) == ([m.VmDead(), done(Reason.DEAD)], True)
+
+
+@pytest.mark.parametrize("reaction", REACTIONS)
+@pytest.mark.parametrize("to", [SHARED, PRIVATE])
+def test_under_no_reaction_does_a_refusal_break_anything(reaction, to):
+    world = World(f"vm.reaction={reaction}", "vm.guest_retries=0")
+    if to is PRIVATE:
+        world.ask(0x10, 0x20, SHARED, use=True)
+        world.run()
+    world.inject("alloc.pages")
+    world.ask(0x10, 0x20, to, use=True)
+    world.run_until(lambda: bool(world.of(Failed)))
+    world.heal()
+    world.run()
+    assert (world.found, world.pending()) == (set(), {})
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+def test_when_the_vm_dies_every_task_ends_with_eio():
+    actor, context = guest(vcpus=1), Recorder()
+    ask(actor, 5, context=context)
+    ask(actor, 6, 0x30, 0x40, context=context)
+    context.take()
+    actor.on_vm_dead(m.VmDead(), context)
+    assert [(s.target, s.message) for s in context.take()] == [
+        (VM | LOAD, done(Reason.DEAD, 5)),
+        (VM | LOAD, done(Reason.DEAD, 6)),
+    ]
+
+
+def test_answers_that_come_after_the_end_are_nothing():
+    actor, context = guest(), Recorder()
+    actor.on_vm_dead(m.VmDead(), context)
+    actor.on_map_gpa_done(m.MapGpaDone(5, Reason.NONE, 0x20), context)
+    actor.on_convert_answer(m.ConvertAnswer(5 << 2, Reason.NONE, -1), context)
+    actor.on_accessed(m.Accessed(1, Outcome.DONE), context)
+    assert context.take() == []

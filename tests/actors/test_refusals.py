@@ -1,0 +1,149 @@
+"""Refusals that the state decides, with no fault plan: an empty pool, a pin, a held tree lock, a stuck queue."""
+
+import pytest
+
+from actors import messages as m
+from actors.address import PINS
+from actors.contract import Reason
+from actors.gmem_steps import SPLIT_PAGES, TREE_PAGES
+from actors.observations import ConsumerReplied, Decided, Failed
+from tests.helpers import PRIVATE, SHARED, World
+
+FOREVER = 10**15  # ns
+START, END = 0x10, 0x20
+
+
+def shared_world(*overrides):
+    """A host on which the range is shared, used by the guest, the VMM and the devices."""
+    world = World(*overrides)
+    world.ask(START, END, SHARED, use=True)
+    world.run()
+    assert world.tasks == [(1, Reason.NONE)]
+    return world
+
+
+def refused(world, to):
+    """The reason of the refusal; everything is as before it."""
+    before = world.maps()
+    reason = world.convert(START, END, to)
+    assert (world.maps(), world.pending(), world.found) == (before, {}, set())
+    return reason, [fact.consumer for fact in world.of(Failed)]
+
+
+def converted(world, to):
+    return world.convert(START, END, to) is Reason.NONE and world.gmem().share.only(START, END, to)
+
+
+@pytest.mark.parametrize("to", [SHARED, PRIVATE])
+def test_an_empty_pool_refuses_with_no_memory(to):
+    world = shared_world() if to is PRIVATE else World()
+    spare, world.allocator().free = world.allocator().free, 0
+    assert refused(world, to) == (Reason.NO_MEMORY, ["gmem"])
+    world.allocator().free = spare
+    assert converted(world, to)
+
+
+def test_a_fleet_without_spare_memory_converts_nothing():
+    world = World("fleet.spare_memory=0B")
+    assert refused(world, SHARED) == (Reason.NO_MEMORY, ["gmem"])
+
+
+@pytest.mark.parametrize(("short", "who"), [(0, None), (1, "kvm_mmu"), (4, "kvm_mmu"), (5, "gmem")])
+def test_whoever_comes_last_to_the_pool_refuses(short, who):
+    world = World()
+    world.allocator().free = TREE_PAGES + SPLIT_PAGES + 4 - short
+    if who is None:
+        assert converted(world, SHARED)
+    else:
+        assert refused(world, SHARED) == (Reason.NO_MEMORY, [who])
+
+
+def test_a_boundary_entry_of_the_iommu_needs_a_page_too():
+    world = World()
+    world.convert(0, 0x200, SHARED)
+    world.allocator().free = TREE_PAGES
+    assert refused(world, PRIVATE) == (Reason.NO_MEMORY, ["iommu"])
+    world.allocator().free = TREE_PAGES + 1
+    assert converted(world, PRIVATE)
+
+
+def test_a_pin_refuses_with_references_and_names_its_page():
+    world = shared_world()
+    world.post(PINS, m.TakePin(0x18, 0x1A, FOREVER))
+    world.run(world.host.now + 10)
+    before = world.maps()
+    number = world.request(START, END, PRIVATE)
+    world.run(world.host.now + 10**8)
+    assert [(a.reason, a.offset) for a in world.answers if a.request == number] == [
+        (Reason.REFERENCES, 0x18)
+    ]
+    assert (world.maps(), world.pending(), world.found) == (before, {}, set())
+    world.post(PINS, m.DropPins(0, 0x800))
+    assert converted(world, PRIVATE)
+
+
+def test_a_pin_elsewhere_is_no_reason():
+    world = shared_world()
+    world.post(PINS, m.TakePin(END, END + 1, FOREVER))
+    assert converted(world, PRIVATE)
+
+
+def test_a_tree_lock_that_another_host_operation_holds_refuses_with_busy():
+    world = World()
+    world.td().tree_exclusive_until = FOREVER
+    assert refused(world, SHARED) == (Reason.BUSY, ["kvm_mmu"])
+    world.td().tree_exclusive_until = 0
+    assert converted(world, SHARED)
+
+
+def test_entries_that_an_accept_holds_refuse_with_busy():
+    world = World()
+    td = world.td()
+    td.entry_start, td.entry_end, td.entry_until = 0x1F0, 0x200, FOREVER  # in the boundary leaf
+    assert refused(world, SHARED) == (Reason.BUSY, ["kvm_mmu"])
+    td.entry_until = 0
+    assert converted(world, SHARED)
+
+
+def test_a_stuck_queue_refuses_with_a_timeout():
+    world = shared_world()
+    world.iommu().free_at = FOREVER
+    assert refused(world, PRIVATE) == (Reason.TIMEOUT, ["iommu"])
+    world.iommu().free_at = 0
+    assert converted(world, PRIVATE)
+
+
+def test_a_full_queue_refuses_with_no_memory():
+    world = shared_world()
+    world.iommu().slots = 256
+    before = world.maps()
+    assert world.convert(START, END, PRIVATE) is Reason.NO_MEMORY
+    assert (world.maps(), world.iommu().slots) == (before, 256)
+    world.iommu().slots = 0
+    assert converted(world, PRIVATE)
+
+
+@pytest.mark.parametrize(
+    ("plant", "to"),
+    [
+        (lambda world: setattr(world.td(), "tree_exclusive_until", FOREVER), SHARED),
+        (lambda world: setattr(world.iommu(), "free_at", FOREVER), PRIVATE),
+    ],
+    ids=["tree lock", "queue"],
+)
+def test_a_refusal_takes_back_every_ready(plant, to):
+    world = shared_world() if to is PRIVATE else World()
+    plant(world)
+    world.convert(START, END, to)
+    ready = [f.consumer for f in world.of(ConsumerReplied) if f.phase == "prepare"]
+    last = world.of(Decided)[-1]
+    aborted = [f.consumer for f in world.of(ConsumerReplied) if f.phase == "abort"]
+    assert (last.commit, len(ready) >= 4, len(aborted)) == (False, True, 3)
+
+
+def test_of_two_vms_only_the_one_whose_lock_is_held_is_refused():
+    world = World("fleet.vms_per_host=2")
+    world.td(0).tree_exclusive_until = FOREVER
+    numbers = [world.request(START, END, SHARED, vm) for vm in (0, 1)]
+    world.run()
+    assert [world.answer(number) for number in numbers] == [Reason.BUSY, Reason.NONE]

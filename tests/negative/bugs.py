@@ -1,0 +1,249 @@
+"""Bugs to plant: each is one plausible slip in an actor, made for one world or by patching one function."""
+
+from typing import Any
+
+from pytest import MonkeyPatch
+
+from actors import gmem, gmem_steps, kvm_fault, kvm_walk, tdx_states
+from actors import messages as m
+from actors.address import GMEM, HOST_MAP, KVM
+from actors.contract import Consumer, Context, Reason, Share
+from actors.gmem import Conversion, Gmem
+from actors.host_map import HostMap
+from actors.intervals import IntervalMap
+from actors.kvm_mmu import KvmMmu
+from actors.kvm_walk import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, Walk
+from actors.observations import FolioOrder, HostPte, LockOrder, Reserving
+from actors.protocols import Event, Row, Stage
+from actors.tdx_states import RULES, Call
+from tests.helpers import PRIVATE, World
+
+Patch = MonkeyPatch
+
+
+# --- guest_memfd ---------------------------------------------------------------------------------
+
+
+def before_row(patch: Patch, action: str, what: Any) -> None:
+    """Do `what` as well whenever a row's action is taken."""
+    then = gmem_steps.ACTIONS[action]
+
+    def both(file: Gmem, conversion: Conversion, context: Context) -> None:
+        what(file, conversion, context)
+        then(file, conversion, context)
+
+    patch.setitem(gmem_steps.ACTIONS, action, both)
+
+
+def store_in_prepare(_: World, patch: Patch) -> None:
+    """The attribute changes before anybody has agreed."""
+    before_row(patch, "prepare_all", gmem_steps.store)
+
+
+def restructure_in_prepare(_: World, patch: Patch) -> None:
+    """Folios are split before anybody has agreed."""
+    before_row(patch, "prepare_all", gmem_steps.restructure)
+
+
+def store_nothing(_: World, patch: Patch) -> None:
+    """Success without a store."""
+    patch.setattr(gmem_steps, "store", lambda *_: 1)
+
+
+def restructure_nothing(_: World, patch: Patch) -> None:
+    """Shared pages keep their huge folio."""
+    patch.setattr(gmem_steps, "restructure", lambda *_: 0)
+
+
+def lose_a_folio(_: World, patch: Patch) -> None:
+    """One folio of a split is not put back into the filemap."""
+    split = gmem_steps.restructure
+
+    def restructure(file: Gmem, conversion: Conversion, context: Context) -> int:
+        took = split(file, conversion, context)
+        at = conversion.start
+        file.folios.set(at, at + 1, -1)
+        context.observe(FolioOrder(file.address, at, at + 1, -1))
+        return took
+
+    patch.setattr(gmem_steps, "restructure", restructure)
+
+
+def reply_before_the_thaw(_: World, patch: Patch) -> None:
+    """KVM is never told that the invalidation is over."""
+
+    def thaw(file: Gmem, conversion: Conversion, delay: int, context: Context) -> None:
+        context.after(delay, m.Thawed(conversion.op))
+
+    patch.setattr(gmem_steps, "thaw", thaw)
+
+
+def allocate_in_abort(_: World, patch: Patch) -> None:
+    """ABORT wants a page to remember what to undo."""
+
+    def ask(file: Gmem, conversion: Conversion, context: Context) -> None:
+        context.observe(Reserving(file.address, conversion.op, 1))
+
+    then = gmem_steps.ACTIONS["abort_all"]
+    patch.setitem(gmem_steps.ACTIONS, "abort_all", lambda *a: (then(*a), ask(*a)))
+
+
+def forget_the_iommu_in_abort(_: World, patch: Patch) -> None:
+    """One READY is taken for a no."""
+
+    def forget(_: Gmem, conversion: Conversion, __: Context) -> None:
+        conversion.refused |= 1 << Consumer.IOMMU
+
+    before_row(patch, "abort_all", forget)
+
+
+def free_poisoned_pages(world: World, _: Patch) -> None:
+    """The last close frees every page."""
+
+    def torn_down(file: Gmem, message: m.TornDown, context: Context) -> None:
+        file.poison = IntervalMap.filled(0)
+        Gmem.HANDLERS[m.TornDown](file, message, context)
+
+    world.replace(GMEM, m.TornDown, torn_down)
+
+
+def free_before_teardown(world: World, _: Patch) -> None:
+    """The last close frees memory at once; the TDX module is asked later."""
+
+    def release(file: Gmem, message: m.ReleaseFile, context: Context) -> None:
+        file.on_torn_down(m.TornDown(), context)
+        Gmem.HANDLERS[m.ReleaseFile](file, message, context)
+
+    world.replace(GMEM, m.ReleaseFile, release)
+    world.drop(GMEM, m.TornDown)
+
+
+def two_files_of_one_memory(world: World, _: Patch) -> None:
+    """The second VM's file is given the first one's frames."""
+    world.gmem(1).base_pfn = world.gmem(0).base_pfn
+
+
+def lose_an_acknowledgement(world: World, _: Patch) -> None:
+    """COMMIT is acknowledged and nobody hears it."""
+    world.drop(GMEM, m.Committed)
+
+
+# --- KVM and the TDX module ----------------------------------------------------------------------
+
+
+def zap_nothing(world: World, _: Patch) -> None:
+    """KVM acknowledges COMMIT and leaves its leaves in place."""
+
+    def commit(kvm: KvmMmu, message: m.Commit, context: Context) -> None:
+        kvm_walk.committed(kvm, kvm.walks[message.op], context.link, context)
+
+    world.replace(KVM, m.Commit, commit)
+
+
+def split_nothing(_: World, patch: Patch) -> None:
+    """Boundary leaves are overlooked."""
+    patch.setattr(kvm_walk, "boundaries", lambda *_: [])
+
+
+def split_by_zap(_: World, patch: Patch) -> None:
+    """A boundary leaf is removed as a whole: as for ordinary guests, a fault will bring it back."""
+    plans = list(PLANS)
+    plans[SPLITTING] = ZAP_PRIVATE
+    patch.setattr(kvm_walk, "PLANS", tuple(plans))
+    leaf = kvm_walk.leaf
+
+    def zapped(kvm: KvmMmu, start: int, end: int, share: Share, level: int, c: Context) -> None:
+        leaf(kvm, start, end, share, 0 if share is PRIVATE else level, c)
+
+    patch.setattr(kvm_walk, "leaf", zapped)
+
+
+def leave_blocked(_: World, patch: Patch) -> None:
+    """ABORT after a failed DEMOTE forgets UNBLOCK."""
+
+    def put_back(kvm: KvmMmu, walk: Walk, context: Context) -> None:
+        walk.stage = -1
+        kvm.drop(kvm_walk.WALK, walk.op, context)
+        kvm_walk.settle(kvm, walk, context)
+
+    patch.setattr(kvm_walk, "put_back", put_back)
+
+
+def refuse_in_commit(_: World, patch: Patch) -> None:
+    """KVM answers a bug with a no instead of poison, and guest_memfd puts up with that."""
+    row = Row(Stage.COMMITTING, Event.REFUSED, "note_settled", Stage.COMMITTING, "")
+    patch.setitem(gmem._INDEX["two-phase"], (row.stage, row.event), row)
+
+    def poison(kvm: KvmMmu, walk: Walk, _: Reason, start: int, __: int, context: Context) -> None:
+        no = m.Refused(walk.op, Consumer.KVM_MMU, Reason.BUG, start)
+        context.send(walk.gmem, no, context.link)
+
+    patch.setattr(kvm_walk, "poison", poison)
+
+
+def attribute_under_mmu_lock(_: World, patch: Patch) -> None:
+    """A walk takes the invalidate lock to look an attribute up (once a TODO of the in-place series)."""
+    locked = kvm_walk.locked
+
+    def look(kvm: KvmMmu, walk: Walk, context: Context) -> None:
+        for taken in (True, False):
+            context.observe(LockOrder(kvm.vm, walk.op, gmem_steps.ILOCK_RANK, taken))
+        locked(kvm, walk, context)
+
+    patch.setattr(kvm_walk, "locked", look)
+
+
+def drop_the_kick(_: World, patch: Patch) -> None:
+    """REMOVE follows TRACK at once, and the module does not mind."""
+    plans = list(PLANS)
+    plans[ZAPPING] = (Call.BLOCK, Call.TRACK, Call.REMOVE)
+    patch.setattr(kvm_walk, "PLANS", tuple(plans))
+    careless = RULES[Call.REMOVE]._replace(tracked=False)
+    patch.setitem(tdx_states.RULES, Call.REMOVE, careless)
+
+
+def no_sequence_check(_: World, patch: Patch) -> None:
+    """A fault installs what it looked up before the conversion."""
+
+    def locked(kvm: KvmMmu, fault: kvm_fault.PageFault, context: Context) -> None:
+        kvm_fault.augment(kvm, fault, context)
+
+    patch.setattr(kvm_fault, "locked", locked)
+
+
+# --- host mapping --------------------------------------------------------------------------------
+
+
+def unmap_nothing(world: World, _: Patch) -> None:
+    """The VMM's page tables are forgotten in COMMIT."""
+
+    def commit(host: HostMap, message: m.Commit, context: Context) -> None:
+        del host.prepared[message.op]
+        done = m.Committed(message.op, Consumer.HOST_MAP)
+        context.send(message.gmem, done, context.link)
+
+    world.replace(HOST_MAP, m.Commit, commit)
+
+
+def unmap_in_prepare(world: World, _: Patch) -> None:
+    """The VMM's page tables are cleared before anybody has agreed."""
+
+    def prepare(host: HostMap, message: m.Prepare, context: Context) -> None:
+        host.ptes.set(message.start, message.end, 0)
+        context.observe(HostPte(host.vm, message.start, message.end, False))
+        HostMap.HANDLERS[m.Prepare](host, message, context)
+
+    world.replace(HOST_MAP, m.Prepare, prepare)
+
+
+def host_may_fault_anywhere(world: World, _: Patch) -> None:
+    """The host's page faults are never answered with SIGBUS."""
+
+    def fault(file: Gmem, message: m.HostFault, context: Context) -> None:
+        file.ilock.take(file.conversion_ticket(0) + gmem.HOST_FAULT, False, context.now)
+        context.send(message.reply_to, m.HostPage(message.ticket, True), context.link)
+
+    world.replace(GMEM, m.HostFault, fault)
+    world.drop(GMEM, m.HostFaulted)
+
+

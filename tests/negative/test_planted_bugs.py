@@ -1,0 +1,187 @@
+"""Every check finds the bug it is there for, and finds nothing in the same run without that bug.
+
+A check that cannot fail is a defect. The anomalies that two-phase admits need no bug; their runs show what leads to them.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from actors import messages as m
+from actors.address import HOST_MAP, PINS, VMM
+from actors.observations import Answered, Decided, Failed, HugeLost
+from tests.helpers import PRIVATE, SHARED, World
+from tests.negative import bugs
+from workloads.checkers import ANOMALIES, INVARIANTS
+
+FOREVER = 10**15  # ns
+START, END = 0x10, 0x20  # cuts one leaf of 2 MiB
+EDGES = (0x1F0, 0x410)  # cuts two
+ADMITTED = {check.id for check in ANOMALIES if check.admitted}
+
+Run = Callable[[World], object]
+
+
+# --- what happens --------------------------------------------------------------------------------
+
+
+def to_shared(world: World) -> None:
+    """One conversion to shared."""
+    world.convert(START, END, SHARED)
+
+
+def to_shared_and_back(world: World) -> None:
+    """There, used by everybody, and back."""
+    world.ask(START, END, SHARED, use=True)
+    world.run()
+    world.convert(START, END, PRIVATE)
+
+
+def refused_to_shared(world: World) -> None:
+    """Another host operation holds the tree lock."""
+    world.td().tree_exclusive_until = FOREVER
+    world.convert(START, END, SHARED)
+
+
+def interrupted(world: World) -> None:
+    """DEMOTE is interrupted: the leaf is blocked by then."""
+    world.inject("tdx.interrupted")
+    world.convert(START, END, SHARED)
+
+
+def refused_to_private(world: World) -> None:
+    """A pin is on the range."""
+    world.ask(START, END, SHARED, use=True)
+    world.run()
+    world.post(PINS, m.TakePin(START, END, FOREVER))
+    world.request(START, END, PRIVATE)
+    world.run(world.host.now + 10**8)
+
+
+def refused_at_the_second_leaf(world: World) -> None:
+    """The first boundary leaf is split when the second one refuses; then the guest uses its memory."""
+    world.request(*EDGES, SHARED)
+    world.run_until(lambda: bool(world.of(HugeLost)))
+    world.inject("tdx.busy")
+    world.run()
+    world.heal()
+    world.touch(EDGES[0], 0x200, PRIVATE)
+    world.run()
+
+
+def commit_bug(world: World) -> None:
+    """PAGE.REMOVE fails in COMMIT."""
+    world.inject("tdx.bug")
+    world.convert(START, END, SHARED)
+
+
+def vm_ends(world: World) -> None:
+    """The VMM stops the VM."""
+    world.post(VMM, m.VmDead())
+    world.run()
+
+
+def fault_races_conversion(world: World) -> None:
+    """A private fault looks its page up just before a conversion to shared freezes the range."""
+    world.request(START, END, SHARED)
+    world.run_until(lambda: bool(world.gmem().conversions))
+    world.touch(START, END, PRIVATE)
+    world.run()
+
+
+def second_vm_takes_memory_back(world: World) -> None:
+    """VM 1 converts a page to shared and back, so that it is mapped anew."""
+    for to in (SHARED, PRIVATE):
+        world.ask(START, END, to, vm=1)
+        world.run()
+
+
+def backend_touches_private(world: World) -> None:
+    """A device backend reads memory that is private."""
+    world.post(HOST_MAP, m.HostTouch(START, END))
+    world.run()
+
+
+def retried_for_a_second(world: World) -> None:
+    """The VMM wants a range to itself for a second."""
+    world.ask(START, END, SHARED)
+    world.run()
+    world.request(START, END, PRIVATE)
+    world.run(world.host.now + 10**9)
+
+
+def four_pieces(world: World) -> None:
+    """MapGPA of 8 MiB."""
+    world.ask(0, 0x800, SHARED)
+    world.run_until(lambda: len(world.of(Answered)) == 2)
+    world.heal() if not world.host.faults else None
+    world.run()
+
+
+# --- what leads to an admitted anomaly -----------------------------------------------------------
+
+
+def pinned(world: World, _: pytest.MonkeyPatch) -> None:
+    """A pin that nobody lets go of."""
+    world.post(PINS, m.TakePin(START, END, FOREVER))
+
+
+def busy_at_the_second_leaf(world: World, _: pytest.MonkeyPatch) -> None:
+    """The tree lock is taken by another host operation once the first leaf is split."""
+
+
+class Case(NamedTuple):
+    """`bug` in `run` is found by the checks `ids`."""
+
+    ids: str
+    bug: Callable[[World, pytest.MonkeyPatch], None]
+    run: Run
+    overrides: tuple[str, ...] = ()
+
+
+CASES = [
+    Case("I1", bugs.unmap_nothing, to_shared_and_back),
+    Case("I1", bugs.host_may_fault_anywhere, backend_touches_private),
+    Case("I2", bugs.zap_nothing, to_shared),
+    Case("I3", bugs.two_files_of_one_memory, second_vm_takes_memory_back, ("fleet.vms_per_host=2",)),
+    Case("I4 AN11", bugs.free_before_teardown, vm_ends),
+    Case("I5", bugs.lose_a_folio, to_shared),
+    Case("I6", bugs.restructure_nothing, to_shared),
+    Case("I7 I2", bugs.split_nothing, to_shared),
+    Case("I10 AN4", bugs.store_in_prepare, refused_to_shared),
+    Case("I10 AN7", bugs.restructure_in_prepare, refused_to_shared),
+    Case("I11 I13 AN3", bugs.leave_blocked, interrupted),
+    Case("I11 I13 AN3 AN1", bugs.split_by_zap, refused_at_the_second_leaf),
+    Case("I12", bugs.refuse_in_commit, commit_bug),
+    Case("I13", bugs.split_by_zap, to_shared),
+    Case("I14", bugs.reply_before_the_thaw, to_shared),
+    Case("I15", bugs.attribute_under_mmu_lock, to_shared),
+    Case("I16", bugs.drop_the_kick, to_shared),
+    Case("I17", bugs.no_sequence_check, fault_races_conversion, ("vm.start=unaccepted",)),
+    Case("I19", bugs.free_poisoned_pages, commit_bug),
+    Case("I22 AN19", bugs.store_nothing, to_shared),
+    Case("I23", bugs.allocate_in_abort, refused_to_shared),
+    Case("L1", bugs.lose_an_acknowledgement, to_shared),
+    Case("L3", bugs.forget_the_iommu_in_abort, refused_to_shared),
+    Case("AN8", bugs.unmap_in_prepare, refused_to_private),
+]
+
+
+def played(case: Case, patch: pytest.MonkeyPatch | None) -> set[str]:
+    """What the checks find, with or without the bug."""
+    world = World(*case.overrides)
+    if patch:
+        case.bug(world, patch)
+    case.run(world)
+    return world.found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.ids}: {case.bug.__name__}")
+def test_a_planted_bug_is_found(case, monkeypatch):
+    assert set(case.ids.split()) <= played(case, monkeypatch)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.ids}: {case.bug.__name__}")
+def test_without_the_bug_the_same_run_is_clean(case):
+    assert played(case, None) <= ADMITTED

@@ -1,0 +1,81 @@
+"""The published points of converting 1 GiB that is mapped by 4 KiB pages, and the size of a large VM."""
+
+import pytest
+
+from actors.address import GMEM, GUEST, KVM, vm_address
+from cluster.digest import canonical
+from cluster.histogram import Histogram
+from cluster.partition import FOREVER, Order, Partition
+from tests.runs import simulated
+from workloads import scenario, simulate
+from workloads.plan import ENCODER
+
+MAPPED_4K = ("fleet.hosts=1", "fleet.vms_per_host=1", "scenario.duration=1h", "vm.start=mapped-4k")
+
+
+def one_line(tmp_path, size: int) -> str:
+    """A scenario key: a trace of one conversion to shared of so many bytes."""
+    log = tmp_path / "one.log"
+    log.write_text(f"kvm_convert_memory start 0x0 size {size:#x} private_to_shared\n")
+    return f'workload=[{{kind="trace",log=["{log}"]}}]'
+
+
+def seconds(outcome) -> float:
+    """The one conversion's simulated latency."""
+    found = [h for h in outcome.watched[0]["meter"]["histograms"] if h[0] == "conversion_latency"]
+    assert [entry[3] for entry in found] == ["completed"]
+    return Histogram.unpack(found[0][4]).most / 1e9
+
+
+@pytest.mark.parametrize(
+    ("busy", "ticking", "published", "tolerance"),
+    [(0, 0, 6.0, 0.1), (248, 0, 68.0, 0.1), (248, 248, 199.0, 0.2)],
+)
+def test_one_gib_takes_as_long_as_was_published(busy, ticking, published, tolerance, tmp_path):
+    vcpus = ("vm.vcpus=248", f"vm.busy_vcpus={busy}", f"vm.ticking_vcpus={ticking}")
+    outcome = simulated(one_line(tmp_path, 1 << 30), *MAPPED_4K, *vcpus)
+    assert seconds(outcome) == pytest.approx(published, rel=tolerance)
+
+
+def test_a_kick_that_costs_a_tenth_more_shows_in_what_depends_on_it(tmp_path):
+    load = (one_line(tmp_path, 1 << 30), *MAPPED_4K, "vm.vcpus=248", "vm.busy_vcpus=248")
+    before = seconds(simulated(*load))
+    after = seconds(simulated(*load, 'costs.override.kick_slope="1051ns"'))
+    assert 1.09 < after / before < 1.10
+
+
+def test_tracking_once_for_each_step_makes_busy_vcpus_nearly_free(tmp_path):
+    load = (one_line(tmp_path, 1 << 30), *MAPPED_4K, "vm.track=step", "vm.vcpus=248")
+    idle, busy = (seconds(simulated(*load, f"vm.busy_vcpus={n}")) for n in (0, 248))
+    assert busy / idle == pytest.approx(1, abs=0.15)
+
+
+def test_a_gib_takes_at_most_twenty_events_for_each_two_mib(tmp_path):
+    outcome = simulated(one_line(tmp_path, 1 << 30), *MAPPED_4K)
+    assert outcome.totals.events <= 20 * 512
+
+
+def test_a_vm_of_a_tebibyte_starts_as_a_few_hundred_bytes_for_each_actor():
+    found = scenario.decode("", "big.toml", ["vm.memory=1TiB", "fleet.hosts=1"])
+    plan = simulate.prepare(found).plan
+    partition = Partition(simulate.build, ENCODER.encode(plan), [0], [0])
+    cells, vm = partition.hosts[0].cells, vm_address(0, 0)
+    assert max(len(canonical(cells[vm | kind].actor)) for kind in (GUEST, KVM, GMEM)) < 300
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+def test_a_tebibyte_converts_in_one_request(tmp_path):
+    size = 1 << 40
+    load = (one_line(tmp_path, size), *MAPPED_4K[:3], "fleet.spare_memory=64GiB")
+    outcome = simulated(*load)
+    assert outcome.census["shared_bytes"] == size
+    assert outcome.totals.events <= 20 * (size >> 21)
+
+
+def test_an_order_without_events_ends_at_once():
+    found = scenario.decode("", "none.toml", ["scenario.duration=1ns", "fleet.hosts=1"])
+    plan = simulate.prepare(found).plan
+    partition = Partition(simulate.build, ENCODER.encode(plan), [0], [0])
+    report = partition.advance(Order(FOREVER, 1.0))
+    assert (report.next_time, report.finished) == (None, True)
