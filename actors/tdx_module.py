@@ -13,6 +13,7 @@ from actors.observations import EpochDrained, GuestAccepted, GuestAccess, Seamca
 from actors.tdx_states import LEVEL_2M, PAGES, RULES, Call, Entry, Lock, Rule, Status
 
 ZERO_STEP_THRESHOLD = 6  # faults of one vCPU at one place before VP.ENTER becomes suspicious
+GIVE_UP = 1000  # faults without progress after which the guest's watchdog ends the access
 LEVEL_SHIFT = 3  # an entry's value is state | level << LEVEL_SHIFT
 STATE_MASK = (1 << LEVEL_SHIFT) - 1
 
@@ -119,11 +120,14 @@ class TdxModule(Actor):
         seen = td.faults.get(message.access, 0) + 1
         td.faults[message.access] = seen
         took = context.link
+        outcome = Outcome.RETRY
+        if seen >= GIVE_UP:
+            del td.faults[message.access]
+            outcome = Outcome.FAILED
         if seen >= ZERO_STEP_THRESHOLD:
             took = max(took, context.cost("vp_enter_zero_step"))
             td.zero_step_until = context.now + took
-        retry = m.Accessed(message.access, Outcome.RETRY)
-        context.send(message.vm | GUEST, retry, took)
+        context.send(message.vm | GUEST, m.Accessed(message.access, outcome), took)
 
     # --- the guest's walks -----------------------------------------------------------------------
 

@@ -108,6 +108,9 @@ class Host:
         if len({id(event[2]) for event in events}) < len(events):
             events.sort(key=self._tie)
         for _, stamp, cell, message in events:
+            if self.cancelled and stamp in self.cancelled:  # by an event before it, just now
+                self.cancelled.discard(stamp)
+                continue
             cell.now = now
             cell.digest = ((cell.digest + stamp) * DIGEST_K + now) & DIGEST_MASK
             cell.handlers[type(message)](cell.actor, message, cell)

@@ -108,8 +108,8 @@ def replay(logs: tuple[str, ...], **flags: Any) -> None:
     from workloads.execute import Settings, execute
     from workloads.replay import scenario_of
 
-    found, most_vms = scenario_of(logs, flags, as_overrides(flags))
-    sys.exit(execute(found, Settings.of(flags), flags["max_damaged"], most_vms))
+    found = scenario_of(logs, flags, as_overrides(flags))
+    sys.exit(execute(found, Settings.of(flags), flags["max_damaged"]))
 
 
 @cli.command("list")

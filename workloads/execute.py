@@ -101,13 +101,11 @@ class Watch:
                 signal.signal(number, handler)
 
 
-def execute(
-    scenario: Scenario, settings: Settings, max_damaged: int | None = None, most_vms: int = 0
-) -> int:
+def execute(scenario: Scenario, settings: Settings, max_damaged: int | None = None) -> int:
     """Run a scenario and leave its results; returns the exit status."""
     from cluster.exporter import exposition
 
-    job = simulate.prepare(scenario, max_damaged, most_vms)
+    job = simulate.prepare(scenario, max_damaged)
     name, seed = scenario.scenario.name, scenario.scenario.seed
     folder = results.open_folder(settings.results, name, seed)
     run_id = folder.name

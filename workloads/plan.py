@@ -27,13 +27,12 @@ class Plan(msgspec.Struct, frozen=True):
     scenario: Scenario
     costs: tuple[Cost, ...]
     logs: tuple[tuple[LogShape, ...], ...] = ()
-    most_vms: int = 0  # of a replay, whose last host need not be full; 0 is no limit
 
     @property
     def vms(self) -> int:
         """VMs of the fleet."""
-        room = self.scenario.fleet.hosts * self.scenario.fleet.vms_per_host
-        return min(room, self.most_vms) if self.most_vms else room
+        fleet = self.scenario.fleet
+        return fleet.vms or fleet.hosts * fleet.vms_per_host
 
     def vms_of(self, host: int) -> int:
         """VMs of one host."""

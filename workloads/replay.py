@@ -16,10 +16,8 @@ HOSTS_MOST = 8  # unless --hosts says otherwise
 FOREVER_NS = 1 << 61
 
 
-def scenario_of(
-    logs: Sequence[str], flags: dict[str, Any], overrides: Sequence[str]
-) -> tuple[Scenario, int]:
-    """(scenario, VMs): the logs' VMs, --vms times over, dealt out to hosts in order."""
+def scenario_of(logs: Sequence[str], flags: dict[str, Any], overrides: Sequence[str]) -> Scenario:
+    """The logs' VMs, --vms times over, dealt out to hosts in order."""
     if flags["rate"] is not None and flags["back_to_back"] is not None:
         raise UsageError("--rate and --back-to-back: give one of them")
     vms = len(logs) * flags["vms"]
@@ -28,6 +26,7 @@ def scenario_of(
         "scenario.duration": f'"{format_duration(FOREVER_NS)}"',
         "fleet.hosts": hosts,
         "fleet.vms_per_host": -(-vms // hosts),
+        "fleet.vms": vms,
         **pace(flags),
     }
     if flags["stagger"] is not None:
@@ -35,7 +34,7 @@ def scenario_of(
     base = document(flags["scenario"], logs)
     texts = [*(f"{key}={value}" for key, value in implied.items()), *overrides]
     where = flags["scenario"] or name_of(logs)
-    return scenarios.from_document(base, where, texts, FAULT_POINTS), vms
+    return scenarios.from_document(base, where, texts, FAULT_POINTS)
 
 
 def document(source: str | None, logs: Sequence[str]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Job:
         return self.logs[source].page(number * PAGE_RECORDS, PAGE_RECORDS)
 
 
-def prepare(scenario: Scenario, max_damaged: int | None = None, most_vms: int = 0) -> Job:
+def prepare(scenario: Scenario, max_damaged: int | None = None) -> Job:
     """Look up everything that the scenario names; a mistake in it is a UsageError."""
     logs: list[TraceLog] = []
     shapes: list[tuple[LogShape, ...]] = []
@@ -41,7 +41,7 @@ def prepare(scenario: Scenario, max_damaged: int | None = None, most_vms: int = 
         shapes.append(tuple(log_shape(log, len(logs) + n) for n, log in enumerate(found)))
         logs += found
     costs = cost_table.load(scenario.costs.model, scenario.costs.override)
-    return Job(Plan(scenario, costs, tuple(shapes), most_vms), logs)
+    return Job(Plan(scenario, costs, tuple(shapes)), logs)
 
 
 def log_shape(log: TraceLog, source: int) -> LogShape:

@@ -245,5 +245,3 @@ def host_may_fault_anywhere(world: World, _: Patch) -> None:
 
     world.replace(GMEM, m.HostFault, fault)
     world.drop(GMEM, m.HostFaulted)
-
-

@@ -21,7 +21,7 @@ from workloads.vm_shape import (
     slots_of,
 )
 
-FINDINGS_KEPT = 5  # of each kind
+FINDINGS_KEPT = 5  # of each kind and host
 Finding = list[Any]
 """[time in ns, id, VM's base address, op or -1, text]"""
 
@@ -34,6 +34,7 @@ class Inspector:
         self.shadows: dict[int, Shadow] = {}
         self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> VM's base address
         self.counts: Counter[str] = Counter()
+        self.kept: Counter[tuple[int, str]] = Counter()
         self.findings: list[Finding] = []
         self.checks: tuple[Check, ...] = INVARIANTS + ANOMALIES
 
@@ -81,7 +82,10 @@ class Inspector:
     def found(self, now: int, name: str, shadow: Shadow, op: int, text: str) -> None:
         """Count a finding; keep the first ones."""
         self.counts[name] += 1
-        if self.counts[name] <= FINDINGS_KEPT:
+        # By host, for only within one is the order of events the same on every executor.
+        here = (host_of(shadow.vm), name)
+        self.kept[here] += 1
+        if self.kept[here] <= FINDINGS_KEPT:
             self.findings.append([now, name, shadow.vm, op, text])
 
     def convert_end(self, now: int, fact: o.ConvertEnd) -> None:

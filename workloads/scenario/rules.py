@@ -55,6 +55,14 @@ def _windows(scenario: Scenario) -> Iterator[Breach]:
             )
 
 
+def _vms(scenario: Scenario) -> Iterator[Breach]:
+    fleet = scenario.fleet
+    room = fleet.hosts * fleet.vms_per_host
+    if fleet.vms > room:
+        text = f"found {fleet.vms}, expected at most {room} (fleet.hosts times fleet.vms_per_host)"
+        yield "fleet.vms", text
+
+
 def _places(scenario: Scenario) -> Iterator[Breach]:
     fleet = scenario.fleet
     for index, fault in enumerate(scenario.fault):
@@ -72,5 +80,6 @@ RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _logs,
     _room,
     _windows,
+    _vms,
     _places,
 )

@@ -45,6 +45,9 @@ class Fleet(Section, frozen=True):
 
     hosts: Annotated[int, key.count("hosts", "hosts of the fleet", 1, 100_000)] = 4
     vms_per_host: Annotated[int, key.count("VMs", "confidential VMs on each host", 1, 16_000)] = 8
+    vms: Annotated[
+        int, key.count("VMs", "of the fleet, when the last hosts are not full; 0 = all are", 0)
+    ] = 0
     spare_memory: Annotated[
         int, key.size("host's page pool for page tables, tree nodes, vmemmap; 0B = empty", low=0)
     ] = 4 * GIB
