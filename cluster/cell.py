@@ -4,7 +4,7 @@ from heapq import heappush
 from typing import TYPE_CHECKING, Any
 
 from actors.contract import Actor, Fault, Handler, Message, Observation
-from cluster.draws import block, key_of
+from cluster.draws import block_bytes, key_of
 
 if TYPE_CHECKING:
     from cluster.host import Host
@@ -34,7 +34,7 @@ class Cell:
         self.digest = 0
         self.now = 0
         self.link = host.link
-        self._draws: tuple[int, ...] = ()
+        self._draws = b""  # not a tuple: 32 int objects are a kilobyte for each actor
         self._drawn = 0
         self._key = b""
 
@@ -69,9 +69,10 @@ class Cell:
         left = self._drawn % DRAWS_PER_BLOCK
         if not left:
             self._key = self._key or key_of(self.host.seed, "cost", self.address)
-            self._draws = block(self._key, self._drawn // DRAWS_PER_BLOCK)
+            self._draws = block_bytes(self._key, self._drawn // DRAWS_PER_BLOCK)
         self._drawn += 1
-        return costs.duration(cost, count, self._draws[left])
+        draws = self._draws
+        return costs.duration(cost, count, draws[2 * left] | draws[2 * left + 1] << 8)
 
     def choose(self, point: str, count: int = 1, key: int = 0) -> Fault | None:
         """See actors.contract.Context."""

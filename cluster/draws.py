@@ -16,10 +16,14 @@ def key_of(seed: int, *names: object) -> bytes:
     return blake2b(text.encode(), digest_size=32).digest()
 
 
+def block_bytes(key: bytes, counter: int) -> bytes:
+    """32 draws of 16 bits, little end first, as they come from the hash."""
+    return blake2b(counter.to_bytes(8, "little"), digest_size=64, key=key).digest()
+
+
 def block(key: bytes, counter: int) -> tuple[int, ...]:
     """32 independent draws, uniform in 0 .. 65535."""
-    digest = blake2b(counter.to_bytes(8, "little"), digest_size=64, key=key).digest()
-    return _BLOCK.unpack(digest)
+    return _BLOCK.unpack(block_bytes(key, counter))
 
 
 def uniform(key: bytes, counter: int) -> float:

@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import click
 
+from workloads import __version__
 from workloads.errors import UsageError
 
 USAGE_ERROR = 2
@@ -24,7 +24,7 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key; repeatable."),
         click.option("--results", default="results", show_default=True, metavar="DIR", help="Where the results go."),
         click.option("--expect-digest", metavar="HEX", help="Fail unless the run has this digest."),
-        click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics; 0 = any free port."),
+        click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics; 0 = any port."),
         click.option("--linger", metavar="DURATION", help="Keep serving metrics for so long after the end."),
         click.option("--time-limit", metavar="DURATION", help="Wall-clock limit; reaching it is `unknown`."),
         click.option("--json", "as_json", is_flag=True, help="summary.json on standard output, alone."),
@@ -54,7 +54,7 @@ def as_overrides(flags: dict[str, Any]) -> list[str]:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("gmemsim"), prog_name="gmemsim")
+@click.version_option(__version__, prog_name="gmemsim")
 def cli() -> None:
     """Simulate how confidential VMs convert memory between private and shared, and what it costs."""
 

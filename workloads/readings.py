@@ -5,7 +5,6 @@ import platform
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from actors.contract import PAGE_BYTES
@@ -13,6 +12,7 @@ from cluster.drive import Totals
 from cluster.histogram import NS, Histogram
 from cluster.label_sets import ANOMALIES, INVARIANTS, Labels, Run, partition_label
 from cluster.metrics import Readings
+from workloads import __version__
 from workloads.scenario import Scenario
 from workloads.summary import findings
 from workloads.tally import Tally, tally
@@ -94,11 +94,7 @@ def readings(
 @cache
 def build() -> Labels:
     """Versions of gmemsim and Python."""
-    try:
-        ours = version("gmemsim")
-    except PackageNotFoundError:  # run from a source tree, as Ray's workers do
-        ours = "unknown"
-    return ours, platform.python_version()
+    return __version__, platform.python_version()
 
 
 def _counters(seen: Tally) -> Iterable[Series]:

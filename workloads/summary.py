@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cluster.histogram import Histogram
-from workloads import checks
+from workloads import __version__, checks
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
 from workloads.scenario import Scenario, explain
@@ -21,7 +21,7 @@ __all__ = ["exit_status", "findings", "percentiles", "summarise"]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 PHASES = ("prepare", "commit", "abort")
-PACKAGES = ("gmemsim", "ray", "msgspec")
+PACKAGES = ("ray", "msgspec")
 
 
 def summarise(
@@ -189,7 +189,10 @@ def engine(scenario: Scenario, outcome: Outcome, seen: Tally) -> dict[str, Any]:
 
 def versions() -> dict[str, str | None]:
     """Of what took part; None is not installed, as gmemsim in a Ray job that came as a folder."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    found: dict[str, str | None] = {
+        "gmemsim": __version__,
+        "python": platform.python_version(),
+    }
     for package in PACKAGES:
         try:
             found[package] = version(package)

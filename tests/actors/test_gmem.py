@@ -233,10 +233,11 @@ def test_a_late_yes_is_void_and_a_late_no_needs_its_abort_acknowledged():
     refuse(actor, context, Consumer.IOMMU, Reason.NO_MEMORY)
     conversion = actor.conversions[OP]
     assert (conversion.stage, conversion.reason) == (Stage.ABORTING, Reason.REFERENCES)
-    settle(actor, context, m.Aborted, Consumer.KVM_MMU, Consumer.HOST_MAP)
-    assert conversion.stage is Stage.ABORTING
-    settle(actor, context, m.Aborted, Consumer.IOMMU)
-    assert conversion.stage is Stage.THAWING
+    stages = []
+    for consumer in (Consumer.KVM_MMU, Consumer.HOST_MAP, Consumer.IOMMU):
+        settle(actor, context, m.Aborted, consumer)
+        stages.append(conversion.stage)
+    assert stages == [Stage.ABORTING, Stage.ABORTING, Stage.THAWING]
 
 
 def test_silence_is_a_no():
@@ -450,14 +451,10 @@ def test_every_frame_is_freed_but_the_poisoned_ones():
 
 
 def test_a_range_in_no_binding_is_a_bug_in_gmemsim():
-    with pytest.raises(AssertionError, match="index 0x7ff..0x801 is in no binding"):
+    with pytest.raises(AssertionError, match=r"index 0x7ff\.\.0x801 is in no binding"):
         gmem().shift_of(0x7FF, 0x801)
 
 
 def test_consumers_live_where_their_addresses_say():
     found = [consumer_address(FILE, consumer) for consumer in ALL]
     assert found == [VM | KVM, VM | HOST_MAP, VM | PINS, IOMMU]
-
-
-def test_the_map_is_total_from_the_start():
-    assert IntervalMap.filled(PRIVATE).get(1 << 40) == PRIVATE

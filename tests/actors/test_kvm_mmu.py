@@ -1,9 +1,11 @@
 """KVM MMU: boundary leaves, the plan of a zap, one retry after BUSY, and what a fault does meanwhile."""
 
+from typing import Any
+
 import pytest
 
 from actors import messages as m
-from actors.address import GMEM, GUEST, KVM, TDX, VMM, vm_address
+from actors.address import GMEM, GUEST, VMM, vm_address
 from actors.contract import Consumer, Fault, Reason
 from actors.guest_outcome import Outcome
 from actors.kvm_mmu import KvmMmu
@@ -34,7 +36,7 @@ def prepared(actor, start, end, to=SHARED, context=None):
 
 def play(actor, context, statuses=(), kicks=True):
     """Answer every SEAMCALL and kick until the walk has answered: BUSY and the like from `statuses`, then OK."""
-    calls, given = [], iter(statuses)
+    calls, given = list[Any](), iter(statuses)
     pending = context.take()
     while pending:
         sent = pending.pop(0).message
@@ -521,9 +523,3 @@ def test_a_second_busy_in_commit_is_the_end_of_the_vm(point):
     assert [fact.reason for fact in world.of(VmBugged)] == [Reason.BUSY]
     assert world.of(PoisonSet) and world.kvm().dead
     assert {fact.phase for fact in world.of(Failed)} == {"committing"}
-
-
-def test_the_address_of_a_peer_is_arithmetic():
-    world = World()
-    assert world.address(KVM) == VM | KVM
-    assert world.address(TDX, -1) == TDX

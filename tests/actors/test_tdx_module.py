@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from actors import messages as m
-from actors.address import GUEST, KVM, TDX, vm_address
+from actors.address import GUEST, KVM, vm_address
 from actors.contract import Fault, Reason
 from actors.guest_outcome import Outcome
 from actors.observations import EpochDrained, GuestAccepted, GuestAccess, Sept
@@ -332,4 +332,3 @@ def test_one_td_does_not_see_the_locks_of_another():
     world = World("fleet.vms_per_host=2")
     world.td(1).tree_exclusive_until = 10**15
     assert world.convert(0, 1, SHARED) == Reason.NONE
-    assert world.address(TDX, -1) == TDX

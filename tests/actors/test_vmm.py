@@ -88,7 +88,7 @@ def test_a_map_that_fails_fails_the_request_and_rolls_nothing_back():
 
 def retries(policy, reason, times):
     """The pauses before each further attempt, and the answer once there is one."""
-    actor, pauses = vmm(policy), []
+    actor, pauses = vmm(policy), list[int]()
     context = request(actor)
     for attempt in range(times):
         sent = returned(actor, context, reason, FIRST + attempt)

@@ -35,6 +35,17 @@ def before_row(patch: Patch, action: str, what: Any) -> None:
     patch.setitem(gmem_steps.ACTIONS, action, both)
 
 
+def after_row(patch: Patch, action: str, what: Any) -> None:
+    """The same the other way round."""
+    first = gmem_steps.ACTIONS[action]
+
+    def both(file: Gmem, conversion: Conversion, context: Context) -> None:
+        first(file, conversion, context)
+        what(file, conversion, context)
+
+    patch.setitem(gmem_steps.ACTIONS, action, both)
+
+
 def store_in_prepare(_: World, patch: Patch) -> None:
     """The attribute changes before anybody has agreed."""
     before_row(patch, "prepare_all", gmem_steps.store)
@@ -84,8 +95,7 @@ def allocate_in_abort(_: World, patch: Patch) -> None:
     def ask(file: Gmem, conversion: Conversion, context: Context) -> None:
         context.observe(Reserving(file.address, conversion.op, 1))
 
-    then = gmem_steps.ACTIONS["abort_all"]
-    patch.setitem(gmem_steps.ACTIONS, "abort_all", lambda *a: (then(*a), ask(*a)))
+    after_row(patch, "abort_all", ask)
 
 
 def forget_the_iommu_in_abort(_: World, patch: Patch) -> None:

@@ -8,7 +8,6 @@ from actors.contract import Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
 
-
 UNTOUCHED = -2  # no map has it as a value
 
 

@@ -1,0 +1,67 @@
+"""Runs in which nothing is wrong and a hasty check might say otherwise."""
+
+import pytest
+
+from actors import messages as m
+from actors.address import VMM
+from actors.contract import Reason
+from tests.helpers import PRIVATE, SHARED, World
+
+AN18 = "AN18 holds the bitmap of a mixed range against the attribute of its first page"
+AN18_DEVICES = "AN18 takes any ENOMEM of a shared range for a failed device map"
+
+
+@pytest.mark.xfail(strict=True, reason=AN18)
+def test_a_refusal_over_a_mixed_range_is_no_divergence():
+    world = World()
+    world.convert(1, 2, SHARED)
+    world.allocator().free = 0
+    assert world.convert(0, 2, SHARED) is Reason.NO_MEMORY
+    assert world.found == set()
+
+
+@pytest.mark.xfail(strict=True, reason=AN18_DEVICES)
+def test_a_vm_without_devices_has_no_device_mappings_to_lose():
+    world = World("vm.devices=0")
+    world.convert(1, 2, SHARED)
+    world.allocator().free = 0
+    assert world.convert(1, 2, PRIVATE) is Reason.NO_MEMORY
+    assert world.found == set()
+
+
+@pytest.mark.parametrize("to", [SHARED, PRIVATE])
+@pytest.mark.parametrize("after", range(0, 60_000, 7_500))
+def test_a_vm_that_is_stopped_in_the_middle_of_a_conversion_need_not_be_put_back(to, after):
+    world = World()
+    if to is PRIVATE:
+        world.ask(0x10, 0x400, SHARED, use=True)
+        world.run()
+    number = world.request(0x10, 0x400, to)
+    world.run(world.host.now + 1 + after)
+    world.post(VMM, m.VmDead())
+    world.run()
+    assert world.answer(number) in (Reason.NONE, Reason.DEAD, Reason.BUG)
+    assert (world.found <= {"AN15"}, world.pending()) == (True, {})
+
+
+def test_converting_what_is_converted_already_is_nothing():
+    world = World()
+    for to in (PRIVATE, SHARED, SHARED, PRIVATE, PRIVATE):
+        assert world.convert(0x10, 0x20, to) is Reason.NONE
+    assert (world.found, world.pending()) == (set(), {})
+
+
+@pytest.mark.parametrize(
+    ("start", "page_order"),
+    [("mapped-2m", 9), ("mapped-4k", 9), ("mapped-4k", 0), ("unaccepted", 9), ("unaccepted", 0)],
+)
+def test_there_and_back_leaves_nothing_behind(start, page_order):
+    world = World(f"vm.start={start}", f"vm.page_order={page_order}")
+    before = world.maps()
+    for to in (SHARED, PRIVATE) * 2:
+        world.ask(0x1F0, 0x410, to, use=True)
+        world.run()
+    after = world.maps()
+    same = ("share", "folios", "poison", "shared_ept", "iommu", "ptes", "bitmap")
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    assert (world.found, world.pending()) == (set(), {})

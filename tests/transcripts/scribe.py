@@ -1,0 +1,149 @@
+"""Writes down what a host does: one line for each message, and what its receiver did about it."""
+
+from typing import Any
+
+from actors import messages as m
+from actors import observations as o
+from actors.address import name_of
+from actors.contract import Consumer, Message, Observation, Reason, Share
+from actors.gmem import Gmem
+from actors.messages import ATTEMPT_BITS
+from actors.tdx_states import Call, Entry, Status
+from cluster.cell import SEQUENCE_BITS, Cell
+from tests.helpers import World
+
+SIZES = {0: "", 1: " 4K", 2: " 2M"}
+# Who is meant is seen from sender and receiver; tickets are the askers' own affair.
+LEFT_OUT = {"gmem", "vm", "reply_to", "ticket"}
+IN_HEX = {"offset", "resume", "gfn"}
+
+
+class Scribe:
+    """Runs a world to its end; each message becomes a line once it is handled."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.lines: list[str] = []
+        self.senders: dict[tuple[int, int], int] = {}
+        for cell in world.host.cells.values():
+            cell.handlers = {kind: self.wrapped(own) for kind, own in cell.handlers.items()}
+
+    def run(self) -> str:
+        """The transcript of all that is still to come; its clock starts now."""
+        host = self.world.host
+        began = host.now
+        while (now := host.next_time()) is not None:
+            self.senders = {
+                (cell.address, id(message)): stamp >> SEQUENCE_BITS
+                for at, stamp, cell, message in host.queue
+                if at == now
+            }
+            first = len(self.lines)
+            host.run(now + 1, 1 << 30)
+            stamp = f"{(now - began) / 1000:10.3f}  "
+            self.lines[first:] = [stamp + line for line in self.lines[first:]]
+        return "\n".join(self.lines) + "\n"
+
+    def wrapped(self, own: Any) -> Any:
+        """A handler that writes the message down as well."""
+
+        def handle(actor: Any, message: Message, cell: Cell) -> None:
+            known, before = len(self.world.notebook.facts), stages(actor)
+            own(actor, message, cell)
+            seen = [fact for _, fact in self.world.notebook.facts[known:]]
+            effects = [text for text in map(effect, seen) if text] + moves(before, stages(actor))
+            sender = self.senders[cell.address, id(message)]
+            self.lines.append(line(sender, cell.address, message, effects))
+
+        return handle
+
+
+def line(sender: int, target: int, message: Message, effects: list[str]) -> str:
+    """Without its time. What an actor sends itself is a timer."""
+    source = "timer" if sender == target else name_of(sender)
+    text = f"{source:>14} -> {name_of(target):14}  {told(message)}"
+    return f"{text:88} | {'; '.join(effects)}" if effects else text
+
+
+def stages(actor: Any) -> dict[int, str]:
+    """Where guest_memfd's conversions stand."""
+    if not isinstance(actor, Gmem):
+        return {}
+    return {op: found.stage.name for op, found in actor.conversions.items()}
+
+
+def moves(before: dict[int, str], after: dict[int, str]) -> list[str]:
+    """Conversions that went on to another stage."""
+    pairs = [(before.get(op, "WAITING"), after.get(op, "REPLIED")) for op in {**before, **after}]
+    return [f"{was} => {now}" for was, now in pairs if was != now]
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+
+def told(record: Message | Observation, *without: str) -> str:
+    """`Prepare 0x10..0x20 op=1.0 to=SHARED`."""
+    if isinstance(record, m.Seamcall):
+        again = {0: "", 1: " again", -1: " undo"}[record.attempt]
+        what = f"Seamcall {Call(record.call).name} {span(record)}{SIZES[record.level]}"
+        return f"{what} x{record.count}{again}"
+    if isinstance(record, m.SeamcallDone):
+        return f"SeamcallDone {Call(record.call).name} {Status(record.status).name} x{record.index}"
+    fields = {name: getattr(record, name) for name in record.__struct_fields__}
+    parts = [type(record).__name__]
+    if "start" in fields and "end" in fields:
+        parts.append(f"{fields.pop('start'):#x}..{fields.pop('end'):#x}")
+    for name in LEFT_OUT | set(without):
+        fields.pop(name, None)
+    parts += [f"{name}={said(name, value)}" for name, value in fields.items() if value is not False]
+    return " ".join(parts)
+
+
+def said(name: str, value: Any) -> str:
+    """A field's value as people read it: an op is request.attempt."""
+    if isinstance(value, Reason | Share | Consumer):
+        return value.name
+    if name == "op":
+        return f"{value >> ATTEMPT_BITS + 2 & 0xFF}.{value & (1 << ATTEMPT_BITS) - 1}"
+    if name == "request":
+        return str(value >> 2 & 0xFF)
+    return f"{value:#x}" if name in IN_HEX and value >= 0 else str(value)
+
+
+# Facts that say what a message changed; all others repeat what the line says already.
+CHANGES = (
+    o.ShareStored,
+    o.FolioOrder,
+    o.PoisonSet,
+    o.FramesFreed,
+    o.HostPte,
+    o.Pinned,
+    o.Dma,
+    o.Bitmap,
+    o.VmBugged,
+    o.VmStopped,
+    o.Failed,
+    o.Retried,
+)
+
+
+def effect(fact: Observation) -> str:
+    """A fact in a few words, or nothing."""
+    match fact:
+        case o.Decided(commit=commit):
+            return "decision: " + ("COMMIT" if commit else "ABORT")
+        case o.Sept(state=state, level=level):
+            return f"S-EPT {span(fact)}{SIZES[level]} {Entry(state).name}"
+        case o.Leaf(share=share, level=level):
+            what = SIZES[level] or " none"
+            return f"{share.name.lower()} leaves {span(fact)}{what}"
+        case o.InvalidationBegin():
+            return f"frozen {span(fact)}"
+        case o.InvalidationEnd():
+            return "thawed"
+    return told(fact, "op") if isinstance(fact, CHANGES) else ""
+
+
+def span(record: Any) -> str:
+    """A range."""
+    return f"{record.start:#x}..{record.end:#x}"
