@@ -14,7 +14,9 @@ def ray_cluster(tmp_path_factory):
     os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))
     import ray
 
-    ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    ray.init(
+        "local", num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False
+    )
     yield ray
     ray.shutdown()
     if old:

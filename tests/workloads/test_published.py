@@ -8,6 +8,7 @@ from cluster.histogram import Histogram
 from cluster.partition import FOREVER, Order, Partition
 from tests.runs import simulated
 from workloads import scenario, simulate
+from workloads.fleet import build
 from workloads.plan import ENCODER
 
 MAPPED_4K = ("fleet.hosts=1", "fleet.vms_per_host=1", "scenario.duration=1h", "vm.start=mapped-4k")
@@ -58,7 +59,7 @@ def test_a_gib_takes_at_most_twenty_events_for_each_two_mib(tmp_path):
 def test_a_vm_of_a_tebibyte_starts_as_a_few_hundred_bytes_for_each_actor():
     found = scenario.decode("", "big.toml", ["vm.memory=1TiB", "fleet.hosts=1"])
     plan = simulate.prepare(found).plan
-    partition = Partition(simulate.build, ENCODER.encode(plan), [0], [0])
+    partition = Partition(build, ENCODER.encode(plan), [0], [0])
     cells, vm = partition.hosts[0].cells, vm_address(0, 0)
     assert max(len(canonical(cells[vm | kind].actor)) for kind in (GUEST, KVM, GMEM)) < 300
 
@@ -76,6 +77,6 @@ def test_a_tebibyte_converts_in_one_request(tmp_path):
 def test_an_order_without_events_ends_at_once():
     found = scenario.decode("", "none.toml", ["scenario.duration=1ns", "fleet.hosts=1"])
     plan = simulate.prepare(found).plan
-    partition = Partition(simulate.build, ENCODER.encode(plan), [0], [0])
+    partition = Partition(build, ENCODER.encode(plan), [0], [0])
     report = partition.advance(Order(FOREVER, 1.0))
     assert (report.next_time, report.finished) == (None, True)
