@@ -449,6 +449,15 @@ def test_touching_what_was_never_accepted_is_the_end_of_the_vm():
     assert context.of(VmBugged)[0].site == "access before acceptance"
 
 
+def test_a_fault_that_finds_its_vm_dead_under_the_lock_goes_nowhere():
+    actor = kvm()
+    context = violation(actor, 3, 8)
+    context.take()
+    actor.dead = True
+    got(actor, context)
+    assert (context.take(), actor.lock.idle) == ([], True)
+
+
 def test_a_dead_vm_installs_nothing():
     actor = kvm()
     context = violation(actor, 3, 8)

@@ -9,7 +9,7 @@ from actors.address import GUEST, KVM, vm_address
 from actors.contract import Fault, Reason
 from actors.guest_outcome import Outcome
 from actors.observations import EpochDrained, GuestAccepted, GuestAccess, Sept
-from actors.tdx_module import LEVEL_SHIFT, STATE_MASK, ZERO_STEP_THRESHOLD, Td, TdxModule
+from actors.tdx_module import GIVE_UP, LEVEL_SHIFT, STATE_MASK, ZERO_STEP_THRESHOLD, Td, TdxModule
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Status
 from tests.helpers import COST, LINK, SHARED, Recorder, Sent, World, runs, table
 
@@ -237,6 +237,12 @@ def test_five_faults_at_one_place_are_nothing_and_the_sixth_takes_the_tree_lock(
     assert td.zero_step_until == 0
     assert entered(tdx, 1) == Sent(VM | GUEST, m.Accessed(4, Outcome.RETRY), COST)
     assert (td.zero_step_until, answer(tdx, call(Call.BLOCK))[0]) == (COST, Status.BUSY)
+
+
+def test_a_thousand_faults_at_one_place_end_the_access():
+    tdx, td = module()
+    outcomes = [entered(tdx, times).message.outcome for times in (GIVE_UP - 1, 1)]
+    assert (outcomes, td.faults) == ([Outcome.RETRY, Outcome.FAILED], {})
 
 
 def test_a_kick_ends_zero_step_and_no_other_callers_hold():
