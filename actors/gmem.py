@@ -7,7 +7,7 @@ import msgspec
 from actors import gmem_steps
 from actors import messages as m
 from actors.address import KVM, host_base, vm_base
-from actors.contract import Actor, Consumer, Context, Reason, Share
+from actors.contract import PAGES_2M, Actor, Consumer, Context, Reason, Share
 from actors.intervals import IntervalMap
 from actors.locks import RwLock, Waiter
 from actors.observations import (
@@ -299,6 +299,7 @@ class Gmem(Actor):
     def on_torn_down(self, _: m.TornDown, context: Context) -> None:
         """Free every frame but the poisoned ones: those stay owned by nobody for ever."""
         self.torn_down = True
+        self.give_back_splits(context)
         vm = vm_base(self.address)
         for binding in self.bindings:
             first, last = binding.index, binding.index + binding.pages
@@ -311,6 +312,14 @@ class Gmem(Actor):
                 frames = m.FreeMemory(self.base_pfn + start, self.base_pfn + end)
                 context.observe(FramesFreed(vm, frames.start, frames.end, start + shift))
                 context.send(host_base(self.address), frames, context.link)
+
+    def give_back_splits(self, context: Context) -> None:
+        """The metadata of folios that are split; at the beginning all folios of 2 MiB are whole."""
+        whole = self.folios.starts[-1] // PAGES_2M * PAGES_2M if self.page_order else 0
+        split = self.folios.pages(0, whole, 0) // PAGES_2M if whole else 0
+        if split:
+            pages = m.GiveBack(split * gmem_steps.SPLIT_PAGES)
+            context.send(host_base(self.address), pages, context.link)
 
     def shift_of(self, start: int, end: int) -> int:
         """gfn minus index for a range that lies in one binding."""

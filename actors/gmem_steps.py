@@ -38,7 +38,9 @@ def consumer_address(gmem: int, consumer: int) -> int:
 
 def reserve(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
     """Everything that guest_memfd itself will need, before anybody is asked. ENOMEM here costs nobody anything."""
-    folios = len_2m(*split_blocks(gmem, conversion)) if conversion.to is Share.SHARED else 0
+    folios = 0
+    if conversion.to is Share.SHARED:
+        folios = gmem.folios.pages(*split_blocks(gmem, conversion), 9) // PAGES_2M
     key = opportunity(vm_base(gmem.address), conversion.op, conversion.start)
     fault = context.choose("gmem.tree", 1, key)
     if fault is None and folios:
@@ -193,11 +195,6 @@ def mergeable(gmem: "Gmem", block: int) -> bool:
         and gmem.poison.only(block, end, 0)
         and min(order for _, _, order in gmem.folios.runs(block, end)) >= 0
     )
-
-
-def len_2m(start: int, end: int) -> int:
-    """How many 2 MiB blocks [start, end) touches."""
-    return -(-end // PAGES_2M) - start // PAGES_2M
 
 
 def quarantine(gmem: "Gmem", conversion: "Conversion", context: Context) -> int:

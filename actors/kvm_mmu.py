@@ -6,8 +6,8 @@ import msgspec
 
 from actors import kvm_fault, kvm_mapgpa, kvm_walk
 from actors import messages as m
-from actors.address import GUEST, TDX, VMM, host_base
-from actors.contract import Actor, Context, Reason, Share
+from actors.address import ALLOCATOR, GUEST, TDX, VMM, host_base
+from actors.contract import PAGES_2M, Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
@@ -38,6 +38,8 @@ class KvmMmu(Actor):
     mirror: IntervalMap
     shared_ept: IntervalMap
     lock: RwLock = msgspec.field(default_factory=RwLock)
+    # gfn -> 1 where a leaf was split: the page table stays, and serves the next split.
+    tables: IntervalMap = msgspec.field(default_factory=lambda: IntervalMap.filled(0))
     sequence: int = 0
     invalidations: dict[int, tuple[int, int]] = {}
     walks: dict[int, Walk] = {}
@@ -199,6 +201,11 @@ class KvmMmu(Actor):
     def on_teardown(self, message: m.Teardown, context: Context) -> None:
         """The file is closed: every leaf goes, here and in the TDX module."""
         self.dead = True
+        kept = self.tables.pages(0, self.tables.starts[-1] + 1, 1) // PAGES_2M
+        if kept:
+            self.tables = IntervalMap.filled(0)
+            pages = m.GiveBack(kept * kvm_walk.SPLIT_PAGES)
+            context.send(host_base(self.vm) | ALLOCATOR, pages, context.link)
         for share, leaves in ((Share.PRIVATE, self.mirror), (Share.SHARED, self.shared_ept)):
             for start, end, level in list(leaves.runs(0, leaves.starts[-1] + 1)):
                 if level:

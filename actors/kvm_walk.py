@@ -78,7 +78,10 @@ def prepare_split(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     if fault:
         refuse(kvm, walk, fault.reason, walk.start, context)
         return
-    walk.reserved = SPLIT_PAGES * len(walk.todo)
+    walk.reserved = SPLIT_PAGES * sum(1 for s, e, _ in walk.todo if kvm.tables.only(s, e, 0))
+    if not walk.reserved:
+        kvm.take(WALK, walk.op, context)
+        return
     context.observe(Reserving(walk.gmem, walk.op, walk.reserved))
     request = m.Reserve(kvm.vm | KVM, walk.op, walk.reserved)
     context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
@@ -136,7 +139,9 @@ def next_step(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
         end, level = leaves.run_at(walk.cursor, walk.end)
         if level and kvm.dead and walk.plan == ZAPPING:
             # No SEAMCALL works for a dead TD: what is still mapped can only be reported.
-            poison(kvm, walk, Reason.DEAD, walk.cursor, walk.end, context)
+            for s, e, mapped in leaves.runs(walk.cursor, walk.end):
+                if mapped:
+                    poison(kvm, walk, Reason.DEAD, s, e, context)
             break
         if level:
             end = min(end, walk.cursor // PAGES_2M * PAGES_2M + PAGES_2M)
@@ -266,7 +271,9 @@ def step_done(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     if walk.plan == SPLITTING:
         leaf(kvm, start, end, Share.PRIVATE, LEVEL_4K, context)
         context.observe(HugeLost(kvm.vm, walk.op, 1))
-        walk.reserved -= SPLIT_PAGES
+        if kvm.tables.only(start, end, 0):
+            kvm.tables.set(start, end, 1)
+            walk.reserved -= SPLIT_PAGES
     elif walk.plan != UNBLOCKING:
         zapped(kvm, walk, (end - start) // PAGES[level], context)
     walk.blocked = False
@@ -306,7 +313,7 @@ def failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
     """A second BUSY, an interruption or a bug: before the decision a no, after it the poison callback."""
     start, end, level = walk.todo[0]
     if walk.plan == SPLITTING:
-        walk.refusal, walk.offset = reason, start
+        walk.refusal, walk.offset = reason, max(start, walk.start)
         put_back(kvm, walk, context)
         return
     kvm.bug("commit" if walk.plan == ZAPPING else "abort", reason, reason is Reason.BUG, context)

@@ -101,9 +101,6 @@ def test_the_neighbours_history_is_the_same_without_the_bug():
     assert world.maps(1)["sept"] == alone.maps(1)["sept"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a closed file does not give back the vmemmap and table pages it had taken"
-)
 def test_a_dead_vm_gives_its_metadata_pages_back():
     world = World()
     free = world.allocator().free

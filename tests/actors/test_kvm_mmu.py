@@ -215,7 +215,7 @@ def test_the_retry_takes_up_where_the_batch_stopped():
 def test_a_second_busy_in_prepare_refuses_with_nothing_blocked():
     actor = kvm(HUGE)
     calls = play(actor, prepared(actor, 1, 2), [Status.BUSY] * 2)
-    refused = m.Refused(OP, Consumer.KVM_MMU, Reason.BUSY, 0)
+    refused = m.Refused(OP, Consumer.KVM_MMU, Reason.BUSY, 1)
     assert calls[-2:] == [m.GiveBack(SPLIT_PAGES), refused]
     assert (runs(actor.mirror), actor.lock.idle) == ([(0, LEVEL_2M), (SIZE, 0)], True)
 
@@ -231,7 +231,7 @@ def test_a_second_busy_in_prepare_refuses_with_nothing_blocked():
 def test_a_leaf_that_prepare_blocked_is_unblocked_before_it_refuses(statuses, reason):
     actor = kvm(HUGE)
     calls = play(actor, prepared(actor, 1, 2), statuses)
-    refused = m.Refused(OP, Consumer.KVM_MMU, reason, 0)
+    refused = m.Refused(OP, Consumer.KVM_MMU, reason, 1)
     assert [call[0] for call in calls[-5:-2]] == ["TRACK", "KICK", "UNBLOCK"]
     assert calls[-2:] == [m.GiveBack(SPLIT_PAGES), refused]
     assert actor.lock.idle

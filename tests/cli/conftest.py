@@ -28,7 +28,13 @@ def gmemsim(tmp_path, environment):
     def call(*words, stdin=b""):
         command = [sys.executable, "-m", "workloads", *map(str, words)]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, input=stdin, capture_output=True, timeout=100
+            command,
+            cwd=tmp_path,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            timeout=100,
+            check=False,
         )
 
     return call

@@ -11,7 +11,6 @@ AN18 = "AN18 holds the bitmap of a mixed range against the attribute of its firs
 AN18_DEVICES = "AN18 takes any ENOMEM of a shared range for a failed device map"
 
 
-@pytest.mark.xfail(strict=True, reason=AN18)
 def test_a_refusal_over_a_mixed_range_is_no_divergence():
     world = World()
     world.convert(1, 2, SHARED)
@@ -20,7 +19,6 @@ def test_a_refusal_over_a_mixed_range_is_no_divergence():
     assert world.found == set()
 
 
-@pytest.mark.xfail(strict=True, reason=AN18_DEVICES)
 def test_a_vm_without_devices_has_no_device_mappings_to_lose():
     world = World("vm.devices=0")
     world.convert(1, 2, SHARED)

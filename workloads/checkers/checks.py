@@ -224,14 +224,14 @@ def an16(shadow: Shadow, fact: o.MapGpaFailed) -> Found:
 
 
 def an18(shadow: Shadow, fact: o.Answered) -> Found:
-    bad = first_not(shadow.bitmap, fact.start, fact.end, shadow.share.get(fact.start))
-    mapped = shadow.share.get(fact.start) == Share.SHARED
-    lost = first_not(shadow.dma, fact.start, fact.end, int(mapped))
-    if fact.reason is Reason.NONE and not fact.redundant and not bad and not lost:
-        return None
-    if fact.reason is Reason.NO_MEMORY and mapped and lost and not bad:
-        return f"{span(fact.start, fact.end)} is SHARED and the devices do not see it"
-    return f"bitmap of {span(fact.start, fact.end)} disagrees with guest_memfd" if bad else None
+    start, end = fact.start, fact.end
+    for s, e, side in shadow.share.runs(start, end):
+        if first_not(shadow.bitmap, s, e, side):
+            return f"bitmap of {span(s, e)} disagrees with guest_memfd"
+    refused_map = fact.to is Share.SHARED and fact.reason is Reason.NO_MEMORY
+    if refused_map and shadow.share.only(start, end, Share.SHARED):
+        return f"{span(start, end)} is SHARED and the devices do not see it"
+    return None
 
 
 def an24(shadow: Shadow, fact: o.VmBugged) -> Found:
