@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import common
 from benchmarks.drive import simulate
-from workloads.trace_spool import SHIPPED, TraceLog, read_logs, shipped
+from workloads.trace.spool import SHIPPED, TraceLog, read_logs, shipped
 
 
 def lines_of(name: str) -> list[str]:

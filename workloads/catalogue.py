@@ -9,12 +9,13 @@ import msgspec
 from actors.contract import ERRNO
 from actors.protocols import PROTOCOLS
 from cluster.faults import FAULT_POINTS
-from workloads import cost_table, trace_spool
+from workloads import cost_table
 from workloads import scenario as scenarios
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checks import METRICS
 from workloads.errors import UsageError
 from workloads.scenario import KINDS
+from workloads.trace import spool as trace_spool
 from workloads.wording import quote, suggestion
 
 Rows = list[dict[str, Any]]

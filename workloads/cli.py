@@ -137,7 +137,7 @@ def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @click.argument("result")
 def report(result: str) -> None:
     """Rebuild report.html of a results folder."""
-    from workloads.report import rebuild
+    from workloads.outcome.report import rebuild
 
     click.echo(rebuild(result))
 

@@ -12,13 +12,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from cluster.drive import Totals
-from workloads import results, simulate
+from workloads import simulate
 from workloads.errors import UsageError
-from workloads.progress import Progress
-from workloads.readings import at_start, readings
+from workloads.outcome import folder as results
+from workloads.outcome.progress import Progress
+from workloads.outcome.readings import at_start, readings
+from workloads.outcome.summary import exit_status, summarise
+from workloads.outcome.terminal import show
 from workloads.scenario import Scenario
-from workloads.summary import exit_status, summarise
-from workloads.terminal import show
 from workloads.units import parse_duration
 
 if TYPE_CHECKING:

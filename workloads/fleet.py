@@ -34,12 +34,12 @@ from cluster.faults import FaultPlan, FaultRule
 from cluster.world import Feed, World
 from workloads.census import census
 from workloads.checkers import checkers
-from workloads.load import Load, Program, load_address
+from workloads.loads.load import Load, Program, load_address
+from workloads.loads.programs import BootProgram, ChurnProgram, HotRangeProgram
+from workloads.loads.trace import TraceProgram
 from workloads.meter import Meter
 from workloads.plan import DECODER, Plan
-from workloads.programs import BootProgram, ChurnProgram, HotRangeProgram
 from workloads.scenario import Boot, Churn, HotRange, Scenario, Trace
-from workloads.trace_program import TraceProgram
 from workloads.vm_shape import (
     Shape,
     fleet_number,

@@ -9,7 +9,7 @@ from workloads import scenario as scenarios
 from workloads.errors import UsageError
 from workloads.scenario import Scenario
 from workloads.scenario.source import parse_toml, read_source
-from workloads.trace_spool import resolve
+from workloads.trace.spool import resolve
 from workloads.units import format_duration
 
 HOSTS_MOST = 8  # unless --hosts says otherwise

@@ -9,10 +9,10 @@ from cluster.run import Executor, Fleet, Outcome, unpack
 from workloads import cost_table
 from workloads.census import complete
 from workloads.fleet import build
+from workloads.loads.trace import PAGE_RECORDS
 from workloads.plan import ENCODER, LogShape, Plan
 from workloads.scenario import Scenario, Trace
-from workloads.trace_program import PAGE_RECORDS
-from workloads.trace_spool import HUGE_PAGE, TraceLog, read_logs
+from workloads.trace.spool import HUGE_PAGE, TraceLog, read_logs
 
 __all__ = ["Job", "Outcome", "prepare", "run", "unpack"]
 

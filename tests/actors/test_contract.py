@@ -19,7 +19,7 @@ from actors.tdx_module import TdxModule
 from actors.vmm import Vmm
 from cluster.batch import message_types
 from tests.helpers import LINK, Recorder, Sent
-from workloads.load import Load
+from workloads.loads.load import Load
 
 ACTORS = (Allocator, Gmem, Guest, HostMap, Iommu, KvmMmu, Load, Pins, TdxModule, Vmm)
 

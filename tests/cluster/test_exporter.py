@@ -18,7 +18,7 @@ from cluster.metrics import FAMILIES, Readings
 from tests.cluster.test_metrics import RUN
 from tests.runs import Silent
 from workloads import scenario, simulate
-from workloads.readings import at_start, readings
+from workloads.outcome.readings import at_start, readings
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 ZERO = Readings.of(RUN, {}, {})

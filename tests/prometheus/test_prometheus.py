@@ -21,7 +21,7 @@ from cluster.exporter import Exporter, exposition
 from cluster.metrics import Readings
 from tests.runs import Silent
 from workloads import scenario, simulate
-from workloads.readings import at_start, readings
+from workloads.outcome.readings import at_start, readings
 
 pytestmark = [
     pytest.mark.prometheus,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workloads.qemu_trace import (
+from workloads.trace.qemu import (
     Conversion,
     Damaged,
     LogParser,

@@ -12,8 +12,8 @@ from cluster.label_sets import ANOMALIES, DIRECTIONS, INVARIANTS, REST
 from cluster.metrics import FAMILIES, Readings
 from tests.runs import SMALL, Silent
 from workloads import checkers, meter, scenario, simulate
-from workloads.readings import at_start, partitions_of, readings
-from workloads.summary import summarise
+from workloads.outcome.readings import at_start, partitions_of, readings
+from workloads.outcome.summary import summarise
 
 MUCH = (
     'fault=[{point="pins.long",probability=0.02},{point="tdx.busy",probability=0.05},'

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workloads.small_runs import DIGEST, FAULTS, decode, outcome, run, word
-from workloads import result_files as files
-from workloads.plots import rebinned, slower, tick
-from workloads.plots_svg import IN_PAGE
-from workloads.report import rebuild
-from workloads.result_files import LatencyRow, TimelineRow, write_text
-from workloads.results import open_folder, write
-from workloads.summary import summarise
+from workloads.outcome import files
+from workloads.outcome.files import LatencyRow, TimelineRow, write_text
+from workloads.outcome.folder import open_folder, write
+from workloads.outcome.plots import rebinned, slower, tick
+from workloads.outcome.report import rebuild
+from workloads.outcome.summary import summarise
+from workloads.outcome.svg import IN_PAGE
 
 TEXT = "freed memory is still in the <IOMMU> & more"
 BROKEN = [1_000_000, "I4", 256, 12, TEXT]
@@ -142,7 +142,7 @@ def test_no_text_of_a_file_becomes_markup(tmp_path):
 
 
 def test_matplotlib_is_imported_only_to_draw():
-    code = "import sys, workloads.results; print('matplotlib' in sys.modules)"
+    code = "import sys, workloads.outcome.folder; print('matplotlib' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "False\n"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.workloads.small_runs import FAULTS, Listener, decode, outcome, run, word
-from workloads import result_files as files
 from workloads import scenario as scenarios
 from workloads import simulate
 from workloads.errors import UsageError
-from workloads.result_read import folder_of, read_findings, read_latency, read_timeline
-from workloads.results import open_folder, read_summary, write
-from workloads.summary import summarise
+from workloads.outcome import files
+from workloads.outcome.folder import open_folder, read_summary, write
+from workloads.outcome.read import folder_of, read_findings, read_latency, read_timeline
+from workloads.outcome.summary import summarise
 
 EVERY_FILE = {
     "anomalies.jsonl",

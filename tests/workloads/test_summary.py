@@ -7,9 +7,9 @@ import pytest
 
 from actors.address import vm_address
 from tests.workloads.small_runs import DIGEST, FAULTS, MS, decode, outcome, run, word
-from workloads.summary import exit_status, summarise
-from workloads.summary_shape import Summary
-from workloads.trace_spool import read_logs
+from workloads.outcome.shape import Summary
+from workloads.outcome.summary import exit_status, summarise
+from workloads.trace.spool import read_logs
 
 VM = vm_address(0, 3)
 ADMITTED = [2 * MS, "AN15", VM, 41, "1 mappings of 2 MiB stay split after a refusal"]

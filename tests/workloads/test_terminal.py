@@ -7,10 +7,11 @@ import pytest
 
 from cluster.drive import Totals
 from tests.workloads.small_runs import DIGEST, FAULTS, decode, outcome, run, word
-from workloads import figures, simulate
-from workloads.progress import total_of
-from workloads.summary import summarise
-from workloads.terminal import Progress, show
+from workloads import simulate
+from workloads.outcome import figures
+from workloads.outcome.progress import total_of
+from workloads.outcome.summary import summarise
+from workloads.outcome.terminal import Progress, show
 
 FOLDER = Path("results/small/20261123T031500Z-1")
 EXCLUDED = [2_000_000, "AN3", 256, 41, "gfn 0x10..0x20 was MAPPED and is BLOCKED"]

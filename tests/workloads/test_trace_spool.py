@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workloads.errors import UsageError
-from workloads.trace_spool import (
+from workloads.trace.spool import (
     LINE_LIMIT,
     SHIPPED,
     Slot,

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from actors.contract import PAGE_BYTES, PAGES_2M, Share
 from cluster.draws import UNITS, block, key_of
-from workloads.load import Job
+from workloads.loads.load import Job
 from workloads.scenario import Boot, Churn, HotRange
 
 
@@ -21,7 +21,7 @@ class ChurnProgram:
         self.keys = tuple(key_of(seed, "churn", vm, lane) for lane in range(self.lanes))
 
     def job(self, lane: int, step: int) -> Job | None:
-        """See workloads.load.Program."""
+        """See workloads.loads.load.Program."""
         load = self.load
         cycle, back = divmod(step, 2)
         size, place, more, think, use = block(self.keys[lane], cycle)[:5]
@@ -53,7 +53,7 @@ class BootProgram:
         self.accept = min(load.accept // PAGE_BYTES, pages - self.swiotlb) if accept else 0
 
     def job(self, lane: int, step: int) -> Job | None:
-        """See workloads.load.Program."""
+        """See workloads.loads.load.Program."""
         if step < self.small:
             return self.bounce(step)
         top = self.pages - self.swiotlb
@@ -89,7 +89,7 @@ class HotRangeProgram:
         self.rounds = load.rounds
 
     def job(self, lane: int, step: int) -> Job | None:
-        """See workloads.load.Program."""
+        """See workloads.loads.load.Program."""
         jobs = hot_jobs(self.region)
         if step >= self.rounds * len(jobs):
             return None

@@ -1,4 +1,4 @@
-"""What a run came to, as one plain record: summary.json (layout: workloads.summary_shape)."""
+"""What a run came to, as one plain record: summary.json (layout: workloads.outcome.shape)."""
 
 import platform
 from collections import Counter
@@ -10,12 +10,12 @@ from cluster.histogram import Histogram
 from workloads import __version__, checks
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
+from workloads.outcome.shape import SCHEMA, Conversions, FailedAttempts, Input
+from workloads.outcome.tally import NS, Tally, tally
+from workloads.outcome.verdict import exit_status, judge
 from workloads.scenario import Scenario, explain
 from workloads.simulate import Outcome
-from workloads.summary_shape import SCHEMA, Conversions, FailedAttempts, Input
-from workloads.tally import NS, Tally, tally
-from workloads.trace_spool import TraceLog
-from workloads.verdict import exit_status, judge
+from workloads.trace.spool import TraceLog
 
 __all__ = ["exit_status", "findings", "percentiles", "summarise"]
 

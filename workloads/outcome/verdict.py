@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from workloads import checks
-from workloads.figures import duration, number, share, size
-from workloads.tally import admitted, meaning
+from workloads.outcome.figures import duration, number, share, size
+from workloads.outcome.tally import admitted, meaning
 
 Summary = Mapping[str, Any]
 Finding = Mapping[str, Any]

@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 
-from workloads.figures import NONE, duration, number, rate, size, some
-from workloads.report_html import command, paragraph, section, table
-from workloads.report_html import verdict as verdict_box
-from workloads.result_files import FindingLine
-from workloads.tally import admitted, meaning
-from workloads.verdict import show_value, where
+from workloads.outcome.figures import NONE, duration, number, rate, size, some
+from workloads.outcome.files import FindingLine
+from workloads.outcome.html import command, paragraph, section, table
+from workloads.outcome.html import verdict as verdict_box
+from workloads.outcome.tally import admitted, meaning
+from workloads.outcome.verdict import show_value, where
 
 Summary = Mapping[str, Any]
 RANKS = {"mean": "mean", "p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "max"}

@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from workloads.figures import duration, number, rate, size, some
-from workloads.progress import Progress
-from workloads.tally import admitted, meaning
-from workloads.verdict import show_value
+from workloads.outcome.figures import duration, number, rate, size, some
+from workloads.outcome.progress import Progress
+from workloads.outcome.tally import admitted, meaning
+from workloads.outcome.verdict import show_value
 from workloads.wording import printable
 
 __all__ = ["Progress", "show", "verdict_and_table"]

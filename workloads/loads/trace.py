@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from actors.contract import PAGE_BYTES, Share
 from cluster.partition import EVENTS_AT_A_TIME
-from workloads.load import Job
+from workloads.loads.load import Job
 from workloads.plan import LogShape
 from workloads.scenario import Trace
-from workloads.trace_spool import RECORD
+from workloads.trace.spool import RECORD
 
 PAGE_RECORDS = 2048
 SECOND_NS = 1_000_000_000
@@ -32,7 +32,7 @@ class TraceProgram:
         self.seen = 0
 
     def job(self, lane: int, step: int) -> Job | None:
-        """See workloads.load.Program."""
+        """See workloads.loads.load.Program."""
         if step >= self.records:
             return None
         page, record = divmod(step, PAGE_RECORDS)

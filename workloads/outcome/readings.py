@@ -13,9 +13,9 @@ from cluster.histogram import NS, Histogram
 from cluster.label_sets import ANOMALIES, INVARIANTS, Labels, Run, partition_label
 from cluster.metrics import Readings
 from workloads import __version__
+from workloads.outcome.summary import findings
+from workloads.outcome.tally import Tally, tally
 from workloads.scenario import Scenario
-from workloads.summary import findings
-from workloads.tally import Tally, tally
 
 Words = Sequence[dict[str, Any]]
 """Partition -> watcher -> its result; partitions that have not spoken yet may be missing."""

@@ -12,7 +12,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from cluster.drive import Totals
-from workloads.figures import duration, number, rate
+from workloads.outcome.figures import duration, number, rate
 from workloads.plan import Plan
 from workloads.scenario import Trace
 

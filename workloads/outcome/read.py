@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from workloads.errors import UsageError
-from workloads.result_files import LATEST, SUMMARY, FindingLine, LatencyRow, Row, TimelineRow
-from workloads.summary_shape import SCHEMA, Summary
+from workloads.outcome.files import LATEST, SUMMARY, FindingLine, LatencyRow, Row, TimelineRow
+from workloads.outcome.shape import SCHEMA, Summary
 from workloads.wording import printable
 
 EXPECTED = "expected a results folder such as results/NAME/TIME-SEED"

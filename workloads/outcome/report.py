@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from workloads import plots, report_tables
-from workloads import result_files as files
-from workloads import result_read as read
-from workloads.figures import duration, number, rate
-from workloads.report_html import figure, page, paragraph, section
-from workloads.report_tables import Summary, percentile_table
-from workloads.result_files import FindingLine, LatencyRow, TimelineRow
+from workloads.outcome import files, plots, read
+from workloads.outcome import tables as report_tables
+from workloads.outcome.figures import duration, number, rate
+from workloads.outcome.files import FindingLine, LatencyRow, TimelineRow
+from workloads.outcome.html import figure, page, paragraph, section
+from workloads.outcome.tables import Summary, percentile_table
 
 
 class Files(NamedTuple):

@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from actors.intervals import IntervalMap
 from workloads.errors import UsageError
-from workloads.qemu_trace import (
+from workloads.trace.qemu import (
     ADDRESS_LIMIT,
     PAGE,
     Conversion,
@@ -34,7 +34,7 @@ SAMPLES = 20  # damaged lines that are kept by name
 LINE_LIMIT = 1 << 16  # bytes of one line that are looked at
 TIME_LIMIT = (1 << 63) - 1
 HUGE_PAGE = 2 << 20
-SHIPPED = Path(__file__).parent / "traces"
+SHIPPED = Path(__file__).parents[1] / "traces"
 
 
 class Slot(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from workloads.errors import UsageError
-from workloads.tally import NS, Tally
+from workloads.outcome.tally import NS, Tally
 
 SUMMARY, LATENCY, TIMELINE = "summary.json", "latency.csv", "timeline.csv"
 ANOMALIES, SCENARIO, METRICS, REPORT = (

@@ -6,13 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from workloads import report
-from workloads import result_files as files
 from workloads.errors import UsageError
-from workloads.result_read import read_summary
+from workloads.outcome import files, report
+from workloads.outcome.read import read_summary
+from workloads.outcome.tally import tally
 from workloads.scenario import Scenario, to_toml
 from workloads.simulate import Outcome
-from workloads.tally import tally
 from workloads.wording import printable
 
 __all__ = ["open_folder", "point_latest", "read_summary", "write"]

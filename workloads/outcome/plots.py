@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from workloads.figures import TIMES, rate
-from workloads.plots_svg import INK, SERIES, figure, svg
-from workloads.result_files import LatencyRow, TimelineRow
+from workloads.outcome.figures import TIMES, rate
+from workloads.outcome.files import LatencyRow, TimelineRow
+from workloads.outcome.svg import INK, SERIES, figure, svg
 
 BINS_MAX = 240
 DIRECTIONS = {"private_to_shared": "to shared", "shared_to_private": "to private"}
