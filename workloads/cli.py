@@ -13,7 +13,7 @@ USAGE_ERROR = 2
 
 
 def shared(command: Callable[..., None]) -> Callable[..., None]:
-    """The flags of every command that simulates (docs/reference/cli.md)."""
+    """The flags of every command that simulates (docs/reference/results.md has what comes out)."""
     options = [
         click.option("--executor", type=click.Choice(["local", "ray"]), help="One process, or Ray."),
         click.option("--partitions", type=click.IntRange(0), help="Ray actors; 0 = one for each CPU."),
