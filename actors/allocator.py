@@ -27,6 +27,7 @@ class Allocator(Actor):
 
     def on_give_back(self, message: m.GiveBack, _: Context) -> None:
         """Unused, or used no more."""
+        assert message.pages >= 0, f"{-message.pages} pages given back twice"
         self.free += message.pages
 
     def on_free_memory(self, message: m.FreeMemory, _: Context) -> None:

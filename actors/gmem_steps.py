@@ -87,6 +87,7 @@ def ask(
     context: Context,
 ) -> None:
     """Send to each consumer of the bit mask; all of them have to answer."""
+    assert consumers, f"op {conversion.op} asks nobody"
     conversion.waiting = consumers
     conversion.asked_at = context.now
     for consumer in Consumer:
@@ -137,6 +138,7 @@ def thaw(gmem: "Gmem", conversion: "Conversion", delay: int, context: Context) -
 def store(gmem: "Gmem", conversion: "Conversion", context: Context) -> int:
     """The attribute of the range changes; needs no memory any more. Returns the time it takes."""
     start, end, shift = conversion.start, conversion.end, conversion.shift
+    assert not conversion.poison and gmem.poison.only(start, end, 0), "a poisoned range is stored"
     gmem.share.set(start, end, conversion.to)
     context.observe(
         ShareStored(gmem.address, conversion.op, start + shift, end + shift, conversion.to)

@@ -164,6 +164,7 @@ class Iommu(Actor):
     def forget(self, key: int, unmap: Unmap) -> None:
         """The conversion is over for this unit."""
         self.slots -= unmap.slot
+        assert self.slots >= 0, "a queue descriptor was given back twice"
         del self.unmaps[key]
         del self.tickets[unmap.gmem, unmap.op]
 

@@ -125,6 +125,7 @@ def refuse(kvm: "KvmMmu", walk: Walk, reason: Reason, offset: int, context: Cont
 
 def commit(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """Zap the leaves of the side that is given up, step by step from the start of the range."""
+    assert walk.settled and not walk.todo, f"COMMIT of op {walk.op} before its READY"
     walk.settled = False
     walk.plan = ZAPPING if walk.to is Share.SHARED else ZAPPING_SHARED
     walk.cursor = walk.start
@@ -174,6 +175,7 @@ def committed(kvm: "KvmMmu", walk: Walk, took: int, context: Context) -> None:
 
 def locked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """mmu_lock is held for writing: begin the plan, unless it was called off while waiting."""
+    assert walk.stage == -1, f"op {walk.op} takes mmu_lock in stage {walk.stage} of its plan"
     if walk.aborting and walk.plan == SPLITTING:
         kvm.drop(WALK, walk.op, context)
         settle(kvm, walk, context)
@@ -268,6 +270,7 @@ def stepped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 def step_done(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """The mirror follows the S-EPT; drop the lock so that waiters get their turn between steps."""
     start, end, level = walk.todo[0]
+    assert end - start <= PAGES_2M, f"a step of {end - start} pages under one hold of mmu_lock"
     if walk.plan == SPLITTING:
         leaf(kvm, start, end, Share.PRIVATE, LEVEL_4K, context)
         context.observe(HugeLost(kvm.vm, walk.op, 1))

@@ -29,6 +29,7 @@ class RwLock(msgspec.Struct):
     def drop(self, ticket: int) -> list[Waiter]:
         """Give the lock back; returns the waiters that hold it from now on, in order."""
         if self.writer == ticket:
+            assert not self.readers, "a writer and readers at once"
             self.writer = -1
         else:
             self.readers.remove(ticket)
@@ -43,6 +44,7 @@ class RwLock(msgspec.Struct):
         return self.writer < 0 and not (waiter.exclusive and self.readers)
 
     def _grant(self, ticket: int, exclusive: bool) -> None:
+        assert self.writer < 0 and not (exclusive and self.readers), "granted while it is held"
         if exclusive:
             self.writer = ticket
         else:

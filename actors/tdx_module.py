@@ -109,6 +109,7 @@ class TdxModule(Actor):
     def on_vp_exits(self, message: m.VpExits, context: Context) -> None:
         """Every vCPU has been out: nobody is left in an older epoch, and no VP.ENTER holds the tree."""
         td = self.tds[message.vm]
+        assert td.drained <= td.epoch, f"epoch {td.epoch} is drained before it began"
         td.drained = td.epoch
         td.zero_step_until = 0
         context.observe(EpochDrained(message.vm, message.kicked, 1))

@@ -110,6 +110,7 @@ class Vmm(Actor):
     def on_converted(self, message: m.Converted, context: Context) -> None:
         """The ioctl returned: follow it in bitmap and devices, or decide what to do about the error."""
         pending = self.pending[message.op >> ATTEMPT_BITS]
+        assert pending.request == self.current, "an ioctl returns to a VMM that did not make it"
         if message.reason is not Reason.NONE:
             slot = slot_of(self.slots, pending.start)
             offset = message.offset + slot.gfn - slot.index if message.offset >= 0 else -1
