@@ -44,7 +44,7 @@ def shapes(plan: Plan, host: int) -> Iterator[Shape]:
         frames = {}
         for gmem, pages in inode_pages(slots).items():
             frames[gmem] = free
-            free += pages
+            free += -(-pages // PAGES_2M) * PAGES_2M  # so that a huge folio has huge frames
         yield Shape(slots, frames)
 
 

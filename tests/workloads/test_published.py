@@ -80,3 +80,18 @@ def test_an_order_without_events_ends_at_once():
     partition = Partition(build, ENCODER.encode(plan), [0], [0])
     report = partition.advance(Order(FOREVER, 1.0))
     assert (report.next_time, report.finished) == (None, True)
+
+
+def test_a_slot_that_lies_askew_in_its_file_is_never_mapped_by_2m(tmp_path):
+    log = tmp_path / "askew.log"
+    log.write_text(
+        "kvm_set_user_memory AddrSpace#0 Slot#0 flags=0x4 gpa=0x100000 size=0x800000 ua=0x7f0000000000 "
+        "guest_memfd=20 guest_memfd_offset=0x0 ret=0\n"
+        "kvm_convert_memory start 0x200000 size 0x400000 private_to_shared\n"
+        "kvm_convert_memory start 0x200000 size 0x400000 shared_to_private\n"
+        "kvm_convert_memory start 0x310000 size 0x1000 private_to_shared\n"
+    )
+    load = f'workload=[{{kind="trace",log=["{log}"],pace="back-to-back"}}]'
+    outcome = simulated(load, "fleet.hosts=1", "fleet.vms_per_host=1")
+    assert outcome.watched[0]["inspector"]["counts"] == {}
+    assert outcome.census["shared_bytes"] == 4096
