@@ -16,14 +16,16 @@ class Allocator(Actor):
 
     def on_reserve(self, message: m.Reserve, context: Context) -> None:
         """All the pages or none: an empty pool refuses by itself, an injected failure only adds to that."""
-        fault = context.choose(
-            "alloc.pages", 1, opportunity(vm_base(message.reply_to), message.ticket)
-        )
+        vm = message.vm or vm_base(message.reply_to)
+        op = message.op if message.op >= 0 else message.ticket
+        # Askers of one conversion are told apart by their kind.
+        fault = context.choose("alloc.pages", 1, opportunity(vm, op, message.reply_to & 0xFF))
         granted = fault is None and message.pages <= self.free
         if granted:
             self.free -= message.pages
         reply = m.Reserved(message.ticket, granted)
-        context.send(message.reply_to, reply, context.cost("page_alloc"))
+        took = context.cost("page_alloc", max(1, message.pages))
+        context.send(message.reply_to, reply, took)
 
     def on_give_back(self, message: m.GiveBack, _: Context) -> None:
         """Unused, or used no more."""

@@ -76,7 +76,10 @@ class Context(Protocol):
     """The floor delay of every link, ns (1 in the explorer)."""
 
     def send(self, target: int, message: Message, delay: int) -> None:
-        """Deliver `message` to `target` after `delay` >= 1 ns; links are first in, first out."""
+        """Deliver `message` to `target` after `delay` >= 1 ns: the time of the work, plus the link's.
+
+        What arrives in one nanosecond keeps the order in which this actor sent it; a short delay overtakes a long one.
+        """
 
     def after(self, delay: int, message: Message) -> int:
         """Deliver `message` to this actor after `delay`; returns the key that cancels it."""

@@ -321,6 +321,14 @@ class Gmem(Actor):
             pages = m.GiveBack(split * gmem_steps.SPLIT_PAGES)
             context.send(host_base(self.address), pages, context.link)
 
+    def gfns(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The guest frames behind an index range: a folio may reach beyond the slot, or into two of them."""
+        return [
+            (max(start, b.index) + b.gfn - b.index, min(end, b.index + b.pages) + b.gfn - b.index)
+            for b in self.bindings
+            if start < b.index + b.pages and b.index < end
+        ]
+
     def shift_of(self, start: int, end: int) -> int:
         """gfn minus index for a range that lies in one binding."""
         for binding in self.bindings:

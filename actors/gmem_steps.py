@@ -163,8 +163,8 @@ def restructure(gmem: "Gmem", conversion: "Conversion", context: Context) -> int
     if not folios:
         return 0
     gmem.folios.set(start, end, new)
-    shift = conversion.shift
-    context.observe(FolioOrder(gmem.address, start + shift, end + shift, new))
+    for first, last in gmem.gfns(start, end):
+        context.observe(FolioOrder(gmem.address, first, last, new))
     return context.cost(cost, folios)
 
 

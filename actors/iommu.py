@@ -130,7 +130,8 @@ class Iommu(Actor):
             return
         pages = len(unmap.splits)
         context.observe(Reserving(unmap.gmem, unmap.op, pages))
-        request = m.Reserve(self.host | IOMMU, key, pages)
+        vm = vm_base(unmap.gmem)
+        request = m.Reserve(self.host | IOMMU, key, pages, vm, unmap.op)
         context.send(self.host | ALLOCATOR, request, context.link)
 
     def on_reserved(self, message: m.Reserved, context: Context) -> None:
@@ -138,6 +139,11 @@ class Iommu(Actor):
         unmap = self.unmaps[message.ticket]
         if not message.granted:
             self.refuse(message.ticket, unmap, Reason.NO_MEMORY, context)
+            return
+        if vm_base(unmap.gmem) in self.detached:
+            pages = m.GiveBack(len(unmap.splits))
+            context.send(self.host | ALLOCATOR, pages, context.link)
+            self.refuse(message.ticket, unmap, Reason.DEAD, context)
             return
         domain = self.domains[vm_base(unmap.gmem)]
         for leaf in unmap.splits:
@@ -184,7 +190,8 @@ class Iommu(Actor):
         waited = self.invalidate(took, context)
         fault = context.choose("iommu.timeout", 1, opportunity(vm, unmap.op, unmap.start))
         if fault or waited > self.timeout:
-            took = self.timeout if fault is None else max(took, context.link)
+            took = self.timeout
+            self.free_at = max(self.free_at, context.now + took)  # everybody behind it waits too
             poison = m.Poison(unmap.op, Consumer.IOMMU, Reason.TIMEOUT, unmap.start, unmap.end)
             context.send(message.gmem, poison, took)
             context.send(message.gmem, done, took + 1)

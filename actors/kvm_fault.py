@@ -19,7 +19,7 @@ from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Call, Status
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
-FAULT, TICKETS = 1, 2
+FAULT, TICKETS = 1, 3
 IMPLICIT = 1  # lowest bit of a request's number: 1 implicit conversion, 0 MapGPA piece
 
 

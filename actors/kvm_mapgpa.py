@@ -47,7 +47,9 @@ def answered(kvm: "KvmMmu", message: m.ConvertAnswer, context: Context) -> None:
     if message.reason is not Reason.NONE or call.cursor == call.end:
         reply = m.MapGpaDone(call.task, message.reason, resume)
     elif context.choose("kvm.interrupt", 1, opportunity(kvm.vm, message.request, call.cursor)):
-        reply = m.MapGpaDone(call.task, Reason.INTERRUPTED, resume)
+        early = m.MapGpaDone(call.task, Reason.INTERRUPTED, resume)
+        context.send(kvm.vm | GUEST, early, context.cost("td_exit_roundtrip"))
+        return
     else:
         piece(kvm, call, context.now, context)
         return

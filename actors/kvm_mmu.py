@@ -24,9 +24,9 @@ from actors.observations import (
 from actors.slots import Slots
 
 MMU_LOCK_RANK = 2  # docs/domain.md section 2.9: inside ilock
-# What waits for mmu_lock: a walk of a conversion (write), a page fault (read).
-WALK, FAULT = range(2)
-TICKETS = 2
+# What waits for mmu_lock: a walk of a conversion and INV_BEGIN (write), a page fault (read).
+WALK, FAULT, FREEZE = range(3)
+TICKETS = 3
 
 
 class KvmMmu(Actor):
@@ -42,6 +42,7 @@ class KvmMmu(Actor):
     tables: IntervalMap = msgspec.field(default_factory=lambda: IntervalMap.filled(0))
     sequence: int = 0
     invalidations: dict[int, tuple[int, int]] = {}
+    freezing: dict[int, int] = {}  # op -> the guest_memfd that waits for INV_BEGIN
     walks: dict[int, Walk] = {}
     faults: dict[int, PageFault] = {}
     parked: list[int] = []
@@ -52,10 +53,16 @@ class KvmMmu(Actor):
     # --- the two-phase requests ------------------------------------------------------------------
 
     def on_freeze(self, message: m.Freeze, context: Context) -> None:
-        """INV_BEGIN: faults in the range wait from here on."""
+        """INV_BEGIN: faults in the range wait from here on, and those that hold mmu_lock finish first."""
+        self.freezing[message.op] = message.gmem
         self.invalidations[message.op] = (message.start, message.end)
         context.observe(InvalidationBegin(self.vm, message.op, message.start, message.end))
-        context.send(message.gmem, m.Frozen(message.op), context.link)
+        self.take(FREEZE, message.op, context)
+
+    def frozen(self, op: int, context: Context) -> None:
+        """mmu_lock was ours for writing: no fault is half way any more."""
+        context.send(self.freezing.pop(op), m.Frozen(op), context.link)
+        self.drop(FREEZE, op, context)
 
     def on_thaw(self, message: m.Thaw, context: Context) -> None:
         """INV_END: the sequence moves, then parked faults look again."""
@@ -101,7 +108,7 @@ class KvmMmu(Actor):
 
     def take(self, what: int, number: int, context: Context) -> None:
         """Ask for mmu_lock: walks write, faults read."""
-        if self.lock.take(number * TICKETS + what, what == WALK, context.now):
+        if self.lock.take(number * TICKETS + what, what != FAULT, context.now):
             self.granted(number * TICKETS + what, context)
 
     def granted(self, ticket: int, context: Context) -> None:
@@ -110,6 +117,8 @@ class KvmMmu(Actor):
         if what == WALK:
             context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, True))
             kvm_walk.locked(self, self.walks[number], context)
+        elif what == FREEZE:
+            self.frozen(number, context)
         else:
             kvm_fault.locked(self, self.faults[number], context)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
 # Ticket kinds of KvmMmu; a walk's number is its op.
-WALK, TICKETS = 0, 2
+WALK, TICKETS = 0, 3
 # For each boundary leaf: an S-EPT page, its mirror, and a pair of pages for dynamic PAMT.
 SPLIT_PAGES = 4
 UNBLOCK_RETRY_NS, UNBLOCK_RETRY_MAX_NS = 1_000, 1_000_000
@@ -200,6 +200,8 @@ def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:
     else:
         first = start + walk.done * PAGES[level]
         count = rounds if what == Call.TRACK else leaves - walk.done
+        if walk.attempt and walk.plan != UNBLOCKING:
+            count = 1  # the retry is for the one call that met BUSY
         attempt = -1 if walk.plan == UNBLOCKING else walk.attempt
         call = m.Seamcall(
             kvm.vm,
@@ -221,7 +223,7 @@ def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Contex
     call = PLANS[walk.plan][walk.stage]
     if status == Status.OK:
         walk.blocked = walk.blocked or call == Call.BLOCK
-        advance(kvm, walk, context)
+        passed(kvm, walk, index, context)
         return
     if call != Call.TRACK:
         walk.done += index
@@ -234,6 +236,19 @@ def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Contex
         context.send(kvm.vm | GUEST, m.Kick(walk.op, 1), wait)
     else:
         failed(kvm, walk, REASONS[status], context)
+
+
+def passed(kvm: "KvmMmu", walk: Walk, calls: int, context: Context) -> None:
+    """All calls of the batch went well: what is left of the step after a retry, or the plan's next entry."""
+    start, end, level = walk.todo[0]
+    call, leaves = PLANS[walk.plan][walk.stage], (end - start) // PAGES[level]
+    retried = walk.attempt > 0 and walk.plan != UNBLOCKING
+    if call == Call.TRACK or not retried or walk.done + calls >= leaves:
+        advance(kvm, walk, context)
+        return
+    walk.done += calls
+    walk.attempt = 0
+    act(kvm, walk, context.link, context)
 
 
 REASONS: dict[int, Reason] = {

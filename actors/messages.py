@@ -62,7 +62,7 @@ class MapGpa(Message, frozen=True, tag=5):
 class MapGpaDone(Message, frozen=True, tag=6):
     """KVM -> guest: NONE, or what stopped it; `resume` is the first gfn not converted.
 
-    REFERENCES reads as TDVMCALL RETRY, anything else as INVALID_OPERAND.
+    POISONED and DEAD read as INVALID_OPERAND, anything else as TDVMCALL RETRY.
     """
 
     task: int
@@ -148,6 +148,8 @@ class Reserve(Message, frozen=True, tag=15):
     reply_to: int
     ticket: int
     pages: int
+    vm: int = 0  # on whose behalf, where the asker is no actor of the VM
+    op: int = -1  # and for which conversion, where the ticket does not say
 
 
 class Reserved(Message, frozen=True, tag=16):

@@ -68,12 +68,12 @@ class TdxModule(Actor):
             self.move(td, rule, message, message.start + span, context)
         if status is Status.OK and message.call == Call.TRACK:
             td.epoch += 1
-        if message.call == Call.BLOCK:
+        if message.call == Call.BLOCK and index:
             td.blocked_in = td.epoch
         took = duration(rule, message.level, max(index, 1), context)
         if rule.tree is Lock.EXCLUSIVE and status is Status.OK:
             td.tree_exclusive_until = max(td.tree_exclusive_until, context.now + took - 1)
-        elif rule.tree is Lock.SHARED:
+        elif rule.tree is Lock.SHARED and index:
             td.tree_shared_until = max(td.tree_shared_until, context.now + took - 1)
         context.observe(
             SeamcallAnswered(
@@ -101,17 +101,17 @@ class TdxModule(Actor):
     ) -> None:
         """Entries have this state and level now; PAMT owners follow."""
         td.sept.set(start, end, state | level << LEVEL_SHIFT if state else 0)
-        pfn = start + td.frames.get(start)
-        if state in (Entry.FREE, Entry.PENDING):
-            self.pamt.set(pfn, pfn + end - start, vm if state else 0)
-        context.observe(Sept(vm, start, end, state, level, pfn))
+        for first, last, shift in td.frames.runs(start, end):
+            if state in (Entry.FREE, Entry.PENDING):
+                self.pamt.set(first + shift, last + shift, vm if state else 0)
+            context.observe(Sept(vm, first, last, state, level, first + shift))
 
     def on_vp_exits(self, message: m.VpExits, context: Context) -> None:
-        """Every vCPU has been out: nobody is left in an older epoch, and no VP.ENTER holds the tree."""
+        """Every vCPU has been out: nobody is left in an older epoch, and no vCPU holds a lock."""
         td = self.tds[message.vm]
         assert td.drained <= td.epoch, f"epoch {td.epoch} is drained before it began"
         td.drained = td.epoch
-        td.zero_step_until = 0
+        td.zero_step_until = td.entry_until = 0
         context.observe(EpochDrained(message.vm, message.kicked, 1))
         context.send(message.vm | KVM, m.Kicked(message.ticket), context.link)
 

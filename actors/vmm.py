@@ -57,13 +57,17 @@ class Pending(msgspec.Struct):
 
 
 class Vmm(Actor):
-    """`bitmap` is gfn -> Share as the VMM believes it; `queue` waits for the conversion lock, first in first out."""
+    """`bitmap` is gfn -> Share as the VMM believes it, `holes` gfn -> 1 where the devices' mapping failed.
+
+    `queue` waits for the conversion lock, first in first out.
+    """
 
     vm: int
     slots: Slots
     policy: Policy
     devices: int
     bitmap: IntervalMap
+    holes: IntervalMap = msgspec.field(default_factory=lambda: IntervalMap.filled(0))
     pending: dict[int, Pending] = {}
     queue: list[int] = []
     current: int = -1
@@ -118,7 +122,8 @@ class Vmm(Actor):
             return
         self.bitmap.set(pending.start, pending.end, pending.to)
         context.observe(Bitmap(self.vm, pending.start, pending.end, pending.to))
-        if pending.to is Share.SHARED and self.devices and not message.redundant:
+        unseen = not message.redundant or not self.holes.only(pending.start, pending.end, 0)
+        if pending.to is Share.SHARED and self.devices and unseen:
             mapping = m.DmaMap(self.vm, message.op, pending.start, pending.end)
             context.send(host_base(self.vm) | IOMMU, mapping, context.cost("vfio_ioctl"))
         else:
@@ -127,6 +132,7 @@ class Vmm(Actor):
     def on_dma_mapped(self, message: m.DmaMapped, context: Context) -> None:
         """The devices see the range, or cannot: then the conversion counts as failed although the kernel made it."""
         pending = self.pending[message.op >> ATTEMPT_BITS]
+        self.holes.set(pending.start, pending.end, int(message.reason is not Reason.NONE))
         if message.reason is not Reason.NONE:
             context.observe(Failed(self.vm, message.op, "map", "iommu", message.reason))
         self.done(pending, message.reason, -1, False, context)

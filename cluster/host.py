@@ -68,10 +68,11 @@ class Host:
         """Forget a timer; the queue is swept when most of it is forgotten timers."""
         self.cancelled.add(stamp)
         if len(self.cancelled) > _COMPACT_FROM and 2 * len(self.cancelled) > len(self.queue):
-            cancelled = self.cancelled
-            self.queue[:] = [event for event in self.queue if event[1] not in cancelled]
+            # Not all of them are in the queue: some are in hand, in the nanosecond that is being handled.
+            swept = self.cancelled.intersection(event[1] for event in self.queue)
+            self.queue[:] = [event for event in self.queue if event[1] not in swept]
             heapify(self.queue)
-            self.cancelled = set()
+            self.cancelled -= swept
 
     def run(self, horizon: int, most: int) -> int:
         """Handle events due before `horizon`, about `most` of them at a time; returns how many."""

@@ -62,7 +62,7 @@ def test_boundary_entries_are_split_with_a_page_each_and_stay_split(start, end, 
     actor = unit(HUGE)
     context = prepared(actor, start, end)
     if leaves:
-        assert context.take() == [Sent(ALLOCATOR, m.Reserve(IOMMU, 1, len(leaves)), LINK)]
+        assert context.take() == [Sent(ALLOCATOR, m.Reserve(IOMMU, 1, len(leaves), VM, OP), LINK)]
         actor.on_reserved(m.Reserved(1, True), context)
     actor.on_abort(m.Abort(FILE, OP), context)
     split = [leaf for leaf in (0, 0x200, 0x400) if actor.domains[VM].get(leaf) == LEVEL_4K]
@@ -132,7 +132,7 @@ def test_commit_over_nothing_is_free():
 @pytest.mark.parametrize(
     ("fields", "choices", "after"),
     [
-        ({}, {"iommu.timeout": Fault(Reason.TIMEOUT, 0)}, COST),
+        ({}, {"iommu.timeout": Fault(Reason.TIMEOUT, 0)}, TIMEOUT),
         ({"free_at": TIMEOUT - 1}, {}, TIMEOUT),
     ],
     ids=["injected", "queue"],

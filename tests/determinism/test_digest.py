@@ -62,5 +62,6 @@ def test_the_toy_fleet_is_the_same_whatever_the_seed_of_its_hashes():
 
 
 def test_a_timer_cancelled_in_its_own_nanosecond_does_not_fire():
+    # Two links: the last READY and the timeout meet in one nanosecond.
     tight = ["protocol.prepare_timeout=400ns", "vm.interrupt_probability=0"]
     assert simulated(*SMALL, *tight).finished

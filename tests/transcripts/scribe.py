@@ -90,6 +90,8 @@ def told(record: Message | Observation, *without: str) -> str:
     if isinstance(record, m.SeamcallDone):
         return f"SeamcallDone {Call(record.call).name} {Status(record.status).name} x{record.index}"
     fields = {name: getattr(record, name) for name in record.__struct_fields__}
+    if fields.get("op") == -1:
+        del fields["op"]
     parts = [type(record).__name__]
     if "start" in fields and "end" in fields:
         parts.append(f"{fields.pop('start'):#x}..{fields.pop('end'):#x}")

@@ -10,6 +10,7 @@ from workloads.scenario import Trace
 from workloads.trace.spool import RECORD
 
 PAGE_RECORDS = 2048
+LANES_MAX = PAGE_RECORDS // 2  # no guest has more vCPUs to convert with
 SECOND_NS = 1_000_000_000
 
 
@@ -25,7 +26,7 @@ class TraceProgram:
         self.born = born
         # A log without times cannot be replayed at its own pace: then as fast as answers come.
         self.timed = load.pace == "rate" or (load.pace == "recorded" and log.has_times)
-        self.lanes = 1 if self.timed else min(load.outstanding, records)
+        self.lanes = 1 if self.timed else min(load.outstanding, records, LANES_MAX)
         self.speed = load.speed if load.pace == "recorded" else 0.0
         self.period = SECOND_NS / load.rate
         self.pages: dict[int, bytes] = {}
@@ -52,12 +53,14 @@ class TraceProgram:
         )
 
     def ahead(self) -> int:
-        """Each event takes one record at most and looks at one more."""
+        """Each event takes one record at most and looks at one more; every lane may do so in one nanosecond."""
         page = self.seen // PAGE_RECORDS
         while page in self.pages:
             page += 1
         have = page * PAGE_RECORDS
-        return EVENTS_AT_A_TIME if have >= self.records else max(0, have - self.seen - 2)
+        return (
+            EVENTS_AT_A_TIME if have >= self.records else max(0, have - self.seen - 2 - self.lanes)
+        )
 
     def wanted(self) -> Sequence[tuple[int, int]]:
         """The page in use and the next one."""

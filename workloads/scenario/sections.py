@@ -50,7 +50,7 @@ class Fleet(Section, frozen=True):
     ] = 0
     spare_memory: Annotated[
         int, key.size("host's page pool for page tables, tree nodes, vmemmap; 0B = empty", low=0)
-    ] = 4 * GIB
+    ] = 64 * GIB
     cpus: Annotated[int, key.count("CPUs", "host CPUs that lru_add_drain_all visits", 1, 4096)] = 64
     stagger: Annotated[
         int, key.duration("offset between the starts of successive VMs of the fleet", low=0)
