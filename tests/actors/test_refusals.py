@@ -6,7 +6,8 @@ from actors import messages as m
 from actors.address import PINS
 from actors.contract import Reason
 from actors.gmem_steps import SPLIT_PAGES, TREE_PAGES
-from actors.observations import ConsumerReplied, Decided, Failed
+from actors.observations import ConsumerReplied, Decided, Failed, SeamcallAnswered
+from actors.tdx_states import Status
 from tests.helpers import PRIVATE, SHARED, World
 
 FOREVER = 10**15  # ns
@@ -96,13 +97,12 @@ def test_a_tree_lock_that_another_host_operation_holds_refuses_with_busy():
     assert converted(world, SHARED)
 
 
-def test_entries_that_an_accept_holds_refuse_with_busy():
+def test_entries_that_an_accept_holds_are_busy_until_the_kick_takes_the_vcpu_out():
     world = World()
     td = world.td()
     td.entry_start, td.entry_end, td.entry_until = 0x1F0, 0x200, FOREVER  # in the boundary leaf
-    assert refused(world, SHARED) == (Reason.BUSY, ["kvm_mmu"])
-    td.entry_until = 0
     assert converted(world, SHARED)
+    assert [fact.status for fact in world.of(SeamcallAnswered)][:2] == [Status.BUSY, Status.OK]
 
 
 def test_a_stuck_queue_refuses_with_a_timeout():
