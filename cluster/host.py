@@ -108,6 +108,7 @@ class Host:
                 events.append(event)
         if len({id(event[2]) for event in events}) < len(events):
             events.sort(key=self._tie)
+        done = 0
         for _, stamp, cell, message in events:
             if self.cancelled and stamp in self.cancelled:  # by an event before it, just now
                 self.cancelled.discard(stamp)
@@ -115,8 +116,9 @@ class Host:
             cell.now = now
             cell.digest = ((cell.digest + stamp) * DIGEST_K + now) & DIGEST_MASK
             cell.handlers[type(message)](cell.actor, message, cell)
+            done += 1
         self.now = now
-        return len(events)
+        return done
 
     def _tie(self, event: Event) -> tuple[int, int]:
         """(tie, source and sequence)."""

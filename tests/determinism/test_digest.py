@@ -59,9 +59,3 @@ def test_the_toy_fleet_is_the_same_whatever_the_seed_of_its_hashes():
     first, second = toyed(Executor(), plan), toyed(Executor(yield_after=0.0), plan)
     assert first.digest == second.digest
     assert first.digest != toyed(Executor(), msgspec.structs.replace(plan, seed=2)).digest
-
-
-def test_a_timer_cancelled_in_its_own_nanosecond_does_not_fire():
-    # Two links: the last READY and the timeout meet in one nanosecond.
-    tight = ["protocol.prepare_timeout=400ns", "vm.interrupt_probability=0"]
-    assert simulated(*SMALL, *tight).finished

@@ -9,6 +9,7 @@ from workloads.scenario import keys as key
 from workloads.scenario.keys import Section
 from workloads.units import DURATIONS, SIZES
 
+PREPARE_TIMEOUT_NS_MIN = 2_000  # ten links: a question takes two to be answered at all
 MS, SECOND = DURATIONS["ms"], DURATIONS["s"]
 MIB, GIB = SIZES["MiB"], SIZES["GiB"]
 
@@ -105,7 +106,10 @@ class Protocol(Section, frozen=True):
 
     name: Annotated[str, key.choice(PROTOCOLS, "conversion protocol")] = "two-phase"
     prepare_timeout: Annotated[
-        int, key.duration("longest wait for the consumers' answers to prepare")
+        int,
+        key.duration(
+            "longest wait for the consumers' answers to prepare", low=PREPARE_TIMEOUT_NS_MIN
+        ),
     ] = SECOND
     freeze_budget: Annotated[int, key.duration("longest time that a range should stay frozen")] = (
         100 * DURATIONS["us"]
