@@ -9,7 +9,7 @@ Address = NewType("Address", int)
 
 HOST_SHIFT, VM_SHIFT, KIND_SHIFT = 24, 8, 4
 VM_MASK = (1 << HOST_SHIFT) - (1 << VM_SHIFT)
-ADDRESS_BITS = 40  # 16 bits of host, 16 of VM, 4 of kind, 4 of instance
+ADDRESS_BITS = 41  # 17 bits of host, 16 of VM, 4 of kind, 4 of instance
 
 # Actors of a host (VM field 0).
 ALLOCATOR, TDX, IOMMU = 0x00, 0x10, 0x20

@@ -1,7 +1,9 @@
 """Partitions as Ray actors. This file alone connects the engine to Ray; it knows nothing of what is simulated."""
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -124,10 +126,14 @@ def connect(address: str | None, partitions: int) -> None:
     else:
         cpus = max(partitions, os.cpu_count() or 1)
         options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         if address:
             knock(address)
         ray.init(**options)
+        if main:  # Ray has put its own in place, which ends the process with nothing kept
+            signal.signal(signal.SIGTERM, handler)
     except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         where = f"at {address}" if address else "on this machine"

@@ -146,6 +146,9 @@ def main() -> None:
     """Run a command; a user's mistake is one line and exit status 2."""
     try:
         cli(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(USAGE_ERROR)
     except UsageError as error:
         fail(str(error))
     except click.ClickException as error:

@@ -12,6 +12,7 @@ from workloads.units import parse_duration
 from workloads.wording import quote, suggestion
 
 _FOLDER = "costs"
+MEAN_NS_MAX = 3600 * 1_000_000_000
 
 
 def models() -> tuple[str, ...]:
@@ -51,6 +52,8 @@ def cost(name: str, entry: Mapping[str, Any], override: str | float | None = Non
         raise UsageError(
             f'costs.override.{name}: found {value!r}, expected a duration such as "3us"'
         )
+    if mean > MEAN_NS_MAX:
+        raise UsageError(f'costs.override.{name}: found "{value}", expected at most "1h"')
     return Cost(name, mean, spread(entry))
 
 

@@ -1,13 +1,16 @@
 """A run as a user sees it: folder, exporter, progress, verdict, files, table, exit status."""
 
 import json
+import os
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,7 @@ from workloads.outcome.summary import exit_status, summarise
 from workloads.outcome.terminal import show
 from workloads.scenario import Scenario
 from workloads.units import parse_duration
+from workloads.wording import quote
 
 if TYPE_CHECKING:
     from cluster.exporter import Exporter
@@ -47,6 +51,9 @@ class Settings:
             seconds = parse_duration(limit) / NS if limit is not None else None
         except ValueError as error:
             raise UsageError(f"--time-limit: {error}") from None
+        digest = flags["expect_digest"]
+        if digest is not None and not re.fullmatch(r"[0-9a-f]+", digest):
+            raise UsageError(f"--expect-digest: found {quote(digest)}, expected hexadecimal digits")
         names = ("results", "address", "expect_digest", "as_json", "quiet")
         return cls(time_limit=seconds, **{name: flags[name] for name in names})
 
@@ -104,11 +111,21 @@ class Watch:
 
 def execute(scenario: Scenario, settings: Settings, max_damaged: int | None = None) -> int:
     """Run a scenario and leave its results; returns the exit status."""
-    from cluster.exporter import exposition
-
     job = simulate.prepare(scenario, max_damaged)
     name, seed = scenario.scenario.name, scenario.scenario.seed
     folder = results.open_folder(settings.results, name, seed)
+    try:
+        return in_folder(scenario, settings, job, folder)
+    except UsageError:
+        with suppress(OSError):  # nothing was run: leave nothing behind
+            folder.rmdir()
+        raise
+
+
+def in_folder(scenario: Scenario, settings: Settings, job: simulate.Job, folder: Path) -> int:
+    """Run, conclude, write, tell."""
+    from cluster.exporter import exposition
+
     run_id = folder.name
     with serving(scenario, settings, run_id) as exporter:
         with Progress(job.plan, quiet=settings.quiet or settings.as_json) as bar:
@@ -127,10 +144,11 @@ def execute(scenario: Scenario, settings: Settings, max_damaged: int | None = No
         if exporter:
             exporter.readings = final
         results.write(folder, scenario, summary, outcome, exposition(final))
-        if settings.as_json:
-            print(json.dumps(summary, indent=2))
-        elif not settings.quiet:
-            show(summary, folder)
+        with to_reader():
+            if settings.as_json:
+                print(json.dumps(summary, indent=2), flush=True)
+            elif not settings.quiet:
+                show(summary, folder)
         if exporter and scenario.metrics.linger:
             linger(scenario.metrics.linger / NS)
     return exit_status(summary["verdict"])
@@ -166,6 +184,17 @@ def serving(scenario: Scenario, settings: Settings, run_id: str) -> Iterator["Ex
         yield exporter
     finally:
         exporter.close()
+
+
+@contextmanager
+def to_reader() -> Iterator[None]:
+    """Standard output; the results are on disk, so a reader that has gone away changes nothing."""
+    try:
+        yield
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at its end
+    except OSError as error:
+        raise UsageError(f"standard output: {error.strerror}") from None
 
 
 def linger(seconds: float) -> None:

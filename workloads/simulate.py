@@ -1,13 +1,17 @@
 """One run, from a scenario to what it came to. Writes nothing and prints nothing."""
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from actors.address import GMEMS_MAX
 from actors.slots import Slot
 from cluster import run as engine
 from cluster.drive import Listener
 from cluster.run import Executor, Fleet, Outcome, unpack
 from workloads import cost_table
 from workloads.census import complete
+from workloads.errors import UsageError
 from workloads.fleet import build
 from workloads.loads.trace import PAGE_RECORDS
 from workloads.plan import ENCODER, LogShape, Plan
@@ -50,10 +54,26 @@ def log_shape(log: TraceLog, source: int) -> LogShape:
         Slot(slot.gpa // PAGE, slot.size // PAGE, slot.inode, slot.offset // PAGE)
         for slot in log.slots
     )
+    modelled(log.name, slots)
     whole = -(-log.highest_end // HUGE_PAGE) * HUGE_PAGE // PAGE
     return LogShape(
         source, slots or (Slot(0, whole, 0, 0),), log.vcpus, log.conversions, log.has_times
     )
+
+
+def modelled(name: str, slots: Sequence[Slot]) -> None:
+    """Refuse memory layouts that would be simulated wrongly."""
+    files = {slot.gmem for slot in slots}
+    if len(files) > GMEMS_MAX:
+        raise UsageError(f"{name}: {len(files)} guest_memfd files in one VM, at most {GMEMS_MAX}")
+    for file in files:
+        parts = sorted((slot.index, slot.pages) for slot in slots if slot.gmem == file)
+        for (index, pages), (following, _) in itertools.pairwise(parts):
+            if index + pages > following:
+                raise UsageError(
+                    f"{name}: two memory slots on the same pages of one guest_memfd (aliased or "
+                    "moved), expected slots on pages of their own"
+                )
 
 
 def run(job: Job, listener: Listener, address: str | None = None) -> Outcome:

@@ -26,9 +26,9 @@ def test_a_run_leaves_its_results_and_says_where(gmemsim, tmp_path):
     done = gmemsim("run", "quickstart", *SMALL)
     folder = tmp_path / "results" / "quickstart" / "latest"
     assert done.returncode == 0
-    assert done.stderr.decode().startswith("VALID")
+    assert done.stdout.decode().startswith("VALID")
     assert {path.name for path in folder.iterdir()} == FILES
-    assert "results/quickstart/" in done.stderr.decode()
+    assert "results/quickstart/" in done.stdout.decode()
 
 
 def test_json_is_the_summary_and_nothing_else(gmemsim, tmp_path):
@@ -48,7 +48,7 @@ def test_the_resolved_scenario_runs_again_to_the_same_digest(gmemsim, tmp_path):
 def test_another_digest_than_expected_is_violated(gmemsim):
     done = gmemsim("run", "quickstart", *SMALL, "--expect-digest", "00")
     assert done.returncode == 1
-    assert done.stderr.decode().startswith("VIOLATED")
+    assert done.stdout.decode().startswith("VIOLATED")
 
 
 def test_a_failed_check_is_violated(gmemsim):

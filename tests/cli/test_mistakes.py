@@ -42,6 +42,11 @@ MISTAKES = {
         (*QUICK, "--executor", "ray", "--address", "127.0.0.1:1"),
         "127.0.0.1:1",
     ),
+    "a digest that is none": ((*QUICK, "--expect-digest", "nothex"), "--expect-digest"),
+    "a cost beyond reason": ((*QUICK, "--set", "costs.override.block=300d"), "block"),
+    "a stagger beyond reason": ((*QUICK, "--set", "fleet.stagger=3000d"), "stagger"),
+    "too many files": (("replay", "files.log"), "guest_memfd"),
+    "two slots on one page": (("replay", "aliased.log"), "guest_memfd"),
     "an address that is none": ((*QUICK, "--executor", "ray", "--address", "there"), "there"),
 }
 
@@ -53,6 +58,15 @@ def files(tmp_path):
     (tmp_path / "empty.log").write_bytes(b"")
     (tmp_path / "binary.log").write_bytes(os.urandom(5000))
     (tmp_path / "cut.gz").write_bytes(gzip.compress(GOOD * 100)[:-20])
+    slot = (
+        "kvm_set_user_memory AddrSpace#0 Slot#{0} flags=0x4 gpa={1:#x} size=0x400000 ua=0x7f000000 "
+        "guest_memfd={2} guest_memfd_offset=0x0 ret=0\n"
+    )
+    many = "".join(slot.format(n, n << 22, 20 + n) for n in range(17)).encode()
+    (tmp_path / "files.log").write_bytes(many + GOOD)
+    (tmp_path / "aliased.log").write_bytes(
+        (slot.format(0, 0, 20) + slot.format(1, 1 << 30, 20)).encode() + GOOD
+    )
     (tmp_path / "damaged.log").write_bytes(GOOD + b"kvm_convert_memory start 0x10\n" + GOOD)
 
 

@@ -27,7 +27,7 @@ Summary = Mapping[str, Any]
 
 def show(summary: Summary, folder: Path, stream: TextIO | None = None) -> None:
     """Print it; without a terminal no escape codes, whatever the environment asks for."""
-    stream = stream or sys.stderr
+    stream = stream or sys.stdout
     terminal = stream.isatty()
     console = Console(
         file=stream,

@@ -8,6 +8,8 @@ from workloads.units import format_duration, format_size
 
 Breach = tuple[str, str]  # a key's dotted path, and what is wrong with it
 
+TIME_NS_MAX = 1 << 60  # simulated
+
 
 def breaches(scenario: Scenario) -> Iterator[Breach]:
     """Every rule that the scenario breaks."""
@@ -75,11 +77,20 @@ def _places(scenario: Scenario) -> Iterator[Breach]:
                 yield f"fault.{index}.{key}", text
 
 
+def _stagger(scenario: Scenario) -> Iterator[Breach]:
+    fleet = scenario.fleet
+    starts = fleet.stagger * (fleet.vms or fleet.hosts * fleet.vms_per_host)
+    if starts > TIME_NS_MAX:
+        text = f'found "{format_duration(fleet.stagger)}": the last VM would start after 36 years'
+        yield "fleet.stagger", text
+
+
 RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _start,
     _logs,
     _room,
     _windows,
     _vms,
+    _stagger,
     _places,
 )

@@ -32,7 +32,8 @@ from workloads.trace.qemu import (
 RECORD = struct.Struct("<QQQB")  # time since the log's first conversion (ns), gpa, size, to_shared
 SAMPLES = 20  # damaged lines that are kept by name
 LINE_LIMIT = 1 << 16  # bytes of one line that are looked at
-TIME_LIMIT = (1 << 63) - 1
+TIME_LIMIT = 1 << 60  # 36 years
+PAUSE_MAX = 30 * 24 * 3600 * 1_000_000_000
 HUGE_PAGE = 2 << 20
 SHIPPED = Path(__file__).parents[1] / "traces"
 
@@ -74,7 +75,7 @@ class TraceLog:
     has_times: bool
     first_ns: int  # the log's own clock: since 1970; in the binary form since the first event
     last_ns: int
-    time_steps: int  # conversions whose time was before their predecessor's
+    time_steps: int  # conversions whose time was before their predecessor's, or months after it
     _fd: int = field(repr=False)
 
     def page(self, first: int, count: int) -> bytes:
@@ -171,12 +172,15 @@ class _Conversions:
             self._shared.set(gpa // PAGE, end // PAGE, to_shared)
 
     def _time(self, time_ns: int | None) -> int:
-        """Since the first conversion, and never backwards: clocks step, and threads interleave."""
+        """Since the first conversion: never backwards, and never further on than a pause can be.
+
+        Clocks step, threads interleave, digits get damaged; such a conversion happens when the one before it did.
+        """
         if time_ns is not None:
             if self.first_ns is None:
                 self.first_ns = time_ns
             since = time_ns - self.first_ns
-            if since < self.last:
+            if not self.last <= since <= self.last + PAUSE_MAX:
                 self.time_steps += 1
             else:
                 self.last = min(since, TIME_LIMIT)
