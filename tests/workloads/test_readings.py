@@ -208,7 +208,7 @@ def test_whatever_is_injected_fails_within_the_closed_label_sets(point):
     assert final(found, outcome).values["gmemsim_engine_events_total"][()] > 0
 
 
-@pytest.mark.parametrize("timeout", ["1ns", "10us"])
+@pytest.mark.parametrize("timeout", ["2us", "10us"])
 def test_a_timeout_fails_within_the_closed_label_sets(timeout):
     found = decode(f"protocol.prepare_timeout={timeout}", "scenario.conversions=60")
     outcome = simulate.run(simulate.prepare(found), Silent())
