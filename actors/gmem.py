@@ -45,7 +45,6 @@ class Conversion(msgspec.Struct):
     to: Share
     shift: int
     stage: Stage = Stage.WAITING
-    asked: int = 0
     waiting: int = 0
     refused: int = 0
     reason: Reason = Reason.NONE

@@ -156,7 +156,7 @@ class Guest(Actor):
     def use(self, task: Task, context: Context) -> None:
         """Touch or accept the next 2 MiB at most."""
         if task.cursor >= task.end:
-            self.used(task, context)
+            self.finish(task, context)
             return
         end = min(task.cursor // PAGES_2M * PAGES_2M + PAGES_2M, task.end)
         task.level = LEVEL_2M if end - task.cursor == PAGES_2M else LEVEL_4K
@@ -196,10 +196,6 @@ class Guest(Actor):
             if message.outcome == Outcome.SIZE_MISMATCH:
                 task.level = LEVEL_4K
             self.walk(task, message.access, end, context)
-
-    def used(self, task: Task, context: Context) -> None:
-        """All of the range is in use."""
-        self.finish(task, context)
 
     # --- vCPUs and death -------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from actors import messages as m
 from actors.address import GMEM, GUEST, KVM, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
 from actors.guest_outcome import Outcome
+from actors.kvm_tickets import FAULT, TICKETS
 from actors.observations import Leaf
 from actors.slots import slot_of
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Call, Status
@@ -19,7 +20,6 @@ from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Call, Status
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
-FAULT, TICKETS = 1, 3
 IMPLICIT = 1  # lowest bit of a request's number: 1 implicit conversion, 0 MapGPA piece
 
 

@@ -11,6 +11,7 @@ from actors.contract import PAGES_2M, Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
+from actors.kvm_tickets import FAULT, FREEZE, TICKETS, WALK
 from actors.kvm_walk import Walk
 from actors.locks import RwLock
 from actors.observations import (
@@ -24,9 +25,6 @@ from actors.observations import (
 from actors.slots import Slots
 
 MMU_LOCK_RANK = 2  # docs/domain.md section 2.9: inside ilock
-# What waits for mmu_lock: a walk of a conversion and INV_BEGIN (write), a page fault (read).
-WALK, FAULT, FREEZE = range(3)
-TICKETS = 3
 
 
 class KvmMmu(Actor):

@@ -12,14 +12,13 @@ import msgspec
 from actors import messages as m
 from actors.address import ALLOCATOR, GUEST, KVM, TDX, host_base
 from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, opportunity
+from actors.kvm_tickets import TICKETS, WALK
 from actors.observations import HugeLost, Leaf, Reserving
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Call, Status
 
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
-# Ticket kinds of KvmMmu; a walk's number is its op.
-WALK, TICKETS = 0, 3
 # For each boundary leaf: an S-EPT page, its mirror, and a pair of pages for dynamic PAMT.
 SPLIT_PAGES = 4
 UNBLOCK_RETRY_NS, UNBLOCK_RETRY_MAX_NS = 1_000, 1_000_000

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cluster.draws import UNITS, normal_quantiles
+from cluster.draws import normal_quantiles
 
 _SIGMAS_KEPT = 4096
 _NORMAL: list[tuple[float, ...]] = []
@@ -50,6 +50,3 @@ class CostModel:
             if len(self._sigmas) < _SIGMAS_KEPT:
                 self._sigmas[cost.name, count] = found
         return found
-
-
-assert UNITS == 1 << 16

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from actors import kvm_walk
+from actors import kvm_tickets
 from actors import messages as m
 from actors.address import GMEM, GUEST, VMM, vm_address
 from actors.contract import Consumer, Fault, Reason
@@ -19,7 +19,7 @@ from tests.helpers import LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, ta
 VM = vm_address(0, 0)
 FILE = VM | GMEM
 OP = 3
-WALK = OP * kvm_walk.TICKETS  # the ticket of a walk
+WALK = OP * kvm_tickets.TICKETS  # the ticket of a walk
 SIZE = 0x800  # pages of the VM
 HUGE, SMALL = (0, SIZE, LEVEL_2M), (0, SIZE, LEVEL_4K)
 
@@ -422,7 +422,7 @@ def test_the_mirror_follows_what_aug_did_and_busy_is_not_fatal(status, index):
     context = violation(actor, 3, 8)
     got(actor, context).take()
     actor.on_seamcall_done(
-        m.SeamcallDone(7 * kvm_walk.TICKETS + 1, Call.AUG, status, index), context
+        m.SeamcallDone(7 * kvm_tickets.TICKETS + 1, Call.AUG, status, index), context
     )
     assert actor.mirror.pages(0, SIZE, LEVEL_4K) == index
     last = m.VpEnter(VM, 7) if status else m.Accessed(7, Outcome.RETRY)
@@ -469,7 +469,7 @@ def test_a_dead_vm_installs_nothing():
     got(actor, context).take()
     actor.dead = True
     actor.on_seamcall_done(
-        m.SeamcallDone(7 * kvm_walk.TICKETS + 1, Call.AUG, Status.OK, 5), context
+        m.SeamcallDone(7 * kvm_tickets.TICKETS + 1, Call.AUG, Status.OK, 5), context
     )
     assert (runs(actor.mirror), context.of(Leaf)) == ([(0, 0)], [])
 

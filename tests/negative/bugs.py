@@ -4,7 +4,7 @@ from typing import Any
 
 from pytest import MonkeyPatch
 
-from actors import gmem, gmem_steps, kvm_fault, kvm_walk, tdx_states
+from actors import gmem, gmem_steps, kvm_fault, kvm_tickets, kvm_walk, tdx_states
 from actors import messages as m
 from actors.address import GMEM, HOST_MAP, KVM
 from actors.contract import Consumer, Context, Reason, Share
@@ -173,7 +173,7 @@ def leave_blocked(_: World, patch: Patch) -> None:
 
     def put_back(kvm: KvmMmu, walk: Walk, context: Context) -> None:
         walk.stage = -1
-        kvm.drop(kvm_walk.WALK, walk.op, context)
+        kvm.drop(kvm_tickets.WALK, walk.op, context)
         kvm_walk.settle(kvm, walk, context)
 
     patch.setattr(kvm_walk, "put_back", put_back)
