@@ -6,6 +6,7 @@ from actors import messages as m
 from actors.address import vm_base
 from actors.contract import Actor, Context, opportunity
 from actors.intervals import IntervalMap
+from actors.observations import FramesReused
 
 
 class Allocator(Actor):
@@ -13,6 +14,8 @@ class Allocator(Actor):
 
     free: int
     frames: IntervalMap
+    host: int = 0
+    reuse: bool = False  # freed frames are given to somebody else at once
 
     def on_reserve(self, message: m.Reserve, context: Context) -> None:
         """All the pages or none: an empty pool refuses by itself, an injected failure only adds to that."""
@@ -32,9 +35,11 @@ class Allocator(Actor):
         assert message.pages >= 0, f"{-message.pages} pages given back twice"
         self.free += message.pages
 
-    def on_free_memory(self, message: m.FreeMemory, _: Context) -> None:
-        """Guest memory that nobody owns any more."""
+    def on_free_memory(self, message: m.FreeMemory, context: Context) -> None:
+        """Guest memory that nobody refers to any more; a busy host has a use for it."""
         self.frames.set(message.start, message.end, 1)
+        if self.reuse:
+            context.observe(FramesReused(self.host, message.start, message.end))
 
     HANDLERS: ClassVar = {
         m.Reserve: on_reserve,

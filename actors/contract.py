@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import msgspec
 
 PAGES_2M = 512  # pages of 4 KiB in a 2 MiB leaf
+PAGES_1G = 512 * PAGES_2M
 PAGE_BYTES = 4096
 
 
@@ -50,6 +51,14 @@ class Consumer(enum.IntEnum):
     HOST_MAP = 1
     PINS = 2
     IOMMU = 3
+
+
+class Trace(enum.IntEnum):
+    """How a consumer that could not unmap a page leaves word of it (docs/domain.md section 4.C')."""
+
+    NONE = 0  # only the VM is marked dead
+    REFERENCE = 1  # a reference on the folio, for ever
+    CALLBACK = 2  # a callback to guest_memfd, which keeps the page out of use
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -3,30 +3,110 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from actors import gmem_folios as folios
+from actors import gmem_undo as undoing
 from actors import messages as m
 from actors.address import HOST_MAP, IOMMU, KVM, PINS, VMM, host_base, vm_base
-from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, opportunity
+from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share
+from actors.conversion import Conversion, Verb
+from actors.gmem_own import ask_for, fail, proceed, set_share, spare, thaw_after
+from actors.gmem_ranges import (
+    cut_list,
+    discard,
+    list_huge,
+    list_ranges,
+    next_range,
+)
 from actors.observations import (
     ConvertEnd,
     Decided,
-    Failed,
-    FolioOrder,
     LockOrder,
+    NoReturn,
     PoisonSet,
-    Reserving,
-    ShareStored,
 )
+from actors.protocols.table import Event, Stage, Who
 
 if TYPE_CHECKING:
-    from actors.gmem import Conversion, Gmem
+    from actors.gmem import Gmem
 
-Action = Callable[["Gmem", "Conversion", Context], None]
+Action = Callable[["Gmem", Conversion, Who, Context], None]
 
-# Memory to have at hand before anything is touched: nodes of the attribute tree for the store and, for each 2 MiB folio
-# that will be split, a page-cache node and the 7 vmemmap pages that HVO had freed (docs/domain.md section 3.1).
-TREE_PAGES = 1
+TREE_PAGES = 1  # nodes of the attribute tree for one store (docs/domain.md section 3.1)
 ILOCK_RANK = 1  # docs/domain.md section 2.9: outermost of the kernel's locks modelled here
-SPLIT_PAGES = 8
+T_SPIN = (
+    1_000_000_000  # ns after which a wait for references counts as AN9 (docs/domain.md section 14)
+)
+
+
+# --- memory of guest_memfd's own -----------------------------------------------------------------
+
+
+def reserve(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Everything that guest_memfd itself will need, before anybody is asked. ENOMEM here costs nobody anything."""
+    conversion.changes = []
+    if conversion.to is Share.SHARED:
+        conversion.changes = folios.plan(gmem, *conversion.range, conversion.to)
+    count = sum(folios.units(change) for change in conversion.changes)
+    fault = folios.strike(gmem, conversion, ("gmem.tree",), 1, context)
+    fault = fault or folios.strike(gmem, conversion, ("gmem.vmemmap", "gmem.stash"), count, context)
+    pages = TREE_PAGES + folios.pages_for(conversion.changes)
+    ask_for(gmem, conversion, 0 if fault else pages, context.cost("tree_reserve"), context)
+
+
+def reserve_tree(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Tree nodes for the store alone."""
+    fault = folios.strike(gmem, conversion, ("gmem.tree",), 1, context)
+    ask_for(gmem, conversion, 0 if fault else TREE_PAGES, context.cost("tree_reserve"), context)
+
+
+def reserve_folios(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """vmemmap, page-cache nodes and stash for the restructuring in hand; a merge needs none."""
+    pages = folios.pages_for(conversion.changes)
+    count = sum(folios.units(change) for change in conversion.changes)
+    points = ("gmem.vmemmap", "gmem.stash") if pages else ()
+    if folios.strike(gmem, conversion, points, count, context):
+        ask_for(gmem, conversion, 0, context.link, context)
+    elif pages:
+        ask_for(gmem, conversion, pages, context.link, context)
+    else:
+        proceed(conversion, Event.RESERVED, context.link, context)
+
+
+# --- KVM's invalidation --------------------------------------------------------------------------
+
+
+def freeze(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Begin the invalidation on the whole request: faults wait until the thaw."""
+    begin_invalidation(gmem, conversion, conversion.start, conversion.end, context)
+
+
+def freeze_range(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Begin the invalidation on the range in hand."""
+    begin_invalidation(gmem, conversion, *conversion.range, context)
+
+
+def begin_invalidation(
+    gmem: "Gmem", conversion: Conversion, first: int, last: int, context: Context
+) -> None:
+    """Rounded out to whole 2 MiB, as leaves may be."""
+    start = (first + conversion.shift) // PAGES_2M * PAGES_2M
+    end = -(-(last + conversion.shift) // PAGES_2M) * PAGES_2M
+    message = m.Freeze(gmem.address, conversion.op, start, end)
+    context.send(vm_base(gmem.address) | KVM, message, context.link)
+
+
+def thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """End the invalidation."""
+    thaw_after(gmem, conversion, context.link, context)
+
+
+def after_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The invalidation is over, the conversion is not: on with it, or out with its error."""
+    event = Event.GO_ON if conversion.reason is Reason.NONE else Event.FAILED
+    gmem.drive(conversion, event, context)
+
+
+# --- asking consumers ----------------------------------------------------------------------------
 
 
 def consumer_address(gmem: int, consumer: int) -> int:
@@ -36,193 +116,266 @@ def consumer_address(gmem: int, consumer: int) -> int:
     return vm_base(gmem) | (KVM, HOST_MAP, PINS)[consumer]
 
 
-def reserve(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
-    """Everything that guest_memfd itself will need, before anybody is asked. ENOMEM here costs nobody anything."""
-    folios = 0
-    if conversion.to is Share.SHARED:
-        folios = gmem.folios.pages(*split_blocks(gmem, conversion), 9) // PAGES_2M
-    key = opportunity(vm_base(gmem.address), conversion.op, conversion.start)
-    fault = context.choose("gmem.tree", 1, key)
-    if fault is None and folios:
-        fault = context.choose("gmem.vmemmap", folios, key)
-    conversion.reserved = 0 if fault else TREE_PAGES + folios * SPLIT_PAGES
-    delay = context.cost("tree_reserve")
-    if fault:
-        denied = m.Reserved(conversion.op, False)
-        context.after(delay, denied)
-        return
-    pages = conversion.reserved
-    context.observe(Reserving(gmem.address, conversion.op, pages))
-    request = m.Reserve(gmem.address, conversion.op, pages)
-    context.send(host_base(gmem.address), request, delay)
+def ask(gmem: "Gmem", conversion: Conversion, verb: Verb, who: Who, context: Context) -> None:
+    """Send to each of them; all of them have to answer."""
+    assert who, f"op {conversion.op} asks nobody to {verb.name}"
+    conversion.verb = verb
+    conversion.waiting = sum(1 << consumer for consumer in who)
+    conversion.asked_at = context.now
+    for consumer in who:
+        message = REQUESTS[verb](gmem, conversion, consumer)
+        context.send(consumer_address(gmem.address, consumer), message, context.link)
 
 
-def freeze(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
-    """Begin the invalidation on the range, rounded out to whole 2 MiB: faults wait until the thaw."""
-    start = (conversion.start + conversion.shift) // PAGES_2M * PAGES_2M
-    end = -(-(conversion.end + conversion.shift) // PAGES_2M) * PAGES_2M
-    message = m.Freeze(gmem.address, conversion.op, start, end)
-    context.send(vm_base(gmem.address) | KVM, message, context.link)
+def gfns(conversion: Conversion) -> tuple[int, int]:
+    """The range in hand, as consumers know it."""
+    start, end = conversion.range
+    return start + conversion.shift, end + conversion.shift
 
 
-def prepare_all(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
-    """Ask every consumer at once, and wait no longer than the timeout for the last answer."""
-    shift = conversion.shift
-    question = m.Prepare(
+def prepare_request(gmem: "Gmem", conversion: Conversion, consumer: Consumer) -> Message:
+    """PREPARE, with what the options want of this consumer."""
+    options = gmem.options
+    early = (consumer is Consumer.HOST_MAP and options.host_unmap == "early-saved") or (
+        consumer is Consumer.IOMMU and options.iommu_prepare == "unmap-early"
+    )
+    busy_bugs = consumer is Consumer.KVM_MMU and options.prepare_busy == "bug"
+    where = gfns(conversion)
+    return m.Prepare(
+        gmem.address, conversion.op, *where, conversion.to, early=early, busy_bugs=busy_bugs
+    )
+
+
+def commit_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message:
+    """COMMIT, with the way to tell of a bug."""
+    options = gmem.options
+    where = gfns(conversion)
+    return m.Commit(
+        gmem.address, conversion.op, *where, conversion.to, options.trace, options.bug_on
+    )
+
+
+def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message:
+    """INVALIDATE, with the same."""
+    where = gfns(conversion)
+    return m.Invalidate(
         gmem.address,
         conversion.op,
-        conversion.start + shift,
-        conversion.end + shift,
+        *where,
         conversion.to,
+        gmem.options.zap_whole,
+        gmem.options.trace,
     )
-    ask(gmem, conversion, question, (1 << len(Consumer)) - 1, context)
+
+
+REQUESTS: dict[Verb, Callable[["Gmem", Conversion, Consumer], Message]] = {
+    Verb.PREPARE: prepare_request,
+    Verb.COMMIT: commit_request,
+    Verb.ABORT: lambda gmem, conversion, _: m.Abort(gmem.address, conversion.op),
+    Verb.INVALIDATE: invalidate_request,
+    Verb.REMAP: lambda gmem, conversion, _: m.Remap(
+        gmem.address, conversion.op, *gfns(conversion), conversion.to
+    ),
+}
+
+
+def prepare(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """May the range change sides? As the kernel calls it: whoever is asked answers."""
+    conversion.refused = 0
+    ask(gmem, conversion, Verb.PREPARE, who, context)
+
+
+def prepare_in_time(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """The same, and wait no longer than the timeout for the last answer."""
+    prepare(gmem, conversion, who, context)
     conversion.timer = context.after(gmem.prepare_timeout, m.PrepareTimeout(conversion.op))
 
 
-def ask(
-    gmem: "Gmem",
-    conversion: "Conversion",
-    message: m.Prepare | m.Commit | m.Abort,
-    consumers: int,
-    context: Context,
-) -> None:
-    """Send to each consumer of the bit mask; all of them have to answer."""
-    assert consumers, f"op {conversion.op} asks nobody"
-    conversion.waiting = consumers
-    conversion.asked_at = context.now
-    for consumer in Consumer:
-        if consumers >> consumer & 1:
-            context.send(consumer_address(gmem.address, consumer), message, context.link)
+def commit(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """Let go, which cannot be refused."""
+    ask(gmem, conversion, Verb.COMMIT, who, context)
 
 
-def commit_all(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
+def abort(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """Back to before, at everybody but those who refused, for they have undone their own."""
+    left = tuple(consumer for consumer in who if not conversion.refused >> consumer & 1)
+    ask(gmem, conversion, Verb.ABORT, left, context)
+
+
+def pass_no_return(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """COMMIT, where nothing that may fail is left to do."""
+    context.observe(NoReturn(gmem.address, conversion.op))
+    commit(gmem, conversion, who, context)
+
+
+def decide_commit(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
     """The decision: everybody is ready, so everybody unmaps."""
     decide(gmem, conversion, True, context)
-    message = m.Commit(gmem.address, conversion.op)
-    ask(gmem, conversion, message, (1 << len(Consumer)) - 1, context)
+    commit(gmem, conversion, who, context)
 
 
-def abort_all(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
-    """The decision: back to before, at everybody but those who refused, for they have undone their own."""
+def decide_freeze(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """The decision, where faults are let in until now."""
+    decide(gmem, conversion, True, context)
+    freeze(gmem, conversion, who, context)
+
+
+def decide_abort(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """The decision: back to before."""
     decide(gmem, conversion, False, context)
-    consumers = ((1 << len(Consumer)) - 1) & ~conversion.refused
-    ask(gmem, conversion, m.Abort(gmem.address, conversion.op), consumers, context)
+    abort(gmem, conversion, who, context)
 
 
-def decide(gmem: "Gmem", conversion: "Conversion", commit: bool, context: Context) -> None:
+def decide(gmem: "Gmem", conversion: Conversion, commits: bool, context: Context) -> None:
     """One history event, and the timer's end."""
     context.cancel(conversion.timer)
-    context.observe(Decided(gmem.address, conversion.op, commit))
+    context.observe(Decided(gmem.address, conversion.op, commits))
 
 
-def complete_thaw(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
+def invalidate(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """Unmap, one consumer after the other."""
+    conversion.todo, conversion.agreed = list(who), 0
+    invalidate_next(gmem, conversion, who, context)
+
+
+def invalidate_next(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The next consumer's turn."""
+    ask(gmem, conversion, Verb.INVALIDATE, (conversion.todo.pop(0),), context)
+
+
+def remap(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """Whoever has unmapped is to map again, the last one first."""
+    conversion.todo = [c for c in reversed(Consumer) if conversion.agreed >> c & 1]
+    if conversion.todo:
+        remap_next(gmem, conversion, who, context)
+    else:
+        gmem.drive(conversion, Event.ALL_REMAPPED, context)
+
+
+def remap_next(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The next consumer's turn."""
+    ask(gmem, conversion, Verb.REMAP, (conversion.todo.pop(0),), context)
+
+
+# --- store and restructure -----------------------------------------------------------------------
+
+
+def store(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The attribute of the range changes; STORED once the time is over."""
+    conversion.was = list(gmem.share.runs(*conversion.range))
+    took = set_share(gmem, conversion, *conversion.range, conversion.to, context)
+    proceed(conversion, Event.STORED, took, context)
+    spare(gmem, conversion, 0, context)
+
+
+def await_quiet(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Freeze the reference counts of the folios that change: spin, without bound, until there are no others."""
+    if not planned(gmem, conversion, context):
+        return
+    conversion.spun_at = context.now
+    conversion.timer = context.after(T_SPIN, m.SpinCheck(conversion.op))
+    if not kept(gmem, conversion):
+        question = m.AwaitQuiet(gmem.address, conversion.op, *gfns(conversion), conversion.to)
+        context.send(vm_base(gmem.address) | PINS, question, context.link)
+
+
+def planned(gmem: "Gmem", conversion: Conversion, context: Context) -> bool:
+    """Work out which folios change; if none does, say so."""
+    conversion.changes = folios.plan(gmem, *conversion.range, conversion.to)
+    conversion.changed = 0
+    if not conversion.changes:
+        gmem.drive(conversion, Event.UNCHANGED, context)
+    return bool(conversion.changes)
+
+
+def look_once(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Look once: has an unmap that failed left a reference?"""
+    event = Event.NOT_QUIET if kept(gmem, conversion) else Event.QUIET
+    proceed(conversion, event, context.link, context)
+
+
+def kept(gmem: "Gmem", conversion: Conversion) -> bool:
+    """Does a folio of the range carry a reference that nobody will drop?"""
+    start, end = conversion.range
+    for s, e, order in gmem.folios.runs(start, end):
+        if order >= 0 and not gmem.kept.only(*folios.rounded(s, e, order), 0):
+            return True
+    return False
+
+
+def restructure(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Take folios out of the filemap, split or merge them, add what they became: RESTRUCTURED or NOT_READDED."""
+    count = sum(folios.units(change) for change in conversion.changes)
+    fault = folios.strike(gmem, conversion, ("gmem.readd",), count, context)
+    conversion.changed = fault.first if fault else count
+    done = folios.cut(conversion.changes, conversion.changed)
+    took = folios.apply(gmem, done, context)
+    spare(gmem, conversion, folios.pages_for(done) - folios.pages_freed(done), context)
+    if fault:
+        fail(gmem, conversion, fault.reason, conversion.range[0], "gmem", context)
+    event = Event.NOT_READDED if fault else Event.RESTRUCTURED
+    proceed(conversion, event, took, context)
+
+
+def complete_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Store and restructure from what was reserved, or keep poisoned pages out of use; then end the invalidation."""
-    if conversion.poison:
-        delay = quarantine(gmem, conversion, context)
+    quarantine(gmem, conversion, context)
+    if conversion.poison and gmem.options.on_poison == "bail":
+        delay = context.cost("tree_store")
+        spare(gmem, conversion, 0, context)
     else:
-        delay = store(gmem, conversion, context) + restructure(gmem, conversion, context)
-    thaw(gmem, conversion, delay, context)
+        delay = sum(
+            set_share(gmem, conversion, start, end, conversion.to, context)
+            for start, end, bad in list(gmem.poison.runs(conversion.start, conversion.end))
+            if not bad
+        )
+        changes = folios.plan(gmem, *conversion.range, conversion.to)
+        delay += folios.apply(gmem, changes, context)
+        for start, end in conversion.poison:  # out of the filemap, with a reference that keeps them
+            folios.set_order(gmem, start, end, folios.LOST, context)
+        kept_pages = folios.pages_for(changes) - folios.pages_freed(changes)
+        spare(gmem, conversion, kept_pages, context)
+    thaw_after(gmem, conversion, delay, context)
 
 
-def give_back_thaw(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
-    """Nothing was stored: return the reservation and end the invalidation."""
-    context.send(host_base(gmem.address), m.GiveBack(conversion.reserved), context.link)
-    thaw(gmem, conversion, context.link, context)
-
-
-def thaw(gmem: "Gmem", conversion: "Conversion", delay: int, context: Context) -> None:
-    """After the store, never before it: a fault must not see the old attribute with the new sequence."""
-    context.send(vm_base(gmem.address) | KVM, m.Thaw(conversion.op), delay)
-
-
-def store(gmem: "Gmem", conversion: "Conversion", context: Context) -> int:
-    """The attribute of the range changes; needs no memory any more. Returns the time it takes."""
-    start, end, shift = conversion.start, conversion.end, conversion.shift
-    assert not conversion.poison and gmem.poison.only(start, end, 0), "a poisoned range is stored"
-    gmem.share.set(start, end, conversion.to)
-    context.observe(
-        ShareStored(gmem.address, conversion.op, start + shift, end + shift, conversion.to)
-    )
-    return context.cost("tree_store")
-
-
-def restructure(gmem: "Gmem", conversion: "Conversion", context: Context) -> int:
-    """Split 2 MiB folios that became shared, merge those that are all private again. Returns the time it takes."""
-    if gmem.page_order == 0:
-        context.send(host_base(gmem.address), m.GiveBack(conversion.reserved), context.link)
-        return 0
-    if conversion.to is Share.SHARED:
-        start, end = split_blocks(gmem, conversion)
-        old, new, cost, kept = 9, 0, "folio_split_2m", SPLIT_PAGES
-    else:
-        start, end = merge_blocks(gmem, conversion)
-        old, new, cost, kept = 0, 9, "folio_merge_2m", -SPLIT_PAGES
-    folios = gmem.folios.pages(start, end, old) // PAGES_2M if start < end else 0
-    spare = m.GiveBack(conversion.reserved - folios * kept)
-    context.send(host_base(gmem.address), spare, context.link)
-    if not folios:
-        return 0
-    gmem.folios.set(start, end, new)
-    for first, last in gmem.gfns(start, end):
-        context.observe(FolioOrder(gmem.address, first, last, new))
-    return context.cost(cost, folios)
-
-
-def split_blocks(gmem: "Gmem", conversion: "Conversion") -> tuple[int, int]:
-    """The index range, rounded out to whole folios, in which 2 MiB folios have to be split."""
-    start, end = conversion.start, conversion.end
-    if gmem.folios.get(start) == 9:
-        start = start // PAGES_2M * PAGES_2M
-    if gmem.folios.get(end - 1) == 9:
-        end = -(-end // PAGES_2M) * PAGES_2M
-    return start, end
-
-
-def merge_blocks(gmem: "Gmem", conversion: "Conversion") -> tuple[int, int]:
-    """The index range of whole 2 MiB blocks that are all private now; empty when start >= end."""
-    start = conversion.start // PAGES_2M * PAGES_2M
-    end = -(-conversion.end // PAGES_2M) * PAGES_2M
-    if not mergeable(gmem, start):
-        start += PAGES_2M
-    if start < end and not mergeable(gmem, end - PAGES_2M):
-        end -= PAGES_2M
-    return start, end
-
-
-def mergeable(gmem: "Gmem", block: int) -> bool:
-    """All private, nothing poisoned, and wholly inside the file."""
-    end = block + PAGES_2M
-    return (
-        gmem.share.only(block, end, Share.PRIVATE)
-        and gmem.poison.only(block, end, 0)
-        and min(order for _, _, order in gmem.folios.runs(block, end)) >= 0
-    )
-
-
-def quarantine(gmem: "Gmem", conversion: "Conversion", context: Context) -> int:
-    """on_poison = bail: nothing is stored, the range keeps its side, its bad pages are never used again."""
+def quarantine(gmem: "Gmem", conversion: Conversion, context: Context) -> None:
+    """Pages that could not be unmapped are never mapped, converted or freed again."""
     for start, end in conversion.poison:
         gmem.poison.set(start, end, 1)
-        context.observe(
-            PoisonSet(gmem.address, conversion.op, start + conversion.shift, end + conversion.shift)
-        )
-    context.send(host_base(gmem.address), m.GiveBack(conversion.reserved), context.link)
-    return context.cost("tree_store")
+        shift = conversion.shift
+        context.observe(PoisonSet(gmem.address, conversion.op, start + shift, end + shift))
 
 
-def reply(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
+def fail_efault_thaw(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """A reference that a bug left: EFAULT, although consumers were unmapped."""
+    fail(gmem, conversion, Reason.BUG, conversion.range[0], "gmem", context, Stage.CHECKING)
+    thaw(gmem, conversion, who, context)
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+def reply(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Answer the ioctl and drop the lock."""
     finish(gmem, conversion, False, context)
 
 
-def reply_redundant(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
+def reply_enomem(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Answer ENOMEM: the list could not be made."""
+    fail(gmem, conversion, Reason.NO_MEMORY, conversion.start, "gmem", context, Stage.LISTING)
+    finish(gmem, conversion, False, context)
+
+
+def reply_redundant(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """The whole range has the wanted state already: success, and nobody is bothered."""
     finish(gmem, conversion, True, context)
 
 
-def finish(gmem: "Gmem", conversion: "Conversion", redundant: bool, context: Context) -> None:
+def finish(gmem: "Gmem", conversion: Conversion, redundant: bool, context: Context) -> None:
     """Answer, forget the conversion, let the next one have the lock."""
     op = conversion.op
+    conversion.reserved += conversion.listed
+    spare(gmem, conversion, 0, context)
     answer = m.Converted(op, conversion.reason, conversion.offset, redundant)
     context.send(vm_base(gmem.address) | VMM, answer, context.link)
     held = context.now - conversion.locked_at
@@ -233,37 +386,53 @@ def finish(gmem: "Gmem", conversion: "Conversion", redundant: bool, context: Con
     gmem.drop(gmem.conversion_ticket(op), context)
 
 
-def fail(
-    gmem: "Gmem",
-    conversion: "Conversion",
-    reason: Reason,
-    offset: int,
-    who: str,
-    context: Context,
-) -> None:
-    """Remember why, and at which index, this attempt fails."""
-    conversion.reason, conversion.offset = reason, offset
-    phase = conversion.stage.name.lower()
-    context.observe(Failed(vm_base(gmem.address), conversion.op, phase, who, reason))
-
-
-def nothing(gmem: "Gmem", conversion: "Conversion", context: Context) -> None:
+def note(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """A row that only records that the event is expected here."""
 
 
 ACTIONS: dict[str, Action] = {
-    "reserve": reserve,
-    "freeze": freeze,
-    "prepare_all": prepare_all,
-    "note_ready": nothing,
-    "commit_all": commit_all,
-    "abort_all": abort_all,
-    "ignore": nothing,
-    "note_late_refusal": nothing,
-    "note_settled": nothing,
-    "remember_poison": nothing,
-    "complete_thaw": complete_thaw,
-    "give_back_thaw": give_back_thaw,
-    "reply": reply,
-    "reply_redundant": reply_redundant,
+    action.__name__: action
+    for action in (
+        reserve,
+        reserve_tree,
+        reserve_folios,
+        freeze,
+        freeze_range,
+        thaw,
+        after_thaw,
+        prepare,
+        prepare_in_time,
+        commit,
+        abort,
+        pass_no_return,
+        decide_commit,
+        decide_freeze,
+        decide_abort,
+        invalidate,
+        invalidate_next,
+        remap,
+        remap_next,
+        store,
+        await_quiet,
+        look_once,
+        restructure,
+        complete_thaw,
+        fail_efault_thaw,
+        reply,
+        reply_enomem,
+        reply_redundant,
+        note,
+        list_ranges,
+        list_huge,
+        cut_list,
+        discard,
+        next_range,
+        undoing.unstore_thaw,
+        undoing.rejoin,
+        undoing.undo,
+        undoing.undo_range,
+        undoing.undo_next,
+        undoing.undo_failed,
+    )
 }
+ACTIONS["reserve_store"] = reserve_tree  # the same step, taken late: nothing was preallocated

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from actors import messages as m
 from actors.address import GMEM, HOST_MAP
-from actors.contract import Actor, Consumer, Context, Share
+from actors.contract import Actor, Consumer, Context, Reason, Share
 from actors.intervals import IntervalMap
 from actors.observations import HostPte
 from actors.slots import Slots, slot_of
@@ -16,7 +16,9 @@ class HostMap(Actor):
     vm: int
     slots: Slots
     ptes: IntervalMap
-    prepared: dict[int, tuple[int, int, Share]] = {}
+    saved: dict[
+        int, list[tuple[int, int]]
+    ] = {}  # op -> what it has cleared and may have to put back
     faults: dict[int, tuple[int, int]] = {}
     faults_made: int = 0
     dead: bool = False
@@ -49,25 +51,59 @@ class HostMap(Actor):
         context.send(gmem, m.HostFaulted(message.ticket), took)
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
-        """Page table entries can always be cleared: ready, and nothing is unmapped yet (host_unmap = late)."""
-        self.prepared[message.op] = (message.start, message.end, message.to)
-        context.send(message.gmem, m.Ready(message.op, Consumer.HOST_MAP), context.link)
+        """Page table entries can always be cleared: ready. Only `early` clears them now, and keeps a list."""
+        took = context.link
+        if message.early and message.to is Share.PRIVATE:
+            took = self.clear(message.op, message.start, message.end, context)
+        context.send(message.gmem, m.Ready(message.op, Consumer.HOST_MAP), took)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """unmap_mapping_pages over the range that becomes private."""
-        start, end, to = self.prepared.pop(message.op)
         took = context.link
-        present = self.ptes.pages(start, end, 1) if to is Share.PRIVATE else 0
-        if present:
-            self.ptes.set(start, end, 0)
-            context.observe(HostPte(self.vm, start, end, False))
-            took = context.cost("host_unmap_4k", present) + context.cost("host_unmap_flush")
+        if message.to is Share.PRIVATE:
+            took = self.clear(message.op, message.start, message.end, context)
+        self.saved.pop(message.op, None)
         context.send(message.gmem, m.Committed(message.op, Consumer.HOST_MAP), took)
 
     def on_abort(self, message: m.Abort, context: Context) -> None:
-        """Nothing was changed."""
-        self.prepared.pop(message.op, None)
-        context.send(message.gmem, m.Aborted(message.op, Consumer.HOST_MAP), context.link)
+        """What was cleared early is there again, from the list."""
+        took = self.install(message.op, context)
+        context.send(message.gmem, m.Aborted(message.op, Consumer.HOST_MAP), took)
+
+    def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
+        """As COMMIT, with a list for a REMAP that may come."""
+        took = context.link
+        self.saved.clear()  # a VMM makes one conversion at a time; nobody will ask for an older list
+        if message.to is Share.PRIVATE:
+            took = self.clear(message.op, message.start, message.end, context)
+        context.send(message.gmem, m.Invalidated(message.op, Consumer.HOST_MAP), took)
+
+    def on_remap(self, message: m.Remap, context: Context) -> None:
+        """From the list, which needs no memory: the tables are still there."""
+        took = self.install(message.op, context)
+        reply = m.Remapped(message.op, Consumer.HOST_MAP, Reason.NONE)
+        context.send(message.gmem, reply, took)
+
+    def clear(self, op: int, start: int, end: int, context: Context) -> int:
+        """PTEs of the range go, and onto the operation's list; the time it takes."""
+        present = [(s, e) for s, e, there in self.ptes.runs(start, end) if there]
+        self.saved.setdefault(op, []).extend(present)
+        if not present:
+            return context.link
+        self.ptes.set(start, end, 0)
+        context.observe(HostPte(self.vm, start, end, False))
+        pages = sum(e - s for s, e in present)
+        return context.cost("host_unmap_4k", pages) + context.cost("host_unmap_flush")
+
+    def install(self, op: int, context: Context) -> int:
+        """PTEs on the operation's list are there again; the time it takes."""
+        took = context.link
+        for start, end in self.saved.pop(op, ()):
+            if not self.dead:
+                self.ptes.set(start, end, 1)
+                context.observe(HostPte(self.vm, start, end, True))
+                took += context.cost("host_refault", end - start)
+        return took
 
     def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
         """exit_mmap: every PTE goes, and no backend will touch the memory again."""
@@ -84,4 +120,6 @@ class HostMap(Actor):
         m.Prepare: on_prepare,
         m.Commit: on_commit,
         m.Abort: on_abort,
+        m.Invalidate: on_invalidate,
+        m.Remap: on_remap,
     }

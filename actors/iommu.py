@@ -6,9 +6,20 @@ import msgspec
 
 from actors import messages as m
 from actors.address import ALLOCATOR, IOMMU, VMM, vm_base
-from actors.contract import PAGES_2M, Actor, Consumer, Context, Reason, Share, opportunity
+from actors.contract import (
+    PAGES_2M,
+    Actor,
+    Consumer,
+    Context,
+    Message,
+    Reason,
+    Share,
+    Trace,
+    opportunity,
+)
+from actors.conversion import Verb
 from actors.intervals import IntervalMap
-from actors.observations import Dma, IotlbQueued, Reserving
+from actors.observations import Dma, IotlbQueued, LeftMapped, Reserving, VmBugged
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 QUEUE_SLOTS = 256  # descriptors of a VT-d invalidation queue (docs/domain.md section 2.4)
@@ -26,6 +37,11 @@ class Unmap(msgspec.Struct):
     slot: bool = False
     aborting: bool = False
     ready_at: int = -1  # when READY reaches guest_memfd
+    early: bool = False  # unmapped in PREPARE
+    verb: Verb = Verb.PREPARE
+    saved: list[
+        tuple[int, int, int]
+    ] = []  # (start, end, level) that were unmapped and may have to come back
 
 
 class Iommu(Actor):
@@ -49,7 +65,6 @@ class Iommu(Actor):
 
     def on_dma_map(self, message: m.DmaMap, context: Context) -> None:
         """Map a range that became shared: 2 MiB entries where it is aligned, 4 KiB elsewhere."""
-        domain = self.domains[message.vm]
         start, end = message.start, message.end
         if message.vm in self.detached:
             self.mapped(message, Reason.DEAD, context.link, context)
@@ -58,23 +73,22 @@ class Iommu(Actor):
         if fault:
             self.mapped(message, fault.reason, context.link, context)
             return
+        self.mapped(message, Reason.NONE, self.map(message.vm, start, end, context), context)
+
+    def map(self, vm: int, start: int, end: int, context: Context) -> int:
+        """Enter a range; the time it takes."""
+        domain = self.domains[vm]
         first, last = huge_part(start, end)
-        took = (
-            context.cost("vfio_map_4k", end - start - (last - first))
-            if end - start > last - first
-            else 0
-        )
-        for s, e, level in (
-            (start, first, LEVEL_4K),
-            (first, last, LEVEL_2M),
-            (last, end, LEVEL_4K),
-        ):
+        small = end - start - (last - first)
+        took = context.cost("vfio_map_4k", small) if small else 0
+        parts = ((start, first, LEVEL_4K), (first, last, LEVEL_2M), (last, end, LEVEL_4K))
+        for s, e, level in parts:
             if s < e:
                 domain.set(s, e, level)
         if first < last:
             took += context.cost("vfio_map_2m", (last - first) // PAGES_2M)
-        context.observe(Dma(message.vm, start, end, True))
-        self.mapped(message, Reason.NONE, took, context)
+        context.observe(Dma(vm, start, end, True))
+        return took
 
     def on_detach(self, message: m.Detach, context: Context) -> None:
         """The domain is torn down; the unit is flushed before anything else is done with the frames."""
@@ -94,16 +108,28 @@ class Iommu(Actor):
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Room to unmap (iommu_prepare = check_only): a live queue, a free descriptor, memory to split entries."""
         unmap = Unmap(message.gmem, message.op, message.start, message.end, message.to)
-        key = self.key(message.gmem, message.op)
+        unmap.early = message.early
+        self.consider(unmap, context)
+
+    def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
+        """The same question, and if nothing is in the way the unmap at once: it may fail in the middle."""
+        unmap = Unmap(message.gmem, message.op, message.start, message.end, message.to)
+        unmap.verb = Verb.INVALIDATE
+        self.consider(unmap, context)
+
+    def consider(self, unmap: Unmap, context: Context) -> None:
+        """Is there anything to unmap, and can it be?"""
+        key = self.key(unmap.gmem, unmap.op)
         self.unmaps[key] = unmap
-        domain = self.domains.get(vm_base(message.gmem))
-        if message.to is Share.SHARED or domain is None or domain.only(unmap.start, unmap.end, 0):
+        vm = vm_base(unmap.gmem)
+        domain = self.domains.get(vm)
+        if unmap.to is Share.SHARED or domain is None or domain.only(unmap.start, unmap.end, 0):
             unmap.end = unmap.start  # nothing of it is mapped here
             self.ready(unmap, context.link, context)
         elif self.free_at - context.now > self.timeout:
             self.refuse(key, unmap, Reason.TIMEOUT, context)
         elif self.slots >= QUEUE_SLOTS or context.choose(
-            "iommu.slots", 1, opportunity(vm_base(message.gmem), message.op, message.start)
+            "iommu.slots", 1, opportunity(vm, unmap.op, unmap.start)
         ):
             self.refuse(key, unmap, Reason.NO_MEMORY, context)
         else:
@@ -148,20 +174,37 @@ class Iommu(Actor):
         domain = self.domains[vm_base(unmap.gmem)]
         for leaf in unmap.splits:
             domain.set(leaf, leaf + PAGES_2M, LEVEL_4K)
+        unmap.early = unmap.early and not unmap.aborting
         self.ready(unmap, context.cost("ept_split_2m", len(unmap.splits)), context)
         if unmap.aborting:
             self.aborted(message.ticket, unmap, context)
 
     def ready(self, unmap: Unmap, delay: int, context: Context) -> None:
-        """Nothing can stop the unmap now, but for a queue that hangs."""
+        """Nothing can stop the unmap now, but for a queue that hangs. Whoever wants it early has it now."""
+        key = self.key(unmap.gmem, unmap.op)
         delay = max(delay, context.link)
+        if (unmap.early or unmap.verb is Verb.INVALIDATE) and unmap.start < unmap.end:
+            delay, hung = self.unmap_now(unmap, delay, context)
+            if hung and unmap.early:
+                self.map_again(
+                    unmap, context
+                )  # from the list, without memory: nothing is kept of a no
+            if hung:
+                self.refuse(key, unmap, Reason.TIMEOUT, context, delay)
+                return
         unmap.ready_at = context.now + delay
-        context.send(unmap.gmem, m.Ready(unmap.op, Consumer.IOMMU), delay)
+        if unmap.verb is Verb.INVALIDATE:
+            self.forget(key, unmap)
+            context.send(unmap.gmem, m.Invalidated(unmap.op, Consumer.IOMMU), delay)
+        else:
+            context.send(unmap.gmem, m.Ready(unmap.op, Consumer.IOMMU), delay)
 
-    def refuse(self, key: int, unmap: Unmap, reason: Reason, context: Context) -> None:
+    def refuse(
+        self, key: int, unmap: Unmap, reason: Reason, context: Context, delay: int = 1
+    ) -> None:
         """No; nothing is kept."""
         no = m.Refused(unmap.op, Consumer.IOMMU, reason, unmap.start)
-        context.send(unmap.gmem, no, context.link)
+        context.send(unmap.gmem, no, max(delay, context.link))
         if unmap.aborting:
             self.aborted(key, unmap, context)
         else:
@@ -177,33 +220,85 @@ class Iommu(Actor):
     # --- COMMIT and ABORT ------------------------------------------------------------------------
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
-        """Unmap, invalidate the IOTLB, wait. A wait that never ends is reported as poison (AN28)."""
-        key = self.tickets[message.gmem, message.op]
-        unmap = self.unmaps[key]
-        vm = vm_base(message.gmem)
-        done = m.Committed(unmap.op, Consumer.IOMMU)
-        self.forget(key, unmap)
-        if unmap.start == unmap.end:
+        """Unmap, invalidate the IOTLB, wait. A wait that never ends is told of the way that was asked for (AN28)."""
+        done = m.Committed(message.op, Consumer.IOMMU)
+        unmap = self.prepared(message)
+        if unmap.start == unmap.end or unmap.early:
             context.send(message.gmem, done, context.link)
             return
-        took = self.unmap(vm, unmap, context)
+        took, hung = self.unmap_now(unmap, 0, context)
+        if hung:
+            vm = vm_base(message.gmem)
+            context.observe(LeftMapped(vm, unmap.op, unmap.start, unmap.end, message.trace))
+            word: Message = m.KeepReference(unmap.start, unmap.end)
+            if message.trace is Trace.CALLBACK:
+                word = m.Poison(unmap.op, Consumer.IOMMU, Reason.TIMEOUT, unmap.start, unmap.end)
+            if message.trace is not Trace.NONE:
+                context.send(message.gmem, word, took)
+            if message.trace is not Trace.CALLBACK:
+                context.observe(VmBugged(vm, "iommu.commit", Reason.TIMEOUT, False))
+                context.send(vm | VMM, m.VmDead(), took)
+        context.send(message.gmem, done, max(took, context.link) + hung)
+
+    def prepared(self, message: m.Commit) -> Unmap:
+        """What PREPARE left, or what it would have looked at."""
+        key = self.tickets.get((message.gmem, message.op))
+        if key is not None:
+            unmap = self.unmaps[key]
+            self.forget(key, unmap)
+            return unmap
+        unmap = Unmap(message.gmem, message.op, message.start, message.end, message.to)
+        domain = self.domains.get(vm_base(message.gmem))
+        if unmap.to is Share.SHARED or domain is None or domain.only(unmap.start, unmap.end, 0):
+            unmap.end = unmap.start
+        return unmap
+
+    def unmap_now(self, unmap: Unmap, after: int, context: Context) -> tuple[int, bool]:
+        """Clear the entries and wait for the invalidation: (how long that takes from now, did it hang)."""
+        vm = vm_base(unmap.gmem)
+        took = after + self.unmap(vm, unmap, context)
         waited = self.invalidate(took, context)
         fault = context.choose("iommu.timeout", 1, opportunity(vm, unmap.op, unmap.start))
         if fault or waited > self.timeout:
-            took = self.timeout
-            self.free_at = max(self.free_at, context.now + took)  # everybody behind it waits too
-            poison = m.Poison(unmap.op, Consumer.IOMMU, Reason.TIMEOUT, unmap.start, unmap.end)
-            context.send(message.gmem, poison, took)
-            context.send(message.gmem, done, took + 1)
-            return
+            self.free_at = max(
+                self.free_at, context.now + self.timeout
+            )  # everybody behind it waits too
+            return self.timeout, True
         context.observe(Dma(vm, unmap.start, unmap.end, False))
-        context.send(message.gmem, done, max(waited, context.link))
+        return waited, False
+
+    def map_again(self, unmap: Unmap, context: Context) -> int:
+        """Entries on the list are there again; the time it takes."""
+        vm = vm_base(unmap.gmem)
+        took = context.link
+        for start, end, level in unmap.saved:
+            if vm in self.detached:
+                break
+            self.domains[vm].set(start, end, level)
+            context.observe(Dma(vm, start, end, True))
+            name, size = ("vfio_map_4k", 1) if level == LEVEL_4K else ("vfio_map_2m", PAGES_2M)
+            took += context.cost(name, (end - start) // size)
+        unmap.saved = []
+        return took
+
+    def on_remap(self, message: m.Remap, context: Context) -> None:
+        """Map what INVALIDATE unmapped, as the VMM would: new page table pages may be refused."""
+        reason, took = Reason.NONE, context.link
+        vm = vm_base(message.gmem)
+        if message.to is Share.PRIVATE and vm in self.domains and vm not in self.detached:
+            key = opportunity(vm, message.op, message.start)
+            fault = context.choose("iommu.map", 1, key)
+            reason = fault.reason if fault else Reason.NONE
+            if not fault:
+                took = self.map(vm, message.start, message.end, context)
+        context.send(message.gmem, m.Remapped(message.op, Consumer.IOMMU, reason), took)
 
     def unmap(self, vm: int, unmap: Unmap, context: Context) -> int:
         """Clear the page table entries; returns the time that takes."""
         domain = self.domains[vm]
         small = domain.pages(unmap.start, unmap.end, LEVEL_4K)
         huge = domain.pages(unmap.start, unmap.end, LEVEL_2M) // PAGES_2M
+        unmap.saved = [run for run in domain.runs(unmap.start, unmap.end) if run[2]]
         domain.set(unmap.start, unmap.end, 0)
         took = context.cost("vfio_unmap_4k", small) if small else 0
         return took + (context.cost("vfio_unmap_2m", huge) if huge else 0)
@@ -231,7 +326,8 @@ class Iommu(Actor):
     def aborted(self, key: int, unmap: Unmap, context: Context) -> None:
         """As before PREPARE; told after whatever was answered to PREPARE."""
         self.forget(key, unmap)
-        delay = max(unmap.ready_at - context.now, context.link) + 1
+        took = self.map_again(unmap, context) if unmap.early else context.link
+        delay = max(unmap.ready_at - context.now, took) + 1
         context.send(unmap.gmem, m.Aborted(unmap.op, Consumer.IOMMU), delay)
 
     HANDLERS: ClassVar = {
@@ -241,6 +337,8 @@ class Iommu(Actor):
         m.Reserved: on_reserved,
         m.Commit: on_commit,
         m.Abort: on_abort,
+        m.Invalidate: on_invalidate,
+        m.Remap: on_remap,
     }
 
 

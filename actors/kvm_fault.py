@@ -20,6 +20,8 @@ from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Call, Status
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
+# Implicit conversions of one access that report success and change nothing, after which the guest's watchdog ends it.
+CONVERSIONS_MAX = 100  # ASSUMED 10 to 1000
 IMPLICIT = 1  # lowest bit of a request's number: 1 implicit conversion, 0 MapGPA piece
 
 
@@ -33,6 +35,7 @@ class PageFault(msgspec.Struct):
     level: int
     sequence: int = 0
     pfn: int = 0
+    conversions: int = 0  # asked of the VMM because the attribute said the other side
 
 
 def shared_access(kvm: "KvmMmu", message: m.Access, context: Context) -> None:
@@ -66,7 +69,10 @@ def frozen(kvm: "KvmMmu", fault: PageFault) -> bool:
 
 def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context) -> None:
     """Step 2's other half: the wrong kind is a request to convert; else step 4, mmu_lock."""
-    if message.reason is Reason.REFERENCES:
+    if message.reason is Reason.REFERENCES and fault.conversions >= CONVERSIONS_MAX:
+        done(kvm, fault, Outcome.FAILED, context.link, context)
+    elif message.reason is Reason.REFERENCES:
+        fault.conversions += 1
         request = m.ConvertRequest(
             fault.access << 2 | 2 | IMPLICIT,
             fault.start,
@@ -106,7 +112,7 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     end, level = kvm.mirror.run_at(fault.start, fault.end)
     if level:
         kvm.drop(FAULT, fault.access, context)
-        done(kvm, fault, Outcome.RETRY, context.link, context)
+        enter_again(kvm, fault, context)
         return
     if end < fault.end:
         fault.end, fault.level = end, LEVEL_4K
@@ -135,9 +141,14 @@ def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context:
     if status == Status.OK:
         done(kvm, fault, Outcome.RETRY, context.link, context)
     else:
-        del kvm.faults[fault.access]
-        enter = m.VpEnter(kvm.vm, fault.access)
-        context.send(host_base(kvm.vm) | TDX, enter, context.link)
+        enter_again(kvm, fault, context)
+
+
+def enter_again(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
+    """Nothing was installed: the vCPU executes again, and the module counts that."""
+    del kvm.faults[fault.access]
+    enter = m.VpEnter(kvm.vm, fault.access)
+    context.send(host_base(kvm.vm) | TDX, enter, context.link)
 
 
 def installed(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:

@@ -7,7 +7,8 @@ import msgspec
 from actors import kvm_fault, kvm_mapgpa, kvm_walk
 from actors import messages as m
 from actors.address import ALLOCATOR, GUEST, TDX, VMM, host_base
-from actors.contract import PAGES_2M, Actor, Context, Reason, Share
+from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
+from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
@@ -48,7 +49,7 @@ class KvmMmu(Actor):
     requests: int = 0
     dead: bool = False
 
-    # --- the two-phase requests ------------------------------------------------------------------
+    # --- what guest_memfd asks ---------------------------------------------------------------------
 
     def on_freeze(self, message: m.Freeze, context: Context) -> None:
         """INV_BEGIN: faults in the range wait from here on, and those that hold mmu_lock finish first."""
@@ -64,11 +65,11 @@ class KvmMmu(Actor):
 
     def on_thaw(self, message: m.Thaw, context: Context) -> None:
         """INV_END: the sequence moves, then parked faults look again."""
-        gmem = self.walks.pop(message.op).gmem
+        self.walks.pop(message.op, None)
         del self.invalidations[message.op]
         self.sequence += 1
         context.observe(InvalidationEnd(self.vm, message.op))
-        context.send(gmem, m.Thawed(message.op), context.link)
+        context.send(message.gmem, m.Thawed(message.op), context.link)
         parked, self.parked = self.parked, []
         for access in parked:
             kvm_fault.begin(self, self.faults[access], context)
@@ -76,6 +77,7 @@ class KvmMmu(Actor):
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Step 2 of the mail: split the boundary leaves, or say no."""
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
+        walk.busy_bugs = message.busy_bugs
         self.walks[message.op] = walk
         if self.dead:
             kvm_walk.refuse(self, walk, Reason.DEAD, message.start, context)
@@ -86,16 +88,41 @@ class KvmMmu(Actor):
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """Step 4 of the mail: unmap, which cannot fail."""
-        kvm_walk.commit(self, self.walks[message.op], context)
+        walk = self.walks.get(message.op)
+        if walk is None:  # a protocol that does not ask first
+            walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
+            walk.settled = True
+            self.walks[message.op] = walk
+        walk.trace, walk.bugs = message.trace, message.bugs
+        kvm_walk.commit(self, walk, context)
 
     def on_abort(self, message: m.Abort, context: Context) -> None:
         """Step 3 of the mail, the other way: as before."""
         kvm_walk.abort(self, self.walks[message.op], context)
 
+    def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
+        """Split and unmap in one go, failing where it fails."""
+        walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
+        walk.verb, walk.whole, walk.trace = Verb.INVALIDATE, message.whole, message.trace
+        self.walks[message.op] = walk
+        if self.dead:
+            kvm_walk.refuse(self, walk, Reason.DEAD, message.start, context)
+        elif message.to is Share.SHARED:
+            kvm_walk.prepare_split(self, walk, context)
+        else:
+            kvm_walk.ready(self, walk, context)
+
+    def on_remap(self, message: m.Remap, context: Context) -> None:
+        """Map again what was zapped: entries come back PENDING, for their contents are gone."""
+        walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
+        walk.verb = Verb.REMAP
+        self.walks[message.op] = walk
+        kvm_walk.remap(self, walk, context)
+
     def answer(
         self,
         walk: Walk,
-        reply: m.Ready | m.Refused | m.Committed | m.Aborted,
+        reply: Message,
         delay: int,
         context: Context,
     ) -> None:
@@ -226,6 +253,8 @@ class KvmMmu(Actor):
         m.Prepare: on_prepare,
         m.Commit: on_commit,
         m.Abort: on_abort,
+        m.Invalidate: on_invalidate,
+        m.Remap: on_remap,
         m.Reserved: on_reserved,
         m.SeamcallDone: on_seamcall_done,
         m.Kicked: on_kicked,

@@ -5,15 +5,17 @@ and a handful of batched SEAMCALLs (docs/domain.md section 16).
 """
 
 import enum
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from actors import messages as m
 from actors.address import ALLOCATOR, GUEST, KVM, TDX, host_base
-from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, opportunity
+from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share, Trace, opportunity
+from actors.conversion import Verb
 from actors.kvm_tickets import TICKETS, WALK
-from actors.observations import HugeLost, Leaf, Reserving
+from actors.observations import HugeLost, Leaf, LeftMapped, PrepareUndone, Reserving
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Call, Status
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ SPLIT = (Call.BLOCK, Call.TRACK, Do.KICK, Call.DEMOTE)
 ZAP_PRIVATE = (Call.BLOCK, Call.TRACK, Do.KICK, Call.REMOVE)
 ZAP_SHARED = (Do.ZAP_SHARED,)
 UNBLOCK = (Call.TRACK, Do.KICK, Call.UNBLOCK)
-PLANS = (SPLIT, ZAP_PRIVATE, ZAP_SHARED, UNBLOCK)
-SPLITTING, ZAPPING, ZAPPING_SHARED, UNBLOCKING = range(4)
+MAP_AGAIN = (Call.AUG,)
+PLANS = (SPLIT, ZAP_PRIVATE, ZAP_SHARED, UNBLOCK, MAP_AGAIN)
+SPLITTING, ZAPPING, ZAPPING_SHARED, UNBLOCKING, MAPPING = range(5)
 
 
 class Walk(msgspec.Struct):
@@ -61,6 +64,12 @@ class Walk(msgspec.Struct):
     offset: int = 0
     aborting: bool = False
     settled: bool = False
+    verb: Verb = Verb.PREPARE
+    trace: Trace = Trace.CALLBACK
+    bugs: bool = True  # a page that cannot be unmapped is KVM_BUG_ON
+    busy_bugs: bool = False  # so is a second BUSY while splitting
+    whole: bool = False  # a boundary leaf that cannot be split is zapped as a whole
+    kept: list[tuple[int, int]] = []  # of the step in hand: leaves that could not be removed
 
 
 # --- PREPARE -------------------------------------------------------------------------------------
@@ -108,9 +117,12 @@ def reserved(kvm: "KvmMmu", walk: Walk, granted: bool, context: Context) -> None
 
 
 def ready(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
-    """Nothing can stop the unmap now."""
+    """Nothing can stop the unmap now; where nobody waits to be told, it begins."""
     walk.settled = True
-    kvm.answer(walk, m.Ready(walk.op, Consumer.KVM_MMU), context.link, context)
+    if walk.verb is Verb.INVALIDATE:
+        commit(kvm, walk, context)
+    else:
+        kvm.answer(walk, m.Ready(walk.op, Consumer.KVM_MMU), context.link, context)
 
 
 def refuse(kvm: "KvmMmu", walk: Walk, reason: Reason, offset: int, context: Context) -> None:
@@ -141,10 +153,13 @@ def next_step(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
             # No SEAMCALL works for a dead TD: what is still mapped can only be reported.
             for s, e, mapped in leaves.runs(walk.cursor, walk.end):
                 if mapped:
-                    poison(kvm, walk, Reason.DEAD, s, e, context)
+                    left_mapped(kvm, walk, Reason.DEAD, s, e, context)
             break
         if level:
             end = min(end, walk.cursor // PAGES_2M * PAGES_2M + PAGES_2M)
+            if level == LEVEL_2M and end - walk.cursor < PAGES_2M:
+                unsplit(kvm, walk, end, context)
+                continue
             walk.todo = [(walk.cursor, end, level)]
             walk.cursor = end
             kvm.take(WALK, walk.op, context)
@@ -164,9 +179,23 @@ def flushed(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     committed(kvm, walk, context.link, context)
 
 
+def unsplit(kvm: "KvmMmu", walk: Walk, end: int, context: Context) -> None:
+    """A boundary leaf of 2 MiB where PREPARE left none: to zap a part of it is a bug (v3), and nothing is unmapped."""
+    context.observe(PrepareUndone(kvm.vm, walk.op, walk.cursor, end))
+    kvm.bug("commit", Reason.BUG, False, context)
+    left_mapped(kvm, walk, Reason.BUG, walk.cursor, end, context)
+    walk.cursor = end
+
+
 def committed(kvm: "KvmMmu", walk: Walk, took: int, context: Context) -> None:
-    """All leaves are gone."""
-    kvm.answer(walk, m.Committed(walk.op, Consumer.KVM_MMU), took, context)
+    """All leaves are gone that can go."""
+    if walk.verb is not Verb.INVALIDATE:
+        reply: Message = m.Committed(walk.op, Consumer.KVM_MMU)
+    elif walk.refusal is Reason.NONE:
+        reply = m.Invalidated(walk.op, Consumer.KVM_MMU)
+    else:
+        reply = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
+    kvm.answer(walk, reply, took, context)
 
 
 # --- one step under the lock ---------------------------------------------------------------------
@@ -210,7 +239,7 @@ def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:
             end,
             level,
             count,
-            0,
+            -1,
             walk.op,
             attempt,
         )
@@ -255,6 +284,7 @@ REASONS: dict[int, Reason] = {
     Status.INTERRUPTED: Reason.INTERRUPTED,
     Status.NOT_TRACKED: Reason.BUG,
     Status.BUG: Reason.BUG,
+    Status.WRONG_STATE: Reason.BUG,
 }
 
 
@@ -282,38 +312,53 @@ def stepped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 
 def step_done(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
-    """The mirror follows the S-EPT; drop the lock so that waiters get their turn between steps."""
+    """The tables follow; drop the lock so that waiters get their turn between steps."""
     start, end, level = walk.todo[0]
     assert end - start <= PAGES_2M, f"a step of {end - start} pages under one hold of mmu_lock"
     if walk.plan == SPLITTING:
-        leaf(kvm, start, end, Share.PRIVATE, LEVEL_4K, context)
-        context.observe(HugeLost(kvm.vm, walk.op, 1))
-        if kvm.tables.only(start, end, 0):
-            kvm.tables.set(start, end, 1)
-            walk.reserved -= SPLIT_PAGES
+        split_done(kvm, walk, start, end, context)
+    elif walk.plan == MAPPING:
+        leaf(kvm, start, end, Share.PRIVATE, level, context)
     elif walk.plan != UNBLOCKING:
         zapped(kvm, walk, (end - start) // PAGES[level], context)
-    walk.blocked = False
+    walk.blocked, walk.kept = False, []
     walk.todo.pop(0)
     walk.stage = -1
     kvm.drop(WALK, walk.op, context)
     if walk.plan in (ZAPPING, ZAPPING_SHARED):
         next_step(kvm, walk, context)
-    elif walk.plan == SPLITTING and walk.todo and not walk.aborting:
+    elif walk.todo and walk.plan in (SPLITTING, MAPPING) and not walk.aborting:
         kvm.take(WALK, walk.op, context)
+    elif walk.plan == MAPPING:
+        remapped(kvm, walk, context)
     elif walk.plan == SPLITTING and not walk.aborting:
         ready(kvm, walk, context)
     else:
         settle(kvm, walk, context)
 
 
+def split_done(kvm: "KvmMmu", walk: Walk, start: int, end: int, context: Context) -> None:
+    """512 leaves where one was; nothing makes it one again."""
+    leaf(kvm, start, end, Share.PRIVATE, LEVEL_4K, context)
+    context.observe(HugeLost(kvm.vm, walk.op, 1))
+    if kvm.tables.only(start, end, 0):
+        kvm.tables.set(start, end, 1)
+        walk.reserved -= SPLIT_PAGES
+
+
 def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
-    """The first `leaves` of the step in hand are gone."""
+    """The first `leaves` of the step in hand are gone, but for those that could not be removed."""
     start, _, level = walk.todo[0]
-    if leaves:
-        side = Share.PRIVATE if walk.plan == ZAPPING else Share.SHARED
-        leaf(kvm, start, start + leaves * PAGES[level], side, 0, context)
-        walk.zapped = True
+    if not leaves:
+        return
+    side = Share.PRIVATE if walk.plan == ZAPPING else Share.SHARED
+    last = start + leaves * PAGES[level]
+    at = start
+    for first, stop in [*walk.kept, (last, last)]:
+        if at < min(first, last):
+            leaf(kvm, at, min(first, last), side, 0, context)
+        at = stop
+    walk.zapped = True
 
 
 def leaf(kvm: "KvmMmu", start: int, end: int, share: Share, level: int, context: Context) -> None:
@@ -327,31 +372,108 @@ def leaf(kvm: "KvmMmu", start: int, end: int, share: Share, level: int, context:
 
 
 def failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
-    """A second BUSY, an interruption or a bug: before the decision a no, after it the poison callback."""
+    """A second BUSY, an interruption or a bug: FAILURES says what follows in which plan."""
+    FAILURES[walk.plan](kvm, walk, reason, context)
+
+
+def split_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
+    """Before the decision: a no, once the leaf is back as it was."""
+    walk.refusal, walk.offset = reason, max(walk.todo[0][0], walk.start)
+    if walk.busy_bugs and reason is Reason.BUSY:
+        kvm.bug("prepare", reason, False, context)
+    put_back(kvm, walk, context)
+
+
+def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
+    """After it: the page is marked. A VM that lives through it has the rest of the range unmapped."""
+    if walk.bugs or reason is not Reason.BUG:
+        kvm.bug("commit", reason, reason is Reason.BUG, context)
     start, end, level = walk.todo[0]
-    if walk.plan == SPLITTING:
-        walk.refusal, walk.offset = reason, max(start, walk.start)
-        put_back(kvm, walk, context)
+    removing = PLANS[walk.plan][walk.stage] == Call.REMOVE
+    first = start + (walk.done if removing else 0) * PAGES[level]
+    last = first + PAGES[level] if removing and reason is Reason.BUG else end
+    left_mapped(kvm, walk, reason, first, last, context)
+    if kvm.dead:
+        walk.stage, walk.kept = -1, []
+        kvm.drop(WALK, walk.op, context)
+        walk.refusal, walk.offset = reason, first
+        committed(kvm, walk, context.link + 1, context)
         return
-    kvm.bug("commit" if walk.plan == ZAPPING else "abort", reason, reason is Reason.BUG, context)
-    removed = walk.done if PLANS[walk.plan][walk.stage] == Call.REMOVE else 0
+    walk.kept.append((first, last))
+    walk.done, walk.attempt = (last - start) // PAGES[level], 0
+    if removing and last < end:
+        act(kvm, walk, context.link, context)
+    else:
+        step_done(kvm, walk, context)
+
+
+def unblock_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
+    """ABORT cannot fail but for a bug, and then the VM is dead."""
+    kvm.bug("abort", reason, reason is Reason.BUG, context)
     walk.stage = -1
     kvm.drop(WALK, walk.op, context)
-    if walk.plan == UNBLOCKING:
-        settle(kvm, walk, context)
-        return
-    first = start + removed * PAGES[level]
-    last = first + PAGES[level] if reason is Reason.BUG else end
-    poison(kvm, walk, reason, first, last, context)
-    committed(kvm, walk, context.link + 1, context)
+    settle(kvm, walk, context)
 
 
-def poison(
+def mapping_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
+    """Only logged: what is not mapped again stays so."""
+    walk.refusal, walk.stage = reason, -1
+    kvm.drop(WALK, walk.op, context)
+    remapped(kvm, walk, context)
+
+
+FAILURES = {
+    SPLITTING: split_failed,
+    ZAPPING: zap_failed,
+    ZAPPING_SHARED: zap_failed,
+    UNBLOCKING: unblock_failed,
+    MAPPING: mapping_failed,
+}
+
+
+def left_mapped(
     kvm: "KvmMmu", walk: Walk, reason: Reason, start: int, end: int, context: Context
 ) -> None:
-    """Step 4 of the mail, when there is a bug: guest_memfd learns which pages are still mapped."""
-    callback = m.Poison(walk.op, Consumer.KVM_MMU, reason, start, end)
-    context.send(walk.gmem, callback, context.link)
+    """Step 4 of the mail, when there is a bug: word of pages that are still mapped, the way that was asked for."""
+    context.observe(LeftMapped(kvm.vm, walk.op, start, end, walk.trace))
+    if walk.trace is Trace.CALLBACK:
+        word: Message = m.Poison(walk.op, Consumer.KVM_MMU, reason, start, end)
+    elif walk.trace is Trace.REFERENCE:
+        word = m.KeepReference(start, end)
+    else:
+        return
+    context.send(walk.gmem, word, context.link)
+
+
+# --- mapping again -------------------------------------------------------------------------------
+
+
+def remap(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """PAGE.AUG for what is absent. Shared mappings need nothing: a fault brings them back."""
+    walk.plan = MAPPING
+    if walk.to is Share.SHARED and not kvm.dead:
+        walk.todo = [
+            (s, e, LEVEL_4K)
+            for start, end, level in kvm.mirror.runs(walk.start, walk.end)
+            if not level
+            for s, e in pieces(start, end)
+        ]
+    if walk.todo:
+        kvm.take(WALK, walk.op, context)
+    else:
+        remapped(kvm, walk, context)
+
+
+def pieces(start: int, end: int) -> list[tuple[int, int]]:
+    """The range cut where 2 MiB begin."""
+    edges = [start, *range(start // PAGES_2M * PAGES_2M + PAGES_2M, end, PAGES_2M), end]
+    return list(pairwise(edges))
+
+
+def remapped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Tell guest_memfd, which only logs it."""
+    reply = m.Remapped(walk.op, Consumer.KVM_MMU, walk.refusal)
+    kvm.answer(walk, reply, context.link, context)
 
 
 def abort(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
@@ -378,6 +500,9 @@ def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
         host = host_base(kvm.vm) | ALLOCATOR
         context.send(host, m.GiveBack(walk.reserved), context.link)
         walk.reserved = 0
+    if walk.refusal is not Reason.NONE and walk.whole and not kvm.dead:
+        zap_whole(kvm, walk, context)
+        return
     if walk.refusal is not Reason.NONE:
         no = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
         walk.refusal = Reason.NONE
@@ -385,3 +510,13 @@ def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     if walk.aborting:
         kvm.answer(walk, m.Aborted(walk.op, Consumer.KVM_MMU), context.link + 1, context)
     walk.settled = True
+
+
+def zap_whole(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Boundary leaves that could not be split go as a whole, with what lies outside the range."""
+    walk.refusal, walk.todo = Reason.NONE, []
+    if kvm.mirror.get(walk.start) == LEVEL_2M:
+        walk.start = walk.start // PAGES_2M * PAGES_2M
+    if kvm.mirror.get(walk.end - 1) == LEVEL_2M:
+        walk.end = -(-walk.end // PAGES_2M) * PAGES_2M
+    ready(kvm, walk, context)

@@ -4,7 +4,7 @@
 `op` names one attempt of one conversion: the request's number << 16 | the attempt. Tags are stable for ever.
 """
 
-from actors.contract import Consumer, Message, Reason, Share
+from actors.contract import Consumer, Message, Reason, Share, Trace
 
 ATTEMPT_BITS = 16
 
@@ -172,7 +172,7 @@ class FreeMemory(Message, frozen=True, tag=18):
     end: int
 
 
-# --- guest_memfd and its consumers: the two-phase protocol --------------------------------------
+# --- guest_memfd and its consumers: what a protocol's table can ask for -------------------------
 
 
 class Freeze(Message, frozen=True, tag=19):
@@ -191,13 +191,20 @@ class Frozen(Message, frozen=True, tag=20):
 
 
 class Prepare(Message, frozen=True, tag=21):
-    """guest_memfd -> consumer: may this range change sides? Allocate, split, check; unmap nothing."""
+    """guest_memfd -> consumer: may this range change sides? Allocate, split, check; unmap nothing.
+
+    `drain`: references that may be short-lived are drained and waited for, within the freeze budget. `early`: unmap now
+    and keep a list to map again from. `busy_bugs`: a second BUSY is KVM_BUG_ON, not a no.
+    """
 
     gmem: int
     op: int
     start: int
     end: int
     to: Share
+    drain: bool = True
+    early: bool = False
+    busy_bugs: bool = False
 
 
 class Ready(Message, frozen=True, tag=22):
@@ -208,7 +215,10 @@ class Ready(Message, frozen=True, tag=22):
 
 
 class Refused(Message, frozen=True, tag=23):
-    """Consumer -> guest_memfd: no, and everything this consumer had begun is undone. `offset` is a gfn."""
+    """Consumer -> guest_memfd: no. `offset` is a gfn.
+
+    To PREPARE: and everything this consumer had begun is undone. To INVALIDATE: and what was unmapped stays so.
+    """
 
     op: int
     consumer: Consumer
@@ -217,10 +227,18 @@ class Refused(Message, frozen=True, tag=23):
 
 
 class Commit(Message, frozen=True, tag=24):
-    """guest_memfd -> consumer: unmap the prepared range. It cannot be refused."""
+    """guest_memfd -> consumer: unmap the range, prepared or not. It cannot be refused.
+
+    A page that cannot be unmapped for a bug is told of by `trace`, and is KVM_BUG_ON if `bugs`.
+    """
 
     gmem: int
     op: int
+    start: int
+    end: int
+    to: Share
+    trace: Trace = Trace.CALLBACK
+    bugs: bool = True
 
 
 class Poison(Message, frozen=True, tag=25):
@@ -254,9 +272,86 @@ class Aborted(Message, frozen=True, tag=28):
     consumer: Consumer
 
 
+class Invalidate(Message, frozen=True, tag=59):
+    """guest_memfd -> consumer: unmap at once, allocating and splitting on the way; may fail half way.
+
+    `whole`: a boundary leaf that cannot be split is unmapped as a whole. `trace` as in Commit.
+    """
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    to: Share
+    whole: bool = False
+    trace: Trace = Trace.NONE
+
+
+class Invalidated(Message, frozen=True, tag=60):
+    """Consumer -> guest_memfd: all of it is unmapped; else Refused."""
+
+    op: int
+    consumer: Consumer
+
+
+class Remap(Message, frozen=True, tag=61):
+    """guest_memfd -> consumer: map again what INVALIDATE unmapped for `to`, if you can."""
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    to: Share
+
+
+class Remapped(Message, frozen=True, tag=62):
+    """Consumer -> guest_memfd: NONE, or why some of it is not mapped again."""
+
+    op: int
+    consumer: Consumer
+    reason: Reason
+
+
+class AwaitQuiet(Message, frozen=True, tag=63):
+    """guest_memfd -> pins: freeze the folios' reference counts; wait, without bound, for unexpected ones to go."""
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    to: Share
+
+
+class Quiet(Message, frozen=True, tag=64):
+    """Pins -> guest_memfd: no reference but the filemap's own."""
+
+    op: int
+
+
+class KeepReference(Message, frozen=True, tag=65):
+    """Consumer -> guest_memfd and pins: one more reference on the range that nobody will ever drop: its only mark."""
+
+    start: int
+    end: int
+
+
+class Proceed(Message, frozen=True, tag=66):
+    """Timer of guest_memfd: the time of a step of its own is over; `event` is what comes of it."""
+
+    op: int
+    event: int
+
+
+class SpinCheck(Message, frozen=True, tag=67):
+    """Timer of guest_memfd: does it still wait for references, holding its lock?"""
+
+    op: int
+
+
 class Thaw(Message, frozen=True, tag=29):
     """guest_memfd -> KVM: end the invalidation; faults in the range go on."""
 
+    gmem: int
     op: int
 
 
@@ -278,7 +373,7 @@ class PrepareTimeout(Message, frozen=True, tag=31):
 class Seamcall(Message, frozen=True, tag=32):
     """KVM -> TDX module: one SEAMCALL on each of `count` leaves of the range, as one batch.
 
-    `attempt` is 1 when it is the one retry after BUSY, -1 in ABORT. `pfn` is the host frame behind `start`.
+    `attempt` is 1 when it is the one retry after BUSY, -1 in ABORT. `pfn` is the frame of `start`, -1 the one it had.
     """
 
     vm: int
@@ -456,6 +551,8 @@ class PinsDecided(Message, frozen=True, tag=48):
 
     gmem: int
     op: int
+    start: int
+    end: int
     reason: Reason
     offset: int
 
@@ -484,4 +581,10 @@ class Teardown(Message, frozen=True, tag=51):
 
 
 class TornDown(Message, frozen=True, tag=52):
-    """TDX module -> guest_memfd: the HKID is reclaimed, no frame of the TD is owned any more."""
+    """TDX module -> guest_memfd: all is unmapped that could be; the rest is owned until the HKID is reclaimed."""
+
+
+class Reclaim(Message, frozen=True, tag=68):
+    """Timer of the TDX module: the TD's HKID is reclaimed, no frame of it is owned any more."""
+
+    vm: int

@@ -302,3 +302,89 @@ class VmStopped(Observation, frozen=True, tag=33):
     """The VMM gave the VM up, bugged or not: from here on nothing of it is put back."""
 
     vm: int
+
+
+class Stashed(Observation, frozen=True, tag=34):
+    """The metadata of the huge folios in the range (gfn) is kept aside (`present`) or taken back."""
+
+    gmem: int
+    start: int
+    end: int
+    present: bool
+
+
+class Spinning(Observation, frozen=True, tag=35):
+    """guest_memfd has waited `waited` ns for references to go, holding its lock, and goes on waiting."""
+
+    gmem: int
+    op: int
+    waited: int
+
+
+class LeftMapped(Observation, frozen=True, tag=36):
+    """A consumer could not unmap the range after the point of no return; `trace` is how it left word of it."""
+
+    vm: int
+    op: int
+    start: int
+    end: int
+    trace: int
+
+
+class ReferenceKept(Observation, frozen=True, tag=37):
+    """A reference that nobody will ever drop was taken on the range."""
+
+    vm: int
+    start: int
+    end: int
+
+
+class ReferencesFound(Observation, frozen=True, tag=38):
+    """A conversion to private was refused for references; `transient` when all of them go by themselves soon."""
+
+    vm: int
+    op: int
+    start: int
+    end: int
+    transient: bool
+
+
+class PrepareUndone(Observation, frozen=True, tag=39):
+    """COMMIT met a boundary leaf, or a mapping, that was not there when this consumer said READY."""
+
+    vm: int
+    op: int
+    start: int
+    end: int
+
+
+class NoReturn(Observation, frozen=True, tag=40):
+    """From here on the conversion has nothing that may fail (the point of no return where nobody decides)."""
+
+    gmem: int
+    op: int
+
+
+class UndoFailed(Observation, frozen=True, tag=41):
+    """A step of an undo failed; the kernel would leave a WARNING (`what`: readd, store or restructure)."""
+
+    gmem: int
+    op: int
+    what: str
+
+
+class FramesKept(Observation, frozen=True, tag=42):
+    """Host frames (pfn) of a file that is gone did not go back to the allocator; they were the VM's from `gfn` on."""
+
+    vm: int
+    start: int
+    end: int
+    gfn: int
+
+
+class FramesReused(Observation, frozen=True, tag=43):
+    """The allocator gave frames (pfn) of the host that had been freed to somebody else."""
+
+    host: int
+    start: int
+    end: int

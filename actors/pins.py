@@ -2,9 +2,29 @@
 
 from typing import ClassVar
 
+import msgspec
+
 from actors import messages as m
 from actors.contract import Actor, Consumer, Context, Reason, Share, opportunity
-from actors.observations import Pinned
+from actors.observations import Pinned, ReferencesFound
+
+# Who may take a long-lived reference: on shared pages a device or a driver, on private ones somebody who should not.
+POINTS = {Share.PRIVATE: "pins.long", Share.SHARED: "pins.private"}  # by the conversion's direction
+HOLDS = {"pins.long": "long_pin", "pins.private": "stray_ref"}
+
+
+class Where(msgspec.Struct, frozen=True, array_like=True):
+    """A question of guest_memfd's: which conversion, which gfns."""
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+
+    @property
+    def pages(self) -> int:
+        """How many."""
+        return self.end - self.start
 
 
 class Pins(Actor):
@@ -16,6 +36,7 @@ class Pins(Actor):
     held: dict[int, tuple[int, int]] = {}
     taken: int = 0
     waiting: dict[int, int] = {}  # op -> key of the timer that will answer PREPARE
+    spinning: dict[int, Where] = {}  # conversions that wait for long references to go
 
     def on_take_pin(self, message: m.TakePin, context: Context) -> None:
         """A holder takes a long-lived reference."""
@@ -28,10 +49,16 @@ class Pins(Actor):
         context.observe(Pinned(self.vm, start, end, True))
         context.after(hold, m.Unpin(start, end, self.taken))
 
+    def on_keep(self, message: m.KeepReference, _: Context) -> None:
+        """A reference that stays: who looks cannot tell it from any other."""
+        self.taken += 1
+        self.held[self.taken] = (message.start, message.end)
+
     def on_unpin(self, message: m.Unpin, context: Context) -> None:
         """The holder lets go, unless it was made to before."""
         if self.held.pop(message.pin, None):
             context.observe(Pinned(self.vm, message.start, message.end, False))
+            self.unpinned(context)
 
     def on_drop(self, message: m.DropPins, context: Context) -> None:
         """A cooperative VMM makes its own pin holders let go of a range."""
@@ -39,59 +66,113 @@ class Pins(Actor):
             if start < message.end and message.start < end:
                 del self.held[pin]
                 context.observe(Pinned(self.vm, start, end, False))
+        self.unpinned(context)
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
-        """Only s2p minds references: a private page has none. Long pins refuse; short ones are waited for a little."""
-        if message.to is Share.SHARED:
-            self.ready(message.gmem, message.op, context)
-            return
-        key = opportunity(self.vm, message.op, message.start)
-        pages = message.end - message.start
-        pinned = context.choose("pins.long", pages, key)
-        if pinned:
-            first = message.start + pinned.first
-            self.take(first, first + 1, context.cost("long_pin"), context)
-        offset = self.first_pinned(message.start, message.end)
+        """Long pins refuse; short ones are waited for a little. A private page has none, unless somebody is astray."""
+        where = Where(message.gmem, message.op, message.start, message.end)
+        offset = self.first_pinned(where, POINTS[message.to], context)
         if offset >= 0:
-            self.refuse(message.gmem, message.op, offset, context)
+            self.refuse(where, offset, False, context)
             return
-        transient = context.choose("pins.transient", pages, key)
-        if transient:
-            self.drain(message, message.start + transient.first, context)
+        if message.to is Share.SHARED:
+            self.ready(where, context)
+            return
+        transient = context.choose("pins.transient", where.pages, self.key(where))
+        if transient is None:
+            self.ready(where, context)
+        elif message.drain:
+            self.drain(where, where.start + transient.first, context)
         else:
-            self.ready(message.gmem, message.op, context)
+            self.refuse(where, where.start + transient.first, True, context)
 
-    def first_pinned(self, start: int, end: int) -> int:
-        """The first page of the range that a long pin holds, or -1."""
-        hits = [max(start, s) for s, e in self.held.values() if s < end and start < e]
-        return min(hits, default=-1)
+    def key(self, where: "Where") -> int:
+        """The opportunity's."""
+        return opportunity(self.vm, where.op, where.start)
 
-    def drain(self, message: m.Prepare, page: int, context: Context) -> None:
+    def first_pinned(self, where: "Where", point: str, context: Context) -> int:
+        """The first page of the range that a long pin holds, or -1; somebody may take one just now."""
+        pinned = context.choose(point, where.pages, self.key(where))
+        if pinned:
+            first = where.start + pinned.first
+            self.take(first, first + 1, context.cost(HOLDS[point]), context)
+        return min((at for at, _ in self.pinned(where)), default=-1)
+
+    def pinned(self, where: "Where") -> list[tuple[int, int]]:
+        """The parts of the range that are pinned."""
+        return [
+            (max(where.start, start), min(where.end, end))
+            for start, end in self.held.values()
+            if start < where.end and where.start < end
+        ]
+
+    def drain(self, where: "Where", page: int, context: Context) -> None:
         """A short reference: drain the per-CPU LRU batches once, and wait no longer than the freeze budget."""
         drained = context.cost("lru_drain_fixed")
         drained += context.cost("lru_drain_per_cpu", self.host_cpus)
         hold = context.cost("transient_ref")
         reason = Reason.NONE if hold <= self.freeze_budget else Reason.REFERENCES
         wait = drained + min(hold, self.freeze_budget)
-        later = m.PinsDecided(message.gmem, message.op, reason, page)
-        self.waiting[message.op] = context.after(wait, later)
+        later = m.PinsDecided(where.gmem, where.op, where.start, where.end, reason, page)
+        self.waiting[where.op] = context.after(wait, later)
 
     def on_decided(self, message: m.PinsDecided, context: Context) -> None:
         """The short reference is gone, or is not that short."""
         del self.waiting[message.op]
+        where = Where(message.gmem, message.op, message.start, message.end)
         if message.reason is Reason.NONE:
-            self.ready(message.gmem, message.op, context)
+            self.ready(where, context)
         else:
-            self.refuse(message.gmem, message.op, message.offset, context)
+            self.refuse(where, message.offset, True, context)
 
-    def ready(self, gmem: int, op: int, context: Context) -> None:
+    def ready(self, where: "Where", context: Context) -> None:
         """The folios carry no reference but their own."""
-        context.send(gmem, m.Ready(op, Consumer.PINS), context.link)
+        context.send(where.gmem, m.Ready(where.op, Consumer.PINS), context.link)
 
-    def refuse(self, gmem: int, op: int, offset: int, context: Context) -> None:
+    def refuse(self, where: "Where", offset: int, transient: bool, context: Context) -> None:
         """Unexpected references from `offset` on."""
-        no = m.Refused(op, Consumer.PINS, Reason.REFERENCES, offset)
-        context.send(gmem, no, context.link)
+        context.observe(ReferencesFound(self.vm, where.op, where.start, where.end, transient))
+        no = m.Refused(where.op, Consumer.PINS, Reason.REFERENCES, offset)
+        context.send(where.gmem, no, context.link)
+
+    def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
+        """One look at the reference counts, without draining or waiting."""
+        where = Where(message.gmem, message.op, message.start, message.end)
+        if message.to is Share.PRIVATE:
+            offset = self.first_pinned(where, POINTS[message.to], context)
+            if offset >= 0:
+                self.refuse(where, offset, False, context)
+                return
+            transient = context.choose("pins.transient", where.pages, self.key(where))
+            if transient:
+                self.refuse(where, where.start + transient.first, True, context)
+                return
+        context.send(where.gmem, m.Invalidated(where.op, Consumer.PINS), context.link)
+
+    def on_remap(self, message: m.Remap, context: Context) -> None:
+        """Nothing was unmapped."""
+        reply = m.Remapped(message.op, Consumer.PINS, Reason.NONE)
+        context.send(message.gmem, reply, context.link)
+
+    def on_await_quiet(self, message: m.AwaitQuiet, context: Context) -> None:
+        """guest_memfd spins until the counts are the filemap's own: short ones go, long ones may take their time."""
+        where = Where(message.gmem, message.op, message.start, message.end)
+        if message.to is Share.SHARED:  # private pages: nobody has looked before
+            self.first_pinned(where, POINTS[message.to], context)
+        if self.pinned(where):
+            self.spinning[where.op] = where
+            return
+        wait = context.link
+        if context.choose("pins.transient", where.pages, self.key(where)):
+            wait += context.cost("transient_ref")
+        context.send(where.gmem, m.Quiet(where.op), wait)
+
+    def unpinned(self, context: Context) -> None:
+        """A reference went: whoever spins for it may go on."""
+        for where in list(self.spinning.values()):
+            if not self.pinned(where):
+                del self.spinning[where.op]
+                context.send(where.gmem, m.Quiet(where.op), context.link)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """Nothing to unmap."""
@@ -109,14 +190,19 @@ class Pins(Actor):
         held, self.held = self.held, {}
         for start, end in held.values():
             context.observe(Pinned(self.vm, start, end, False))
+        self.unpinned(context)
 
     HANDLERS: ClassVar = {
         m.VmDead: on_vm_dead,
         m.TakePin: on_take_pin,
+        m.KeepReference: on_keep,
         m.Unpin: on_unpin,
         m.DropPins: on_drop,
         m.Prepare: on_prepare,
         m.PinsDecided: on_decided,
         m.Commit: on_commit,
         m.Abort: on_abort,
+        m.Invalidate: on_invalidate,
+        m.Remap: on_remap,
+        m.AwaitQuiet: on_await_quiet,
     }

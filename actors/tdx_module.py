@@ -38,6 +38,9 @@ class Td(msgspec.Struct):
     entry_start: int = 0  # the guest's ACCEPT holds these entries
     entry_end: int = 0
     entry_until: int = 0
+    stuck: IntervalMap = msgspec.field(
+        default_factory=lambda: IntervalMap.filled(0)
+    )  # REMOVE failed for a bug
     faults: dict[int, int] = {}  # access -> entries without progress
 
 
@@ -63,6 +66,11 @@ class TdxModule(Actor):
             status, index = Status.NOT_TRACKED, 0
         elif fault:
             status, index = STATUS[fault.reason], fault.first
+        elif (legal := movable(td, rule, message)) < index:
+            status, index = Status.WRONG_STATE, legal
+        if status is Status.BUG:
+            page = message.start + index * PAGES[message.level]
+            td.stuck.set(page, page + PAGES[message.level], 1)
         span = index * PAGES[message.level]
         if index and rule.moves:
             self.move(td, rule, message, message.start + span, context)
@@ -86,7 +94,7 @@ class TdxModule(Actor):
     def move(self, td: Td, rule: Rule, message: m.Seamcall, end: int, context: Context) -> None:
         """Take the entries of [start, end) to their next state, run by run."""
         level = 1 if message.call == Call.DEMOTE else message.level
-        if message.call == Call.AUG:
+        if message.call == Call.AUG and message.pfn >= 0:
             td.frames.set(message.start, end, message.pfn - message.start)
         for start, stop, value in list(td.sept.runs(message.start, end)):
             state = rule.moves.get(value & STATE_MASK)
@@ -183,13 +191,22 @@ class TdxModule(Actor):
         context.send(message.vm | GUEST, reply, max(delay, context.link))
 
     def on_teardown(self, message: m.Teardown, context: Context) -> None:
-        """The TD is gone: after its HKID is reclaimed no frame of it is owned by anybody."""
+        """The file is closed: what can be removed is. The rest goes with the HKID; its frames may be gone by then."""
         vm = vm_base(message.gmem)
         td = self.tds[vm]
         for start, end, value in list(td.sept.runs(0, td.sept.starts[-1] + 1)):
+            for first, last, stuck in list(td.stuck.runs(start, end)) if value else ():
+                if not stuck:
+                    self.enter(td, vm, first, last, Entry.FREE, 0, context)
+        context.send(message.gmem, m.TornDown(), context.link)
+        context.after(context.cost("hkid_reclaim"), m.Reclaim(vm))
+
+    def on_reclaim(self, message: m.Reclaim, context: Context) -> None:
+        """No frame of the TD is owned by anybody."""
+        td = self.tds[message.vm]
+        for start, end, value in list(td.sept.runs(0, td.sept.starts[-1] + 1)):
             if value:
-                self.enter(td, vm, start, end, Entry.FREE, 0, context)
-        context.send(message.gmem, m.TornDown(), context.cost("hkid_reclaim"))
+                self.enter(td, message.vm, start, end, Entry.FREE, 0, context)
 
     HANDLERS: ClassVar = {
         m.Seamcall: on_seamcall,
@@ -197,6 +214,7 @@ class TdxModule(Actor):
         m.VpEnter: on_vp_enter,
         m.Access: on_access,
         m.Teardown: on_teardown,
+        m.Reclaim: on_reclaim,
     }
 
 
@@ -210,6 +228,17 @@ def held(td: Td, rule: Rule, message: m.Seamcall, now: int) -> bool:
         return True
     entries = message.start < td.entry_end and td.entry_start < message.end
     return bool(rule.moves) and entries and now < td.entry_until
+
+
+def movable(td: Td, rule: Rule, message: m.Seamcall) -> int:
+    """How many leaves of the batch, from its start, are in a state that the call can change."""
+    if not rule.moves:
+        return message.count
+    end = message.start + message.count * PAGES[message.level]
+    for start, _, value in td.sept.runs(message.start, end):
+        if value & STATE_MASK not in rule.moves:
+            return (start - message.start) // PAGES[message.level]
+    return message.count
 
 
 def strike(rule: Rule, message: m.Seamcall, attempt: int, context: Context) -> Fault | None:

@@ -33,6 +33,7 @@ class Status(enum.IntEnum):
     INTERRUPTED = 2
     NOT_TRACKED = 3
     BUG = 4
+    WRONG_STATE = 5  # the entry is not in a state that this call can change
 
 
 class Lock(enum.IntEnum):

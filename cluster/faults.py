@@ -21,12 +21,26 @@ class FaultPoint(msgspec.Struct, frozen=True):
 
 _POINTS = [
     ("alloc.pages", Reason.NO_MEMORY, "the host page allocator refuses a reservation"),
+    ("gmem.tree", Reason.NO_MEMORY, "no tree nodes for the attribute store"),
+    ("gmem.work", Reason.NO_MEMORY, "no memory for the list of ranges to convert (B, B1)"),
+    ("gmem.vmemmap", Reason.NO_MEMORY, "no vmemmap to split a huge folio"),
+    ("gmem.stash", Reason.NO_MEMORY, "no record for a huge folio's metadata"),
     (
-        "gmem.tree",
+        "gmem.readd",
         Reason.NO_MEMORY,
-        "no tree nodes for the attribute store, before anybody is asked",
+        "a folio cannot be added to the filemap after a split or merge",
     ),
-    ("gmem.vmemmap", Reason.NO_MEMORY, "no vmemmap to split a huge folio, before anybody is asked"),
+    ("gmem.undo_readd", Reason.NO_MEMORY, "nor can it be added as it was before (B, B1: AN5)"),
+    (
+        "gmem.undo_tree",
+        Reason.NO_MEMORY,
+        "no tree nodes to store the old attribute again (B, B1: AN4)",
+    ),
+    (
+        "gmem.undo_restructure",
+        Reason.NO_MEMORY,
+        "an undo cannot merge or split a folio back (B, B1: AN6, AN7)",
+    ),
     (
         "iommu.map",
         Reason.NO_MEMORY,
@@ -41,6 +55,7 @@ _POINTS = [
     ("kvm.interrupt", Reason.INTERRUPTED, "an interrupt is pending between two pieces of a MapGPA"),
     ("kvm.split_memory", Reason.NO_MEMORY, "no page-table or mirror page to split a boundary leaf"),
     ("pins.long", Reason.REFERENCES, "a long-lived pin is taken on a page just before PREPARE"),
+    ("pins.private", Reason.REFERENCES, "somebody astray holds a reference on a private page"),
     ("pins.transient", Reason.REFERENCES, "a short-lived reference is on a page at PREPARE"),
     ("tdx.aug_busy", Reason.BUSY, "PAGE.AUG finds a lock held; the fault is taken again"),
     ("tdx.bug", Reason.BUG, "PAGE.REMOVE fails in COMMIT for a bug: the poison callback"),

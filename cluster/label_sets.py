@@ -24,7 +24,7 @@ class Run(NamedTuple):
 
 DIRECTIONS = ("private_to_shared", "shared_to_private")
 OUTCOMES = ("completed", "failed")
-PHASES = ("prepare", "commit", "abort")
+PHASES = ("prepare", "commit", "abort", "invalidate", "remap")
 CONSUMERS = tuple(consumer.name.lower() for consumer in Consumer)
 LOCKS = ("vmm", "ilock", "mmu_lock", "iommu_queue")
 CALLS = tuple(call.name.lower() for call in Call)
@@ -38,17 +38,67 @@ REST = "other"  # the one label for all partitions beyond the first 99
 # protocol -> (phase, consumer, reasons). Phases are stages of its table; "map" is the VMM's device
 # mapping after the ioctl. Reasons are those of docs/domain.md section 3, and two that any consumer
 # may meet: no answer in time (section 4.C, step 4), and EIO where the VM had died before.
-FAILURES: dict[str, tuple[tuple[str, str, tuple[R, ...]], ...]] = {
-    "two-phase": (
-        ("reserving", "gmem", (R.NO_MEMORY,)),
-        ("preparing", "kvm_mmu", (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.TIMEOUT, R.DEAD)),
-        ("preparing", "host_map", (R.TIMEOUT,)),
-        ("preparing", "pins", (R.REFERENCES, R.TIMEOUT)),
-        ("preparing", "iommu", (R.NO_MEMORY, R.TIMEOUT)),
-        ("committing", "kvm_mmu", (R.BUSY, R.BUG, R.DEAD)),
-        ("committing", "iommu", (R.TIMEOUT,)),
-        ("map", "iommu", (R.NO_MEMORY, R.DEAD)),
+Failures = tuple[tuple[str, str, tuple[R, ...]], ...]
+
+SPLIT = (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.DEAD)
+UNMAP = (R.BUSY, R.BUG, R.DEAD)
+DMA: Failures = (("map", "iommu", (R.NO_MEMORY, R.DEAD)),)
+OWN_FOLIOS: Failures = (
+    ("storing", "gmem", (R.NO_MEMORY,)),
+    ("restructuring", "gmem", (R.NO_MEMORY,)),
+)
+TWO_PHASE: Failures = (
+    ("reserving", "gmem", (R.NO_MEMORY,)),
+    ("preparing", "kvm_mmu", (*SPLIT, R.TIMEOUT)),
+    ("preparing", "host_map", (R.TIMEOUT,)),
+    ("preparing", "pins", (R.REFERENCES, R.TIMEOUT)),
+    ("preparing", "iommu", (R.NO_MEMORY, R.TIMEOUT)),
+    ("committing", "kvm_mmu", UNMAP),
+    ("committing", "iommu", (R.TIMEOUT,)),
+    *DMA,
+)
+TO_PRIVATE: Failures = (
+    ("invalidating", "pins", (R.REFERENCES,)),
+    ("invalidating", "iommu", (R.NO_MEMORY, R.TIMEOUT, R.DEAD)),
+)
+IN_PLACE: Failures = (
+    ("reserving", "gmem", (R.NO_MEMORY,)),
+    ("checking", "pins", (R.REFERENCES,)),
+    ("checking", "iommu", (R.NO_MEMORY, R.TIMEOUT)),
+    *DMA,
+)
+FAILURES: dict[str, Failures] = {
+    "failable-notifier": (
+        ("invalidating", "kvm_mmu", (*SPLIT, R.BUG)),
+        *TO_PRIVATE,
+        *OWN_FOLIOS,
+        *DMA,
     ),
+    "undo": (
+        ("listing", "gmem", (R.NO_MEMORY,)),
+        ("invalidating", "kvm_mmu", (R.DEAD,)),
+        *TO_PRIVATE,
+        *OWN_FOLIOS,
+        *DMA,
+    ),
+    "undo-split-first": (
+        ("listing", "gmem", (R.NO_MEMORY,)),
+        ("splitting", "kvm_mmu", SPLIT),
+        ("checking", "gmem", (R.BUG,)),
+        ("invalidating", "kvm_mmu", (R.DEAD,)),
+        *TO_PRIVATE,
+        *OWN_FOLIOS,
+        *DMA,
+    ),
+    "in-place": IN_PLACE,
+    "in-place-huge": (
+        *IN_PLACE,
+        ("splitting", "kvm_mmu", SPLIT),
+        ("restructuring", "gmem", (R.NO_MEMORY,)),
+    ),
+    "two-phase": TWO_PHASE,
+    "two-phase-refcount": (*TWO_PHASE, ("checking", "gmem", (R.BUG,))),
+    "two-phase-untraced": TWO_PHASE,
 }
 
 Sets = Callable[[Run], Iterable[Labels]]

@@ -408,7 +408,7 @@ class World:
         yield "unmaps", iommu.unmaps
         yield "tickets", iommu.tickets
         yield "slots", iommu.slots
-        yield "host unmaps", self.host_map(vm).prepared
+        yield "host unmaps", self.host_map(vm).saved
         yield "host faults", self.host_map(vm).faults
         yield "reference waits", self.pins(vm).waiting
         yield "requests", self.vmm(vm).pending

@@ -25,6 +25,7 @@ from actors.intervals import IntervalMap
 from actors.iommu import Iommu
 from actors.kvm_mmu import KvmMmu
 from actors.pins import Pins
+from actors.protocols import PROTOCOLS, Options, key_of
 from actors.slots import Slots
 from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
 from actors.tdx_states import Entry
@@ -97,6 +98,7 @@ class HostBuilder:
         self.scenario = plan.scenario
         self.host = host
         self.base = host_address(host)
+        self.options = options(plan.scenario)
         self.first: list[tuple[int, int, Message]] = []
         self.feeds: list[Feed] = []
         self.tdx = TdxModule({}, IntervalMap.filled(0))
@@ -108,7 +110,9 @@ class HostBuilder:
         actors: dict[int, Actor] = {}
         for vm, shape in enumerate(shapes(self.plan, self.host)):
             actors.update(self.vm(vm, shape))
-        actors[self.base | ALLOCATOR] = Allocator(pool, IntervalMap.filled(0))
+        actors[self.base | ALLOCATOR] = Allocator(
+            pool, IntervalMap.filled(0), self.base, self.scenario.fleet.reuse
+        )
         actors[self.base | TDX] = self.tdx
         actors[self.base | IOMMU] = self.iommu
         return actors
@@ -193,7 +197,7 @@ class HostBuilder:
             address = vm | GMEM | number
             found[address] = Gmem(
                 address,
-                scenario.protocol.name,
+                key_of(scenario.protocol.name, self.options),
                 bindings,
                 scenario.vm.page_order,
                 scenario.protocol.prepare_timeout,
@@ -201,6 +205,7 @@ class HostBuilder:
                 IntervalMap.filled(Share.PRIVATE),
                 folios,
                 IntervalMap.filled(0),
+                self.options,
             )
         return found
 
@@ -215,6 +220,20 @@ class HostBuilder:
             pfn = start + frames.get(start)
             self.tdx.pamt.set(pfn, pfn + end - start, vm)
         return Td(entries, frames)
+
+
+def options(scenario: Scenario) -> Options:
+    """The protocol's parameters: the scenario's, and where it leaves them to the protocol, the protocol's own."""
+    chosen = scenario.protocol
+    own = dict(PROTOCOLS[chosen.name].defaults)
+    said = {
+        name: getattr(chosen, name)
+        for name in Options.__struct_fields__
+        if getattr(chosen, name, "protocol") != "protocol"
+    }
+    if "bug_on" in said:
+        said["bug_on"] = said["bug_on"] == "yes"
+    return Options(**(own | said))
 
 
 def policy(scenario: Scenario) -> Policy:

@@ -39,12 +39,13 @@ def inode_pages(slots: Slots) -> dict[int, int]:
 def shapes(plan: Plan, host: int) -> Iterator[Shape]:
     """The VMs of a host in order; files take their frames from the host one after the other."""
     free = 0
+    align = max(PAGES_2M, 1 << plan.scenario.vm.page_order)
     for vm in range(plan.vms_of(host)):
         slots = slots_of(plan, fleet_number(plan, host, vm))
         frames = {}
         for gmem, pages in inode_pages(slots).items():
             frames[gmem] = free
-            free += -(-pages // PAGES_2M) * PAGES_2M  # so that a huge folio has huge frames
+            free += -(-pages // align) * align  # so that a huge folio has huge frames
         yield Shape(slots, frames)
 
 
@@ -67,10 +68,15 @@ def slot_leaves(slot: Slot, huge: bool) -> list[tuple[int, int, int]]:
 
 
 def folios_at_start(plan: Plan, pages: int) -> list[tuple[int, int, int]]:
-    """(start, end, order) by index of a file of so many pages."""
-    huge = pages // PAGES_2M * PAGES_2M if plan.scenario.vm.page_order else 0
-    parts = [(0, huge, plan.scenario.vm.page_order), (huge, pages, 0)]
-    return [part for part in parts if part[0] < part[1]]
+    """(start, end, order) by index of a file of so many pages: the largest folios first, smaller ones at its end."""
+    parts, start = [], 0
+    for order in (18, 9, 0):
+        size = 1 << order
+        end = pages // size * size
+        if order <= plan.scenario.vm.page_order and start < end:
+            parts.append((start, end, order))
+            start = end
+    return parts
 
 
 def number_of(plan: Plan, address: int) -> int:

@@ -1,7 +1,19 @@
 """What a protocol table is made of: stages a conversion is in, events that move it, rows that say how."""
 
 import enum
+from collections.abc import Iterable
 from typing import NamedTuple
+
+from actors.contract import Consumer, Share
+from actors.protocols.options import Options
+
+Who = tuple[Consumer, ...]
+P2S, S2P = Share.SHARED, Share.PRIVATE
+KVM = (Consumer.KVM_MMU,)
+HOST = (Consumer.HOST_MAP,)
+REFS = (Consumer.PINS,)
+ALL: Who = tuple(Consumer)
+"""Every consumer, in registration order."""
 
 
 class Stage(enum.IntEnum):
@@ -15,6 +27,18 @@ class Stage(enum.IntEnum):
     ABORTING = 5
     THAWING = 6
     REPLIED = 7
+    LISTING = 8  # making up the list of ranges to convert
+    UNMAPPING = 9  # the host's page tables, before the references are looked at
+    CHECKING = 10  # references
+    SPLITTING = 11  # boundary leaves
+    ZAPPING = 12
+    INVALIDATING = 13  # consumers one by one, each may fail
+    REMAPPING = 14
+    STORING = 15
+    QUIETING = 16  # waiting for references to the folios to go
+    RESTRUCTURING = 17
+    REJOINING = 18  # a restructuring that failed is taken back
+    UNDOING = 19
 
 
 class Event(enum.IntEnum):
@@ -36,26 +60,85 @@ class Event(enum.IntEnum):
     ABORTED = 13
     ALL_ABORTED = 14
     THAWED = 15
+    LISTED = 16
+    INVALIDATED = 17
+    ALL_INVALIDATED = 18
+    REMAPPED = 19
+    ALL_REMAPPED = 20
+    STORED = 21
+    QUIET = 22
+    NOT_QUIET = 23
+    UNCHANGED = 24  # no folio has to be split or merged
+    RESTRUCTURED = 25
+    NOT_READDED = 26  # a folio could not be put into the filemap
+    REJOINED = 27
+    NEXT = 28  # another range of the list
+    LAST = 29  # that was the last one
+    UNDONE = 30
+    GO_ON = 31
+    FAILED = 32
 
 
 class Row(NamedTuple):
-    """In `stage`, on `event`: do `action` (actors.gmem_steps.ACTIONS), be in `then`. `step` cites the mail."""
+    """In `stage`, on `event`: do `action` (actors.gmem_steps.ACTIONS), be in `then`. `step` cites the protocol's text.
+
+    `who` is whom the action asks; a row with `to` is for conversions in that direction only.
+    """
 
     stage: Stage
     event: Event
     action: str
     then: Stage
     step: str
+    who: Who = ()
+    to: Share | None = None
+
+
+class Variant(NamedTuple):
+    """Where `option` has `value`, these rows stand in for the table's of the same stage, event and direction."""
+
+    option: str
+    value: str | bool
+    rows: tuple[Row, ...]
+
+
+Index = dict[tuple[Stage, Event], Row]
 
 
 class Table(NamedTuple):
-    """A protocol: its name in scenarios and its rows. What has no row is an error by construction."""
+    """A protocol: its name in scenarios, what it is in one line, its rows, and what options change in them.
+
+    What has no row is an error by construction.
+    """
 
     name: str
+    meaning: str
     rows: tuple[Row, ...]
+    variants: tuple[Variant, ...] = ()
+    defaults: tuple[tuple[str, str | bool], ...] = ()
+    """Options that this protocol sets unless the scenario does."""
 
-    def by_event(self) -> dict[tuple[Stage, Event], Row]:
-        """Rows by (stage, event); two rows for one pair are a mistake."""
-        found = {(row.stage, row.event): row for row in self.rows}
-        assert len(found) == len(self.rows), f"{self.name}: two rows for one stage and event"
-        return found
+    def with_options(self, options: Options) -> "Table":
+        """The same protocol with the rows that these options ask for, and no variants."""
+        rows = self.rows
+        for variant in self.variants:
+            if getattr(options, variant.option) == variant.value:
+                rows = replaced(rows, variant.rows)
+        return self._replace(rows=rows, variants=())
+
+    def by_event(self, to: Share) -> Index:
+        """Rows of a direction by (stage, event): a row for this direction before one for both.
+
+        Two rows for one place are a mistake.
+        """
+        places = {(row.stage, row.event, row.to) for row in self.rows}
+        assert len(places) == len(self.rows), f"{self.name}: two rows for one stage and event"
+        both = {(row.stage, row.event): row for row in self.rows if row.to is None}
+        return both | {(row.stage, row.event): row for row in self.rows if row.to == to}
+
+
+def replaced(rows: Iterable[Row], by: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows with those of the same place in `by` standing in for them; what has no such place comes last."""
+    new = {(row.stage, row.event, row.to): row for row in by}
+    kept = [new.pop((row.stage, row.event, row.to), row) for row in rows]
+    return (*kept, *new.values())

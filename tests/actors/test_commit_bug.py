@@ -5,7 +5,7 @@ import pytest
 from actors.contract import Reason
 from actors.observations import Decided, Failed, FramesFreed, PoisonSet, Sept, ShareStored, VmBugged
 from actors.tdx_states import Entry
-from tests.helpers import PRIVATE, SHARED, World, runs
+from tests.helpers import PRIVATE, SHARED, World, runs, table
 
 START, END = 0x10, 0x20
 PAGES = 0x800  # of each VM
@@ -64,12 +64,17 @@ def test_the_rest_is_freed_and_the_poisoned_page_never():
     assert free == [(0, 1), (START, 0), (START + 1, 1), (PAGES, 0)]
 
 
-def test_no_frame_is_freed_before_the_module_has_let_go():
+def test_no_frame_is_freed_before_the_module_has_let_go_of_it():
     world, _ = bugged()
     facts = [fact for _, fact in world.notebook.facts]
-    last_entry = max(n for n, f in enumerate(facts) if isinstance(f, Sept))
-    assert facts[last_entry].state == Entry.FREE
-    assert last_entry < min(n for n, f in enumerate(facts) if isinstance(f, FramesFreed))
+    first_freed = min(n for n, f in enumerate(facts) if isinstance(f, FramesFreed))
+    entries = table((0, PAGES, Entry.MAPPED))
+    for fact in facts[:first_freed]:
+        if isinstance(fact, Sept):
+            entries.set(fact.start, fact.end, fact.state)
+    assert runs(entries) == [(0, Entry.FREE), (START, Entry.BLOCKED), (START + 1, Entry.FREE)]
+    after = [(f.start, f.end, f.state) for f in facts[first_freed:] if isinstance(f, Sept)]
+    assert after == [(START, START + 1, Entry.FREE)]  # with the HKID: nobody gets this frame
 
 
 def test_no_check_fires_but_for_the_leaf_that_prepare_had_split():

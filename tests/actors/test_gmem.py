@@ -2,12 +2,13 @@
 
 import pytest
 
-from actors import kvm_walk
+from actors import gmem_faults, gmem_release, kvm_walk
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, HOST_MAP, IOMMU, KVM, PINS, VMM, vm_address
-from actors.contract import Consumer, Fault, Reason
+from actors.contract import Consumer, Fault, Reason, Trace
 from actors.gmem import Binding, Gmem
-from actors.gmem_steps import SPLIT_PAGES, TREE_PAGES, consumer_address
+from actors.gmem_folios import SPLITS
+from actors.gmem_steps import TREE_PAGES, consumer_address
 from actors.intervals import IntervalMap
 from actors.observations import (
     ConsumerReplied,
@@ -16,16 +17,18 @@ from actors.observations import (
     Decided,
     FolioOrder,
     FramesFreed,
+    FramesKept,
     PoisonSet,
     ShareStored,
 )
-from actors.protocols import Stage
+from actors.protocols import Options, Stage, key_of
 from tests.helpers import LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
 FILE = VM | GMEM
 OP, SHIFT = 3, 0x1000  # gfn minus index
 ALL = tuple(Consumer)
+SPLIT_PAGES = SPLITS[9, 0].pages  # of a folio of 2 MiB
 
 
 def gmem(shared=(), small=(), poison=(), page_order=9):
@@ -36,7 +39,10 @@ def gmem(shared=(), small=(), poison=(), page_order=9):
     share = table(*((start, end, SHARED) for start, end in shared))
     bad = table(*((start, end, 1) for start, end in poison))
     bindings = (Binding(0, SHIFT, 0x800),)
-    return Gmem(FILE, "two-phase", bindings, page_order, 10**9, 0x5000, share, folios, bad)
+    name = key_of("two-phase", Options())
+    found = Gmem(FILE, name, bindings, page_order, 10**9, 0x5000, share, folios, bad)
+    found.metadata = sum(end - start for start, end in small) // 512 * SPLIT_PAGES
+    return found
 
 
 def convert(actor, start=0x10, end=0x20, to=SHARED, op=OP, context=None):
@@ -103,7 +109,7 @@ def test_small_folios_need_tree_nodes_only():
     assert sent.message.pages >= TREE_PAGES
 
 
-@pytest.mark.parametrize("point", ["gmem.tree", "gmem.vmemmap"])
+@pytest.mark.parametrize("point", ["gmem.tree", "gmem.vmemmap", "gmem.stash"])
 def test_without_its_own_memory_nobody_is_bothered(point):
     actor, context = gmem(), Recorder({point: Fault(Reason.NO_MEMORY, 0)})
     (timer,) = convert(actor, context=context).take()
@@ -180,8 +186,9 @@ def test_the_last_yes_is_the_decision_and_it_falls_once():
     actor, context = gmem(), Recorder()
     to_stage(actor, Stage.COMMITTING, context)
     assert context.of(Decided) == [Decided(FILE, OP, True)]
-    commits = [sent.target for sent in context.sent if isinstance(sent.message, m.Commit)]
-    assert commits == [consumer_address(FILE, consumer) for consumer in ALL]
+    commits = [sent for sent in context.sent if isinstance(sent.message, m.Commit)]
+    message = m.Commit(FILE, OP, 0x1010, 0x1020, SHARED, Trace.CALLBACK, True)
+    assert commits == [Sent(consumer_address(FILE, consumer), message, LINK) for consumer in ALL]
     assert len(context.cancelled) == 1
 
 
@@ -221,8 +228,8 @@ def test_after_the_last_abort_the_reservation_goes_back_and_the_first_no_is_the_
     settle(actor, context, m.Aborted, *(c for c in ALL if c is not Consumer.PINS))
     actor.on_thawed(m.Thawed(OP), context)
     assert context.messages() == [
+        m.Thaw(FILE, OP),
         m.GiveBack(TREE_PAGES + SPLIT_PAGES),
-        m.Thaw(OP),
         m.Converted(OP, Reason.REFERENCES, 0x12, False),
     ]
 
@@ -282,7 +289,7 @@ def test_with_poison_nothing_is_stored_and_the_answer_is_efault():
     assert context.of(PoisonSet) == [PoisonSet(FILE, OP, 0x1012, 0x1013)]
     assert context.messages() == [
         m.GiveBack(TREE_PAGES + SPLIT_PAGES),
-        m.Thaw(OP),
+        m.Thaw(FILE, OP),
         m.Converted(OP, Reason.BUG, 0x12, False),
     ]
 
@@ -300,7 +307,7 @@ def test_poison_is_for_ever():
 def test_a_poisoned_page_is_given_to_no_fault():
     actor, _ = poisoned()
     context = Recorder()
-    actor.on_get_pfn(m.GetPfn(4, 0x12, 0x13, PRIVATE), context)
+    gmem_faults.on_get_pfn(actor, m.GetPfn(4, 0x12, 0x13, PRIVATE), context)
     assert context.messages() == [m.GotPfn(4, Reason.POISONED, 0, 0)]
 
 
@@ -347,6 +354,16 @@ def test_a_folio_with_a_poisoned_page_is_not_merged():
 def test_a_merge_gives_the_vmemmap_pages_back():
     actor = gmem(shared=[(0x10, 0x20)], small=[(0, 0x200)])
     assert finished(actor, PRIVATE).messages()[0] == m.GiveBack(TREE_PAGES + SPLIT_PAGES)
+    assert actor.metadata == 0
+
+
+def test_a_split_keeps_its_vmemmap_pages_until_the_file_is_gone():
+    actor = gmem()
+    context = finished(actor, start=0x1FF, end=0x201)
+    assert m.GiveBack(TREE_PAGES) in context.messages()
+    assert actor.metadata == 2 * SPLIT_PAGES
+    gmem_release.on_torn_down(actor, m.TornDown(), context)
+    assert (context.messages()[0], actor.metadata) == (m.GiveBack(2 * SPLIT_PAGES), 0)
 
 
 def test_files_of_small_folios_are_never_restructured():
@@ -388,7 +405,7 @@ def test_the_table_of_a_split_leaf_stays_and_serves_the_next_split():
 def test_a_guest_fault_is_told_the_folio_or_that_it_is_of_the_wrong_kind(share, start, answer):
     context = Recorder()
     actor = gmem(shared=[(0x10, 0x20)], small=[(0, 0x200)])
-    actor.on_get_pfn(m.GetPfn(4, start, start + 1, share), context)
+    gmem_faults.on_get_pfn(actor, m.GetPfn(4, start, start + 1, share), context)
     assert (context.messages(), actor.ilock.idle) == ([answer], True)
 
 
@@ -396,7 +413,7 @@ def test_a_guest_fault_waits_for_a_conversion_under_way():
     actor = gmem()
     context = to_stage(actor, Stage.COMMITTING)
     context.take()
-    actor.on_get_pfn(m.GetPfn(4, 0x400, 0x401, PRIVATE), context)
+    gmem_faults.on_get_pfn(actor, m.GetPfn(4, 0x400, 0x401, PRIVATE), context)
     assert context.take() == []
     settle(actor, context, m.Committed)
     actor.on_thawed(m.Thawed(OP), context)
@@ -408,10 +425,10 @@ def test_the_host_may_fault_on_shared_pages_only_and_holds_the_lock_until_it_is_
     start, allowed
 ):
     actor, context = gmem(shared=[(0x10, 0x20)]), Recorder()
-    actor.on_host_fault(m.HostFault(VM | HOST_MAP, 6, start, start + 1), context)
+    gmem_faults.on_host_fault(actor, m.HostFault(VM | HOST_MAP, 6, start, start + 1), context)
     assert (context.messages(), actor.ilock.idle) == ([m.HostPage(6, allowed)], not allowed)
     if allowed:
-        actor.on_host_faulted(m.HostFaulted(6), context)
+        gmem_faults.on_host_faulted(actor, m.HostFaulted(6), context)
     assert actor.ilock.idle
 
 
@@ -421,7 +438,7 @@ def test_the_host_may_fault_on_shared_pages_only_and_holds_the_lock_until_it_is_
 def test_release_waits_for_the_conversion_under_way():
     actor = gmem()
     context = to_stage(actor, Stage.COMMITTING)
-    actor.on_release(m.ReleaseFile(), context)
+    gmem_release.on_release(actor, m.ReleaseFile(), context)
     assert not actor.released
     settle(actor, context, m.Committed)
     actor.on_thawed(m.Thawed(OP), context)
@@ -430,20 +447,21 @@ def test_release_waits_for_the_conversion_under_way():
 
 def test_who_comes_after_the_release_is_told_eio():
     actor, context = gmem(), Recorder()
-    actor.on_release(m.ReleaseFile(), context)
+    gmem_release.on_release(actor, m.ReleaseFile(), context)
     convert(actor, context=context)
     assert context.messages()[-1] == m.Converted(OP, Reason.DEAD, 0x10, False)
 
 
 def test_every_frame_is_freed_but_the_poisoned_ones():
     actor, context = gmem(poison=[(0x12, 0x13)]), Recorder()
-    actor.on_torn_down(m.TornDown(), context)
+    gmem_release.on_torn_down(actor, m.TornDown(), context)
     freed = [m.FreeMemory(0x5000, 0x5012), m.FreeMemory(0x5013, 0x5800)]
     assert context.messages() == freed
     assert [(f.start, f.gfn) for f in context.of(FramesFreed)] == [
         (0x5000, 0x1000),
         (0x5013, 0x1013),
     ]
+    assert context.of(FramesKept) == [FramesKept(VM, 0x5012, 0x5013, 0x1012)]
     assert actor.folios.get(0x12) == 9
 
 

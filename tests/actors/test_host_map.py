@@ -54,15 +54,14 @@ def test_prepare_unmaps_nothing():
 
 def committed(actor, to):
     context = Recorder()
-    actor.prepared = {3: (2, 6, to)}
-    actor.on_commit(m.Commit(FILE, 3), context)
+    actor.on_commit(m.Commit(FILE, 3, 2, 6, to), context)
     return context
 
 
 def test_commit_to_private_clears_the_range_and_pays_for_pages_and_flush():
     actor = mapped((0, 4))
     context = committed(actor, PRIVATE)
-    assert (runs(actor.ptes), actor.prepared) == ([(0, 1), (2, 0)], {})
+    assert (runs(actor.ptes), actor.saved) == ([(0, 1), (2, 0)], {})
     assert context.take() == [Sent(FILE, m.Committed(3, Consumer.HOST_MAP), 2 * COST)]
     assert context.of(HostPte) == [HostPte(VM, 2, 6, False)]
 
@@ -71,6 +70,25 @@ def test_commit_to_shared_has_nothing_to_unmap():
     actor = mapped((0, 4))
     assert committed(actor, SHARED).take()[0].delay == LINK
     assert runs(actor.ptes) == [(0, 1), (4, 0)]
+
+
+def test_an_early_unmap_keeps_a_list_from_which_abort_maps_again():
+    actor, context = mapped((0, 4), (5, 8)), Recorder()
+    actor.on_prepare(m.Prepare(FILE, 3, 2, 6, PRIVATE, early=True), context)
+    assert (runs(actor.ptes), actor.saved) == (
+        [(0, 1), (2, 0), (6, 1), (8, 0)],
+        {3: [(2, 4), (5, 6)]},
+    )
+    actor.on_abort(m.Abort(FILE, 3), context)
+    assert (runs(actor.ptes), actor.saved) == ([(0, 1), (4, 0), (5, 1), (8, 0)], {})
+    assert context.messages() == [m.Ready(3, Consumer.HOST_MAP), m.Aborted(3, Consumer.HOST_MAP)]
+
+
+def test_commit_after_an_early_unmap_forgets_the_list():
+    actor, context = mapped((0, 8)), Recorder()
+    actor.on_prepare(m.Prepare(FILE, 3, 2, 6, PRIVATE, early=True), context)
+    actor.on_commit(m.Commit(FILE, 3, 2, 6, PRIVATE), context)
+    assert (runs(actor.ptes), actor.saved) == ([(0, 1), (2, 0), (6, 1), (8, 0)], {})
 
 
 def test_abort_forgets_even_what_was_never_prepared():

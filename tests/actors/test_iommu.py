@@ -103,7 +103,7 @@ def test_without_memory_for_the_split_the_descriptor_goes_back():
 
 def committed(actor, start=0x10, end=0x20, choices=None, costs=None):
     context = prepared(actor, start, end, context=Recorder(choices, costs))
-    actor.on_commit(m.Commit(FILE, OP), context)
+    actor.on_commit(m.Commit(FILE, OP, start, end, PRIVATE), context)
     return context
 
 
@@ -120,7 +120,7 @@ def test_invalidations_of_all_vms_are_served_in_order_by_one_queue():
     actor = unit((0, 0x100, LEVEL_4K))
     first = committed(actor)
     second = prepared(actor, 0x10, 0x20, vm=OTHER)
-    actor.on_commit(m.Commit(OTHER | GMEM, OP), second)
+    actor.on_commit(m.Commit(OTHER | GMEM, OP, 0x10, 0x20, PRIVATE), second)
     assert [c.sent[-1].delay for c in (first, second)] == [2 * COST, 3 * COST]
     assert [fact.wait for fact in second.of(IotlbQueued)] == [COST]
 

@@ -147,7 +147,7 @@ def test_a_dead_vm_refuses():
 def committed(actor, start, end, to=SHARED, statuses=()):
     context = prepared(actor, start, end, to)
     context.take()
-    actor.on_commit(m.Commit(FILE, OP), context)
+    actor.on_commit(m.Commit(FILE, OP, start, end, to), context)
     return play(actor, context, statuses), context
 
 
@@ -206,7 +206,7 @@ def test_after_one_busy_everybody_is_kicked_and_the_call_comes_again():
 def test_the_retry_takes_up_where_the_batch_stopped():
     actor, context = kvm(SMALL), Recorder()
     prepared(actor, 0, 8, context=context).take()
-    actor.on_commit(m.Commit(FILE, OP), context)
+    actor.on_commit(m.Commit(FILE, OP, 0, 8, SHARED), context)
     context.take()
     actor.on_seamcall_done(m.SeamcallDone(WALK, Call.BLOCK, Status.BUSY, 3), context)
     actor.on_kicked(m.Kicked(OP), context)
@@ -259,7 +259,7 @@ def test_a_second_busy_in_commit_bugs_the_vm_and_poisons_the_step():
 def test_a_bug_in_commit_poisons_the_page_that_is_still_mapped():
     actor, context = kvm(SMALL), Recorder()
     prepared(actor, 0, 8, context=context).take()
-    actor.on_commit(m.Commit(FILE, OP), context)
+    actor.on_commit(m.Commit(FILE, OP, 0, 8, SHARED), context)
     for what in (Call.BLOCK, Call.TRACK):
         actor.on_seamcall_done(m.SeamcallDone(WALK, what, Status.OK, 8), context)
     actor.on_kicked(m.Kicked(OP), context)
@@ -274,7 +274,7 @@ def test_a_vm_that_died_meanwhile_can_only_report_what_is_mapped():
     context = prepared(actor, 0, 8)
     context.take()
     actor.dead = True
-    actor.on_commit(m.Commit(FILE, OP), context)
+    actor.on_commit(m.Commit(FILE, OP, 0, 8, SHARED), context)
     assert context.messages() == [m.Poison(OP, Consumer.KVM_MMU, Reason.DEAD, 0, 8), DONE]
 
 
@@ -377,7 +377,7 @@ def test_what_another_vcpu_mapped_is_not_mapped_again():
     context = violation(actor, 3, 8)
     context.take()
     got(actor, context)
-    assert (context.messages(), actor.lock.idle) == ([m.Accessed(7, Outcome.RETRY)], True)
+    assert (context.messages(), actor.lock.idle) == ([m.VpEnter(VM, 7)], True)
 
 
 def test_a_fault_in_a_frozen_range_parks_and_goes_on_after_the_thaw():
@@ -386,7 +386,7 @@ def test_a_fault_in_a_frozen_range_parks_and_goes_on_after_the_thaw():
     prepared(actor, 0, 1, context=context).take()
     assert violation(actor, 0x1FF, 0x200, context=context).take() == []
     assert actor.parked == [7]
-    actor.on_thaw(m.Thaw(OP), context)
+    actor.on_thaw(m.Thaw(FILE, OP), context)
     assert context.messages() == [m.Thawed(OP), m.GetPfn(7, 0x1FF, 0x200, PRIVATE)]
     assert (actor.parked, actor.sequence) == ([], 1)
 

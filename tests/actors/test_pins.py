@@ -12,6 +12,7 @@ from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent
 VM = vm_address(0, 0)
 FILE = VM | GMEM
 YES, NO = m.Ready(3, Consumer.PINS), Consumer.PINS
+LONG = Fault(Reason.REFERENCES, 5)
 
 
 def pins(*held, budget=5000):
@@ -28,9 +29,18 @@ def test_a_page_that_nobody_holds_may_go():
     assert prepare(pins()).take() == [Sent(FILE, YES, LINK)]
 
 
-def test_a_private_page_has_no_references_so_nobody_looks():
-    context = prepare(pins((0x10, 0x20)), SHARED)
-    assert (context.messages(), context.asked) == ([YES], [])
+def test_a_private_page_has_no_references_and_ready_comes_without_a_wait_for_short_ones():
+    context = prepare(pins(), SHARED, {"pins.long": LONG, "pins.transient": LONG})
+    assert context.messages() == [YES]
+    assert [point for point, _, _ in context.asked] == ["pins.private"]
+
+
+def test_somebody_astray_on_a_private_page_refuses_too():
+    actor = pins()
+    context = prepare(actor, SHARED, {"pins.private": LONG}, {"stray_ref": 70, "long_pin": 8})
+    unpin, refused = context.take()
+    assert unpin == Sent(TIMER, m.Unpin(0x15, 0x16, 1), 70)
+    assert refused == Sent(FILE, m.Refused(3, NO, Reason.REFERENCES, 0x15), LINK)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +64,7 @@ def test_the_offset_is_the_lowest_of_several():
 
 def test_an_injected_long_pin_is_a_pin_like_any_other():
     actor = pins()
-    context = prepare(actor, choices={"pins.long": Fault(Reason.REFERENCES, 5)})
+    context = prepare(actor, choices={"pins.long": LONG})
     unpin, refused = context.messages()
     assert (unpin, refused.offset) == (m.Unpin(0x15, 0x16, 1), 0x15)
     assert actor.held == {1: (0x15, 0x16)}
@@ -68,7 +78,7 @@ def test_a_short_reference_is_drained_once_and_waited_for_within_the_budget(hold
     actor = pins()
     choices = {"pins.transient": Fault(Reason.REFERENCES, 2)}
     context = prepare(actor, choices=choices, costs={"transient_ref": hold})
-    decided = m.PinsDecided(FILE, 3, reason, 0x12)
+    decided = m.PinsDecided(FILE, 3, 0x10, 0x20, reason, 0x12)
     assert context.take() == [Sent(TIMER, decided, 2 * COST + wait)]
     assert actor.waiting == {3: 1}
 
@@ -80,7 +90,7 @@ def test_a_short_reference_is_drained_once_and_waited_for_within_the_budget(hold
 def test_the_end_of_the_wait_is_the_answer(reason, answer):
     actor, context = pins(), Recorder()
     actor.waiting = {3: 1}
-    actor.on_decided(m.PinsDecided(FILE, 3, reason, 0x12), context)
+    actor.on_decided(m.PinsDecided(FILE, 3, 0x10, 0x20, reason, 0x12), context)
     assert (actor.waiting, context.messages()) == ({}, [answer])
 
 
@@ -93,7 +103,7 @@ def test_abort_calls_the_wait_off():
 
 def test_commit_has_nothing_to_do():
     context = Recorder()
-    pins().on_commit(m.Commit(FILE, 3), context)
+    pins().on_commit(m.Commit(FILE, 3, 0x10, 0x20, PRIVATE), context)
     assert context.messages() == [m.Committed(3, Consumer.PINS)]
 
 

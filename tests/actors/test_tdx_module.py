@@ -11,7 +11,7 @@ from actors.guest_outcome import Outcome
 from actors.observations import EpochDrained, GuestAccepted, GuestAccess, Sept
 from actors.tdx_module import GIVE_UP, LEVEL_SHIFT, STATE_MASK, ZERO_STEP_THRESHOLD, Td, TdxModule
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Status
-from tests.helpers import COST, LINK, SHARED, Recorder, Sent, World, runs, table
+from tests.helpers import COST, LINK, SHARED, TIMER, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
 LEGAL = {
@@ -76,10 +76,22 @@ def test_a_legal_call_takes_the_entries_to_their_next_state(what, before):
 
 
 @pytest.mark.parametrize(("what", "before"), ILLEGAL, ids=lambda part: part.name)
-def test_an_illegal_call_is_a_bug_in_gmemsim(what, before):
-    tdx, _ = module(before)
-    with pytest.raises(AssertionError, match=f"{what.name} of 0x0..0x8 in state {before.name}"):
-        answer(tdx, call(what))
+def test_an_illegal_call_is_refused_and_changes_nothing(what, before):
+    tdx, td = module(before)
+    was, context = runs(td.sept), Recorder()
+    assert answer(tdx, call(what), context) == (Status.WRONG_STATE, 0)
+    assert (runs(td.sept), context.of(Sept)) == (was, [])
+
+
+def test_a_batch_stops_at_the_first_entry_in_a_wrong_state():
+    tdx, td = module(Entry.BLOCKED)
+    td.sept.set(3, 4, Entry.MAPPED | LEVEL_4K << LEVEL_SHIFT)
+    assert answer(tdx, call(Call.REMOVE)) == (Status.WRONG_STATE, 3)
+    assert states(td)[:3] == [
+        (0, Entry.FREE, 0),
+        (3, Entry.MAPPED, LEVEL_4K),
+        (4, Entry.BLOCKED, LEVEL_4K),
+    ]
 
 
 def test_demote_leaves_512_small_entries():
@@ -331,7 +343,21 @@ def test_after_teardown_the_td_owns_nothing():
     context = Recorder()
     tdx.on_teardown(m.Teardown(VM | 0x60), context)
     assert (runs(td.sept), runs(tdx.pamt)) == ([(0, 0)], [(0, 0)])
-    assert context.take() == [Sent(VM | 0x60, m.TornDown(), COST)]
+    assert context.take() == [
+        Sent(VM | 0x60, m.TornDown(), LINK),
+        Sent(TIMER, m.Reclaim(VM), COST),
+    ]
+
+
+def test_a_page_that_could_not_be_removed_is_owned_until_the_hkid_is_reclaimed():
+    tdx, td = module(Entry.BLOCKED)
+    context = Recorder({"tdx.bug": Fault(Reason.BUG, 3)})
+    assert answer(tdx, call(Call.REMOVE), context) == (Status.BUG, 3)
+    tdx.on_teardown(m.Teardown(VM | 0x60), context)
+    assert states(td) == [(0, Entry.FREE, 0), (3, Entry.BLOCKED, LEVEL_4K), (4, Entry.FREE, 0)]
+    assert runs(tdx.pamt) == [(0, 0), (0x1003, VM), (0x1004, 0)]
+    tdx.on_reclaim(m.Reclaim(VM), context)
+    assert (runs(td.sept), runs(tdx.pamt)) == ([(0, 0)], [(0, 0)])
 
 
 def test_one_td_does_not_see_the_locks_of_another():

@@ -4,19 +4,31 @@ from typing import Any
 
 from pytest import MonkeyPatch
 
-from actors import gmem, gmem_steps, kvm_fault, kvm_tickets, kvm_walk, tdx_states
+from actors import (
+    gmem_folios,
+    gmem_own,
+    gmem_release,
+    gmem_steps,
+    kvm_fault,
+    kvm_tickets,
+    kvm_walk,
+    tdx_states,
+)
 from actors import messages as m
 from actors.address import GMEM, HOST_MAP, KVM
 from actors.contract import Consumer, Context, Reason, Share
-from actors.gmem import Conversion, Gmem
+from actors.conversion import Conversion
+from actors.gmem import Gmem
+from actors.gmem_faults import HOST_FAULT
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.kvm_mmu import KvmMmu
 from actors.kvm_walk import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, Walk
-from actors.observations import FolioOrder, HostPte, LockOrder, Reserving
-from actors.protocols import Event, Row, Stage
+from actors.observations import HostPte, LockOrder, Reserving
+from actors.protocols import INDEX, Event, Row, Stage
+from actors.protocols.table import Who
 from actors.tdx_states import RULES, Call
-from tests.helpers import PRIVATE, World
+from tests.helpers import PRIVATE, SHARED, World
 
 Patch = MonkeyPatch
 
@@ -28,9 +40,9 @@ def before_row(patch: Patch, action: str, what: Any) -> None:
     """Do `what` as well whenever a row's action is taken."""
     then = gmem_steps.ACTIONS[action]
 
-    def both(file: Gmem, conversion: Conversion, context: Context) -> None:
-        what(file, conversion, context)
-        then(file, conversion, context)
+    def both(file: Gmem, conversion: Conversion, who: Who, context: Context) -> None:
+        what(file, conversion, who, context)
+        then(file, conversion, who, context)
 
     patch.setitem(gmem_steps.ACTIONS, action, both)
 
@@ -39,45 +51,50 @@ def after_row(patch: Patch, action: str, what: Any) -> None:
     """The same the other way round."""
     first = gmem_steps.ACTIONS[action]
 
-    def both(file: Gmem, conversion: Conversion, context: Context) -> None:
-        first(file, conversion, context)
-        what(file, conversion, context)
+    def both(file: Gmem, conversion: Conversion, who: Who, context: Context) -> None:
+        first(file, conversion, who, context)
+        what(file, conversion, who, context)
 
     patch.setitem(gmem_steps.ACTIONS, action, both)
 
 
 def store_in_prepare(_: World, patch: Patch) -> None:
     """The attribute changes before anybody has agreed."""
-    before_row(patch, "prepare_all", gmem_steps.store)
+
+    def store(file: Gmem, conversion: Conversion, _: Who, context: Context) -> None:
+        gmem_own.set_share(file, conversion, *conversion.range, conversion.to, context)
+
+    before_row(patch, "prepare_in_time", store)
 
 
 def restructure_in_prepare(_: World, patch: Patch) -> None:
     """Folios are split before anybody has agreed."""
-    before_row(patch, "prepare_all", gmem_steps.restructure)
+
+    def restructure(file: Gmem, conversion: Conversion, _: Who, context: Context) -> None:
+        changes = gmem_folios.plan(file, *conversion.range, conversion.to)
+        gmem_folios.apply(file, changes, context)
+
+    before_row(patch, "prepare_in_time", restructure)
 
 
 def store_nothing(_: World, patch: Patch) -> None:
     """Success without a store."""
-    patch.setattr(gmem_steps, "store", lambda *_: 1)
+    patch.setattr(gmem_steps, "set_share", lambda *_: 1)
 
 
 def restructure_nothing(_: World, patch: Patch) -> None:
     """Shared pages keep their huge folio."""
-    patch.setattr(gmem_steps, "restructure", lambda *_: 0)
+    patch.setattr(gmem_folios, "apply", lambda *_: 0)
 
 
 def lose_a_folio(_: World, patch: Patch) -> None:
     """One folio of a split is not put back into the filemap."""
-    split = gmem_steps.restructure
 
-    def restructure(file: Gmem, conversion: Conversion, context: Context) -> int:
-        took = split(file, conversion, context)
+    def lose(file: Gmem, conversion: Conversion, _: Who, context: Context) -> None:
         at = conversion.start
-        file.folios.set(at, at + 1, -1)
-        context.observe(FolioOrder(file.address, at, at + 1, -1))
-        return took
+        gmem_folios.set_order(file, at, at + 1, gmem_folios.LOST, context)
 
-    patch.setattr(gmem_steps, "restructure", restructure)
+    after_row(patch, "complete_thaw", lose)
 
 
 def reply_before_the_thaw(_: World, patch: Patch) -> None:
@@ -86,25 +103,25 @@ def reply_before_the_thaw(_: World, patch: Patch) -> None:
     def thaw(file: Gmem, conversion: Conversion, delay: int, context: Context) -> None:
         context.after(delay, m.Thawed(conversion.op))
 
-    patch.setattr(gmem_steps, "thaw", thaw)
+    patch.setattr(gmem_steps, "thaw_after", thaw)
 
 
 def allocate_in_abort(_: World, patch: Patch) -> None:
     """ABORT wants a page to remember what to undo."""
 
-    def ask(file: Gmem, conversion: Conversion, context: Context) -> None:
+    def ask(file: Gmem, conversion: Conversion, _: Who, context: Context) -> None:
         context.observe(Reserving(file.address, conversion.op, 1))
 
-    after_row(patch, "abort_all", ask)
+    after_row(patch, "decide_abort", ask)
 
 
 def forget_the_iommu_in_abort(_: World, patch: Patch) -> None:
     """One READY is taken for a no."""
 
-    def forget(_: Gmem, conversion: Conversion, __: Context) -> None:
+    def forget(_: Gmem, conversion: Conversion, __: Who, ___: Context) -> None:
         conversion.refused |= 1 << Consumer.IOMMU
 
-    before_row(patch, "abort_all", forget)
+    before_row(patch, "decide_abort", forget)
 
 
 def free_poisoned_pages(world: World, _: Patch) -> None:
@@ -121,7 +138,7 @@ def free_before_teardown(world: World, _: Patch) -> None:
     """The last close frees memory at once; the TDX module is asked later."""
 
     def release(file: Gmem, message: m.ReleaseFile, context: Context) -> None:
-        file.on_torn_down(m.TornDown(), context)
+        gmem_release.on_torn_down(file, m.TornDown(), context)
         Gmem.HANDLERS[m.ReleaseFile](file, message, context)
 
     world.replace(GMEM, m.ReleaseFile, release)
@@ -151,8 +168,13 @@ def zap_nothing(world: World, _: Patch) -> None:
 
 
 def split_nothing(_: World, patch: Patch) -> None:
-    """Boundary leaves are overlooked."""
+    """Boundary leaves are overlooked, when they should be split and when they should not be there any more."""
+
+    def pass_over(_: KvmMmu, walk: Walk, end: int, __: Context) -> None:
+        walk.cursor = end
+
     patch.setattr(kvm_walk, "boundaries", lambda *_: [])
+    patch.setattr(kvm_walk, "unsplit", pass_over)
 
 
 def split_by_zap(_: World, patch: Patch) -> None:
@@ -181,14 +203,14 @@ def leave_blocked(_: World, patch: Patch) -> None:
 
 def refuse_in_commit(_: World, patch: Patch) -> None:
     """KVM answers a bug with a no instead of poison, and guest_memfd puts up with that."""
-    row = Row(Stage.COMMITTING, Event.REFUSED, "note_settled", Stage.COMMITTING, "")
-    patch.setitem(gmem._INDEX["two-phase"], (row.stage, row.event), row)
+    row = Row(Stage.COMMITTING, Event.REFUSED, "note", Stage.COMMITTING, "")
+    patch.setitem(INDEX["two-phase", SHARED], (row.stage, row.event), row)
 
-    def poison(kvm: KvmMmu, walk: Walk, _: Reason, start: int, __: int, context: Context) -> None:
+    def refuse(kvm: KvmMmu, walk: Walk, _: Reason, start: int, __: int, context: Context) -> None:
         no = m.Refused(walk.op, Consumer.KVM_MMU, Reason.BUG, start)
         context.send(walk.gmem, no, context.link)
 
-    patch.setattr(kvm_walk, "poison", poison)
+    patch.setattr(kvm_walk, "left_mapped", refuse)
 
 
 def attribute_under_mmu_lock(_: World, patch: Patch) -> None:
@@ -228,7 +250,6 @@ def unmap_nothing(world: World, _: Patch) -> None:
     """The VMM's page tables are forgotten in COMMIT."""
 
     def commit(host: HostMap, message: m.Commit, context: Context) -> None:
-        del host.prepared[message.op]
         done = m.Committed(message.op, Consumer.HOST_MAP)
         context.send(message.gmem, done, context.link)
 
@@ -250,7 +271,7 @@ def host_may_fault_anywhere(world: World, _: Patch) -> None:
     """The host's page faults are never answered with SIGBUS."""
 
     def fault(file: Gmem, message: m.HostFault, context: Context) -> None:
-        file.ilock.take(file.conversion_ticket(0) + gmem.HOST_FAULT, False, context.now)
+        file.ilock.take(file.conversion_ticket(0) + HOST_FAULT, False, context.now)
         context.send(message.reply_to, m.HostPage(message.ticket, True), context.link)
 
     world.replace(GMEM, m.HostFault, fault)

@@ -5,7 +5,7 @@ from typing import Any
 from actors import messages as m
 from actors import observations as o
 from actors.address import name_of
-from actors.contract import Consumer, Message, Observation, Reason, Share
+from actors.contract import Consumer, Message, Observation, Reason, Share, Trace
 from actors.gmem import Gmem
 from actors.messages import ATTEMPT_BITS
 from actors.tdx_states import Call, Entry, Status
@@ -82,7 +82,7 @@ def moves(before: dict[int, str], after: dict[int, str]) -> list[str]:
 
 
 def told(record: Message | Observation, *without: str) -> str:
-    """`Prepare 0x10..0x20 op=1.0 to=SHARED`."""
+    """`Prepare 0x10..0x20 op=1.0 to=SHARED`. What is as usual is left out: a field's default, and False."""
     if isinstance(record, m.Seamcall):
         again = {0: "", 1: " again", -1: " undo"}[record.attempt]
         what = f"Seamcall {Call(record.call).name} {span(record)}{SIZES[record.level]}"
@@ -90,6 +90,8 @@ def told(record: Message | Observation, *without: str) -> str:
     if isinstance(record, m.SeamcallDone):
         return f"SeamcallDone {Call(record.call).name} {Status(record.status).name} x{record.index}"
     fields = {name: getattr(record, name) for name in record.__struct_fields__}
+    defaults = record.__struct_defaults__
+    usual = dict(zip(list(fields)[len(fields) - len(defaults) :], defaults, strict=True))
     if fields.get("op") == -1:
         del fields["op"]
     parts = [type(record).__name__]
@@ -97,13 +99,17 @@ def told(record: Message | Observation, *without: str) -> str:
         parts.append(f"{fields.pop('start'):#x}..{fields.pop('end'):#x}")
     for name in LEFT_OUT | set(without):
         fields.pop(name, None)
-    parts += [f"{name}={said(name, value)}" for name, value in fields.items() if value is not False]
+    parts += [
+        f"{name}={said(name, value)}"
+        for name, value in fields.items()
+        if value is not usual.get(name, False)
+    ]
     return " ".join(parts)
 
 
 def said(name: str, value: Any) -> str:
     """A field's value as people read it: an op is request.attempt."""
-    if isinstance(value, Reason | Share | Consumer):
+    if isinstance(value, Reason | Share | Consumer | Trace):
         return value.name
     if name == "op":
         return f"{value >> ATTEMPT_BITS + 2 & 0xFF}.{value & (1 << ATTEMPT_BITS) - 1}"

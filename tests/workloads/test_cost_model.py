@@ -12,6 +12,7 @@ MODELS = {path.stem: tomllib.loads(path.read_text()) for path in sorted(COSTS.gl
 TDX = MODELS["tdx-2026"]
 
 PICOSECONDS = {"ps": 1, "ns": 10**3, "us": 10**6, "ms": 10**9, "s": 10**12}
+PICOSECONDS |= {"min": 60 * 10**12, "h": 3600 * 10**12}
 DISTRIBUTIONS = {
     "constant": set(),
     "lognormal": {"sigma"},
@@ -29,15 +30,16 @@ mmu_walk shared_zap_4k walk_absent_4k kick_slope tick_slope ipi unblock demote_2
 flush_2m hkid_reclaim ept_split_2m ept_split_1g clear_2m clear_1g tlb_flush_fixed
 tlb_flush_per_vcpu lru_drain_fixed lru_drain_per_cpu host_unmap_4k host_unmap_flush
 host_refault shared_refault tree_reserve tree_store page_alloc folio_split_2m folio_split_1g
-folio_merge_2m folio_merge_1g convert_ioctl vmm_overhead vfio_map_4k vfio_unmap_4k vfio_map_2m
-vfio_unmap_2m vfio_ioctl iotlb_invalidate iotlb_outlier transient_ref long_pin link kick_link
+folio_merge_2m folio_merge_1g folio_split_1g_2m folio_merge_1g_2m convert_ioctl vmm_overhead
+vfio_map_4k vfio_unmap_4k vfio_map_2m
+vfio_unmap_2m vfio_ioctl iotlb_invalidate iotlb_outlier transient_ref long_pin stray_ref link kick_link
 """
 NAMES = set(NAMES_TEXT.split())
 
 
 def duration(text: str) -> int:
     """Picoseconds, exactly; a value that is no whole number of them is a mistake."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ps|ns|us|ms|s)", text)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ps|ns|us|ms|s|min|h)", text)
     assert match, f"{text!r} is no duration"
     value = Decimal(match[1]) * PICOSECONDS[match[2]]
     assert value == int(value) > 0, f"{text!r} is no positive number of picoseconds"

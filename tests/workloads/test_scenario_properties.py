@@ -32,6 +32,7 @@ VALUES = {
     "text": lambda key: st.text(st.characters(codec="utf-8")),
     "name": lambda key: st.text(string.ascii_letters + "é_-", min_size=1),
     "choice": lambda key: st.sampled_from(key.choices),
+    "switch": lambda key: st.booleans(),
     "texts": lambda key: st.lists(st.text(st.characters(codec="utf-8"))),
     "counts": lambda key: st.lists(st.integers(0, 8)),
     "costs": lambda key: st.dictionaries(

@@ -79,7 +79,13 @@ def test_partitions_are_joined():
 def test_nothing_answered_has_no_percentiles():
     summary = summarise(decode(), outcome(word()))
     assert summary["latency_seconds"] == EMPTY
-    assert summary["phases"] == {"prepare": {}, "commit": {}, "abort": {}}
+    assert summary["phases"] == {
+        "prepare": {},
+        "commit": {},
+        "abort": {},
+        "invalidate": {},
+        "remap": {},
+    }
     assert summary["verdict"] == "valid"
 
 

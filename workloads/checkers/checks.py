@@ -43,16 +43,22 @@ def elsewhere(
 
 
 def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    if shadow.dead:
+        return None
     tables = {"host page table": shadow.pte, "shared EPT": shadow.shared, "IOMMU": shadow.dma}
     return elsewhere(Share.PRIVATE, tables, shadow, op.begin.start, op.begin.end)
 
 
 def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    if shadow.dead:
+        return None
     tables = {"S-EPT": shadow.sept, "mirror": shadow.private}
     return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
 
 
 def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    if shadow.dead:  # the file may be gone already
+        return None
     for s, e, order in shadow.order.runs(op.begin.start, op.begin.end):
         if order < 0 and not shadow.poison.only(s, e, 1):
             return f"{span(s, e)} has no folio in the filemap"
@@ -72,7 +78,7 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
         if level != LEVEL_2M:
             continue
         first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
-        small = first_not(shadow.order, first, last, 9)
+        small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
         mixed = first_not(shadow.share, first, last, Share.PRIVATE)
         if small or mixed:
             return f"a 2 MiB leaf in {span(first, last)} lies over order {small} or share {mixed}"

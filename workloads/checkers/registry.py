@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 from actors import observations as o
 from workloads.checkers import checks as c
-
-TWO_PHASE = "two-phase"
+from workloads.checkers.admitted import admitting
 
 
 class Check(NamedTuple):
-    """One invariant or anomaly; `admitted` names the protocols that allow it (docs/domain.md section 5)."""
+    """One invariant or anomaly."""
 
     id: str
     meaning: str
@@ -19,7 +18,11 @@ class Check(NamedTuple):
         tuple[type, Callable[..., str | None]], ...
     ] = ()  # with a fact, books not yet changed
     after: tuple[tuple[type, Callable[..., str | None]], ...] = ()  # with a fact, books changed
-    admitted: tuple[str, ...] = ()
+
+    @property
+    def admitted(self) -> tuple[str, ...]:
+        """The protocols whose definition allows what the check finds."""
+        return admitting(self.id)
 
 
 def _on(test: Callable[[Any, Any], str | None], *kinds: type) -> Any:
@@ -56,11 +59,11 @@ ANOMALIES = (
     Check("AN7", "merge or split status not restored", c.an7),
     Check("AN8", "host PTEs not restored", c.an8),
     Check("AN11", "frame reallocated while in a secure EPT"),
-    Check("AN12", "VMM retry livelock", on=_on(c.an12, o.Retried), admitted=(TWO_PHASE,)),
-    Check("AN15", "huge mapping lost", c.an15, admitted=(TWO_PHASE,)),
-    Check("AN16", "partial MapGPA", on=_on(c.an16, o.MapGpaFailed), admitted=(TWO_PHASE,)),
-    Check("AN18", "VMM bitmap or device mappings diverge", after=_on(c.an18, o.Answered), admitted=(TWO_PHASE,)),
+    Check("AN12", "VMM retry livelock", on=_on(c.an12, o.Retried)),
+    Check("AN15", "huge mapping lost", c.an15),
+    Check("AN16", "partial MapGPA", on=_on(c.an16, o.MapGpaFailed)),
+    Check("AN18", "VMM bitmap or device mappings diverge", after=_on(c.an18, o.Answered)),
     Check("AN19", "success reported, range not converted", c.i22),
-    Check("AN24", "VM bugged by contention", on=_on(c.an24, o.VmBugged), admitted=(TWO_PHASE,)),
-    Check("AN28", "hardware failure in commit", on=_on(c.an28, o.VmBugged), admitted=(TWO_PHASE,)),
+    Check("AN24", "VM bugged by contention", on=_on(c.an24, o.VmBugged)),
+    Check("AN28", "hardware failure in commit", on=_on(c.an28, o.VmBugged)),
 )  # fmt: skip

@@ -20,7 +20,7 @@ from workloads.trace.spool import TraceLog
 __all__ = ["exit_status", "findings", "percentiles", "summarise"]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
-PHASES = ("prepare", "commit", "abort")
+PHASES = ("prepare", "commit", "abort", "invalidate", "remap")
 PACKAGES = ("ray", "msgspec")
 
 

@@ -44,13 +44,12 @@ def judge(
 
 
 def excluded(summary: Summary) -> dict[str, int]:
-    """Broken invariants, and anomalies that the protocol's own definition does not admit."""
-    anomalies = {
+    """Broken invariants and anomalies that the protocol's own definition does not admit."""
+    return {
         name: count
-        for name, count in summary["anomalies"].items()
+        for name, count in {**summary["invariant_violations"], **summary["anomalies"]}.items()
         if not admitted(name, summary["protocol"])
     }
-    return {**summary["invariant_violations"], **anomalies}
 
 
 def where(finding: Finding) -> str:

@@ -17,6 +17,7 @@ Kind = Literal[
     "text",
     "name",
     "choice",
+    "switch",
     "texts",
     "counts",
     "cost",
@@ -73,6 +74,11 @@ def choice(allowed: Any, meaning: str) -> Key:
     """One of a Literal's values, or of a tuple's where the set grows elsewhere."""
     choices = allowed if isinstance(allowed, tuple) else typing.get_args(allowed)
     return Key("choice", " | ".join(map(str, choices)), meaning, choices=choices)
+
+
+def switch(meaning: str) -> Key:
+    """true or false."""
+    return Key("switch", "true | false", meaning)
 
 
 def text(meaning: str, kind: Literal["text", "name"] = "text") -> Key:

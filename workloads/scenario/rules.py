@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from actors.protocols import PROTOCOLS, Event
 from workloads.scenario.kinds import Churn, HotRange, Trace
 from workloads.scenario.struct import Scenario
 from workloads.units import format_duration, format_size
@@ -19,12 +20,29 @@ def breaches(scenario: Scenario) -> Iterator[Breach]:
 
 def _start(scenario: Scenario) -> Iterator[Breach]:
     vm = scenario.vm
-    if vm.start == "mapped-2m" and vm.page_order != 9:
+    if vm.start == "mapped-2m" and vm.page_order == 0:
         yield (
             "vm.start",
             f'found "mapped-2m", expected "mapped-4k" or "unaccepted" with '
             f"vm.page_order = {vm.page_order}",
         )
+
+
+def _protocol(scenario: Scenario) -> Iterator[Breach]:
+    """Parameters that a protocol's table has no rows for."""
+    protocol = scenario.protocol
+    told = any(row.event is Event.POISONED for row in PROTOCOLS[protocol.name].rows)
+    if protocol.mark == "callback" and not told:
+        text = (
+            f'found "callback", expected refcount or none: {protocol.name} has no poison callback'
+        )
+        yield "protocol.mark", text
+    if protocol.store_first and not protocol.zap_first:
+        text = "found true with protocol.zap_first = false, expected one of the two orders"
+        yield "protocol.store_first", text
+    if protocol.name == "in-place" and scenario.vm.page_order:
+        text = f"found {scenario.vm.page_order}, expected 0: in-place knows 4 KiB folios only"
+        yield "vm.page_order", text
 
 
 def _logs(scenario: Scenario) -> Iterator[Breach]:
@@ -87,6 +105,7 @@ def _stagger(scenario: Scenario) -> Iterator[Breach]:
 
 RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _start,
+    _protocol,
     _logs,
     _room,
     _windows,

@@ -20,7 +20,7 @@ Start = Literal["mapped-2m", "mapped-4k", "unaccepted"]
 Track = Literal["page", "step"]
 Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
 Retry = Literal["legacy", "spin", "backoff", "cooperative", "report"]
-PageOrder = Literal[0, 9]
+PageOrder = Literal[0, 9, 18]
 Executor = Literal["local", "ray"]
 
 
@@ -52,6 +52,9 @@ class Fleet(Section, frozen=True):
     spare_memory: Annotated[
         int, key.size("host's page pool for page tables, tree nodes, vmemmap; 0B = empty", low=0)
     ] = 64 * GIB
+    reuse: Annotated[
+        bool, key.switch("frames that a closed file gives back are used by others at once")
+    ] = True
     cpus: Annotated[int, key.count("CPUs", "host CPUs that lru_add_drain_all visits", 1, 4096)] = 64
     stagger: Annotated[
         int, key.duration("offset between the starts of successive VMs of the fleet", low=0)
@@ -72,10 +75,12 @@ class Vm(Section, frozen=True):
         int, key.count("vCPUs", "of the busy ones, take timer ticks", 0, 1024, at_most="busy_vcpus")
     ] = 0
     page_order: Annotated[
-        PageOrder, key.choice(PageOrder, "order of guest_memfd's folios: 0 = 4 KiB, 9 = 2 MiB")
+        PageOrder,
+        key.choice(PageOrder, "order of guest_memfd's folios: 0 = 4 KiB, 9 = 2 MiB, 18 = 1 GiB"),
     ] = 9
     start: Annotated[
-        Start, key.choice(Start, "state of the memory at time 0; mapped-2m needs page_order 9")
+        Start,
+        key.choice(Start, "state of the memory at time 0; mapped-2m needs page_order 9 or 18"),
     ] = "mapped-2m"
     devices: Annotated[
         int, key.count("devices", "behind the IOMMU, map shared memory; 0 = no IOMMU domain", 0, 64)
@@ -111,9 +116,72 @@ class Protocol(Section, frozen=True):
             "longest wait for the consumers' answers to prepare", low=PREPARE_TIMEOUT_NS_MIN
         ),
     ] = SECOND
-    freeze_budget: Annotated[int, key.duration("longest time that a range should stay frozen")] = (
-        100 * DURATIONS["us"]
-    )
+    freeze_budget: Annotated[
+        int, key.duration("longest wait for a short-lived reference while folios are frozen")
+    ] = 100 * DURATIONS["us"]
+    freeze_at: Annotated[
+        Literal["prepare", "commit"],
+        key.choice(("prepare", "commit"), "C, C', C0: since when faults wait"),
+    ] = "prepare"
+    host_unmap: Annotated[
+        Literal["late", "early-saved"],
+        key.choice(
+            ("late", "early-saved"),
+            "C, C', C0: host page tables go in COMMIT, or in PREPARE with a list",
+        ),
+    ] = "late"
+    iommu_prepare: Annotated[
+        Literal["check-only", "unmap-early"],
+        key.choice(
+            ("check-only", "unmap-early"), "what the IOMMU driver does when it is asked to prepare"
+        ),
+    ] = "check-only"
+    on_poison: Annotated[
+        Literal["bail", "proceed-rest"],
+        key.choice(("bail", "proceed-rest"), "C: store nothing, or all but the poisoned pages"),
+    ] = "bail"
+    prepare_busy: Annotated[
+        Literal["protocol", "refuse", "bug"],
+        key.choice(
+            ("protocol", "refuse", "bug"),
+            "a second BUSY while splitting: a no, or KVM_BUG_ON; protocol = its own way",
+        ),
+    ] = "protocol"
+    post_commit_check: Annotated[
+        Literal["none", "fail-efault"],
+        key.choice(("none", "fail-efault"), "C': look for references that a bug in COMMIT left"),
+    ] = "none"
+    on_error: Annotated[
+        Literal["leave", "remap"],
+        key.choice(
+            ("leave", "remap"),
+            "A: leave unmapped what was unmapped before a failure, or map it again",
+        ),
+    ] = "leave"
+    mark: Annotated[
+        Literal["protocol", "callback", "refcount", "none"],
+        key.choice(
+            ("protocol", "callback", "refcount", "none"),
+            "how a page that cannot be unmapped is marked; callback: C only",
+        ),
+    ] = "protocol"
+    bug_on: Annotated[
+        Literal["protocol", "yes", "no"],
+        key.choice(("protocol", "yes", "no"), "such a page is KVM_BUG_ON; C' goes on without"),
+    ] = "protocol"
+    swallow_enomem: Annotated[
+        bool, key.switch("B, B1: ENOMEM while ranges are listed is lost, as in RFC v2 (AN19)")
+    ] = True
+    store_first: Annotated[
+        bool,
+        key.switch("B2H: store before the invalidation ends, which closes the window RW1 (AN20)"),
+    ] = False
+    zap_first: Annotated[
+        bool, key.switch("B2H: the fix-up that zaps before the folio is split (without it AN21)")
+    ] = True
+    uniform_split: Annotated[
+        bool, key.switch("a 1 GiB folio is split into 262,144 small ones at once, as in RFC v2")
+    ] = False
 
 
 class Costs(Section, frozen=True):

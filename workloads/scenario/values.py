@@ -39,6 +39,8 @@ def is_name(text: str) -> bool:
 
 def toml(value: Any) -> str:
     """A plain value as TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str):
         # JSON's escapes are TOML's too, but TOML wants DEL escaped as well.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -122,6 +124,12 @@ def _choice(key: Key, value: object) -> str | int:
     raise _wrong(value, f"one of {', '.join(map(toml, key.choices))}{hint}")
 
 
+def _switch(_key: Key, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(value, "true or false")
+    return value
+
+
 def _list(read_one: Callable[[Key, object], Any], key: Key, value: object) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise _wrong(value, f"a list of {key.unit}")
@@ -149,6 +157,7 @@ _READERS: dict[Kind, Callable[[Key, object], Any]] = {
     "text": _text,
     "name": _name,
     "choice": _choice,
+    "switch": _switch,
     "texts": functools.partial(_list, _text),
     "counts": functools.partial(_list, _count),
     "cost": _cost,

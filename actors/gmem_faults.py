@@ -1,0 +1,61 @@
+"""Page faults on guest_memfd: the guest's, by way of KVM, and the host's on its own mapping of the file."""
+
+from typing import TYPE_CHECKING
+
+from actors import messages as m
+from actors.address import KVM, vm_base
+from actors.contract import Context, Reason, Share
+
+if TYPE_CHECKING:
+    from actors.gmem import Gmem
+
+# What waits for the invalidate lock: a conversion (exclusive), a guest fault, a host fault (both shared), a release.
+CONVERSION, GUEST_FAULT, HOST_FAULT, RELEASE = range(4)
+TICKETS = 4
+
+
+def on_get_pfn(gmem: "Gmem", message: m.GetPfn, context: Context) -> None:
+    """A guest fault. The attribute is read without the lock (KVM's sequence check makes that safe), then ilock."""
+    if gmem.released or not gmem.poison.only(message.start, message.end, 0):
+        reply = m.GotPfn(message.access, Reason.POISONED, 0, 0)
+    elif not gmem.share.only(message.start, message.end, message.share):
+        reply = m.GotPfn(message.access, Reason.REFERENCES, 0, 0)
+    else:
+        ticket = message.access * TICKETS + GUEST_FAULT
+        gmem.faults[ticket] = message
+        gmem.take(ticket, False, context)
+        return
+    context.send(vm_base(gmem.address) | KVM, reply, context.link)
+
+
+def answer_pfn(gmem: "Gmem", ticket: int, context: Context) -> None:
+    """Look the folio up; the lock is not held beyond that."""
+    fault = gmem.faults.pop(ticket)
+    assert isinstance(fault, m.GetPfn)
+    order = min(order for _, _, order in gmem.folios.runs(fault.start, fault.end))
+    reason = Reason.NONE if order >= 0 else Reason.POISONED  # a folio that an undo has lost
+    reply = m.GotPfn(fault.access, reason, order, gmem.base_pfn + fault.start)
+    context.send(vm_base(gmem.address) | KVM, reply, context.link)
+    gmem.drop(ticket, context)
+
+
+def on_host_fault(gmem: "Gmem", message: m.HostFault, context: Context) -> None:
+    """A fault on the VMM's own mapping of the file; ilock is held until the PTE is there."""
+    ticket = message.ticket * TICKETS + HOST_FAULT
+    gmem.faults[ticket] = message
+    gmem.take(ticket, False, context)
+
+
+def answer_host(gmem: "Gmem", ticket: int, context: Context) -> None:
+    """SIGBUS unless the whole range is shared."""
+    fault = gmem.faults.pop(ticket)
+    assert isinstance(fault, m.HostFault)
+    allowed = not gmem.released and gmem.share.only(fault.start, fault.end, Share.SHARED)
+    context.send(fault.reply_to, m.HostPage(fault.ticket, allowed), context.link)
+    if not allowed:
+        gmem.drop(ticket, context)
+
+
+def on_host_faulted(gmem: "Gmem", message: m.HostFaulted, context: Context) -> None:
+    """The host's PTEs are installed."""
+    gmem.drop(message.ticket * TICKETS + HOST_FAULT, context)

@@ -1,0 +1,185 @@
+"""How folios of guest_memfd split and merge, what that takes, and what is left when it fails half way.
+
+Orders are 0, 9 (2 MiB) and 18 (1 GiB). A shared page's folio has order 0. A 1 GiB folio is split into 2 MiB ones, and
+those of them that are touched into 4 KiB ones; `uniform_split` splits all of it into 4 KiB (docs/domain.md section 16).
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from actors.address import vm_base
+from actors.contract import PAGES_1G, PAGES_2M, Context, Fault, Share, opportunity
+from actors.conversion import Change, Conversion
+from actors.observations import FolioOrder, Stashed
+
+if TYPE_CHECKING:
+    from actors.gmem import Gmem
+
+LOST = -1
+SIZE = {0: 1, 9: PAGES_2M, 18: PAGES_1G}  # pages of a folio
+
+
+class Split(NamedTuple):
+    """What splitting one folio takes: pages of metadata, and the cost's name. Merging gives the pages back."""
+
+    pages: int
+    split: str
+    merge: str
+
+
+# docs/domain.md sections 3.1 and 8 (VT13). With HVO a folio of 2 MiB keeps 1 of its 8 vmemmap pages, one of 1 GiB 1 of
+# 4,096. Page-cache nodes of 576 B hold 64 slots: one for 2 MiB; 4,096 + 64 + 1 for 1 GiB in 4 KiB, 8 + 1 in 2 MiB. And
+# one page of stash.
+SPLITS = {
+    (9, 0): Split(7 + 1, "folio_split_2m", "folio_merge_2m"),
+    (18, 9): Split(511 + 2 + 1, "folio_split_1g_2m", "folio_merge_1g_2m"),
+    (18, 0): Split(4095 + -(-4161 * 576 // 4096) + 1, "folio_split_1g", "folio_merge_1g"),
+}
+
+
+def plan(gmem: "Gmem", start: int, end: int, to: Share) -> list[Change]:
+    """What has to be done to the folios of the index range because it has, or will have, this share."""
+    return splits(gmem, start, end) if to is Share.SHARED else merges(gmem, start, end)
+
+
+def splits(gmem: "Gmem", start: int, end: int) -> list[Change]:
+    """Huge folios that the range touches, the largest first."""
+    found = []
+    ends = {order: rounded(start, end, order) for order in (9, 18)}
+    for order in (18, 9):
+        for s, e, had in gmem.folios.runs(*ends[order]):
+            if had != order:
+                continue
+            first, last = rounded(max(s, start), min(e, end), order)
+            if first >= last or s >= end or e <= start:
+                continue
+            whole = order == 18 and gmem.options.uniform_split
+            found.append(Change(first, last, order, 0 if whole or order == 9 else 9))
+            if order == 18 and not whole:
+                found.append(Change(*rounded(max(first, start), min(last, end), 9), 9, 0))
+    return found
+
+
+def merges(gmem: "Gmem", start: int, end: int) -> list[Change]:
+    """Huge folios that can be whole again, the smallest first. Only the blocks at the edges may be mixed."""
+    if gmem.page_order == 0:
+        return []
+    found = []
+    small = 0 if gmem.options.uniform_split else 9  # what a 1 GiB folio was split into
+    first, last = trimmed(gmem, start, end, 9)
+    if first < last and (gmem.page_order == 9 or small):
+        found += [Change(s, e, 0, 9) for s, e, order in gmem.folios.runs(first, last) if order == 0]
+    if gmem.page_order == 18:
+        first, last = trimmed(gmem, start, end, 18)
+        for block in range(first, last, PAGES_1G):
+            if gmem.folios.get(block) != 18:
+                found.append(Change(block, block + PAGES_1G, small, 18))
+    return found
+
+
+def trimmed(gmem: "Gmem", start: int, end: int, order: int) -> tuple[int, int]:
+    """The range rounded out to whole folios, without its first and last one where they have to stay split."""
+    first, last = rounded(start, end, order)
+    size = SIZE[order]
+    if first < last and not mergeable(gmem, first, first + size, (start, end)):
+        first += size
+    if first < last and not mergeable(gmem, last - size, last, (start, end)):
+        last -= size
+    return first, last
+
+
+def mergeable(gmem: "Gmem", first: int, last: int, private: tuple[int, int]) -> bool:
+    """All private (as `private` will be), nothing poisoned, and wholly inside the file."""
+    before, after = max(first, min(private[0], last)), min(last, max(private[1], first))
+    return (
+        (first == before or gmem.share.only(first, before, Share.PRIVATE))
+        and (after == last or gmem.share.only(after, last, Share.PRIVATE))
+        and gmem.poison.only(first, last, 0)
+        and min(order for _, _, order in gmem.folios.runs(first, last)) >= 0
+    )
+
+
+def rounded(start: int, end: int, order: int) -> tuple[int, int]:
+    """The range rounded out to whole folios of this order."""
+    size = SIZE[order]
+    return start // size * size, -(-end // size) * size
+
+
+def units(change: Change) -> int:
+    """How many huge folios it makes or breaks."""
+    return (change.end - change.start) // SIZE[max(change.old, change.new)]
+
+
+def kind_of(change: Change) -> Split:
+    """What the change takes, whichever way it goes."""
+    return SPLITS[max(change.old, change.new), min(change.old, change.new)]
+
+
+def pages_for(changes: list[Change]) -> int:
+    """Metadata that the splits among the changes need."""
+    return sum(kind_of(c).pages * units(c) for c in changes if c.old > c.new)
+
+
+def pages_freed(changes: list[Change]) -> int:
+    """Metadata that the merges among the changes give back."""
+    return sum(kind_of(c).pages * units(c) for c in changes if c.old < c.new)
+
+
+def inverse(changes: list[Change]) -> list[Change]:
+    """The way back, last change first."""
+    return [Change(c.start, c.end, c.new, c.old) for c in reversed(changes)]
+
+
+def cut(changes: list[Change], done: int) -> list[Change]:
+    """The part of the changes that covers their first `done` huge folios."""
+    found = []
+    for change in changes:
+        part = min(done, units(change))
+        if part:
+            size = SIZE[max(change.old, change.new)]
+            end = change.start + part * size
+            found.append(Change(change.start, end, change.old, change.new))
+        done -= part
+    return found
+
+
+def apply(gmem: "Gmem", changes: list[Change], context: Context, stash: bool = True) -> int:
+    """Change the folios; `stash`: their metadata is put aside or taken back. Returns the time it takes."""
+    took = 0
+    for change in changes:
+        set_order(gmem, change.start, change.end, change.new, context)
+        if (
+            stash
+            and gmem.options.stash == "at-split"
+            and max(change.old, change.new) == gmem.page_order
+        ):
+            set_stash(gmem, change.start, change.end, change.old > change.new, context)
+        kind = kind_of(change)
+        took += context.cost(kind.split if change.old > change.new else kind.merge, units(change))
+    return took
+
+
+def set_order(gmem: "Gmem", start: int, end: int, order: int, context: Context) -> None:
+    """Folios of the index range have this order now."""
+    gmem.folios.set(start, end, order)
+    for first, last in gmem.gfns(start, end):
+        context.observe(FolioOrder(gmem.address, first, last, order))
+
+
+def set_stash(gmem: "Gmem", start: int, end: int, present: bool, context: Context) -> None:
+    """The metadata of the huge folios of the index range is put aside, or taken back."""
+    gmem.stash.set(start, end, int(present))
+    for first, last in gmem.gfns(start, end):
+        context.observe(Stashed(gmem.address, first, last, present))
+
+
+def strike(
+    gmem: "Gmem", conversion: Conversion, points: tuple[str, ...], count: int, context: Context
+) -> Fault | None:
+    """The first of the fault points that strikes a step of guest_memfd's own, with `count` opportunities."""
+    start = conversion.range[0] + conversion.shift
+    key = opportunity(vm_base(gmem.address), conversion.op, start)
+    for point in points if count else ():
+        fault = context.choose(point, count, key)
+        if fault:
+            return fault
+    return None

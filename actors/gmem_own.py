@@ -1,0 +1,72 @@
+"""What guest_memfd does by itself, whatever the protocol: asks for memory, lets time pass, stores, notes a failure."""
+
+from typing import TYPE_CHECKING
+
+from actors import messages as m
+from actors.address import KVM, host_base, vm_base
+from actors.contract import Context, Reason, Share
+from actors.conversion import Conversion
+from actors.observations import Failed, Reserving, ShareStored
+from actors.protocols.table import Event, Stage
+
+if TYPE_CHECKING:
+    from actors.gmem import Gmem
+
+
+def ask_for(gmem: "Gmem", conversion: Conversion, pages: int, delay: int, context: Context) -> None:
+    """RESERVED or NO_MEMORY will come; with no pages it is NO_MEMORY."""
+    conversion.asking = pages
+    if not pages:
+        context.after(delay, m.Reserved(conversion.op, False))
+        return
+    context.observe(Reserving(gmem.address, conversion.op, pages))
+    request = m.Reserve(gmem.address, conversion.op, pages)
+    context.send(host_base(gmem.address), request, delay)
+
+
+def proceed(conversion: Conversion, event: Event, delay: int, context: Context) -> None:
+    """The event comes once the time of the step is over."""
+    context.after(max(delay, 1), m.Proceed(conversion.op, event))
+
+
+def spare(gmem: "Gmem", conversion: Conversion, kept: int, context: Context) -> None:
+    """Give back what is reserved but for `kept` pages, which split folios hold from now on (negative: hold no more)."""
+    gmem.metadata += kept
+    pages = conversion.reserved - kept
+    conversion.reserved = 0
+    if pages:
+        context.send(host_base(gmem.address), m.GiveBack(pages), context.link)
+
+
+def set_share(
+    gmem: "Gmem", conversion: Conversion, start: int, end: int, to: Share, context: Context
+) -> int:
+    """Write the attribute of an index range; needs no memory any more. Returns the time it takes."""
+    shift = conversion.shift
+    assert gmem.poison.only(start, end, 0), "a poisoned range is stored"
+    gmem.share.set(start, end, to)
+    context.observe(ShareStored(gmem.address, conversion.op, start + shift, end + shift, to))
+    return context.cost("tree_store")
+
+
+def fail(
+    gmem: "Gmem",
+    conversion: Conversion,
+    reason: Reason,
+    offset: int,
+    who: str,
+    context: Context,
+    stage: Stage | None = None,
+) -> None:
+    """Remember why, in which stage and at which index, this attempt fails: what comes first counts."""
+    if conversion.reason is not Reason.NONE:
+        return
+    conversion.reason, conversion.offset = reason, offset
+    phase = (conversion.stage if stage is None else stage).name.lower()
+    context.observe(Failed(vm_base(gmem.address), conversion.op, phase, who, reason))
+
+
+def thaw_after(gmem: "Gmem", conversion: Conversion, delay: int, context: Context) -> None:
+    """INV_END once what is under way is done: a fault must not see the old attribute with the new sequence."""
+    message = m.Thaw(gmem.address, conversion.op)
+    context.send(vm_base(gmem.address) | KVM, message, max(delay, 1))

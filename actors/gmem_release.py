@@ -1,0 +1,64 @@
+"""The end of a file: what is mapped goes, then frames go back, but for those that are marked."""
+
+from typing import TYPE_CHECKING
+
+from actors import messages as m
+from actors.address import KVM, host_base, vm_base
+from actors.contract import Context
+from actors.gmem_faults import RELEASE
+from actors.observations import FolioOrder, FramesFreed, FramesKept
+
+if TYPE_CHECKING:
+    from actors.gmem import Gmem
+
+
+def on_release(gmem: "Gmem", _: m.ReleaseFile, context: Context) -> None:
+    """Last close; a conversion under way finishes first."""
+    gmem.take(RELEASE, True, context)
+
+
+def release(gmem: "Gmem", context: Context) -> None:
+    """KVM zaps what is mapped, then the memory goes back; who still comes is told EIO."""
+    gmem.released = True
+    context.send(vm_base(gmem.address) | KVM, m.Teardown(gmem.address), context.link)
+    gmem.drop(RELEASE, context)
+
+
+def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
+    """Free every frame that is not poisoned, has no reference that stays, and is still in the filemap."""
+    gmem.torn_down = True
+    give_back_splits(gmem, context)
+    vm = vm_base(gmem.address)
+    for binding in gmem.bindings:
+        first, last = binding.index, binding.index + binding.pages
+        shift = binding.gfn - binding.index
+        for start, end, goes in free_runs(gmem, first, last):
+            if not goes:
+                context.observe(
+                    FramesKept(vm, gmem.base_pfn + start, gmem.base_pfn + end, start + shift)
+                )
+                continue
+            gmem.folios.set(start, end, -1)
+            context.observe(FolioOrder(gmem.address, start + shift, end + shift, -1))
+            frames = m.FreeMemory(gmem.base_pfn + start, gmem.base_pfn + end)
+            context.observe(FramesFreed(vm, frames.start, frames.end, start + shift))
+            context.send(host_base(gmem.address), frames, context.link)
+
+
+def free_runs(gmem: "Gmem", first: int, last: int) -> list[tuple[int, int, bool]]:
+    """(start, end, may it be freed) over an index range."""
+    found: list[tuple[int, int, bool]] = []
+    for start, end, bad in gmem.poison.runs(first, last):
+        for s, e, kept in gmem.kept.runs(start, end):
+            for s2, e2, order in gmem.folios.runs(s, e):
+                goes = not bad and not kept and order >= 0
+                first = found.pop()[0] if found and found[-1][2] == goes else s2
+                found.append((first, e2, goes))
+    return found
+
+
+def give_back_splits(gmem: "Gmem", context: Context) -> None:
+    """The metadata of folios that are split."""
+    if gmem.metadata:
+        context.send(host_base(gmem.address), m.GiveBack(gmem.metadata), context.link)
+        gmem.metadata = 0

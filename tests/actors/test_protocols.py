@@ -1,0 +1,116 @@
+"""Every protocol's table, under every combination of the options that change it: complete, closed, and with an end."""
+
+from itertools import product
+
+import pytest
+
+from actors import gmem_steps
+from actors.conversion import Conversion
+from actors.gmem import Gmem
+from actors.intervals import IntervalMap
+from actors.protocols import INDEX, PROTOCOLS, Event, Options, Stage, key_of
+from tests.helpers import PRIVATE, SHARED, Recorder
+
+# Actions that send a request to the consumers of their row.
+ASKING = {
+    "prepare",
+    "prepare_in_time",
+    "commit",
+    "abort",
+    "pass_no_return",
+    "decide_commit",
+    "decide_abort",
+    "invalidate",
+}
+
+
+def variants(name):
+    """The protocol's name under each choice of the options that change its rows."""
+    table = PROTOCOLS[name]
+    choices = [[{}, {variant.option: variant.value}] for variant in table.variants]
+    for chosen in product(*choices):
+        said = {option: value for part in chosen for option, value in part.items()}
+        yield key_of(name, Options(**plain(name) | said))
+
+
+def plain(name):
+    """Options under which none of the protocol's variants is taken."""
+    other = {True: False, False: True, "commit": "prepare", "remap": "leave", "fail-efault": "none"}
+    return {variant.option: other[variant.value] for variant in PROTOCOLS[name].variants}
+
+
+KEYS = [key for name in PROTOCOLS for key in variants(name)]
+ROWS = [(name, row) for name, table in PROTOCOLS.items() for row in table.rows] + [
+    (name, row)
+    for name, table in PROTOCOLS.items()
+    for variant in table.variants
+    for row in variant.rows
+]
+every_table = pytest.mark.parametrize("key", KEYS)
+every_row = pytest.mark.parametrize(
+    "row",
+    [row for _, row in ROWS],
+    ids=[f"{name}-{r.stage.name}-{r.event.name}" for name, r in ROWS],
+)
+each_way = pytest.mark.parametrize("to", [SHARED, PRIVATE], ids=lambda to: to.name)
+
+
+def test_the_options_make_this_many_tables():
+    assert len(KEYS) == len(set(KEYS)) == sum(2 ** len(t.variants) for t in PROTOCOLS.values())
+
+
+@every_row
+def test_a_rows_action_exists(row):
+    assert row.action in gmem_steps.ACTIONS
+
+
+@every_row
+def test_a_row_names_consumers_where_its_action_asks_them_and_nowhere_else(row):
+    assert bool(row.who) == (row.action in ASKING)
+    assert len(set(row.who)) == len(row.who)
+
+
+@each_way
+@every_table
+def test_what_has_no_row_is_an_error(key, to):
+    nothing = IntervalMap.filled(0)
+    file = Gmem(0, key, (), 0, 1, 0, nothing, nothing, nothing)
+    missing = [pair for pair in product(Stage, Event) if pair not in INDEX[key, to]]
+    assert missing
+    for stage, event in missing:
+        with pytest.raises(KeyError):
+            file.drive(Conversion(1, 0, 1, to, 0, stage=stage), event, Recorder())
+
+
+def reached(key, to):
+    """Stages that a conversion in this direction can come to, with those that each can go on to."""
+    after: dict[Stage, set[Stage]] = {stage: set() for stage in Stage}
+    for (stage, _), row in INDEX[key, to].items():
+        after[stage].add(row.then)
+    found, frontier = {Stage.WAITING}, {Stage.WAITING}
+    while frontier:
+        frontier = {then for stage in frontier for then in after[stage]} - found
+        found |= frontier
+    return {stage: after[stage] for stage in found}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_stage_of_a_protocol_is_reached_in_some_direction_under_some_options(name):
+    ways = [(key, to) for key in variants(name) for to in (SHARED, PRIVATE)]
+    stages = {stage for way in ways for stage, _ in INDEX[way]}
+    assert {stage for way in ways for stage in reached(*way)} == stages | {Stage.REPLIED}
+
+
+@each_way
+@every_table
+def test_from_every_stage_there_is_a_way_to_the_reply(key, to):
+    after = reached(key, to)
+    assert [stage for stage in after if not after[stage]] == [Stage.REPLIED]
+    ends = {Stage.REPLIED}
+    while more := {stage for stage in after if after[stage] & ends} - ends:
+        ends |= more
+    assert ends == set(after)
+
+
+def test_a_table_is_named_as_scenarios_name_it():
+    assert [table.name for table in PROTOCOLS.values()] == list(PROTOCOLS)
