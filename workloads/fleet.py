@@ -1,6 +1,7 @@
 """From a plan to hosts full of actors: who exists, in which state, and what sets it going."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from actors import messages as m
 from actors.address import (
@@ -98,7 +99,7 @@ class HostBuilder:
         self.scenario = plan.scenario
         self.host = host
         self.base = host_address(host)
-        self.options = options(plan.scenario)
+        self.options = options(plan.scenario, host)
         self.first: list[tuple[int, int, Message]] = []
         self.feeds: list[Feed] = []
         self.tdx = TdxModule({}, IntervalMap.filled(0))
@@ -222,18 +223,24 @@ class HostBuilder:
         return Td(entries, frames)
 
 
-def options(scenario: Scenario) -> Options:
-    """The protocol's parameters: the scenario's, and where it leaves them to the protocol, the protocol's own."""
+# What hosts do by turns where a parameter says "mixed", and what "yes" and "no" stand for.
+TURNS = {"mark": ("refcount", "none"), "zap_first": ("yes", "no")}
+SWITCH = {"yes": True, "no": False}
+
+
+def options(scenario: Scenario, host: int) -> Options:
+    """The protocol's parameters on a host: the scenario's, else the protocol's own."""
     chosen = scenario.protocol
-    own = dict(PROTOCOLS[chosen.name].defaults)
-    said = {
-        name: getattr(chosen, name)
-        for name in Options.__struct_fields__
-        if getattr(chosen, name, "protocol") != "protocol"
-    }
-    if "bug_on" in said:
-        said["bug_on"] = said["bug_on"] == "yes"
-    return Options(**(own | said))
+    found: dict[str, Any] = dict(PROTOCOLS[chosen.name].defaults)
+    for name in Options.__struct_fields__:
+        said = getattr(chosen, name, "protocol")
+        if said != "protocol":
+            found[name] = said
+    for name, value in found.items():
+        if value == "mixed":
+            found[name] = TURNS[name][host % len(TURNS[name])]
+        found[name] = SWITCH.get(found[name], found[name])
+    return Options(**found)
 
 
 def policy(scenario: Scenario) -> Policy:

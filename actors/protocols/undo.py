@@ -71,7 +71,7 @@ UNDO = Table(
     "B: do everything step by step, on an error run the inverse of the steps done (1G RFC v2)",
     ROWS,
     (REPORT_ENOMEM,),
-    (("mark", "refcount"), ("zap_whole", True)),
+    (("mark", "mixed"), ("zap_whole", True)),
 )
 UNDO_SPLIT_FIRST = Table(
     "undo-split-first",

@@ -159,10 +159,10 @@ class Protocol(Section, frozen=True):
         ),
     ] = "leave"
     mark: Annotated[
-        Literal["protocol", "callback", "refcount", "none"],
+        Literal["protocol", "callback", "refcount", "none", "mixed"],
         key.choice(
-            ("protocol", "callback", "refcount", "none"),
-            "how a page that cannot be unmapped is marked; callback: C only",
+            ("protocol", "callback", "refcount", "none", "mixed"),
+            "of a page that cannot be unmapped; callback: C only; mixed: refcount and none by turns, host by host",
         ),
     ] = "protocol"
     bug_on: Annotated[
@@ -177,8 +177,12 @@ class Protocol(Section, frozen=True):
         key.switch("B2H: store before the invalidation ends, which closes the window RW1 (AN20)"),
     ] = False
     zap_first: Annotated[
-        bool, key.switch("B2H: the fix-up that zaps before the folio is split (without it AN21)")
-    ] = True
+        Literal["yes", "no", "mixed"],
+        key.choice(
+            ("yes", "no", "mixed"),
+            "B2H: the fix-up that zaps before the folio is split (without it AN21); mixed: by turns, host by host",
+        ),
+    ] = "yes"
     uniform_split: Annotated[
         bool, key.switch("a 1 GiB folio is split into 262,144 small ones at once, as in RFC v2")
     ] = False
