@@ -380,7 +380,9 @@ def finish(gmem: "Gmem", conversion: Conversion, redundant: bool, context: Conte
     context.send(vm_base(gmem.address) | VMM, answer, context.link)
     held = context.now - conversion.locked_at
     offset = conversion.offset + conversion.shift if conversion.offset >= 0 else -1
-    context.observe(ConvertEnd(gmem.address, op, conversion.reason, offset, redundant, held))
+    prefix = gmem.options.prefix
+    end = ConvertEnd(gmem.address, op, conversion.reason, offset, redundant, held, prefix)
+    context.observe(end)
     context.observe(LockOrder(vm_base(gmem.address), op, ILOCK_RANK, False))
     del gmem.conversions[op]
     gmem.drop(gmem.conversion_ticket(op), context)

@@ -18,7 +18,11 @@ class ConvertBegin(Observation, frozen=True, tag=1):
 
 
 class ConvertEnd(Observation, frozen=True, tag=2):
-    """guest_memfd drops the lock and answers."""
+    """guest_memfd drops the lock and answers.
+
+    `offset` is the first gfn not converted, or -1; with `prefix` that is a promise about what lies before it, else
+    all of the range is promised to be as it was.
+    """
 
     gmem: int
     op: int
@@ -26,6 +30,7 @@ class ConvertEnd(Observation, frozen=True, tag=2):
     offset: int
     redundant: bool
     held: int
+    prefix: bool = False
 
 
 class Decided(Observation, frozen=True, tag=3):

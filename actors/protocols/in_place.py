@@ -84,6 +84,7 @@ FOLIO_FIRST = Variant("zap_first", False, tuple(row._replace(to=P2S) for row in 
     Row(S.FREEZING,      E.FROZEN,       "await_quiet", S.QUIETING,  "8 before 6: spin"),
     Row(S.QUIETING,      E.UNCHANGED,    "prepare",     S.SPLITTING, "6: split boundary leaves", KVM),
     Row(S.RESTRUCTURING, E.RESTRUCTURED, "prepare",     S.SPLITTING, "6: the folio is split under its leaf", KVM),
+    Row(S.SPLITTING,     E.REFUSED,      "rejoin",      S.REJOINING, "6: the folio is merged back"),
     Row(S.STORING,       E.GO_ON,        "store",       S.STORING,   "9: store, no allocation"),
 )))
 # fmt: on
@@ -100,5 +101,5 @@ IN_PLACE_HUGE = Table(
     "B2H: B2 with S-EPT split and huge folios, one huge page at a time (work in progress, December 2025)",
     HUGE_ROWS,
     (STORE_FIRST, FOLIO_FIRST),
-    (("mark", "none"), ("prepare_busy", "bug"), ("stash", "at-allocation")),
+    (("mark", "none"), ("prepare_busy", "bug"), ("stash", "at-allocation"), ("prefix", True)),
 )

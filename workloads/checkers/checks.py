@@ -67,7 +67,8 @@ def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for s, e, share in shadow.share.runs(op.begin.start, op.begin.end):
-        bad = first_not(shadow.order, s, e, 0) if share == Share.SHARED else None
+        orders = shadow.order.runs(s, e) if share == Share.SHARED else ()
+        bad = next((run for run in orders if run[2] > 0), None)
         if bad:
             return f"{span(bad[0], bad[1])} is SHARED with folios of order {bad[2]}"
     return None
@@ -90,9 +91,11 @@ def failed(shadow: Shadow, fact: o.ConvertEnd) -> bool:
     return fact.reason is not Reason.NONE and not shadow.dead
 
 
-def differs(shadow: Shadow, op: Operation, name: str) -> Found:
-    """Where the map of this name is not what it was when the conversion began."""
-    found = shadow.changed(op, name)
+def differs(shadow: Shadow, fact: o.ConvertEnd, op: Operation, name: str) -> Found:
+    """Where the map of this name is not what it was when the conversion began, outside a promised prefix."""
+    # A huge folio that the prefix ends in is split for it.
+    promised = -(-fact.offset // PAGES_2M) * PAGES_2M if fact.prefix else -1
+    found = [run for run in shadow.changed(op, name) if run[1] > promised]
     if not found:
         return None
     start, end, was, now = found[0]
@@ -138,11 +141,11 @@ def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def an4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return differs(shadow, op, "share") if failed(shadow, fact) else None
+    return differs(shadow, fact, op, "share") if failed(shadow, fact) else None
 
 
 def an7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return differs(shadow, op, "order") if failed(shadow, fact) else None
+    return differs(shadow, fact, op, "order") if failed(shadow, fact) else None
 
 
 def an8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
