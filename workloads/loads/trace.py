@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from actors.contract import PAGE_BYTES, Share
 from cluster.partition import EVENTS_AT_A_TIME
 from workloads.loads.load import Job
+from workloads.loads.pace import is_open
 from workloads.plan import LogShape
 from workloads.scenario import Trace
 from workloads.trace.spool import RECORD
@@ -24,8 +25,7 @@ class TraceProgram:
         self.source = log.source
         self.records = records = log.conversions
         self.born = born
-        # A log without times cannot be replayed at its own pace: then as fast as answers come.
-        self.timed = load.pace == "rate" or (load.pace == "recorded" and log.has_times)
+        self.timed = is_open(load, log)
         self.lanes = 1 if self.timed else min(load.outstanding, records, LANES_MAX)
         self.speed = load.speed if load.pace == "recorded" else 0.0
         self.period = SECOND_NS / load.rate

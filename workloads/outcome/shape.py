@@ -28,6 +28,7 @@ class Conversions(TypedDict):
     unfinished: int
     redundant: int
     retries: int
+    at_dead_vms: NotRequired[int]  # of the failed ones
     in_flight_peak: int
 
 

@@ -100,6 +100,7 @@ def conversions(seen: Tally) -> Conversions:
         unfinished=requested - outcomes["completed"] - outcomes["failed"],
         redundant=seen.count("redundant"),
         retries=seen.count("retries"),
+        at_dead_vms=seen.count("at_dead_vms"),
         in_flight_peak=max((row[3] for row in seen.timeline), default=0),
     )
 
