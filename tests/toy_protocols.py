@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from actors import gmem
 from actors.protocols import PROTOCOLS, TWO_PHASE, Event, Row, Stage, Table
+from cluster.label_sets import FAILURES
 
 TWIN = Table("twin", TWO_PHASE.rows)
 """two-phase by another name, which no row of the anomalies' table admits anything."""
@@ -26,8 +27,9 @@ def registered(*tables: Table) -> Iterator[None]:
     for table in tables:
         PROTOCOLS[table.name] = table
         gmem._INDEX[table.name] = table.by_event()
+        FAILURES[table.name] = FAILURES[TWO_PHASE.name]
     try:
         yield
     finally:
         for table in tables:
-            del PROTOCOLS[table.name], gmem._INDEX[table.name]
+            del PROTOCOLS[table.name], gmem._INDEX[table.name], FAILURES[table.name]

@@ -71,7 +71,7 @@ def names_of_pieces(*answers):
 def test_a_piece_has_the_same_number_whatever_failed_before_it():
     smooth = dict(names_of_pieces())
     rough = names_of_pieces(Reason.NONE, Reason.BUSY, Reason.BUSY, Reason.NONE, Reason.BUSY)
-    first = {}
+    first: dict[int, int] = {}
     for start, number in rough:
         first.setdefault(start, number)
     assert first == smooth

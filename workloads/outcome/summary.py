@@ -35,6 +35,7 @@ def summarise(
     protocol = scenario.protocol.name
     seen = tally(outcome.watched, protocol)
     found = findings(seen, outcome.finished)
+    requests = conversions(seen)
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": "unknown",
@@ -45,10 +46,12 @@ def summarise(
         "seed": scenario.scenario.seed,
         "protocol": protocol,
         "simulated_seconds": outcome.totals.now / NS,
-        "conversions": conversions(seen),
+        "answered_per_simulated_second": answer_rate(requests, outcome.totals.now / NS),
+        "conversions": requests,
         **latencies(seen),
         "boot_seconds": percentiles(seen.histogram("boot")),
         "vms_bugged": seen.count("vms_bugged"),
+        "no_fail_callers_failed": seen.count("no_fail_failed"),
         "phases": phases(seen),
         **failures(seen),
         "memory": {**outcome.census, "huge_mappings_lost": seen.count("huge_lost")},
@@ -103,6 +106,11 @@ def conversions(seen: Tally) -> Conversions:
         at_dead_vms=seen.count("at_dead_vms"),
         in_flight_peak=max((row[3] for row in seen.timeline), default=0),
     )
+
+
+def answer_rate(requests: Conversions, seconds: float) -> float | None:
+    """Answers a second of simulated time, if any passed."""
+    return (requests["completed"] + requests["failed"]) / seconds if seconds else None
 
 
 def latencies(seen: Tally) -> dict[str, Any]:
