@@ -166,12 +166,11 @@ class HostBuilder:
         scenario = self.scenario
         load = scenario.workload[self.plan.workload_of(number)]
         pages, seed = slots[0].pages, scenario.scenario.seed
-        born = number * scenario.fleet.stagger
         match load:
             case Trace():
                 log = self.plan.log_of(number)
                 assert log is not None
-                trace = TraceProgram(load, log, born)
+                trace = TraceProgram(load, log)
                 self.feeds.append(trace)
                 return trace
             case Boot():
@@ -179,7 +178,7 @@ class HostBuilder:
             case HotRange():
                 return HotRangeProgram(load, pages)
             case Churn():
-                return ChurnProgram(load, pages, seed, vm, born)
+                return ChurnProgram(load, pages, seed, vm)
 
     def gmems(self, vm: int, shape: Shape) -> dict[int, Actor]:
         """One guest_memfd for each inode that the slots name."""

@@ -14,6 +14,7 @@ from workloads.compare import chosen, compare
 from workloads.errors import UsageError
 from workloads.outcome.compare_rows import FIGURES, rows
 from workloads.outcome.compare_terminal import Folded, broken, heads, show_comparison
+from workloads.outcome.comparison import reasons
 from workloads.outcome.read import read_comparison, read_summary
 from workloads.outcome.report import rebuild
 from workloads.outcome.shape import Comparison
@@ -300,6 +301,14 @@ def test_what_was_finished_is_kept_when_it_is_stopped(tmp_path, stopped):
 def test_a_violation_counts_however_it_ended(tmp_path, stopped):
     status, _, record = run(tmp_path, names=["liar", "twin"])
     assert (status, record["verdict"], record["not_run"]) == (1, "violated", ["twin"])
+
+
+def test_seeds_that_are_missing_are_told(two_seeds):
+    _, _, record = two_seeds
+    seeds = record["seeds"]["protocols"]["two-phase"]
+    fewer = {**seeds, "wanted": 5, "verdict": "unknown"}
+    over = {"wanted": 5, "protocols": {**record["seeds"]["protocols"], "two-phase": fewer}}
+    assert "two-phase: 2 of 5 seeds were run" in reasons({**record, "seeds": over})
 
 
 def test_the_time_limit_is_over_everything(tmp_path):

@@ -5,13 +5,16 @@ from collections import Counter
 import msgspec
 import pytest
 
+from actors import messages as m
 from actors import observations as o
 from actors.contract import Fault, Reason, Share
 from actors.names import PIECE
 from cluster.faults import FaultPlan
+from tests.helpers import TIMER, Recorder, Sent
 from tests.runs import Silent
 from tests.toy_protocols import LIAR, TWIN, registered
 from workloads import meter, scenario, simulate
+from workloads.loads.load import Load
 from workloads.loads.pace import closed_loops
 from workloads.loads.programs import SECOND_NS, ChurnProgram
 from workloads.outcome.tally import tally
@@ -62,14 +65,14 @@ class Seen:
 # --- the program ---------------------------------------------------------------------------------
 
 
-def churn(lanes=4, born=0, **keys):
-    return ChurnProgram(Churn(outstanding=lanes, pace="open", **keys), 4096, 1, 256, born)
+def churn(lanes=4, **keys):
+    return ChurnProgram(Churn(outstanding=lanes, pace="open", **keys), 4096, 1, 256)
 
 
 def test_each_lane_has_one_conversion_in_each_slot():
-    program, slot = churn(rate=1000.0, born=7_000), 4 * SECOND_NS / 1000
+    program, slot = churn(rate=1000.0), 4 * SECOND_NS / 1000
     for lane in range(4):
-        due = [program.job(lane, step).wait - 7_000 for step in range(200)]
+        due = [program.job(lane, step).wait for step in range(200)]
         assert [int(at // slot) for at in due] == list(range(200))
         assert len({round(at % slot) for at in due}) > 190
 
@@ -82,10 +85,48 @@ def test_what_was_shared_is_taken_back():
 
 
 def test_an_open_churn_and_a_closed_one_convert_the_same_ranges():
-    closed = ChurnProgram(Churn(outstanding=4), 4096, 1, 256, 0)
+    closed = ChurnProgram(Churn(outstanding=4), 4096, 1, 256)
     for step in range(20):
         one, other = churn().job(2, step), closed.job(2, step)
         assert one and other and one._replace(wait=0) == other._replace(wait=0)
+
+
+# --- the load ------------------------------------------------------------------------------------
+
+
+def load(pace="open"):
+    """A load that was born at 5 us, and what it did at its first tick."""
+    program = ChurnProgram(Churn(outstanding=1, pace=pace), 4096, 1, 256)
+    actor, context = Load(256, program, 0, SECOND_NS, 5_000, [0]), Recorder()
+    context.now = 5_000
+    actor.on_tick(m.Tick(0), context)
+    return actor, context, program
+
+
+def test_the_first_conversion_is_due_at_its_own_time_too():
+    actor, context, program = load()
+    due = program.job(0, 0).wait
+    assert context.take() == [Sent(TIMER, m.Tick(0), due)]
+    context.now += due
+    actor.on_tick(m.Tick(0), context)
+    ask, timer = context.take()
+    assert (ask.message.task, ask.message.since) == (1, 5_000 + due)
+    assert timer.delay == program.job(0, 1).wait - due
+
+
+def test_a_closed_loop_begins_at_once_and_waits():
+    _, context, _ = load("closed")
+    assert [type(sent.message) for sent in context.take()] == [m.Ask]
+
+
+@pytest.mark.parametrize(("pace", "goes_on"), [("open", True), ("closed", False)])
+def test_after_a_death_only_an_open_loop_goes_on(pace, goes_on):
+    actor, context, program = load(pace)
+    if pace == "open":
+        context.now += program.job(0, 0).wait
+        actor.on_tick(m.Tick(0), context)
+    actor.on_done(m.TaskDone(1, Reason.DEAD), context)
+    assert bool(actor.until) == goes_on
 
 
 # --- the run -------------------------------------------------------------------------------------

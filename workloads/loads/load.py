@@ -9,7 +9,7 @@ from actors.observations import Booted
 
 
 class Job(NamedTuple):
-    """One thing to do. `wait` is ns after the lane's last job, or, in a timed program, the time itself."""
+    """One thing to do. `wait` is ns after the lane's last job, or, in a timed program, after the VM's start."""
 
     wait: int
     start: int
@@ -59,7 +59,7 @@ class Load(Actor):
         if job is None or not self.may(job, context.now):
             self.end_lane(context)
             return
-        if self.program.timed and job.wait > context.now:  # the VM is there before its first job
+        if self.program.timed and self.born + job.wait > context.now:  # before the first job
             self.schedule(lane, context)
             return
         self.steps[self.sequence(lane)] += 1
@@ -81,7 +81,7 @@ class Load(Actor):
         job = self.program.job(lane, self.steps[self.sequence(lane)])
         wait = 0 if job is None else job.wait
         if self.program.timed:
-            wait -= context.now
+            wait += self.born - context.now
         context.after(max(wait, 1), m.Tick(lane))
 
     def may(self, job: Job, now: int) -> bool:

@@ -6,14 +6,12 @@ A closed loop asks a slow protocol for less, and a dead VM for nothing, so a com
 from collections.abc import Iterator
 
 from workloads.plan import LogShape, Plan
-from workloads.scenario import AnyWorkload, Boot, Churn, HotRange, Trace
+from workloads.scenario import AnyWorkload, Churn, Trace
 
-# What would make a workload an open loop; a boot and the selftest take step after step by their nature.
+# What would make a workload an open loop; the others take step after step by their nature.
 REMEDY: dict[type[AnyWorkload], str] = {
     Trace: 'pace = "rate" opens it, and so does "recorded" where the log has times',
     Churn: 'pace = "open" opens it',
-    Boot: "a boot waits for each of its steps",
-    HotRange: "the selftest waits for each of its steps",
 }
 
 
@@ -25,7 +23,7 @@ def is_open(load: AnyWorkload, log: LogShape | None = None) -> bool:
             return load.pace == "rate" or (load.pace == "recorded" and timed)
         case Churn():
             return load.pace == "open"
-        case Boot() | HotRange():
+        case _:
             return False
 
 
@@ -34,4 +32,5 @@ def closed_loops(plan: Plan) -> Iterator[str]:
     for index, load in enumerate(plan.scenario.workload):
         logs = plan.logs[index] or (None,)
         if not all(is_open(load, log) for log in logs):
-            yield f"workload.{index} ({load.kind}): {REMEDY[type(load)]}"
+            remedy = REMEDY.get(type(load), "it waits for each of its steps")
+            yield f"workload.{index} ({load.kind}): {remedy}"

@@ -21,10 +21,9 @@ class ChurnProgram:
 
     one_sequence = boots = False
 
-    def __init__(self, load: Churn, pages: int, seed: int, vm: int, born: int) -> None:
+    def __init__(self, load: Churn, pages: int, seed: int, vm: int) -> None:
         self.lanes = max(1, min(load.outstanding, pages))
         self.timed = is_open(load)
-        self.born = born
         self.slot = self.lanes * SECOND_NS / load.rate
         self.load = load
         self.part = pages // self.lanes
@@ -40,7 +39,7 @@ class ChurnProgram:
         pages = min(longest, max(1, math.ceil(exponential(mean, size))))
         start = lane * self.part + (place << 16 | more) % (self.part - pages + 1)
         if self.timed:
-            wait = self.born + round((step + instants[back] / UNITS) * self.slot)
+            wait = round((step + instants[back] / UNITS) * self.slot)
         else:
             wait = 0 if back else round(exponential(load.think, think))
         if back:

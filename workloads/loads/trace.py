@@ -21,10 +21,9 @@ class TraceProgram:
     one_sequence = True
     boots = False
 
-    def __init__(self, load: Trace, log: LogShape, born: int) -> None:
+    def __init__(self, load: Trace, log: LogShape) -> None:
         self.source = log.source
         self.records = records = log.conversions
-        self.born = born
         self.timed = is_open(load, log)
         self.lanes = 1 if self.timed else min(load.outstanding, records, LANES_MAX)
         self.speed = load.speed if load.pace == "recorded" else 0.0
@@ -42,7 +41,7 @@ class TraceProgram:
             self.seen = step
             if record == 0:
                 self.pages.pop(page - 1, None)
-        wait = self.born + round(at / self.speed if self.speed else step * self.period)
+        wait = round(at / self.speed if self.speed else step * self.period)
         start = gpa // PAGE_BYTES
         return Job(
             wait if self.timed else 0,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workloads.outcome.figures import number
+from workloads.outcome.figures import number, some
 from workloads.outcome.seeds import seeds_record
 from workloads.outcome.shape import SCHEMA
 from workloads.outcome.verdict import worst
@@ -64,6 +64,10 @@ def reasons(found: Mapping[str, Any]) -> list[str]:
             (seed, text), more = told[0], len(told) - 1
             of = f" (seed {seed})" if len(seeds) > 1 else ""
             lines.append(f"{name}{of}: {text}" + (f" (and {number(more)} more)" if more else ""))
+        else:
+            lines.append(
+                f"{name}: {len(seeds)} of {some(summary['seeds']['wanted'], 'seed')} were run"
+            )
     if found["not_run"]:
         lines.append(f"not run any more: {', '.join(found['not_run'])}")
     return lines
