@@ -37,6 +37,12 @@ class Task(msgspec.Struct):
     level: int = LEVEL_4K
     failure: Reason = Reason.NONE
 
+    def requests(self) -> list[tuple[int, int]]:
+        """The ranges that it will ask the VMM for, one after the other."""
+        step = self.end - self.start if self.whole else PAGES_2M
+        starts = range(self.start, self.end, step) if self.convert else ()
+        return [(start, min(start + step, self.end)) for start in starts]
+
 
 class Guest(Actor):
     """One TD. `accepted` is gfn -> 1 where the guest holds the page for accepted private memory."""
@@ -241,8 +247,7 @@ class Guest(Actor):
     def give_up(self, context: Context) -> None:
         """End every task with EIO."""
         for task in self.queue:
-            if task.convert:
-                self.refuse(task, context)
+            self.refuse(task, context)
         tasks = [*self.active.values(), *self.queue]
         self.active, self.queue = {}, []
         for task in tasks:
@@ -250,9 +255,7 @@ class Guest(Actor):
 
     def refuse(self, task: Task, context: Context) -> None:
         """A conversion that a VM is asked for when it is dead fails; else a protocol that kills VMs had less to do."""
-        step = task.end - task.start if task.whole else PAGES_2M
-        for piece, start in enumerate(range(task.start, task.end, step)):
-            end = min(start + step, task.end)
+        for piece, (start, end) in enumerate(task.requests()):
             number = (
                 whole_request(task.task, False)
                 if task.whole

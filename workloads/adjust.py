@@ -13,18 +13,18 @@ from workloads.scenario.write import explain
 
 
 class Adjustment(NamedTuple):
-    """`key`, if it has the value `unfit`, is set to `fit`."""
+    """`key`, if it has one of the values `unfit`, is set to `fit`."""
 
     key: str
-    unfit: Any
+    unfit: tuple[Any, ...]
     fit: Any
 
 
 # docs/domain.md section 0: the in-place series has folios of order 0 only, so nothing can be mapped at 2 MiB.
 ADJUSTMENTS: Mapping[str, tuple[Adjustment, ...]] = {
     "in-place": (
-        Adjustment("vm.page_order", 9, 0),
-        Adjustment("vm.start", "mapped-2m", "mapped-4k"),
+        Adjustment("vm.page_order", (9, 18), 0),
+        Adjustment("vm.start", ("mapped-2m",), "mapped-4k"),
     ),
 }
 
@@ -42,7 +42,7 @@ def adjusted(scenario: Scenario, protocol: str) -> Adjusted:
     found = named
     for key, unfit, fit in ADJUSTMENTS.get(protocol, ()):
         section, _, field = key.partition(".")
-        if getattr(getattr(found, section), field) == unfit:
+        if getattr(getattr(found, section), field) in unfit:
             found = with_key(found, key, fit)
     for path, text in breaches(found):
         raise UsageError(f"protocol {protocol}: {path}: {text}")
