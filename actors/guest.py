@@ -10,14 +10,16 @@ from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Context, Reason, Share
 from actors.guest_outcome import Outcome
 from actors.intervals import IntervalMap
-from actors.observations import GuestAccess, MapGpaFailed
+from actors.names import access_number, access_task, piece_request, whole_request, whole_task
+from actors.observations import NO_LATENCY, Answered, GuestAccess, MapGpaFailed, Requested
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
-
-WHOLE = 0  # low bits of a request's number: asked of the VMM directly, as one piece
 
 
 class Task(msgspec.Struct):
-    """What one vCPU is busy with; `cursor` is how far it has come, `failure` what it ends with."""
+    """What one vCPU is busy with; `cursor` is how far it has come, `failure` what it ends with.
+
+    `again` counts pieces that were asked for again; `back` is True once the conversion is to be taken back.
+    """
 
     task: int
     start: int
@@ -29,9 +31,17 @@ class Task(msgspec.Struct):
     touch: bool
     cursor: int = 0
     tries: int = 0
+    again: int = 0
+    back: bool = False
     out: bool = False  # the vCPU is out of the guest, waiting for the host
     level: int = LEVEL_4K
     failure: Reason = Reason.NONE
+
+    def requests(self) -> list[tuple[int, int]]:
+        """The ranges that it will ask the VMM for, one after the other."""
+        step = self.end - self.start if self.whole else PAGES_2M
+        starts = range(self.start, self.end, step) if self.convert else ()
+        return [(start, min(start + step, self.end)) for start in starts]
 
 
 class Guest(Actor):
@@ -46,8 +56,6 @@ class Guest(Actor):
     accepted: IntervalMap
     queue: list[Task] = []
     active: dict[int, Task] = {}
-    accesses: dict[int, int] = {}  # access -> task
-    accesses_made: int = 0
     dead: bool = False
 
     # --- tasks -----------------------------------------------------------------------------------
@@ -85,21 +93,32 @@ class Guest(Actor):
         if self.dead:
             self.give_up(context)
 
-    def convert(self, task: Task, start: int, context: Context) -> None:
-        """MapGPA from `start` on, or one request at the VMM as a trace has it."""
+    def convert(self, task: Task, start: int, context: Context, again: bool = False) -> None:
+        """MapGPA from `start` on (`again`: it was asked for before), or one request at the VMM as a trace has it."""
         task.out = True
         if task.whole:
+            number = whole_request(task.task, task.back)
             request = m.ConvertRequest(
-                task.task << 2 | WHOLE, start, task.end, task.to, task.since, self.vm | GUEST
+                number, start, task.end, task.to, task.since, self.vm | GUEST
             )
             context.send(self.vm | VMM, request, context.cost("td_exit_roundtrip"))
         else:
-            call = m.MapGpa(task.task, start, task.end, task.to, task.since)
+            task.again += again
+            call = m.MapGpa(
+                task.task,
+                start,
+                task.end,
+                task.to,
+                task.since,
+                (start - task.start) // PAGES_2M,
+                task.again if again else 0,
+                task.back,
+            )
             context.send(self.vm | KVM, call, context.link)
 
     def on_convert_answer(self, message: m.ConvertAnswer, context: Context) -> None:
         """The VMM's answer to a whole request; its error is final, for the VMM had its retries."""
-        task = self.active.get(message.request >> 2)
+        task = self.active.get(whole_task(message.request))
         if task is None:
             return
         if message.reason is Reason.NONE:
@@ -125,7 +144,7 @@ class Guest(Actor):
             self.failed(task, message.reason, context)
         else:
             task.since = context.now
-            self.convert(task, message.resume, context)
+            self.convert(task, message.resume, context, again=not message.fresh)
 
     def converted(self, task: Task, end: int, context: Context) -> None:
         """Private memory has to be accepted; shared memory is used now or some other time."""
@@ -160,9 +179,7 @@ class Guest(Actor):
             return
         end = min(task.cursor // PAGES_2M * PAGES_2M + PAGES_2M, task.end)
         task.level = LEVEL_2M if end - task.cursor == PAGES_2M else LEVEL_4K
-        self.accesses_made += 1
-        self.accesses[self.accesses_made] = task.task
-        self.walk(task, self.accesses_made, end, context)
+        self.walk(task, access_number(task.task, task.start, task.cursor), end, context)
 
     def walk(self, task: Task, access: int, end: int, context: Context) -> None:
         """Execute: private memory that was not accepted yet is accepted, anything else just touched."""
@@ -174,12 +191,11 @@ class Guest(Actor):
 
     def on_accessed(self, message: m.Accessed, context: Context) -> None:
         """Done with this piece, execute again, or accept in smaller pages."""
-        task = self.active.get(self.accesses.get(message.access, -1))
+        task = self.active.get(access_task(message.access))
         if task is None:
             return
         end = min(task.cursor // PAGES_2M * PAGES_2M + PAGES_2M, task.end)
         if message.outcome == Outcome.DONE:
-            del self.accesses[message.access]
             if task.to is Share.PRIVATE:
                 self.accepted.set(task.cursor, end, 1)
             else:
@@ -189,7 +205,6 @@ class Guest(Actor):
             task.cursor = end
             self.use(task, context)
         elif message.outcome == Outcome.FAILED:
-            del self.accesses[message.access]
             task.failure = task.failure or Reason.POISONED
             self.finish(task, context)
         else:
@@ -231,10 +246,25 @@ class Guest(Actor):
 
     def give_up(self, context: Context) -> None:
         """End every task with EIO."""
+        for task in self.queue:
+            self.refuse(task, context)
         tasks = [*self.active.values(), *self.queue]
-        self.active, self.accesses, self.queue = {}, {}, []
+        self.active, self.queue = {}, []
         for task in tasks:
             context.send(self.vm | LOAD, m.TaskDone(task.task, Reason.DEAD), context.link)
+
+    def refuse(self, task: Task, context: Context) -> None:
+        """A conversion that a VM is asked for when it is dead fails; else a protocol that kills VMs had less to do."""
+        for piece, (start, end) in enumerate(task.requests()):
+            number = (
+                whole_request(task.task, False)
+                if task.whole
+                else piece_request(task.task, piece, 0, False)
+            )
+            context.observe(Requested(self.vm, number, task.to))
+            context.observe(
+                Answered(self.vm, number, start, end, task.to, Reason.DEAD, False, NO_LATENCY)
+            )
 
     HANDLERS: ClassVar = {
         m.Ask: on_ask,
@@ -263,7 +293,7 @@ def revert(guest: Guest, task: Task, context: Context) -> None:
         return
     task.convert = False
     task.to = Share(1 - task.to)
-    task.cursor, task.tries, task.since = task.start, 0, context.now
+    task.cursor, task.tries, task.back, task.since = task.start, 0, True, context.now
     guest.convert(task, task.start, context)
 
 

@@ -13,6 +13,7 @@ from actors.address import GMEM, GUEST, KVM, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
 from actors.guest_outcome import Outcome
 from actors.kvm_tickets import FAULT, TICKETS
+from actors.names import implicit_access, implicit_request
 from actors.observations import Leaf
 from actors.slots import slot_of
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Call, Status
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 # Implicit conversions of one access that report success and change nothing, after which the guest's watchdog ends it.
 CONVERSIONS_MAX = 100  # ASSUMED 10 to 1000
-IMPLICIT = 1  # lowest bit of a request's number: 1 implicit conversion, 0 MapGPA piece
 
 
 class PageFault(msgspec.Struct):
@@ -74,7 +74,7 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
     elif message.reason is Reason.REFERENCES:
         fault.conversions += 1
         request = m.ConvertRequest(
-            fault.access << 2 | 2 | IMPLICIT,
+            implicit_request(fault.access),
             fault.start,
             fault.end,
             fault.share,
@@ -162,7 +162,7 @@ def installed(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
 
 def converted(kvm: "KvmMmu", message: m.ConvertAnswer, context: Context) -> None:
     """The VMM has dealt with the memory fault: look again, or give up."""
-    fault = kvm.faults.get(message.request >> 2)
+    fault = kvm.faults.get(implicit_access(message.request))
     if fault is None or kvm.dead:
         return
     if message.reason is Reason.NONE:

@@ -7,31 +7,43 @@ import msgspec
 from actors import messages as m
 from actors.address import GUEST, KVM, VMM
 from actors.contract import PAGES_2M, Context, Reason, Share, opportunity
+from actors.names import piece_request
 
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
 
 class MapGpaCall(msgspec.Struct):
-    """One call of a vCPU; `cursor` is the first gfn not converted yet."""
+    """One call of a vCPU; `cursor` is the first gfn not converted yet, the last three name the piece there."""
 
     task: int
     start: int
     end: int
     to: Share
     cursor: int
+    piece: int
+    again: int
+    back: bool
 
 
 def begin(kvm: "KvmMmu", message: m.MapGpa, context: Context) -> None:
     """Start at the first piece. The first one is due since the guest wanted it, later ones since the one before."""
-    call = MapGpaCall(message.task, message.start, message.end, message.to, message.start)
+    call = MapGpaCall(
+        message.task,
+        message.start,
+        message.end,
+        message.to,
+        message.start,
+        message.piece,
+        message.again,
+        message.back,
+    )
     piece(kvm, call, message.since, context)
 
 
 def piece(kvm: "KvmMmu", call: MapGpaCall, since: int, context: Context) -> None:
     """Exit to the VMM with the next 2 MiB, counted from the cursor and not aligned."""
-    kvm.requests += 1
-    number = kvm.requests << 2 | 2
+    number = piece_request(call.task, call.piece, call.again, call.back)
     kvm.calls[number] = call
     end = min(call.cursor + PAGES_2M, call.end)
     request = m.ConvertRequest(number, call.cursor, end, call.to, since, kvm.vm | KVM)
@@ -43,11 +55,13 @@ def answered(kvm: "KvmMmu", message: m.ConvertAnswer, context: Context) -> None:
     call = kvm.calls.pop(message.request)
     if message.reason is Reason.NONE:
         call.cursor = min(call.cursor + PAGES_2M, call.end)
+        call.piece += 1
+        call.again = 0
     resume = call.cursor
     if message.reason is not Reason.NONE or call.cursor == call.end:
         reply = m.MapGpaDone(call.task, message.reason, resume)
     elif context.choose("kvm.interrupt", 1, opportunity(kvm.vm, message.request, call.cursor)):
-        early = m.MapGpaDone(call.task, Reason.INTERRUPTED, resume)
+        early = m.MapGpaDone(call.task, Reason.INTERRUPTED, resume, fresh=True)
         context.send(kvm.vm | GUEST, early, context.cost("td_exit_roundtrip"))
         return
     else:

@@ -46,7 +46,6 @@ class KvmMmu(Actor):
     faults: dict[int, PageFault] = {}
     parked: list[int] = []
     calls: dict[int, MapGpaCall] = {}
-    requests: int = 0
     dead: bool = False
 
     # --- what guest_memfd asks ---------------------------------------------------------------------

@@ -50,24 +50,28 @@ class TaskDone(Message, frozen=True, tag=4):
 
 
 class MapGpa(Message, frozen=True, tag=5):
-    """Guest -> KVM: TDVMCALL MapGPA; KVM cuts it into 2 MiB pieces."""
+    """Guest -> KVM: TDVMCALL MapGPA; KVM cuts it into 2 MiB pieces. The last three name the first (actors.names)."""
 
     task: int
     start: int
     end: int
     to: Share
     since: int
+    piece: int = 0
+    again: int = 0
+    back: bool = False
 
 
 class MapGpaDone(Message, frozen=True, tag=6):
     """KVM -> guest: NONE, or what stopped it; `resume` is the first gfn not converted.
 
-    POISONED and DEAD read as INVALID_OPERAND, anything else as TDVMCALL RETRY.
+    POISONED and DEAD read as INVALID_OPERAND, anything else as TDVMCALL RETRY. `fresh`: nobody was asked for `resume`.
     """
 
     task: int
     reason: Reason
     resume: int
+    fresh: bool = False
 
 
 # --- the VMM ------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ address, durations are simulated ns. Adding a fact never changes what an actor d
 
 from actors.contract import Consumer, Observation, Reason, Share
 
+NO_LATENCY = -1
+
 
 class ConvertBegin(Observation, frozen=True, tag=1):
     """guest_memfd holds its invalidate lock for this conversion (`op`); range in gfn."""
@@ -250,7 +252,7 @@ class Reserving(Observation, frozen=True, tag=26):
 
 
 class Requested(Observation, frozen=True, tag=27):
-    """The VMM took on a request."""
+    """The VMM took on a request, or a dead VM was asked for one."""
 
     vm: int
     request: int
@@ -266,7 +268,7 @@ class Retried(Observation, frozen=True, tag=28):
 
 
 class Answered(Observation, frozen=True, tag=29):
-    """The VMM answered a request: `latency` runs from when it was due."""
+    """A request is over: `latency` runs from when it was due; NO_LATENCY if the VM was dead before."""
 
     vm: int
     request: int

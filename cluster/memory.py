@@ -13,6 +13,11 @@ def peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
 
 
+def usual_collector() -> None:
+    """A partition of this process has ended: what was left out of collections may go."""
+    gc.unfreeze()
+
+
 def quiet_collector() -> None:
     """Leave what exists by now out of collections, and collect less often: an eighth less time for a run."""
     gc.collect()

@@ -13,6 +13,7 @@ import msgpack
 from cluster.digest import fleet_digest
 from cluster.drive import Driver, Handle, Listener, Pages, Totals, WaitAny
 from cluster.local import LocalHandle, first_of
+from cluster.memory import usual_collector
 from cluster.partition import Partition
 from cluster.world import Build
 
@@ -83,7 +84,10 @@ def started(fleet: Fleet, executor: Executor) -> Iterator[tuple[Sequence[Handle]
     if executor.name == "local":
         places = [0] * fleet.hosts
         partition = Partition(fleet.build, fleet.plan, range(fleet.hosts), places)
-        yield [LocalHandle(partition)], first_of, 1
+        try:
+            yield [LocalHandle(partition)], first_of, 1
+        finally:
+            usual_collector()  # another run may follow in this process
         return
     from cluster import ray_partitions
 

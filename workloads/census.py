@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from actors.allocator import Allocator
 from actors.contract import PAGE_BYTES, Actor, Share
 from actors.gmem import Gmem
+from actors.guest import Guest
 
 
 def census(actors: Iterable[Actor]) -> dict[str, int]:
     """Bytes by state over live files, fragments of their shareability, and what dead VMs left behind.
 
-    Leaked is memory of files that are gone and that is neither free again nor poisoned.
+    Leaked is memory of files that are gone and that is neither free again nor poisoned. What waits for a vCPU or for
+    another task on its pages is counted too: no VMM has taken it on.
     """
     found: Counter[str] = Counter()
     for actor in actors:
@@ -20,6 +22,8 @@ def census(actors: Iterable[Actor]) -> dict[str, int]:
         elif isinstance(actor, Allocator):
             free = sum(e - s for s, e, f in actor.frames.runs(0, actor.frames.starts[-1] + 1) if f)
             found["leaked_bytes"] -= free * PAGE_BYTES
+        elif isinstance(actor, Guest):
+            found[WAITING] += sum(len(task.requests()) for task in actor.queue)
     return dict(found)
 
 
@@ -38,7 +42,8 @@ def _file(gmem: Gmem, found: Counter[str]) -> None:
         found["fragments"] += sum(1 for _ in gmem.share.runs(start, end))
 
 
-KEYS = ("private_bytes", "shared_bytes", "fragments", "poisoned_bytes", "leaked_bytes")
+WAITING = "waiting_requests"
+KEYS = ("private_bytes", "shared_bytes", "fragments", "poisoned_bytes", "leaked_bytes", WAITING)
 
 
 def complete(counts: dict[str, int]) -> dict[str, int]:

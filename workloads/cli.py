@@ -1,7 +1,8 @@
 """The command line. What a command needs is imported when it runs, so that help answers at once."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from workloads.errors import UsageError
 USAGE_ERROR = 2
 
 
-def shared(command: Callable[..., None]) -> Callable[..., None]:
+def shared(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
     """The flags of every command that simulates (docs/reference/results.md has what comes out)."""
     options = [
         click.option("--executor", type=click.Choice(["local", "ray"]), help="One process, or Ray."),
@@ -32,7 +33,18 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
+    known: list[click.Option] = vars(command)["__click_params__"]
+    known[:] = [option for option in known if option.name not in without]
     return command
+
+
+several_seeds = click.option(
+    "--seeds",
+    type=click.IntRange(1, 10_000),
+    default=1,
+    metavar="N",
+    help="N seeds from the scenario's on: means with 95% intervals.",
+)
 
 
 # Flags that are keys of the scenario by another name.
@@ -49,7 +61,7 @@ KEYS = {
 
 def as_overrides(flags: dict[str, Any]) -> list[str]:
     """Flags as `--set` texts, before the user's own."""
-    named = [f"{key}={flags[flag]}" for flag, key in KEYS.items() if flags[flag] is not None]
+    named = [f"{key}={flags[flag]}" for flag, key in KEYS.items() if flags.get(flag) is not None]
     return [*named, *flags["overrides"]]
 
 
@@ -61,15 +73,35 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("scenario")
+@several_seeds
 @shared
 def run(scenario: str, **flags: Any) -> None:
     """One simulation of SCENARIO, a TOML file or the name of a shipped one."""
     from cluster.faults import FAULT_POINTS
     from workloads import scenario as scenarios
-    from workloads.execute import Settings, execute
+    from workloads.execute import ANECDOTE, Settings, execute
 
     found = scenarios.load(scenario, as_overrides(flags), FAULT_POINTS)
-    sys.exit(execute(found, Settings.of(flags)))
+    sys.exit(execute(found, Settings.of(flags), note=ANECDOTE))
+
+
+@cli.command()
+@click.argument("scenario")
+@click.option(
+    "--protocol", "protocols", multiple=True, metavar="NAME[,NAME]", help="These alone; repeatable."
+)
+@several_seeds
+@partial(shared, without=("protocol", "expect_digest"))
+def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
+    """All protocols on the same seed, load and faults of SCENARIO, in one table."""
+    from cluster.faults import FAULT_POINTS
+    from workloads import scenario as scenarios
+    from workloads.compare import chosen
+    from workloads.compare import compare as run_all
+    from workloads.execute import Settings
+
+    found = scenarios.load(scenario, as_overrides(flags), FAULT_POINTS)
+    sys.exit(run_all(found, chosen(protocols), Settings.of(flags)))
 
 
 @cli.command()

@@ -171,8 +171,7 @@ class HostBuilder:
             case Trace():
                 log = self.plan.log_of(number)
                 assert log is not None
-                born = number * scenario.fleet.stagger
-                trace = TraceProgram(load, log, born)
+                trace = TraceProgram(load, log)
                 self.feeds.append(trace)
                 return trace
             case Boot():

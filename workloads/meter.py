@@ -53,8 +53,11 @@ class Meter:
         self.counters["conversions", *labels] += 1
         if fact.redundant:
             self.counters["redundant",] += 1
-        self.histogram("conversion_latency", *labels).add(fact.latency)
-        self.timeline(fact.vm).leave(now, failed, fact.latency)
+        if fact.reason is Reason.DEAD:
+            self.counters["at_dead_vms",] += 1
+        if fact.latency != o.NO_LATENCY:
+            self.histogram("conversion_latency", *labels).add(fact.latency)
+        self.timeline(fact.vm).leave(now, failed, max(fact.latency, 0))
 
     def failed(self, _: int, fact: o.Failed) -> None:
         reason = ERRNO[fact.reason]

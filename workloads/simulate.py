@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from actors.address import GMEMS_MAX
 from actors.slots import Slot
 from cluster import run as engine
@@ -46,6 +48,13 @@ def prepare(scenario: Scenario, max_damaged: int | None = None) -> Job:
         logs += found
     costs = cost_table.load(scenario.costs.model, scenario.costs.override)
     return Job(Plan(scenario, costs, tuple(shapes)), logs)
+
+
+def again(job: Job, scenario: Scenario) -> Job:
+    """The job with other values in its scenario; its logs and costs, which have been read, stay."""
+    before = job.plan.scenario
+    assert (scenario.workload, scenario.costs) == (before.workload, before.costs), "read anew"
+    return Job(msgspec.structs.replace(job.plan, scenario=scenario), job.logs)
 
 
 def log_shape(log: TraceLog, source: int) -> LogShape:

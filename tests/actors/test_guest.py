@@ -7,7 +7,7 @@ from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, vm_address
 from actors.contract import Reason
 from actors.guest import REACTIONS, Guest
 from actors.guest_outcome import Outcome
-from actors.observations import Failed, MapGpaFailed
+from actors.observations import NO_LATENCY, Answered, Failed, MapGpaFailed, Requested
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 from tests.helpers import COST, LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
 
@@ -63,16 +63,19 @@ def test_the_vmms_answer_to_a_traced_conversion_is_final(reason):
 def test_retry_resumes_where_the_host_stopped():
     actor = guest()
     context = ask(actor, end=0x410)
-    resumed = m.MapGpa(5, 0x210, 0x410, SHARED, 0)
-    assert told(actor, context, Reason.INTERRUPTED, 0x210) == [resumed]
+    resumed = m.MapGpa(5, 0x210, 0x410, SHARED, 0, piece=1)
+    context.take()
+    early = m.MapGpaDone(5, Reason.INTERRUPTED, 0x210, fresh=True)
+    actor.on_map_gpa_done(early, context)
+    assert context.messages() == [resumed]
 
 
 def test_three_more_tries_without_progress_and_no_fourth():
     actor = guest()
     context = ask(actor)
-    again = m.MapGpa(5, 0x10, 0x20, SHARED, 0)
+    again = [[m.MapGpa(5, 0x10, 0x20, SHARED, 0, again=tries + 1)] for tries in range(TRIES)]
     found = [told(actor, context, Reason.REFERENCES, 0x10) for _ in range(TRIES + 1)]
-    assert found == [[again]] * TRIES + [[done(Reason.REFERENCES)]]
+    assert found == [*again, [done(Reason.REFERENCES)]]
 
 
 def test_progress_makes_the_tries_new():
@@ -150,15 +153,15 @@ def test_a_size_mismatch_is_accepted_again_in_small_pages():
     actor, context = guest(accepted=()), Recorder()
     actor.on_touch(m.Touch(5, 0, 0x200, PRIVATE), context)
     assert context.take()[0].message.level == LEVEL_2M
-    actor.on_accessed(m.Accessed(1, Outcome.SIZE_MISMATCH), context)
-    assert [(a.access, a.level) for a in context.messages()] == [(1, LEVEL_4K)]
+    actor.on_accessed(m.Accessed(5, Outcome.SIZE_MISMATCH), context)
+    assert [(a.access, a.level) for a in context.messages()] == [(5, LEVEL_4K)]
 
 
 def test_a_fault_that_was_handled_is_executed_again():
     actor, context = guest(), Recorder()
     actor.on_touch(m.Touch(5, 0, 8, PRIVATE), context)
     first = context.take()
-    actor.on_accessed(m.Accessed(1, Outcome.RETRY), context)
+    actor.on_accessed(m.Accessed(5, Outcome.RETRY), context)
     assert context.take() == first
 
 
@@ -222,7 +225,7 @@ def test_leak_never_uses_the_page_again():
 
 def test_revert_converts_back_and_a_revert_that_fails_is_a_leak():
     actor, sent = failed("revert")
-    assert sent == [m.MapGpa(5, 0x10, 0x20, PRIVATE, 0)]
+    assert sent == [m.MapGpa(5, 0x10, 0x20, PRIVATE, 0, back=True)]
     context = Recorder()
     for _ in range(TRIES + 1):
         sent = told(actor, context, Reason.BUSY, 0x10)
@@ -235,7 +238,7 @@ def test_keep_private_goes_on_as_if_nothing_had_been_asked():
 
 
 def test_ignore_goes_on_as_if_it_had_been_granted():
-    assert failed("ignore")[1] == [m.Access(VM, 1, 0x10, 0x20, LEVEL_4K, False)]
+    assert failed("ignore")[1] == [m.Access(VM, 5, 0x10, 0x20, LEVEL_4K, False)]
 
 
 def test_panic_ends_the_vm():
@@ -273,10 +276,29 @@ def test_when_the_vm_dies_every_task_ends_with_eio():
     ]
 
 
+@pytest.mark.parametrize(("whole", "pieces"), [(False, 3), (True, 1)])
+def test_a_conversion_that_a_dead_vm_is_asked_for_has_failed(whole, pieces):
+    actor, context = guest(), Recorder()
+    actor.on_vm_dead(m.VmDead(), context)
+    ask(actor, end=0x450, whole=whole, context=context)
+    answers = context.of(Answered)
+    assert context.messages() == [done(Reason.DEAD)]
+    assert (answers[0].start, answers[-1].end, len(answers)) == (0x10, 0x450, pieces)
+    assert {(fact.reason, fact.latency) for fact in answers} == {(Reason.DEAD, NO_LATENCY)}
+    assert [f.request for f in context.of(Requested)] == [fact.request for fact in answers]
+
+
+def test_a_dead_vm_that_is_to_use_memory_was_asked_for_no_conversion():
+    actor, context = guest(), Recorder()
+    actor.on_vm_dead(m.VmDead(), context)
+    actor.on_touch(m.Touch(5, 0x10, 0x20, SHARED), context)
+    assert (context.messages(), context.of(Answered)) == ([done(Reason.DEAD)], [])
+
+
 def test_answers_that_come_after_the_end_are_nothing():
     actor, context = guest(), Recorder()
     actor.on_vm_dead(m.VmDead(), context)
     actor.on_map_gpa_done(m.MapGpaDone(5, Reason.NONE, 0x20), context)
     actor.on_convert_answer(m.ConvertAnswer(5 << 2, Reason.NONE, -1), context)
-    actor.on_accessed(m.Accessed(1, Outcome.DONE), context)
+    actor.on_accessed(m.Accessed(5, Outcome.DONE), context)
     assert context.take() == []

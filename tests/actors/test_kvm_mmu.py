@@ -502,7 +502,7 @@ def test_an_error_ends_map_gpa_at_the_piece_and_the_ones_before_stay():
 def test_an_interrupt_between_pieces_sends_the_guest_back_to_resume():
     choices = {"kvm.interrupt": Fault(Reason.INTERRUPTED, 0)}
     _, told, _ = pieces(0x450, [Reason.NONE], choices)
-    assert told == m.MapGpaDone(5, Reason.INTERRUPTED, 0x210)
+    assert told == m.MapGpaDone(5, Reason.INTERRUPTED, 0x210, fresh=True)
 
 
 def test_an_interrupt_after_the_last_piece_is_of_no_consequence():

@@ -47,6 +47,12 @@ MISTAKES = {
     "a stagger beyond reason": ((*QUICK, "--set", "fleet.stagger=3000d"), "stagger"),
     "too many files": (("replay", "files.log"), "guest_memfd"),
     "two slots on one page": (("replay", "aliased.log"), "guest_memfd"),
+    "an unknown protocol to compare": (("compare", *QUICK[1:], "--protocol", "undu"), "--protocol"),
+    "a digest of several protocols": (("compare", *QUICK[1:], "--expect-digest", "00"), "digest"),
+    "a digest of several seeds": ((*QUICK, "--expect-digest", "00", "--seeds", "2"), "--seeds"),
+    "no seed": ((*QUICK, "--seeds", "0"), "--seeds"),
+    "seeds beyond the last": ((*QUICK, "--seed", str(2**63 - 1), "--seeds", "2"), "--seeds"),
+    "no scenario to compare": (("compare", "quikstart"), "quickstart"),
     "an address that is none": ((*QUICK, "--executor", "ray", "--address", "there"), "there"),
 }
 

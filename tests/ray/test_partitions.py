@@ -51,6 +51,17 @@ def test_hosts_that_talk_have_the_digest_of_one_process(partitions):
     assert partitions == 1 or outcome.totals.cross_messages >= 1000
 
 
+def test_an_open_loop_goes_on_alike_where_its_vms_die():
+    load = 'workload=[{kind="churn",pace="open",rate=2000}]'
+    deadly = [
+        "scenario.duration=100ms",
+        "fleet.vms_per_host=2",
+        load,
+        'fault=[{point="tdx.bug",probability=0.01}]',
+    ]
+    assert simulated(*deadly).digest == simulated(*deadly, *on_ray(2)).digest
+
+
 def test_all_sample_traces_replay_alike():
     logs = "workload=[{kind='trace',log=%r,pace='back-to-back'}]" % list(TRACES)  # noqa: UP031
     fleet = [logs, "fleet.hosts=4", "fleet.vms_per_host=1", "scenario.duration=1h"]

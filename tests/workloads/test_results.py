@@ -15,7 +15,7 @@ from workloads import scenario as scenarios
 from workloads import simulate
 from workloads.errors import UsageError
 from workloads.outcome import files
-from workloads.outcome.folder import open_folder, read_summary, write
+from workloads.outcome.folder import open_folder, point_latest, read_summary, write
 from workloads.outcome.read import folder_of, read_findings, read_latency, read_timeline
 from workloads.outcome.summary import summarise
 
@@ -173,6 +173,7 @@ def written_into(base):
     found = outcome(word([(1, False)]))
     folder = open_folder(base, "small", 1)
     write(folder, decode(), summarise(decode(), found), found, "")
+    point_latest(folder)
     return folder
 
 

@@ -62,11 +62,11 @@ CANNOT = "-n"
 
 
 def admitting(check: str) -> tuple[str, ...]:
-    """The protocols that admit this anomaly, or that need not keep this invariant."""
+    """The protocols that admit this, or that need not keep it. One without a column admits nothing."""
     anomalies = (check,) if check in ROWS else PAIRED.get(check, ())
     return tuple(
         protocol
         for column, protocol in enumerate(PROTOCOLS)
         if protocol in BESIDES.get(check, ())
-        or any(ROWS[anomaly][column] not in CANNOT for anomaly in anomalies)
+        or any(ROWS[anomaly].ljust(column + 1, "-")[column] not in CANNOT for anomaly in anomalies)
     )

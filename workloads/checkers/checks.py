@@ -233,6 +233,8 @@ def an16(shadow: Shadow, fact: o.MapGpaFailed) -> Found:
 
 
 def an18(shadow: Shadow, fact: o.Answered) -> Found:
+    if fact.latency == o.NO_LATENCY:  # no VMM was asked: what there is to find was found before
+        return None
     start, end = fact.start, fact.end
     for s, e, side in shadow.share.runs(start, end):
         if first_not(shadow.bitmap, s, e, side):

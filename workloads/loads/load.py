@@ -9,7 +9,7 @@ from actors.observations import Booted
 
 
 class Job(NamedTuple):
-    """One thing to do. `wait` is ns after the lane's last job, or, in a timed program, the time itself."""
+    """One thing to do. `wait` is ns after the lane's last job, or, in a timed program, after the VM's start."""
 
     wait: int
     start: int
@@ -48,21 +48,29 @@ class Load(Actor):
     born: int
     steps: list[int]
     tasks: dict[int, int] = {}
-    asked: int = 0
     requests: int = 0
     ended: int = 0
 
     def on_tick(self, message: m.Tick, context: Context) -> None:
         """A lane's time has come."""
         lane = message.lane
-        job = self.program.job(lane, self.steps[self.sequence(lane)])
+        step = self.steps[self.sequence(lane)]
+        job = self.program.job(lane, step)
         if job is None or not self.may(job, context.now):
             self.end_lane(context)
             return
+        if self.program.timed and self.born + job.wait > context.now:  # before the first job
+            self.schedule(lane, context)
+            return
         self.steps[self.sequence(lane)] += 1
-        self.ask(lane, job, context)
+        self.tasks[self.task(lane, step)] = lane
+        self.ask(self.task(lane, step), job, context)
         if self.program.timed:
             self.schedule(lane, context)
+
+    def task(self, lane: int, step: int) -> int:
+        """A task's number says which job it is, whichever lane was quicker (actors.names)."""
+        return step + 1 if self.program.one_sequence else step * self.program.lanes + lane + 1
 
     def sequence(self, lane: int) -> int:
         """Which of `steps` counts for the lane."""
@@ -73,7 +81,7 @@ class Load(Actor):
         job = self.program.job(lane, self.steps[self.sequence(lane)])
         wait = 0 if job is None else job.wait
         if self.program.timed:
-            wait -= context.now
+            wait += self.born - context.now
         context.after(max(wait, 1), m.Tick(lane))
 
     def may(self, job: Job, now: int) -> bool:
@@ -82,29 +90,28 @@ class Load(Actor):
             now < self.until and (not self.quota or self.requests < self.quota)
         )
 
-    def ask(self, lane: int, job: Job, context: Context) -> None:
+    def ask(self, task: int, job: Job, context: Context) -> None:
         """Give the guest one task; a conversion is cut to what the quota leaves."""
-        self.asked += 1
-        self.tasks[self.asked] = lane
         guest = self.vm | GUEST
         if not job.convert:
-            touch = m.Touch(self.asked, job.start, job.end, job.to)
+            touch = m.Touch(task, job.start, job.end, job.to)
             context.send(guest, touch, context.link)
             return
         end = job.end
         if self.quota and not job.whole:
             end = min(end, job.start + (self.quota - self.requests) * PAGES_2M)
         self.requests += 1 if job.whole else -(-(end - job.start) // PAGES_2M)
-        ask = m.Ask(self.asked, job.start, end, job.to, context.now, job.whole, job.use)
+        ask = m.Ask(task, job.start, end, job.to, context.now, job.whole, job.use)
         context.send(guest, ask, context.link)
 
     def on_done(self, message: m.TaskDone, context: Context) -> None:
-        """The lane is free for its next job, unless the VM died."""
+        """The lane is free for its next job, unless the VM died. An open loop asks on: death does not thin its load."""
         lane = self.tasks.pop(message.task)
+        if self.program.timed:
+            return
         if message.reason is Reason.DEAD:
             self.until = 0
-        if not self.program.timed:
-            self.schedule(lane, context)
+        self.schedule(lane, context)
 
     def end_lane(self, context: Context) -> None:
         """The last lane's end may be the end of a boot."""

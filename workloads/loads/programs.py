@@ -6,16 +6,25 @@ from functools import lru_cache
 from actors.contract import PAGE_BYTES, PAGES_2M, Share
 from cluster.draws import UNITS, block, key_of
 from workloads.loads.load import Job
+from workloads.loads.pace import is_open
 from workloads.scenario import Boot, Churn, HotRange
+
+SECOND_NS = 1_000_000_000
 
 
 class ChurnProgram:
-    """Every lane converts random ranges of its own part of memory to shared, may use them, and takes them back."""
+    """Every lane converts random ranges of its own part of memory to shared, may use them, and takes them back.
 
-    timed = one_sequence = boots = False
+    Open, a lane's n-th conversion is due at a random instant of its n-th slot: over some lanes and VMs that is near
+    to Poisson arrivals, and no instant depends on those before it.
+    """
+
+    one_sequence = boots = False
 
     def __init__(self, load: Churn, pages: int, seed: int, vm: int) -> None:
         self.lanes = max(1, min(load.outstanding, pages))
+        self.timed = is_open(load)
+        self.slot = self.lanes * SECOND_NS / load.rate
         self.load = load
         self.part = pages // self.lanes
         self.keys = tuple(key_of(seed, "churn", vm, lane) for lane in range(self.lanes))
@@ -24,14 +33,17 @@ class ChurnProgram:
         """See workloads.loads.load.Program."""
         load = self.load
         cycle, back = divmod(step, 2)
-        size, place, more, think, use = block(self.keys[lane], cycle)[:5]
+        size, place, more, think, use, *instants = block(self.keys[lane], cycle)[:7]
         longest = min(load.size_max // PAGE_BYTES, self.part)
         mean = max(1.0, load.size_mean / PAGE_BYTES)
         pages = min(longest, max(1, math.ceil(exponential(mean, size))))
         start = lane * self.part + (place << 16 | more) % (self.part - pages + 1)
+        if self.timed:
+            wait = round((step + instants[back] / UNITS) * self.slot)
+        else:
+            wait = 0 if back else round(exponential(load.think, think))
         if back:
-            return Job(0, start, start + pages, Share.PRIVATE)
-        wait = round(exponential(load.think, think))
+            return Job(wait, start, start + pages, Share.PRIVATE)
         return Job(wait, start, start + pages, Share.SHARED, use=use < load.touch * UNITS)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from actors.contract import PAGE_BYTES, Share
 from cluster.partition import EVENTS_AT_A_TIME
 from workloads.loads.load import Job
+from workloads.loads.pace import is_open
 from workloads.plan import LogShape
 from workloads.scenario import Trace
 from workloads.trace.spool import RECORD
@@ -20,12 +21,10 @@ class TraceProgram:
     one_sequence = True
     boots = False
 
-    def __init__(self, load: Trace, log: LogShape, born: int) -> None:
+    def __init__(self, load: Trace, log: LogShape) -> None:
         self.source = log.source
         self.records = records = log.conversions
-        self.born = born
-        # A log without times cannot be replayed at its own pace: then as fast as answers come.
-        self.timed = load.pace == "rate" or (load.pace == "recorded" and log.has_times)
+        self.timed = is_open(load, log)
         self.lanes = 1 if self.timed else min(load.outstanding, records, LANES_MAX)
         self.speed = load.speed if load.pace == "recorded" else 0.0
         self.period = SECOND_NS / load.rate
@@ -42,7 +41,7 @@ class TraceProgram:
             self.seen = step
             if record == 0:
                 self.pages.pop(page - 1, None)
-        wait = self.born + round(at / self.speed if self.speed else step * self.period)
+        wait = round(at / self.speed if self.speed else step * self.period)
         start = gpa // PAGE_BYTES
         return Job(
             wait if self.timed else 0,

@@ -1,10 +1,13 @@
-"""Numbers as people read them: three significant digits in a fitting unit."""
+"""Numbers as people read them: three significant digits in a fitting unit; of several runs, mean and interval."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from workloads.outcome.interval import Interval
 
 NONE = "-"
 Units = Sequence[tuple[str, float]]
 """Units by size, each with its factor."""
+Value = float | Interval | None
 
 TIMES: Units = (
     ("ns", 1e-9),
@@ -16,51 +19,73 @@ TIMES: Units = (
     ("d", 86_400.0),
 )
 SIZES: Units = tuple((unit, 1024.0**n) for n, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB")))
+BYTES_WHOLE = 1000
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: Value) -> str:
     """0.0017 -> 1.70 ms."""
-    return "0 s" if seconds == 0 else _in_units(seconds, TIMES)
+    return "0 s" if _mean_of(seconds) == 0 else _in_units(seconds, TIMES)
 
 
-def size(count: float | None) -> str:
+def size(count: Value) -> str:
     """2097152 -> 2.00 MiB; bytes are whole."""
-    return f"{count:.0f} B" if count is not None and count < 1000 else _in_units(count, SIZES)
+    mean = _mean_of(count)
+    if mean is not None and mean < BYTES_WHOLE:
+        return f"{_with(count, '{:.0f}'.format)} B"
+    return _in_units(count, SIZES)
 
 
-def rate(value: float | None) -> str:
+def rate(value: Value) -> str:
     """20512.7 -> 20,500."""
-    if value is None:
-        return NONE
-    if value < 999.5:
-        return _three(value)
-    return f"{float(f'{value:.3g}'):,.0f}"
+    return _with(value, lambda one: _three(one) if one < 999.5 else f"{float(f'{one:.3g}'):,.0f}")
 
 
-def number(value: float | None) -> str:
-    """Exact: 1234567 -> 1,234,567."""
-    return NONE if value is None else f"{value:,}"
+def number(value: Value) -> str:
+    """Exact: 1234567 -> 1,234,567. A mean has three significant digits, or is rounded to a whole number."""
+    return _with(value, _rounded if isinstance(value, Interval) else "{:,}".format)
 
 
-def some(count: int, noun: str) -> str:
+def some(count: Value, noun: str) -> str:
     """1 node, 2 nodes."""
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
-def share(part: float) -> str:
+def share(part: Value) -> str:
     """0.0123 -> 1.23%."""
-    return f"{part * 100:.3g}%"
+    return _with(part, lambda one: f"{one * 100:.3g}%")
 
 
-def _in_units(value: float | None, units: Units) -> str:
-    """In the smallest unit that takes no more than three digits before the point."""
-    if value is None:
+def _with(value: Value, show: Callable[[float], str]) -> str:
+    """What shows a number shows a mean too, and behind it half the width of its interval."""
+    if not isinstance(value, Interval):
+        return NONE if value is None else show(value)
+    # What was never seen needs no interval to say so.
+    half = "" if value.half is None or not value.mean else f" \u00b1{show(value.half)}"
+    return show(value.mean) + half
+
+
+def _mean_of(value: Value) -> float | None:
+    return value.mean if isinstance(value, Interval) else value
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= 99.95 or value == round(value) else f"{value:.3g}"
+
+
+def _in_units(value: Value, units: Units) -> str:
+    """In the smallest unit that takes no more than three digits before the point; an interval in that of its mean."""
+    mean = _mean_of(value)
+    if mean is None:
         return NONE
-    unit, factor = next((u for u in units if value / u[1] < 999.5), units[-1])
-    return f"{_three(value / factor)} {unit}"
+    unit, factor = next((u for u in units if mean / u[1] < 999.5), units[-1])
+    places = _places(mean / factor)
+    return f"{_with(value, lambda one: f'{one / factor:,.{places}f}')} {unit}"
 
 
 def _three(value: float) -> str:
+    return f"{value:,.{_places(value)}f}"
+
+
+def _places(value: float) -> int:
     # Rounding may add a digit: 9.996 is 10.0, not 10.00.
-    places = next((n for n, top in ((3, 1), (2, 10), (1, 100)) if round(value, n) < top), 0)
-    return f"{value:,.{places}f}"
+    return next((n for n, top in ((3, 1), (2, 10), (1, 100)) if round(value, n) < top), 0)

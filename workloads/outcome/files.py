@@ -21,6 +21,7 @@ ANOMALIES, SCENARIO, METRICS, REPORT = (
     "report.html",
 )
 LATEST = "latest"
+COMPARISON = "compare.json"  # beside SCENARIO and REPORT, above a folder for each protocol
 # NaN is in no range. Whoever edits a file by hand may write anything.
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Count = Annotated[int, msgspec.Meta(ge=0)]

@@ -14,7 +14,14 @@ from workloads.scenario import Scenario, to_toml
 from workloads.simulate import Outcome
 from workloads.wording import printable
 
-__all__ = ["open_folder", "point_latest", "read_summary", "write"]
+__all__ = [
+    "open_folder",
+    "point_latest",
+    "read_summary",
+    "write",
+    "write_comparison",
+    "write_summary",
+]
 
 TRIES = 1000
 
@@ -66,7 +73,19 @@ def write(
     }
     for name, text in texts.items():
         files.write_text(folder / name, text)
-    point_latest(folder)
+    report.rebuild(folder)
+
+
+def write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """The summary anew, and the report with it."""
+    files.write_text(folder / files.SUMMARY, files.json_text(summary))
+    report.rebuild(folder)
+
+
+def write_comparison(folder: Path, scenario: Scenario, found: dict[str, Any]) -> None:
+    """A comparison's own files; the runs have written theirs."""
+    files.write_text(folder / files.SCENARIO, to_toml(scenario))
+    files.write_text(folder / files.COMPARISON, files.json_text(found))
     report.rebuild(folder)
 
 

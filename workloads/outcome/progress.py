@@ -73,7 +73,9 @@ class Progress:
         interval: float = INTERVAL_SECONDS,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        label: str = "",
     ) -> None:
+        self.label = f"{label}: " if label else ""
         self.total = total_of(plan)
         self.duration = plan.scenario.scenario.duration
         self.quiet = quiet
@@ -128,7 +130,7 @@ class Progress:
         spent = now - self.began
         speed = rate(stands.done / spent) if spent > 0 else "-"
         return (
-            f"{number(stands.done)}{of} conversions, {speed}/s, "
+            f"{self.label}{number(stands.done)}{of} conversions, {speed}/s, "
             f"{duration(totals.now / NS)} simulated, {number(stands.in_flight)} in flight, "
             f"{number(stands.failed)} failed"
         )

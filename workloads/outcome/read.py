@@ -10,7 +10,7 @@ import msgspec
 
 from workloads.errors import UsageError
 from workloads.outcome.files import LATEST, SUMMARY, FindingLine, LatencyRow, Row, TimelineRow
-from workloads.outcome.shape import SCHEMA, Summary
+from workloads.outcome.shape import SCHEMA, Comparison, Summary
 from workloads.wording import printable
 
 EXPECTED = "expected a results folder such as results/NAME/TIME-SEED"
@@ -45,11 +45,16 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     given = Path(path)
     named = isfile(given) and given.name != LATEST
     file = given if named else folder_of(given) / SUMMARY
-    return _decode_summary(read_bytes(file), file)
+    return _decode(read_bytes(file), file, Summary)
 
 
-def _decode_summary(content: bytes, path: Path) -> dict[str, Any]:
-    """A summary of our layout, every key of it checked; keys that are not of it are kept."""
+def read_comparison(path: Path) -> dict[str, Any]:
+    """compare.json."""
+    return _decode(read_bytes(path), path, Comparison)
+
+
+def _decode(content: bytes, path: Path, layout: Any) -> dict[str, Any]:
+    """A record of our layout, every key of it checked; keys that are not of it are kept."""
     try:
         found = msgspec.json.decode(content)
         schema = found.get("schema") if isinstance(found, dict) else None
@@ -57,7 +62,7 @@ def _decode_summary(content: bytes, path: Path) -> dict[str, Any]:
             raise UsageError(f"{shown(path)}: not a summary of gmemsim; {EXPECTED}")
         if schema != SCHEMA:
             raise UsageError(f"{shown(path)}: schema {schema}, this gmemsim reads {SCHEMA}")
-        msgspec.convert(found, Summary)
+        msgspec.convert(found, layout)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise damaged(path, error) from None
     return dict(found)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from workloads.outcome import files, plots, read
+from workloads.outcome import compare_report, files, plots, read
 from workloads.outcome import tables as report_tables
 from workloads.outcome.figures import duration, number, rate
 from workloads.outcome.files import FindingLine, LatencyRow, TimelineRow
@@ -24,15 +24,27 @@ class Files(NamedTuple):
 def rebuild(result: str | Path) -> Path:
     """Write report.html into a results folder, from what is in it; returns its path."""
     folder = read.folder_of(result)
-    found = Files(
-        read.read_summary(folder),
-        read.read_latency(folder / files.LATENCY),
-        read.read_timeline(folder / files.TIMELINE),
-        read.read_findings(folder / files.ANOMALIES),
-    )
+    compared = (folder / files.COMPARISON).is_file()
     path = folder / files.REPORT
-    files.write_text(path, render(found))
+    files.write_text(path, comparison_page(folder) if compared else run_page(folder))
     return path
+
+
+def comparison_page(folder: Path) -> str:
+    """Of a comparison's folder."""
+    return compare_report.render(read.read_comparison(folder / files.COMPARISON))
+
+
+def run_page(folder: Path) -> str:
+    """Of a run's folder."""
+    return render(
+        Files(
+            read.read_summary(folder),
+            read.read_latency(folder / files.LATENCY),
+            read.read_timeline(folder / files.TIMELINE),
+            read.read_findings(folder / files.ANOMALIES),
+        )
+    )
 
 
 def render(found: Files) -> str:
@@ -40,6 +52,7 @@ def render(found: Files) -> str:
     summary = found.summary
     parts = [
         report_tables.verdict(summary),
+        report_tables.over_all_seeds(summary),
         report_tables.overview(summary),
         report_tables.parameters(summary),
         report_tables.checks(summary),

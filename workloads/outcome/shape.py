@@ -28,6 +28,7 @@ class Conversions(TypedDict):
     unfinished: int
     redundant: int
     retries: int
+    at_dead_vms: NotRequired[int]  # of the failed ones
     in_flight_peak: int
 
 
@@ -98,6 +99,29 @@ class Input(TypedDict):
     damaged_lines: list[dict[str, Any]]
 
 
+class SeedRun(TypedDict):
+    """One seed's run of several."""
+
+    seed: int
+    verdict: Verdict
+    reasons: list[str]
+    digest: str
+
+
+class Seeds(TypedDict):
+    """Of a run over several seeds, `wanted` of them; the rest of the summary is the first one's.
+
+    `figures` has every figure of the `count` runs that finished, laid out as in a summary, as {mean, low, high}: the
+    mean and the ends of its 95% interval, None for a single run. `checks` are by name, `ok` the share that passed.
+    """
+
+    wanted: int
+    count: int
+    verdict: Verdict
+    runs: list[SeedRun]
+    figures: dict[str, Any]
+
+
 class Summary(TypedDict):
     """All but `engine` and `versions` follows from scenario and seed, when the run finished."""
 
@@ -110,11 +134,13 @@ class Summary(TypedDict):
     seed: int
     protocol: str
     simulated_seconds: float
+    answered_per_simulated_second: NotRequired[float | None]
     conversions: Conversions
     latency_seconds: Percentiles
     latency_seconds_by_direction: dict[str, Percentiles]
     boot_seconds: Percentiles
     vms_bugged: int
+    no_fail_callers_failed: NotRequired[int]
     phases: dict[str, dict[str, Percentiles]]
     failures: Counts
     failures_by_consumer: dict[str, Counts]
@@ -127,3 +153,32 @@ class Summary(TypedDict):
     input: NotRequired[Input]
     engine: Engine
     versions: dict[str, str | None]
+    seeds: NotRequired[Seeds]
+
+
+class Changed(TypedDict):
+    """A key that a protocol runs with another value than the scenario's; both as TOML."""
+
+    was: str
+    now: str
+
+
+class SeedsCompared(TypedDict):
+    """Protocol -> its seeds."""
+
+    wanted: int
+    protocols: dict[str, Seeds]
+
+
+class Comparison(TypedDict):
+    """compare.json. `protocols`: summaries of the first seed. `closed_loops`: workloads that wait for answers."""
+
+    schema: int
+    verdict: Verdict
+    scenario: str
+    seed: int
+    closed_loops: list[str]
+    adjustments: dict[str, dict[str, Changed]]
+    not_run: list[str]
+    protocols: dict[str, Summary]
+    seeds: NotRequired[SeedsCompared]

@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster.histogram import Histogram
 from workloads import __version__, checks
+from workloads.census import WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
 from workloads.outcome.shape import SCHEMA, Conversions, FailedAttempts, Input
@@ -35,6 +36,8 @@ def summarise(
     protocol = scenario.protocol.name
     seen = tally(outcome.watched, protocol)
     found = findings(seen, outcome.finished)
+    memory = dict(outcome.census)
+    requests = with_waiting(conversions(seen), memory.pop(WAITING))
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": "unknown",
@@ -45,13 +48,15 @@ def summarise(
         "seed": scenario.scenario.seed,
         "protocol": protocol,
         "simulated_seconds": outcome.totals.now / NS,
-        "conversions": conversions(seen),
+        "answered_per_simulated_second": answer_rate(requests, outcome.totals.now / NS),
+        "conversions": requests,
         **latencies(seen),
         "boot_seconds": percentiles(seen.histogram("boot")),
         "vms_bugged": seen.count("vms_bugged"),
+        "no_fail_callers_failed": seen.count("no_fail_failed"),
         "phases": phases(seen),
         **failures(seen),
-        "memory": {**outcome.census, "huge_mappings_lost": seen.count("huge_lost")},
+        "memory": {**memory, "huge_mappings_lost": seen.count("huge_lost")},
         "anomalies": {c.id: found[c.id] for c in ANOMALIES if found[c.id]},
         "invariant_violations": {c.id: found[c.id] for c in INVARIANTS if found[c.id]},
         "checks": [],
@@ -100,8 +105,21 @@ def conversions(seen: Tally) -> Conversions:
         unfinished=requested - outcomes["completed"] - outcomes["failed"],
         redundant=seen.count("redundant"),
         retries=seen.count("retries"),
+        at_dead_vms=seen.count("at_dead_vms"),
         in_flight_peak=max((row[3] for row in seen.timeline), default=0),
     )
+
+
+def with_waiting(requests: Conversions, waiting: int) -> Conversions:
+    """What the load asked for and no vCPU has come to is unfinished as well."""
+    requests["requested"] += waiting
+    requests["unfinished"] += waiting
+    return requests
+
+
+def answer_rate(requests: Conversions, seconds: float) -> float | None:
+    """Answers a second of simulated time, if any passed."""
+    return (requests["completed"] + requests["failed"]) / seconds if seconds else None
 
 
 def latencies(seen: Tally) -> dict[str, Any]:

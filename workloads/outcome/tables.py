@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
+from workloads.outcome.compare_rows import FIGURES, value_at
 from workloads.outcome.figures import NONE, duration, number, rate, size, some
 from workloads.outcome.files import FindingLine
 from workloads.outcome.html import command, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
+from workloads.outcome.seeds import over_seeds, seed_reasons
 from workloads.outcome.tally import admitted, meaning
 from workloads.outcome.verdict import show_value, where
 
@@ -23,8 +25,35 @@ VERDICTS = {
 
 def verdict(summary: Summary) -> str:
     """The name of the run and what became of it."""
+    seeds = summary.get("seeds")
+    if seeds:
+        word = seeds["verdict"]
+        text = f"{VERDICTS[word]} The worst of {some(seeds['wanted'], 'seed')}."
+        return verdict_box(summary["scenario"], word, text, seed_reasons(seeds))
     word = summary["verdict"]
     return verdict_box(summary["scenario"], word, VERDICTS[word], summary["reasons"])
+
+
+def over_all_seeds(summary: Summary) -> str:
+    """Means and intervals, where several seeds were run; everything else is of the first one."""
+    seeds = summary.get("seeds")
+    if not seeds or not seeds["figures"]:
+        return ""
+    found = over_seeds(summary)
+    rows = [(figure.label.strip(), figure.show(value_at(found, figure.path))) for figure in FIGURES]
+    rows += [(f"{n} {meaning(n)}", number(count)) for n, count in found["anomalies"].items()]
+    runs = [(str(run["seed"]), run["verdict"], run["digest"]) for run in seeds["runs"]]
+    text = (
+        f"Means over {some(seeds['count'], 'seed')}, with half the 95% interval of the mean "
+        "(Student's t). The rest of this page is the first seed's; each of the others has a "
+        "folder with a page of its own."
+    )
+    return section(
+        "Over all seeds",
+        paragraph(text),
+        table("Means", ("", ""), rows, texts=(1,), heads=False),
+        table("Seeds", ("seed", "verdict", "digest"), runs, texts=(1, 2)),
+    )
 
 
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> str:

@@ -1,7 +1,7 @@
 """What a run prints for people: the verdict first, then one table, then where the results are."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,52 +12,75 @@ from rich.text import Text
 
 from workloads.outcome.figures import duration, number, rate, size, some
 from workloads.outcome.progress import Progress
+from workloads.outcome.seeds import over_seeds, seed_reasons
 from workloads.outcome.tally import admitted, meaning
 from workloads.outcome.verdict import show_value
 from workloads.wording import printable
 
-__all__ = ["Progress", "show", "verdict_and_table"]
+__all__ = ["Progress", "show"]
 
 COLUMNS_MAX = 100
 STYLES = {"valid": "bold green", "violated": "bold red", "unknown": "bold yellow"}
 DIRECTIONS = {"private_to_shared": "to shared", "shared_to_private": "to private"}
 RANKS = ("p50", "p90", "p99", "max")
+LATENCY_WIDTH = 11
 Summary = Mapping[str, Any]
 
 
-def show(summary: Summary, folder: Path, stream: TextIO | None = None) -> None:
-    """Print it; without a terminal no escape codes, whatever the environment asks for."""
-    stream = stream or sys.stdout
+def show(summary: Summary, folder: Path, stream: TextIO | None = None, note: str = "") -> None:
+    """Print it, with intervals where several seeds were run."""
+    write(verdict_and_table(over_seeds(summary), folder, note), stream or sys.stdout, COLUMNS_MAX)
+
+
+def write(found: RenderableType, stream: TextIO, widest: int) -> None:
+    """Without a terminal no escape codes, whatever the environment asks for."""
     terminal = stream.isatty()
     console = Console(
         file=stream,
         force_terminal=terminal,
-        width=None if terminal else COLUMNS_MAX,
+        width=None if terminal else widest,
         highlight=False,
         markup=False,
         emoji=False,
     )
-    console.width = min(console.width, COLUMNS_MAX)
+    console.width = min(console.width, widest)
     with console.capture() as text:
-        console.print(verdict_and_table(summary, folder))
+        console.print(found)
     # rich fills its tables up to the right edge.
     stream.write("".join(f"{line.rstrip()}\n" for line in text.get().splitlines()))
     stream.flush()
 
 
-def verdict_and_table(summary: Summary, folder: Path) -> RenderableType:
+def verdict_and_table(summary: Summary, folder: Path, note: str) -> RenderableType:
     """For a rich console of any width."""
-    where = Text(f"results: {printable(str(folder))}", overflow="fold", no_wrap=True)
-    return Group(*verdict(summary), Text(), table(summary), Text(), where)
+    notes = [Text(note)] if note else []
+    return Group(*verdict(summary), Text(), table(summary), Text(), *notes, results_line(folder))
+
+
+def results_line(folder: Path) -> Text:
+    """Where everything is."""
+    return Text(f"results: {printable(str(folder))}", overflow="fold", no_wrap=True)
 
 
 def verdict(summary: Summary) -> Iterator[RenderableType]:
-    """The word, what it is about, and why."""
-    word = summary["verdict"]
-    about = f"{summary['scenario']}, protocol {summary['protocol']}, seed {summary['seed']}"
+    """The word, what it is about, and why: of several seeds, why not the first one that is not valid."""
+    name, seeds = f"{summary['scenario']}, protocol {summary['protocol']}", summary.get("seeds")
+    if not seeds:
+        about = f"{name}, seed {summary['seed']}"
+        yield from headline(summary["verdict"], about, summary["reasons"])
+        return
+    about = f"{name}, {number(seeds['count'])} of {some(seeds['wanted'], 'seed')} from {summary['seed']}"
+    yield from headline(seeds["verdict"], about, seed_reasons(seeds))
+
+
+def headline(
+    word: str, about: str, reasons: Iterable[str], whole: bool = True
+) -> Iterator[RenderableType]:
+    """The verdict and the reasons under it; one line each unless they are to be told as a whole."""
     yield Text(word.upper(), STYLES[word]).append(f"  {printable(about)}", "default")
-    for reason in summary["reasons"]:
-        yield Padding(Text(printable(reason)), (0, 0, 0, 2))
+    for reason in reasons:
+        text = Text(printable(reason), no_wrap=not whole, overflow=None if whole else "ellipsis")
+        yield Padding(text, (0, 0, 0, 2))
 
 
 def table(summary: Summary) -> Table:
@@ -96,7 +119,8 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         outcome = "passed" if check["ok"] else "FAILED"
         yield "check", f"{outcome}: {check['name']} {check['limit']}: {has}"
     yield from places(summary)
-    yield "digest", summary["digest"] + ("" if summary["finished"] else " (of the part that ran)")
+    of = "" if summary["finished"] else " (of the part that ran)"
+    yield "digest", summary["digest"] + (f" (seed {summary['seed']})" if "seeds" in summary else of)
 
 
 def counts(found: Mapping[str, int]) -> str:
@@ -106,17 +130,21 @@ def counts(found: Mapping[str, int]) -> str:
 
 def latencies(summary: Summary) -> Iterator[tuple[str, str]]:
     """Simulated latency by direction, in columns."""
-    yield "latency", "".join(f"{rank:>11}" for rank in RANKS)
-    for direction, values in summary["latency_seconds_by_direction"].items():
-        cells = "".join(f"{duration(values[rank]):>11}" for rank in RANKS)
-        yield f"  {DIRECTIONS.get(direction, direction)}", cells
+    lines = {
+        DIRECTIONS.get(direction, direction): [duration(values[rank]) for rank in RANKS]
+        for direction, values in summary["latency_seconds_by_direction"].items()
+    }
+    width = max([LATENCY_WIDTH, *(len(cell) + 2 for cells in lines.values() for cell in cells)])
+    yield "latency", "".join(rank.rjust(width) for rank in RANKS)
+    for name, cells in lines.items():
+        yield f"  {name}", "".join(cell.rjust(width) for cell in cells)
 
 
 def speeds(summary: Summary) -> Iterator[tuple[str, str]]:
     """Answers by simulated and by wall-clock time, never in one figure."""
-    time, c, engine = summary["simulated_seconds"], summary["conversions"], summary["engine"]
-    simulated = (c["completed"] + c["failed"]) / time if time else None
-    yield "simulated", f"{duration(time)}; {rate(simulated)} conversions/s of simulated time"
+    time, engine = summary["simulated_seconds"], summary["engine"]
+    simulated = rate(summary["answered_per_simulated_second"])
+    yield "simulated", f"{duration(time)}; {simulated} conversions/s of simulated time"
     wall, speed = duration(engine["wall_seconds"]), rate(engine["conversions_per_second"])
     yield (
         "wall clock",

@@ -1,6 +1,6 @@
 """The verdict on a run, and the lines that say why. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from workloads import checks
@@ -19,6 +19,11 @@ GROWING = (
 )
 UNITS = {"duration": duration, "size": size, "ratio": share, "count": number}
 EXIT_STATUS = {"valid": 0, "violated": 1, "unknown": 3}
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """Of several runs: a violation counts whatever became of the others, and what is unknown is not valid."""
+    return max(verdicts, key=("valid", "unknown", "violated").index)
 
 
 def exit_status(verdict: str) -> int:

@@ -9,6 +9,7 @@ from workloads.units import DURATIONS, SIZES
 KIB, MIB, GIB = SIZES["KiB"], SIZES["MiB"], SIZES["GiB"]
 
 Pace = Literal["recorded", "rate", "back-to-back"]
+ChurnPace = Literal["closed", "open"]
 
 
 class Workload(Section, frozen=True, tag_field="kind"):
@@ -45,12 +46,22 @@ class Trace(Workload, frozen=True, tag="trace"):
 
 
 class Churn(Workload, frozen=True, tag="churn"):
-    """A closed loop on random ranges: to shared, use, back to private, think."""
+    """Loops on random ranges, after the answer or at times of their own: to shared, use, back to private."""
 
+    pace: Annotated[
+        ChurnPace,
+        key.choice(
+            ChurnPace, "closed: after the answer; open: at rate, whatever became of the one before"
+        ),
+    ] = "closed"
+    rate: Annotated[
+        float, key.number("per second", "conversions by each VM, for pace = open", 1e-6, 1e9)
+    ] = 1000.0
     outstanding: Annotated[int, key.count("loops", "in each VM at once", 1, 4096)] = 4
-    think: Annotated[int, key.duration("mean pause of a loop between conversions, exponential")] = (
-        100 * DURATIONS["us"]
-    )
+    think: Annotated[
+        int,
+        key.duration("mean pause of a loop before it begins anew, exponential, for pace = closed"),
+    ] = 100 * DURATIONS["us"]
     size_mean: Annotated[int, key.size("mean length of a range", at_most="size_max")] = 16 * KIB
     size_max: Annotated[int, key.size("longest range", low=4 * KIB, step=4 * KIB)] = 2 * MIB
     touch: Annotated[

@@ -1,0 +1,58 @@
+"""Numbers of tasks, accesses and requests: the same conversion has the same number under every protocol.
+
+Faults are drawn by the name of their opportunity (actors.contract.opportunity): which VM's which request, at which
+page. So a number tells where in the load's program a request comes from, and nothing of how the run went: not which
+answer came first, and not what failed before it. Then every protocol meets the same faults.
+
+A request is number << 2 | kind. A task's first piece and first access have the task's own number; what is above it
+tells the others apart. A task that is out of these bounds shares numbers with another, long ago or far away.
+"""
+
+from actors.contract import PAGES_2M
+
+WHOLE, PIECE, IMPLICIT = 0, 2, 3  # one request at the VMM, a piece of a MapGPA, a memory fault
+KIND_BITS = 2
+_TASK_BITS, _PIECE_BITS, _AGAIN_BITS = (
+    22,
+    12,
+    7,
+)  # of a MapGPA's pieces; above them, taken back or not
+_WHOLE_BITS, _ACCESS_BITS = 41, 30
+
+
+def piece_request(task: int, piece: int, again: int, back: bool) -> int:
+    """A piece of 2 MiB of a task's MapGPA: `again` is 0 unless it was asked for before, `back` a task taken back."""
+    number = back << _AGAIN_BITS | again % (1 << _AGAIN_BITS)
+    number = number << _PIECE_BITS | piece % (1 << _PIECE_BITS)
+    return (number << _TASK_BITS | task % (1 << _TASK_BITS)) << KIND_BITS | PIECE
+
+
+def whole_request(task: int, back: bool) -> int:
+    """A task that the VMM is asked for in one piece."""
+    return (back << _WHOLE_BITS | task) << KIND_BITS | WHOLE
+
+
+def whole_task(request: int) -> int:
+    """Whose whole request it is."""
+    return request >> KIND_BITS & (1 << _WHOLE_BITS) - 1
+
+
+def access_number(task: int, start: int, cursor: int) -> int:
+    """A task's use of the 2 MiB block around `cursor`; the task began at `start`."""
+    block = (cursor // PAGES_2M - start // PAGES_2M) % (1 << _PIECE_BITS)
+    return block << _ACCESS_BITS | task % (1 << _ACCESS_BITS)
+
+
+def access_task(access: int) -> int:
+    """Whose access it is."""
+    return access & (1 << _ACCESS_BITS) - 1
+
+
+def implicit_request(access: int) -> int:
+    """The conversion that a memory fault asks for."""
+    return access << KIND_BITS | IMPLICIT
+
+
+def implicit_access(request: int) -> int:
+    """Whose memory fault it is."""
+    return request >> KIND_BITS

@@ -1,0 +1,111 @@
+"""report.html of a comparison, made from compare.json and nothing else."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from workloads.outcome import compare_plots as plots
+from workloads.outcome.compare_rows import EXCLUDED, legend, rows
+from workloads.outcome.compare_terminal import CLOSED
+from workloads.outcome.comparison import (
+    adjustment_lines,
+    protocol_summaries,
+    reasons,
+    verdict_of,
+)
+from workloads.outcome.figures import some
+from workloads.outcome.html import command, figure, page, paragraph, section, table
+from workloads.outcome.html import verdict as verdict_box
+from workloads.outcome.seeds import ANECDOTE, SPREAD, over_seeds
+
+Found = Mapping[str, Any]
+VERDICTS = {
+    "valid": "No protocol showed anything that its own definition excludes, and every check passed.",
+    "violated": "Some protocol broke a promise of its own, or a check failed:",
+    "unknown": "Not everything was run to its end.",
+}
+
+
+def render(found: Found) -> str:
+    """The page: the verdict first, how to get it again last."""
+    word = found["verdict"]
+    parts = [
+        verdict_box(
+            f"{found['scenario']}: protocols compared", word, VERDICTS[word], reasons(found)
+        ),
+        whole_table(found),
+        latency(found),
+        outcomes(found),
+        meanings(found),
+        runs(found),
+        reproduce(found),
+    ]
+    return page(f"{found['scenario']}: protocols compared", filter(None, parts))
+
+
+def told(found: Found) -> dict[str, dict[str, Any]]:
+    """Protocol -> summary, with intervals where there are several seeds."""
+    return {name: over_seeds(one) for name, one in protocol_summaries(found).items()}
+
+
+def whole_table(found: Found) -> str:
+    """Everything in one table, and what to know of it."""
+    lines = [(row.label.strip(), *(cell.text for cell in row.cells)) for row in rows(found)]
+    notes = [
+        "The same seed, load and faults for each. "
+        f"A figure with {EXCLUDED.strip()} is one that the protocol's own definition excludes.",
+        *adjustment_lines(found),
+        *(CLOSED + line for line in found["closed_loops"]),
+        SPREAD if "seeds" in found else ANECDOTE,
+    ]
+    caption = f"{some(len(found['protocols']), 'protocol')} on {found['scenario']}, simulated"
+    return section(
+        "What each protocol came to",
+        *map(paragraph, notes),
+        table(caption, ("", *found["protocols"]), lines),
+    )
+
+
+def latency(found: Found) -> str:
+    """How long requests took."""
+    summaries = told(found)
+    title = "Latency (simulated)"
+    if not any(plots.mean(one["latency_seconds"]["p99"]) for one in summaries.values()):
+        return section(title, paragraph("No conversion was answered."))
+    text = (
+        "Bars run from the median to the 99th percentile, failed requests included; "
+        "those that found their VM dead have no latency. A line is the 95% interval of a mean p99."
+    )
+    return section(title, figure(plots.latency(summaries, title, text), text))
+
+
+def outcomes(found: Found) -> str:
+    """What became of the requests."""
+    title = "Requests"
+    text = "What became of the requests. One that is asked for again after a failure counts again."
+    return section(title, figure(plots.outcomes(told(found), title, text), text))
+
+
+def meanings(found: Found) -> str:
+    """Ids and short names."""
+    return section(
+        "What the names mean", table("", ("", ""), legend(found), texts=(1,), heads=False)
+    )
+
+
+def runs(found: Found) -> str:
+    """Where each protocol's own results are."""
+    lines = [
+        f'<li><a href="{escape(name)}/report.html">{escape(name)}</a>: '
+        f"{escape(verdict_of(one))}, digest <code>{escape(one['digest'])}</code></li>"
+        for name, one in protocol_summaries(found).items()
+    ]
+    return section("The runs", f"<ul>{''.join(lines)}</ul>")
+
+
+def reproduce(found: Found) -> str:
+    """The command that compares again."""
+    names = ",".join((*found["protocols"], *found["not_run"]))
+    seeds = f" --seeds {found['seeds']['wanted']}" if "seeds" in found else ""
+    line = f"gmemsim compare scenario.toml --protocol {names}{seeds}"
+    return section("How to reproduce it", paragraph("In the folder of this report:"), command(line))

@@ -1,0 +1,118 @@
+"""The comparison's figures: a row for each, a cell for each protocol; the terminal and the report show the same."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from workloads.outcome.comparison import protocol_summaries, verdict_of
+from workloads.outcome.figures import duration, number, size
+from workloads.outcome.interval import Interval
+from workloads.outcome.seeds import over_seeds
+from workloads.outcome.tally import CHECKS, admitted, meaning
+
+Summary = Mapping[str, Any]
+EXCLUDED = "! "
+
+
+class Cell(NamedTuple):
+    """`style` is a verdict's word, or empty."""
+
+    text: str
+    style: str = ""
+
+
+class Row(NamedTuple):
+    """A figure's name and a cell for each protocol."""
+
+    label: str
+    cells: list[Cell]
+
+
+class Figure(NamedTuple):
+    """One figure of a summary. `rare` ones are shown only where some protocol has it."""
+
+    label: str
+    show: Callable[[Any], str]
+    path: tuple[str, ...]
+    rare: bool = False
+
+
+FIGURES = (
+    Figure("requested", number, ("conversions", "requested")),
+    Figure("completed", number, ("conversions", "completed")),
+    Figure("failed", number, ("conversions", "failed")),
+    Figure("  at dead VMs", number, ("conversions", "at_dead_vms")),
+    Figure("unfinished", number, ("conversions", "unfinished"), rare=True),
+    Figure("retries", number, ("conversions", "retries")),
+    Figure("latency p50", duration, ("latency_seconds", "p50")),
+    Figure("latency p99", duration, ("latency_seconds", "p99")),
+    Figure("huge maps lost", number, ("memory", "huge_mappings_lost")),
+    Figure("leaked", size, ("memory", "leaked_bytes")),
+    Figure("poisoned", size, ("memory", "poisoned_bytes")),
+    Figure("guests killed", number, ("vms_bugged",)),
+    Figure("no-fail failed", number, ("no_fail_callers_failed",)),
+)
+LEGEND = {
+    "at dead VMs": "failed because the VM was dead or died",
+    "huge maps lost": "2 MiB mappings split for a conversion, for good",
+    "no-fail failed": "callers that cannot tolerate failure and met it",
+}
+
+
+def rows(found: Mapping[str, Any]) -> list[Row]:
+    """Every row, over all protocols that ran."""
+    told = {name: over_seeds(one) for name, one in protocol_summaries(found).items()}
+    verdicts = [verdict_of(summary) for summary in told.values()]
+    return [
+        Row("verdict", [Cell(word, word) for word in verdicts]),
+        *_figures(list(told.values())),
+        *_findings("invariants", "invariant_violations", told),
+        *_findings("anomalies", "anomalies", told),
+    ]
+
+
+def _figures(told: Sequence[Summary]) -> Iterator[Row]:
+    for figure in FIGURES:
+        values = [value_at(summary, figure.path) for summary in told]
+        if not figure.rare or any(values):
+            yield Row(figure.label, [Cell(figure.show(value)) for value in values])
+
+
+def value_at(summary: Summary, path: Sequence[str]) -> Any:
+    """What stands there; a summary of an older version may lack it."""
+    value: Any = summary
+    for key in path:
+        value = value.get(key, 0)
+    return value
+
+
+def _findings(title: str, table: str, told: Mapping[str, Summary]) -> Iterator[Row]:
+    """A row for each id that any protocol shows; what a protocol's own definition excludes is marked."""
+    ids = seen(told.values(), table)
+    if not ids:
+        yield Row(title, [Cell("none") for _ in told])
+        return
+    yield Row(title, [Cell("") for _ in told])
+    for name in ids:
+        cells = [_finding(name, protocol, one[table].get(name)) for protocol, one in told.items()]
+        yield Row(f"  {name}", cells)
+
+
+def _finding(name: str, protocol: str, count: int | Interval | None) -> Cell:
+    if not count:
+        return Cell("-")
+    allowed = admitted(name, protocol)
+    return Cell(number(count)) if allowed else Cell(EXCLUDED + number(count), "violated")
+
+
+def seen(told: Any, table: str) -> list[str]:
+    """Ids in the order of the checkers' own table."""
+    found = {name for summary in told for name, count in summary[table].items() if count}
+    order = {name: place for place, name in enumerate(CHECKS)}
+    return sorted(found, key=lambda name: (order.get(name, len(order)), name))
+
+
+def legend(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the ids mean, and the short labels."""
+    told = found["protocols"].values()
+    ids = [*seen(told, "invariant_violations"), *seen(told, "anomalies")]
+    return [*LEGEND.items(), *((name, meaning(name)) for name in ids)]

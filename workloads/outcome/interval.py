@@ -1,0 +1,52 @@
+"""A mean over runs and its 95% interval, from Student's t."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import fmean, stdev
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The interval is mean - half to mean + half; of a single value nobody can tell, and half is None."""
+
+    mean: float
+    half: float | None
+
+    def __bool__(self) -> bool:
+        """Was it ever anything but 0?"""
+        return bool(self.mean)
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Of independent runs, as if normal: what is counted rarely is covered less often than it says."""
+    mean = fmean(values)
+    if len(values) == 1:
+        return Interval(mean, None)
+    error = stdev(values) / math.sqrt(len(values))
+    return Interval(mean, t_quantile(len(values) - 1) * error)
+
+
+@cache
+def t_quantile(freedom: int) -> float:
+    """The t that |T| stays below with a probability of 95%, for a whole number of degrees of freedom."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if within(middle, freedom) > CONFIDENCE else (middle, high)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def within(angle: float, freedom: int) -> float:
+    """P(|T| < sqrt(freedom) * tan(angle)): a finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term = cosine if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for n in range(2 + odd, freedom - 1, 2):
+        term *= cosine * cosine * (n - 1) / n
+        total += term
+    return (angle + sine * total) * 2 / math.pi if odd else sine * total

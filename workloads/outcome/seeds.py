@@ -1,0 +1,132 @@
+"""Several seeds of one scenario: every figure of their summaries as a mean with its interval."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from workloads.outcome.figures import number
+from workloads.outcome.interval import Interval, interval
+from workloads.outcome.verdict import worst
+
+Summary = Mapping[str, Any]
+# What of a summary is figures. The rest says what ran, or lists single cases.
+FIGURES = (
+    "simulated_seconds",
+    "answered_per_simulated_second",
+    "conversions",
+    "latency_seconds",
+    "latency_seconds_by_direction",
+    "boot_seconds",
+    "vms_bugged",
+    "no_fail_callers_failed",
+    "phases",
+    "failures",
+    "failures_by_consumer",
+    "memory",
+    "anomalies",
+    "invariant_violations",
+)
+ENGINE = ("events", "wall_seconds", "events_per_second", "conversions_per_second", "peak_rss_bytes")
+ANECDOTE = "one seed: its counts are an anecdote; --seeds N gives means with 95% intervals"
+SPREAD = "means over the seeds; \u00b1 half the 95% interval of the mean (Student's t)"
+RUN = ("seed", "verdict", "reasons", "digest")
+NO_FIGURE = object()
+
+
+def seeds_record(summaries: Sequence[Summary], wanted: int) -> dict[str, Any]:
+    """`seeds` of summary.json. What was stopped half way is named, and no part of any figure."""
+    whole = [summary for summary in summaries if summary["finished"]]
+    return {
+        "wanted": wanted,
+        "count": len(whole),
+        "verdict": worst(
+            [s["verdict"] for s in summaries] + ["unknown"] * (len(summaries) < wanted)
+        ),
+        "runs": [{key: summary[key] for key in RUN} for summary in summaries],
+        "figures": as_json(merge([figures(summary) for summary in whole])) if whole else {},
+    }
+
+
+def over_seeds(summary: Summary) -> dict[str, Any]:
+    """The summary with intervals for figures; of one seed it stays as it is."""
+    seeds = summary.get("seeds")
+    if not seeds:
+        return dict(summary)
+    found = from_json(seeds["figures"])
+    limits = found.pop("checks", {})
+    checks = [
+        {**row, "value": limits[row["name"]]["value"], "ok": limits[row["name"]]["ok"].mean == 1}
+        if row["name"] in limits
+        else row
+        for row in summary["checks"]
+    ]
+    return {**overlaid(summary, found), "checks": checks}
+
+
+def seed_reasons(seeds: Mapping[str, Any]) -> Iterator[str]:
+    """The first reason of every seed that was not valid."""
+    for run in seeds["runs"]:
+        if run["reasons"]:
+            more = len(run["reasons"]) - 1
+            rest = f" (and {number(more)} more)" if more else ""
+            yield f"seed {run['seed']}: {run['reasons'][0]}{rest}"
+
+
+def figures(summary: Summary) -> dict[str, Any]:
+    """The part that is merged. A check's `ok` is the share of seeds that passed it."""
+    checks = {
+        row["name"]: {"value": row["value"], "ok": int(row["ok"])} for row in summary["checks"]
+    }
+    engine = {key: summary["engine"][key] for key in ENGINE}
+    found = {key: summary[key] for key in FIGURES if key in summary}
+    return {**found, "checks": checks, "engine": engine}
+
+
+def merge(parts: Sequence[Any]) -> Any:
+    """Numbers to their interval, tables key by key; texts and lists are left out, and so is what no run has."""
+    present = [part for part in parts if part is not None]
+    if not present:
+        return None
+    if all(isinstance(part, Mapping) for part in present):
+        keys = dict.fromkeys(key for part in present for key in part)
+        merged = {key: merge(_column(present, key)) for key in keys}
+        return {key: value for key, value in merged.items() if value is not NO_FIGURE}
+    if all(isinstance(part, int | float) for part in present):
+        return interval(present)
+    return NO_FIGURE
+
+
+def _column(parts: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    """One key of every part: a counter that a run does not name is 0 there, anything else is just missing."""
+    found = [part[key] for part in parts if key in part]
+    counted = all(isinstance(value, int) for value in found)
+    return found + [0] * (len(parts) - len(found)) if counted else found
+
+
+def overlaid(table: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with what was found in its place, at any depth."""
+    return {
+        **table,
+        **{
+            key: overlaid(table.get(key) or {}, value) if isinstance(value, dict) else value
+            for key, value in found.items()
+        },
+    }
+
+
+def as_json(merged: Any) -> Any:
+    """Intervals as {mean, low, high}; None where a single run tells nothing of the spread."""
+    if isinstance(merged, Interval):
+        mean, half = merged.mean, merged.half
+        ends = (None, None) if half is None else (mean - half, mean + half)
+        return dict(zip(("mean", "low", "high"), (mean, *ends), strict=True))
+    return None if merged is None else {key: as_json(value) for key, value in merged.items()}
+
+
+def from_json(figures: Mapping[str, Any] | None) -> Any:
+    """The way back."""
+    if figures is None:
+        return None
+    if figures.keys() == {"mean", "low", "high"}:
+        mean, high = figures["mean"], figures["high"]
+        return Interval(mean, None if high is None else high - mean)
+    return {key: from_json(value) for key, value in figures.items()}

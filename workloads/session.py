@@ -1,0 +1,197 @@
+"""What the runs of one command share: flags, the end of it all, the metrics endpoint, a Ray cluster; and one run."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from workloads import simulate
+from workloads.errors import UsageError
+from workloads.outcome import folder as results
+from workloads.outcome.figures import duration, number
+from workloads.outcome.progress import Progress
+from workloads.outcome.readings import at_start, partitions_of, readings
+from workloads.outcome.summary import summarise
+from workloads.scenario import Scenario
+from workloads.scenario.keys import INT_MAX
+from workloads.units import parse_duration
+from workloads.watch import Stop, Watch
+from workloads.wording import quote
+
+if TYPE_CHECKING:
+    from cluster.exporter import Exporter
+
+NS = 1_000_000_000
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Flags that are no part of the scenario."""
+
+    results: str = "results"
+    address: str | None = None
+    expect_digest: str | None = None
+    time_limit: float | None = None  # wall seconds, over all runs
+    seeds: int = 1
+    as_json: bool = False
+    quiet: bool = False
+
+    @classmethod
+    def of(cls, flags: dict[str, Any]) -> "Settings":
+        """From the command line; a command may lack some of the flags."""
+        limit = flags["time_limit"]
+        try:
+            seconds = parse_duration(limit) / NS if limit is not None else None
+        except ValueError as error:
+            raise UsageError(f"--time-limit: {error}") from None
+        digest, seeds = flags.get("expect_digest"), flags.get("seeds", 1)
+        if digest is not None and not re.fullmatch(r"[0-9a-f]+", digest):
+            raise UsageError(f"--expect-digest: found {quote(digest)}, expected hexadecimal digits")
+        if digest is not None and seeds > 1:
+            raise UsageError("--expect-digest: of one run, expected no --seeds beside it")
+        names = ("results", "address", "as_json", "quiet")
+        given = {name: flags[name] for name in names}
+        return cls(time_limit=seconds, expect_digest=digest, seeds=seeds, **given)
+
+    @property
+    def silent(self) -> bool:
+        """No word of progress."""
+        return self.quiet or self.as_json
+
+
+@dataclass
+class Session:
+    """A command that simulates. `folder` is where its results go, its name the id of the metrics."""
+
+    settings: Settings
+    folder: Path
+    stop: Stop
+    exporter: "Exporter | None"
+
+    def run(self, job: simulate.Job, folder: Path, label: str = "") -> Summary:
+        """One run: simulate, conclude, write to its folder. `label` tells it from the command's other runs."""
+        from cluster.exporter import exposition
+
+        scenario, run_id = job.plan.scenario, self.folder.name
+        folder.mkdir(parents=True, exist_ok=True)
+        with Progress(job.plan, quiet=self.settings.silent, label=label) as bar:
+            watch = Watch(scenario, self.stop, bar, self.exporter, run_id)
+            outcome = simulate.run(job, watch, self.settings.address)
+        summary = summarise(scenario, outcome, job.logs, self.stop.why, self.settings.expect_digest)
+        final = readings(
+            scenario,
+            outcome.watched,
+            outcome.totals,
+            run_id,
+            census=outcome.census,
+            finished=outcome.finished,
+        )
+        if self.exporter:
+            self.exporter.readings = final
+        results.write(folder, scenario, summary, outcome, exposition(final))
+        if label and not self.settings.silent:
+            print(f"{label}: {in_short(summary)}", file=sys.stderr, flush=True)
+        return summary
+
+    def seeds(self, job: simulate.Job, folder: Path, label: str = "") -> list[Summary]:
+        """The scenario under each of the seeds, until it is to end; further ones have folders within the first's."""
+        scenario, found = job.plan.scenario, list[Summary]()
+        for seed in seeds_of(scenario, self.settings.seeds):
+            if found and self.stop.asked():
+                break
+            here = folder / f"seed-{seed}" if found else folder
+            words = [label, f"seed {seed}" if self.settings.seeds > 1 else ""]
+            one = simulate.again(job, with_seed(scenario, seed))
+            found.append(self.run(one, here, ", ".join(filter(None, words))))
+        return found
+
+
+def in_short(summary: Summary) -> str:
+    """A finished run in one line."""
+    c = summary["conversions"]
+    return (
+        f"{summary['verdict']}, {number(c['completed'])} completed, {number(c['failed'])} failed, "
+        f"{duration(summary['engine']['wall_seconds'])}"
+    )
+
+
+def seeds_of(scenario: Scenario, count: int) -> Sequence[int]:
+    """The scenario's own seed and those after it."""
+    first = scenario.scenario.seed
+    if first + count - 1 > INT_MAX:
+        raise UsageError(f"--seeds: found {count}, beyond the largest seed from {first} on")
+    return range(first, first + count)
+
+
+def with_seed(scenario: Scenario, seed: int) -> Scenario:
+    """The same under another seed."""
+    general = msgspec.structs.replace(scenario.scenario, seed=seed)
+    return msgspec.structs.replace(scenario, scenario=general)
+
+
+@contextmanager
+def session(scenario: Scenario, settings: Settings, folder: Path) -> Iterator[Session]:
+    """Everything that is up while the runs go, and the metrics while the results are told."""
+    with serving(scenario, settings, folder.name) as exporter:
+        yield Session(settings, folder, Stop(settings.time_limit), exporter)
+
+
+@contextmanager
+def running(found: Session, scenario: Scenario, several: bool) -> Iterator[None]:
+    """While it simulates: signals end it in order, and Ray is started once, whether for one run or for several."""
+    with found.stop.signals():
+        if scenario.engine.executor == "local":
+            yield
+        else:
+            with _ray(scenario, found.settings.address, several):
+                yield
+
+
+@contextmanager
+def _ray(scenario: Scenario, address: str | None, several: bool) -> Iterator[None]:
+    """A Ray that cannot be reached is the user's to mend. A single run starts its own, and counts that as its time."""
+    from cluster import ray_partitions
+
+    try:
+        with ray_partitions.cluster(address, partitions_of(scenario)) if several else nullcontext():
+            yield
+    except ray_partitions.RayUnavailableError as error:
+        raise UsageError(str(error)) from None
+
+
+@contextmanager
+def serving(scenario: Scenario, settings: Settings, run_id: str) -> Iterator["Exporter | None"]:
+    """The Prometheus endpoint, when the scenario or a flag asks for one; it shows the run that is under way."""
+    if scenario.metrics.port < 0:
+        yield None
+        return
+    from cluster.exporter import Exporter, PortError
+
+    try:
+        exporter = Exporter(scenario.metrics.port, readings=at_start(scenario, run_id))
+    except PortError as error:
+        raise UsageError(str(error)) from None
+    if not settings.quiet:
+        print(f"metrics at {exporter.url}", file=sys.stderr, flush=True)
+    try:
+        yield exporter
+    finally:
+        exporter.close()
+
+
+@contextmanager
+def to_reader() -> Iterator[None]:
+    """Standard output; the results are on disk, so a reader that has gone away changes nothing."""
+    try:
+        yield
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at its end
+    except OSError as error:
+        raise UsageError(f"standard output: {error.strerror}") from None

@@ -1,0 +1,80 @@
+"""When the runs of a command are to end early, and who is told how each of them is getting on."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from cluster.drive import Totals
+from workloads import simulate
+from workloads.outcome.progress import Progress
+from workloads.outcome.readings import readings
+from workloads.scenario import Scenario
+
+if TYPE_CHECKING:
+    from cluster.exporter import Exporter
+
+
+class Stop:
+    """A wall-clock limit in seconds over everything that follows, and the signals; `why` once it is to end."""
+
+    def __init__(self, limit: float | None) -> None:
+        self.deadline = time.monotonic() + limit if limit is not None else None
+        self.why = ""
+
+    def asked(self) -> bool:
+        """Is it to end?"""
+        if not self.why and self.deadline is not None and time.monotonic() > self.deadline:
+            self.why = "the time limit was reached"
+        return bool(self.why)
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end it with what there is; a second one ends it at once."""
+
+        def stop(number: int, _: FrameType | None) -> None:
+            if self.why:
+                raise KeyboardInterrupt
+            self.why = f"stopped by {signal.Signals(number).name}"
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+class Watch:
+    """The driver's listener in one run: hands progress on, and ends the run when it is to end."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        stop: Stop,
+        progress: Progress,
+        exporter: "Exporter | None",
+        run_id: str,
+    ) -> None:
+        self.scenario = scenario
+        self.stop = stop
+        self.progress_bar = progress
+        self.exporter = exporter
+        self.run_id = run_id
+
+    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
+        """See cluster.drive.Listener."""
+        words = [simulate.unpack(word) for word in watched if word]
+        if self.exporter:
+            self.exporter.readings = readings(self.scenario, words, totals, self.run_id)
+        self.progress_bar.update(totals, words)
+
+    def should_stop(self) -> bool:
+        """See cluster.drive.Listener."""
+        return self.stop.asked()
