@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from actors import host_notifier
 from actors import messages as m
 from actors.address import GMEM, HOST_MAP
 from actors.contract import Actor, Consumer, Context, Reason, Share
@@ -11,7 +12,7 @@ from actors.slots import Slots, slot_of
 
 
 class HostMap(Actor):
-    """`ptes` is gfn -> 1 where a PTE is present."""
+    """`ptes` is gfn -> 1 where a PTE is present; `failable` says whether mmu_notifiers of this mm may fail."""
 
     vm: int
     slots: Slots
@@ -22,6 +23,9 @@ class HostMap(Actor):
     faults: dict[int, tuple[int, int]] = {}
     faults_made: int = 0
     dead: bool = False
+    failable: bool = False
+    calls: dict[int, host_notifier.Call] = {}  # callbacks that KVM has not answered
+    calls_made: int = 0
 
     def on_touch(self, message: m.HostTouch, context: Context) -> None:
         """A device backend uses shared memory; what has no PTE yet faults."""
@@ -107,6 +111,8 @@ class HostMap(Actor):
 
     def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
         """exit_mmap: every PTE goes, and no backend will touch the memory again."""
+        if not self.dead:
+            host_notifier.exit_mmap(self, context)
         self.dead = True
         for start, end, present in list(self.ptes.runs(0, self.ptes.starts[-1] + 1)):
             if present:
@@ -122,4 +128,6 @@ class HostMap(Actor):
         m.Abort: on_abort,
         m.Invalidate: on_invalidate,
         m.Remap: on_remap,
+        m.NotifierCall: host_notifier.on_notifier_call,
+        m.RangeStarted: host_notifier.on_range_started,
     }

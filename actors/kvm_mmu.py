@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import kvm_fault, kvm_mapgpa, kvm_walk
+from actors import kvm_fault, kvm_mapgpa, kvm_notifier, kvm_walk
 from actors import messages as m
 from actors.address import ALLOCATOR, GUEST, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
@@ -48,6 +48,7 @@ class KvmMmu(Actor):
     calls: dict[int, MapGpaCall] = {}
     requests: int = 0
     dead: bool = False
+    notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for
 
     # --- what guest_memfd asks ---------------------------------------------------------------------
 
@@ -67,12 +68,9 @@ class KvmMmu(Actor):
         """INV_END: the sequence moves, then parked faults look again."""
         self.walks.pop(message.op, None)
         del self.invalidations[message.op]
-        self.sequence += 1
         context.observe(InvalidationEnd(self.vm, message.op))
         context.send(message.gmem, m.Thawed(message.op), context.link)
-        parked, self.parked = self.parked, []
-        for access in parked:
-            kvm_fault.begin(self, self.faults[access], context)
+        kvm_fault.thaw(self, context)
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Step 2 of the mail: split the boundary leaves, or say no."""
@@ -268,4 +266,7 @@ class KvmMmu(Actor):
         m.ConvertAnswer: on_convert_answer,
         m.VmDead: on_vm_dead,
         m.Teardown: on_teardown,
+        m.RangeStart: kvm_notifier.on_range_start,
+        m.RangeEnd: kvm_notifier.on_range_end,
+        m.Committed: kvm_notifier.on_walked,
     }

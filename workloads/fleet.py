@@ -138,7 +138,7 @@ class HostBuilder:
             vm | GUEST: self.guest(vm, vcpus, leaves),
             vm | VMM: Vmm(vm, slots, policy(scenario), scenario.vm.devices, IntervalMap.filled(0)),
             vm | KVM: KvmMmu(vm, slots, scenario.vm.track == "page", leaves, IntervalMap.filled(0)),
-            vm | HOST_MAP: HostMap(vm, slots, IntervalMap.filled(0)),
+            vm | HOST_MAP: HostMap(vm, slots, IntervalMap.filled(0), failable=failable(scenario)),
             vm | PINS: Pins(vm, scenario.protocol.freeze_budget, scenario.fleet.cpus),
             **self.gmems(vm, shape),
         }
@@ -234,6 +234,12 @@ def options(scenario: Scenario) -> Options:
     if "bug_on" in said:
         said["bug_on"] = said["bug_on"] == "yes"
     return Options(**(own | said))
+
+
+def failable(scenario: Scenario) -> bool:
+    """May mmu_notifiers fail? Only where the protocol wants failing callbacks, and not for guest_memfd's alone."""
+    protocol = scenario.protocol
+    return protocol.name == "failable-notifier" and protocol.notifier_scope == "mmu_notifier"
 
 
 def policy(scenario: Scenario) -> Policy:

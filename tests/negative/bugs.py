@@ -276,3 +276,13 @@ def host_may_fault_anywhere(world: World, _: Patch) -> None:
 
     world.replace(GMEM, m.HostFault, fault)
     world.drop(GMEM, m.HostFaulted)
+
+
+def callbacks_fail_unasked(world: World, _: Patch) -> None:
+    """KVM's mmu_notifier callback returns ENOMEM, though nobody said that it may fail."""
+
+    def range_start(kvm: KvmMmu, message: m.RangeStart, context: Context) -> None:
+        no = m.RangeStarted(message.number, Reason.NO_MEMORY)
+        context.send(kvm.vm | HOST_MAP, no, context.link)
+
+    world.replace(KVM, m.RangeStart, range_start)

@@ -5,8 +5,11 @@ import json
 import msgspec
 import pytest
 
+from actors import observations as o
 from actors.address import vm_address
+from actors.contract import Reason
 from tests.workloads.small_runs import DIGEST, FAULTS, MS, decode, outcome, run, word
+from workloads.meter import Meter
 from workloads.outcome.shape import Summary
 from workloads.outcome.summary import exit_status, summarise
 from workloads.trace.spool import read_logs
@@ -202,3 +205,13 @@ def test_another_digest_than_expected_is_a_violation():
 
 def test_exit_statuses():
     assert [exit_status(verdict) for verdict in ("valid", "violated", "unknown")] == [0, 1, 3]
+
+
+def test_callers_that_cannot_fail_and_got_an_error_are_told_by_site():
+    meter = Meter("two-phase")
+    for site, no_fail in (("exit_mmap", True), ("clear_refs_write", False), ("exit_mmap", True)):
+        meter.notifier_called(1, o.NotifierCalled(VM, site, 0, 1))
+        meter.notifier_failed(1, o.NotifierError(VM, site, no_fail, True, Reason.BUSY))
+    summary = summarise(decode(), outcome(word() | {"meter": meter.result()}))
+    assert (summary["notifier_calls"], summary["no_fail_failures"]) == (3, 2)
+    assert summary["no_fail_callers_failed"] == {"exit_mmap": 2}

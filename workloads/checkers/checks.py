@@ -4,7 +4,7 @@ Checks marked "before" see the books as they were before the fact was entered.
 """
 
 from actors import observations as o
-from actors.contract import PAGES_2M, Reason, Share
+from actors.contract import ERRNO, PAGES_2M, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_2M, Call, Entry, Status
 from workloads.checkers.shadow import Operation, Shadow
@@ -248,3 +248,19 @@ def an24(shadow: Shadow, fact: o.VmBugged) -> Found:
 def an28(shadow: Shadow, fact: o.VmBugged) -> Found:
     late = fact.site.endswith("commit") and fact.reason in (Reason.TIMEOUT, Reason.BUSY)
     return f"{fact.reason.name} after the decision to commit" if late else None
+
+
+def i18(shadow: Shadow, fact: o.NotifierError) -> Found:
+    return an13(shadow, fact)
+
+
+def an13(shadow: Shadow, fact: o.NotifierError) -> Found:
+    if not fact.no_fail:
+        return None
+    return f"{fact.site}, which cannot fail, got {ERRNO[fact.reason]} from KVM's callback"
+
+
+def an14(shadow: Shadow, fact: o.NotifierError) -> Found:
+    if fact.blocking or fact.reason is Reason.REFERENCES:
+        return None
+    return f"{fact.site} must not block and got {ERRNO[fact.reason]}, not EAGAIN"

@@ -115,6 +115,10 @@ class Summary(TypedDict):
     latency_seconds_by_direction: dict[str, Percentiles]
     boot_seconds: Percentiles
     vms_bugged: int
+    # Of mmu_notifiers: calls, errors that callers got who cannot bear any, and the same by caller.
+    notifier_calls: NotRequired[int]  # results of before have none of the three
+    no_fail_failures: NotRequired[int]
+    no_fail_callers_failed: NotRequired[Counts]
     phases: dict[str, dict[str, Percentiles]]
     failures: Counts
     failures_by_consumer: dict[str, Counts]
