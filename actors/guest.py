@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import msgspec
 
+from actors import guest_balloon
 from actors import messages as m
 from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Context, Reason, Share
@@ -32,6 +33,7 @@ class Task(msgspec.Struct):
     out: bool = False  # the vCPU is out of the guest, waiting for the host
     level: int = LEVEL_4K
     failure: Reason = Reason.NONE
+    give_up: bool = False  # inflate the balloon by it
 
 
 class Guest(Actor):
@@ -70,6 +72,23 @@ class Guest(Actor):
         self.queue.append(task)
         self.pump(context)
 
+    def on_give_up(self, message: m.GiveUp, context: Context) -> None:
+        """The load wants the balloon inflated."""
+        start, end = message.start, message.end
+        task = Task(
+            message.task,
+            start,
+            end,
+            Share.PRIVATE,
+            context.now,
+            whole=False,
+            convert=False,
+            touch=False,
+        )
+        task.give_up = True
+        self.queue.append(task)
+        self.pump(context)
+
     def pump(self, context: Context) -> None:
         """Give waiting tasks to free vCPUs in order; a page has one owner at a time, so tasks on one range wait."""
         while self.queue and len(self.active) < self.vcpus and not self.dead:
@@ -80,6 +99,8 @@ class Guest(Actor):
             task.cursor = task.start
             if task.convert:
                 self.convert(task, task.start, context)
+            elif task.give_up:
+                guest_balloon.inflate(self, task, context)
             else:
                 self.use(task, context)
         if self.dead:
@@ -239,6 +260,8 @@ class Guest(Actor):
     HANDLERS: ClassVar = {
         m.Ask: on_ask,
         m.Touch: on_touch,
+        m.GiveUp: on_give_up,
+        m.HolePunched: guest_balloon.on_hole_punched,
         m.ConvertAnswer: on_convert_answer,
         m.MapGpaDone: on_map_gpa_done,
         m.Accessed: on_accessed,

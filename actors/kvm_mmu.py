@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import kvm_fault, kvm_mapgpa, kvm_notifier, kvm_walk
+from actors import kvm_fault, kvm_mapgpa, kvm_notifier, kvm_walk, kvm_zap
 from actors import messages as m
 from actors.address import ALLOCATOR, GUEST, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
@@ -49,6 +49,7 @@ class KvmMmu(Actor):
     requests: int = 0
     dead: bool = False
     notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for
+    zaps: dict[int, int] = {}  # op of a walk -> guest_memfd that punches a hole
 
     # --- what guest_memfd asks ---------------------------------------------------------------------
 
@@ -268,5 +269,9 @@ class KvmMmu(Actor):
         m.Teardown: on_teardown,
         m.RangeStart: kvm_notifier.on_range_start,
         m.RangeEnd: kvm_notifier.on_range_end,
-        m.Committed: kvm_notifier.on_walked,
+        m.Zap: kvm_zap.on_zap,
+        m.ZapEnd: kvm_zap.on_zap_end,
+        m.Committed: kvm_zap.on_walked,
+        m.Poison: kvm_zap.on_poison,
+        m.KeepReference: kvm_zap.on_keep_reference,
     }

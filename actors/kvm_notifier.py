@@ -11,23 +11,16 @@ from actors import kvm_fault, kvm_walk
 from actors import messages as m
 from actors.address import HOST_MAP, KVM
 from actors.contract import Context, Reason, Share, opportunity
+from actors.kvm_tickets import NOTIFIER, converts
 from actors.messages import ATTEMPT_BITS
 
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
-# Requests to convert end in the bits 00, 10 or 11; what ends in 01 is a walk that KVM makes for somebody else.
-OTHERS = 1
-
 
 def op_of(number: int) -> int:
     """The walk of this callback, beside those of conversions."""
-    return (number << 2 | OTHERS) << ATTEMPT_BITS
-
-
-def converts(op: int) -> bool:
-    """Is this the walk of a conversion?"""
-    return op >> ATTEMPT_BITS & 3 != OTHERS
+    return (number << 3 | NOTIFIER) << ATTEMPT_BITS
 
 
 def on_range_start(kvm: "KvmMmu", message: m.RangeStart, context: Context) -> None:
@@ -63,11 +56,6 @@ def trouble(kvm: "KvmMmu", message: m.RangeStart, op: int, context: Context) -> 
         if converts(other) and walk.start < message.end and message.start < walk.end:
             return Reason.BUSY
     return Reason.NONE
-
-
-def on_walked(kvm: "KvmMmu", message: m.Committed, context: Context) -> None:
-    """The walk is over, the flush too."""
-    started(kvm, kvm.notifiers[message.op], Reason.NONE, context)
 
 
 def started(kvm: "KvmMmu", number: int, reason: Reason, context: Context) -> None:

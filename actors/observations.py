@@ -416,3 +416,11 @@ class MmUnmapped(Observation, frozen=True, tag=62):
     site: str
     start: int
     end: int
+
+
+class Punched(Observation, frozen=True, tag=63):
+    """The range (gfn) is a hole: its folios are about to go, and nothing in it is accepted any more."""
+
+    gmem: int
+    start: int
+    end: int

@@ -403,6 +403,9 @@ class World:
         yield "walks", kvm.walks
         yield "invalidations", kvm.invalidations
         yield "callbacks", kvm.notifiers
+        yield "zaps", kvm.zaps
+        yield "punches", gmem.punches
+        yield "fills", gmem.fills
         yield "parked", not kvm.dead and kvm.parked
         yield "page faults", not kvm.dead and kvm.faults
         yield "MapGPA calls", kvm.calls

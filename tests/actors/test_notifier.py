@@ -7,7 +7,8 @@ from actors.address import GUEST, HOST_MAP, KVM, VMM, vm_address
 from actors.contract import Fault, Reason
 from actors.host_map import HostMap
 from actors.kvm_mmu import KvmMmu
-from actors.kvm_notifier import converts, op_of
+from actors.kvm_notifier import op_of
+from actors.kvm_tickets import converts
 from actors.kvm_walk import Walk
 from actors.messages import ATTEMPT_BITS
 from actors.notifier_sites import CALLERS, DIRECT, EXIT_MMAP, KVM_CHAINS, OOM_REAPER

@@ -19,7 +19,7 @@ from actors.address import GMEM, HOST_MAP, KVM
 from actors.contract import Consumer, Context, Reason, Share
 from actors.conversion import Conversion
 from actors.gmem import Gmem
-from actors.gmem_faults import HOST_FAULT
+from actors.gmem_tickets import HOST_FAULT
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.kvm_mmu import KvmMmu

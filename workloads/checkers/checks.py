@@ -60,16 +60,19 @@ def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:  # the file may be gone already
         return None
     for s, e, order in shadow.order.runs(op.begin.start, op.begin.end):
-        if order < 0 and not shadow.poison.only(s, e, 1):
-            return f"{span(s, e)} has no folio in the filemap"
+        if order >= 0:
+            continue
+        for first, last, hole in shadow.punched.runs(s, e):
+            if not hole and not shadow.poison.only(first, last, 1):
+                return f"{span(first, last)} has no folio in the filemap"
     return None
 
 
 def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for s, e, share in shadow.share.runs(op.begin.start, op.begin.end):
-        bad = first_not(shadow.order, s, e, 0) if share == Share.SHARED else None
-        if bad:
-            return f"{span(bad[0], bad[1])} is SHARED with folios of order {bad[2]}"
+        for first, last, order in shadow.order.runs(s, e) if share == Share.SHARED else ():
+            if order and not shadow.punched.only(first, last, 1):
+                return f"{span(first, last)} is SHARED with folios of order {order}"
     return None
 
 

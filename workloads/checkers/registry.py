@@ -34,7 +34,7 @@ INVARIANTS = (
     Check("I2", "a shared page is in no secure EPT", c.i2),
     Check("I3", "a host frame is in one TD's secure EPT at most, at one gfn"),
     Check("I4", "a free frame is mapped nowhere"),
-    Check("I5", "every page has exactly one folio, or is poisoned", c.i5),
+    Check("I5", "every page has exactly one folio, or is poisoned or in a hole", c.i5),
     Check("I6", "shared pages have folios of order 0", c.i6),
     Check("I7", "no leaf is larger than its folio or mixes shares", c.i7),
     Check("I10", "after a failure shareability and folios are as before", c.i10),

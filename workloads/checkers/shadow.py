@@ -54,6 +54,7 @@ class Shadow:
         self.pte = IntervalMap.filled(0)
         self.dma = IntervalMap.filled(0)
         self.poison = IntervalMap.filled(0)
+        self.punched = IntervalMap.filled(0)  # holes of guest_memfd
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
         self.accepted = IntervalMap.filled(0)
         for start, end, state in sept.runs(0, sept.starts[-1] + 1):
@@ -105,6 +106,12 @@ class Shadow:
 
     def folio_order(self, fact: o.FolioOrder) -> None:
         self.write("order", fact.start, fact.end, fact.order)
+        if fact.order >= 0:
+            self.punched.set(fact.start, fact.end, 0)
+
+    def hole(self, fact: o.Punched) -> None:
+        self.punched.set(fact.start, fact.end, 1)
+        self.accepted.set(fact.start, fact.end, 0)
 
     def poison_set(self, fact: o.PoisonSet) -> None:
         self.poison.set(fact.start, fact.end, 1)
@@ -172,6 +179,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.ShareStored: Shadow.share_stored,
     o.FolioOrder: Shadow.folio_order,
     o.PoisonSet: Shadow.poison_set,
+    o.Punched: Shadow.hole,
     o.Sept: Shadow.sept_set,
     o.SeamcallAnswered: Shadow.seamcall,
     o.EpochDrained: Shadow.epoch_drained,

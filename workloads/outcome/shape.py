@@ -45,6 +45,7 @@ class Memory(TypedDict):
 
     private_bytes: int
     shared_bytes: int
+    punched_bytes: NotRequired[int]  # holes of guest_memfd; results of before have none
     fragments: int
     poisoned_bytes: int
     leaked_bytes: int
