@@ -34,6 +34,21 @@ class Task(msgspec.Struct):
     level: int = LEVEL_4K
     failure: Reason = Reason.NONE
     give_up: bool = False  # inflate the balloon by it
+    as_is: bool = False  # use it on the side where the guest believes it to be
+
+
+def use_of(message: m.Touch | m.Write | m.GiveUp, share: Share, now: int) -> Task:
+    """A task that converts nothing."""
+    return Task(
+        message.task,
+        message.start,
+        message.end,
+        share,
+        now,
+        whole=False,
+        convert=False,
+        touch=True,
+    )
 
 
 class Guest(Actor):
@@ -65,26 +80,19 @@ class Guest(Actor):
 
     def on_touch(self, message: m.Touch, context: Context) -> None:
         """The load wants memory used."""
-        start, end, share = message.start, message.end, message.share
-        task = Task(
-            message.task, start, end, share, context.now, whole=False, convert=False, touch=True
-        )
+        self.queue.append(use_of(message, message.share, context.now))
+        self.pump(context)
+
+    def on_write(self, message: m.Write, context: Context) -> None:
+        """The load wants memory used as it is; which side that is shows when the task's turn has come."""
+        task = use_of(message, Share.SHARED, context.now)
+        task.as_is = True
         self.queue.append(task)
         self.pump(context)
 
     def on_give_up(self, message: m.GiveUp, context: Context) -> None:
         """The load wants the balloon inflated."""
-        start, end = message.start, message.end
-        task = Task(
-            message.task,
-            start,
-            end,
-            Share.PRIVATE,
-            context.now,
-            whole=False,
-            convert=False,
-            touch=False,
-        )
+        task = use_of(message, Share.PRIVATE, context.now)
         task.give_up = True
         self.queue.append(task)
         self.pump(context)
@@ -102,6 +110,8 @@ class Guest(Actor):
             elif task.give_up:
                 guest_balloon.inflate(self, task, context)
             else:
+                if task.as_is and self.accepted.only(task.start, task.end, 1):
+                    task.to = Share.PRIVATE
                 self.use(task, context)
         if self.dead:
             self.give_up(context)
@@ -260,6 +270,7 @@ class Guest(Actor):
     HANDLERS: ClassVar = {
         m.Ask: on_ask,
         m.Touch: on_touch,
+        m.Write: on_write,
         m.GiveUp: on_give_up,
         m.HolePunched: guest_balloon.on_hole_punched,
         m.ConvertAnswer: on_convert_answer,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from actors import messages as m
 from actors.address import VMM
-from actors.contract import Context, Share
+from actors.contract import Context
 from actors.kvm_tickets import HOLE
 from actors.messages import ATTEMPT_BITS
 
@@ -31,8 +31,3 @@ def on_hole_punched(guest: "Guest", message: m.HolePunched, context: Context) ->
     task.out = False
     task.failure = message.reason
     guest.finish(task, context)
-
-
-def side_of(guest: "Guest", start: int, end: int) -> Share:
-    """The side on which the guest believes a range to be that it uses as it is."""
-    return Share.PRIVATE if guest.accepted.only(start, end, 1) else Share.SHARED

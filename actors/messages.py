@@ -729,3 +729,28 @@ class FramesTaken(Message, frozen=True, tag=85):
     ticket: int
     granted: bool
     pages: int
+
+
+# --- more that loads ask for ---------------------------------------------------------------------
+
+
+class Write(Message, frozen=True, tag=86):
+    """Load -> guest: use a range on whichever side the guest believes it to be by then."""
+
+    task: int
+    start: int
+    end: int
+
+
+class GetPages(Message, frozen=True, tag=87):
+    """Load -> host mapping: get_user_pages on shared memory, for a holder that keeps it for `hold` ns."""
+
+    start: int
+    end: int
+    hold: int
+
+
+class LetGo(Message, frozen=True, tag=88):
+    """Timer of the load: pages of the host's pool that it holds go back."""
+
+    pages: int

@@ -415,7 +415,9 @@ class World:
         yield "host unmaps", self.host_map(vm).saved
         yield "host faults", self.host_map(vm).faults
         yield "mm callers", self.host_map(vm).calls
+        yield "pages to get", self.host_map(vm).gups
         yield "reference waits", self.pins(vm).waiting
+        yield "frozen references", self.pins(vm).frozen
         yield "requests", self.vmm(vm).pending
         yield "vmm queue", self.vmm(vm).queue
         yield "vCPUs", self.guest(vm).active

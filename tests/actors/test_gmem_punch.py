@@ -108,6 +108,16 @@ def outcome_of_shared(world):
     return outcome(world, task)
 
 
+def test_a_block_whose_folio_stayed_split_gives_its_metadata_back():
+    world = World()
+    free = world.allocator().free
+    world.gmem().folios.set(*BLOCK, 0)
+    world.allocator().free -= SPLIT_PAGES
+    give_up(world)
+    world.run()
+    assert (world.allocator().free, world.found) == (free, set())
+
+
 def test_a_hole_in_a_poisoned_range_or_a_closed_file_is_refused():
     world = World()
     world.gmem().poison.set(0x210, 0x211, 1)

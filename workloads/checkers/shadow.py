@@ -33,13 +33,6 @@ class Operation:
                 for s_now, e_now, value in table.runs(s, e):
                     kept.set(s_now, e_now, value)
 
-    def forgive(self, name: str, start: int, end: int, value: int) -> None:
-        """What the pages held before is `value` from now on: somebody else changed it for good."""
-        kept = self.before.get(name)
-        for s, e, was in list(kept.runs(start, end)) if kept else ():
-            if kept and was != UNTOUCHED:
-                kept.set(s, e, value)
-
 
 class Shadow:
     """One VM's books; maps are by gfn. `slots` are those pages that exist."""
@@ -143,9 +136,6 @@ class Shadow:
 
     def mm_unmapped(self, fact: o.MmUnmapped) -> None:
         """Nobody's loss: what the mm takes from its own page tables, no conversion has to put back."""
-        for start, end, present in list(self.pte.runs(fact.start, fact.end)):
-            for operation in self.operations.values() if present else ():
-                operation.forgive("pte", start, end, 0)
         self.pte.set(fact.start, fact.end, 0)
 
     def dma_mapped(self, fact: o.Dma) -> None:
