@@ -12,6 +12,7 @@ from tests.workloads.small_runs import DIGEST, FAULTS, MS, decode, outcome, run,
 from workloads.meter import Meter
 from workloads.outcome.shape import Summary
 from workloads.outcome.summary import exit_status, summarise
+from workloads.outcome.verdict import excluded
 from workloads.trace.spool import read_logs
 
 VM = vm_address(0, 3)
@@ -215,3 +216,9 @@ def test_callers_that_cannot_fail_and_got_an_error_are_told_by_site():
     summary = summarise(decode(), outcome(word() | {"meter": meter.result()}))
     assert (summary["notifier_calls"], summary["no_fail_failures"]) == (3, 2)
     assert summary["no_fail_callers_failed"] == {"exit_mmap": 2}
+
+
+def test_an_invariant_that_the_protocol_does_not_promise_is_not_broken_by_it():
+    found = {"invariant_violations": {"I18": 2, "I4": 1}, "anomalies": {"AN13": 2, "AN3": 1}}
+    assert excluded({"protocol": "failable-notifier", **found}).keys() == {"I4", "AN3"}
+    assert excluded({"protocol": "two-phase", **found}).keys() == {"I18", "I4", "AN13", "AN3"}
