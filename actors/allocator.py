@@ -41,8 +41,21 @@ class Allocator(Actor):
         if self.reuse:
             context.observe(FramesReused(self.host, message.start, message.end))
 
+    def on_take_frames(self, message: m.TakeFrames, context: Context) -> None:
+        """A hole gets its frames again, unless they are somebody else's by now."""
+        free = self.frames.only(message.start, message.end, 1) and message.pages <= self.free
+        vm = vm_base(message.reply_to)
+        key = opportunity(vm, message.ticket, message.reply_to & 0xFF)
+        granted = free and context.choose("alloc.pages", 1, key) is None
+        if granted:
+            self.free -= message.pages
+            self.frames.set(message.start, message.end, 0)
+        took = context.cost("page_alloc", message.folios + message.pages)
+        context.send(message.reply_to, m.FramesTaken(message.ticket, granted, message.pages), took)
+
     HANDLERS: ClassVar = {
         m.Reserve: on_reserve,
         m.GiveBack: on_give_back,
         m.FreeMemory: on_free_memory,
+        m.TakeFrames: on_take_frames,
     }

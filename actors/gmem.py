@@ -4,13 +4,13 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import gmem_faults, gmem_ranges, gmem_release, gmem_steps
+from actors import gmem_faults, gmem_punch, gmem_ranges, gmem_release, gmem_steps
 from actors import messages as m
 from actors.address import PINS, vm_base
 from actors.contract import Actor, Consumer, Context, Reason, Share
 from actors.conversion import Conversion, Verb
-from actors.gmem_faults import CONVERSION, GUEST_FAULT, HOST_FAULT, TICKETS
 from actors.gmem_own import fail
+from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
 from actors.intervals import IntervalMap
 from actors.locks import RwLock, Waiter
 from actors.observations import (
@@ -34,7 +34,7 @@ class Binding(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Gmem(Actor):
-    """One guest_memfd inode, bound to one VM. Maps are by index; orders are 0, 9 (2 MiB), 18 (1 GiB), -1 no folio.
+    """One guest_memfd inode, bound to one VM. Maps are by index; orders are 0, 9 (2 MiB), 18 (1 GiB), < 0 no folio.
 
     `protocol` is a key of actors.protocols.INDEX. `kept` is 1 where a folio has a reference that nobody will drop,
     `stash` where a huge folio's metadata is set aside; `metadata` counts pages that splits hold.
@@ -58,6 +58,8 @@ class Gmem(Actor):
     faults: dict[int, m.GetPfn | m.HostFault] = {}
     released: bool = False
     torn_down: bool = False
+    punches: dict[int, gmem_punch.Punch] = {}
+    fills: dict[int, gmem_punch.Fill] = {}
 
     # --- conversions -----------------------------------------------------------------------------
 
@@ -262,6 +264,8 @@ class Gmem(Actor):
             gmem_faults.answer_pfn(self, ticket, context)
         elif what == HOST_FAULT:
             gmem_faults.answer_host(self, ticket, context)
+        elif what == PUNCH:
+            gmem_punch.locked(self, number, context)
         else:
             gmem_release.release(self, context)
 
@@ -312,4 +316,9 @@ class Gmem(Actor):
         m.HostFaulted: gmem_faults.on_host_faulted,
         m.ReleaseFile: gmem_release.on_release,
         m.TornDown: gmem_release.on_torn_down,
+        m.PunchHole: gmem_punch.on_punch_hole,
+        m.NotZapped: gmem_punch.on_not_zapped,
+        m.Zapped: gmem_punch.on_zapped,
+        m.ZapEnded: gmem_punch.on_zap_ended,
+        m.FramesTaken: gmem_punch.on_frames_taken,
     }

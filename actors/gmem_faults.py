@@ -2,16 +2,15 @@
 
 from typing import TYPE_CHECKING
 
+from actors import gmem_punch
 from actors import messages as m
 from actors.address import KVM, vm_base
 from actors.contract import Context, Reason, Share
+from actors.gmem_folios import HOLE
+from actors.gmem_tickets import GUEST_FAULT, HOST_FAULT, TICKETS
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
-
-# What waits for the invalidate lock: a conversion (exclusive), a guest fault, a host fault (both shared), a release.
-CONVERSION, GUEST_FAULT, HOST_FAULT, RELEASE = range(4)
-TICKETS = 4
 
 
 def on_get_pfn(gmem: "Gmem", message: m.GetPfn, context: Context) -> None:
@@ -30,9 +29,13 @@ def on_get_pfn(gmem: "Gmem", message: m.GetPfn, context: Context) -> None:
 
 def answer_pfn(gmem: "Gmem", ticket: int, context: Context) -> None:
     """Look the folio up; the lock is not held beyond that."""
-    fault = gmem.faults.pop(ticket)
+    fault = gmem.faults[ticket]
     assert isinstance(fault, m.GetPfn)
     order = min(order for _, _, order in gmem.folios.runs(fault.start, fault.end))
+    if order == HOLE:
+        gmem_punch.fill(gmem, ticket, fault.start, fault.end, context)
+        return
+    del gmem.faults[ticket]
     reason = Reason.NONE if order >= 0 else Reason.POISONED  # a folio that an undo has lost
     reply = m.GotPfn(fault.access, reason, order, gmem.base_pfn + fault.start)
     context.send(vm_base(gmem.address) | KVM, reply, context.link)
@@ -48,9 +51,14 @@ def on_host_fault(gmem: "Gmem", message: m.HostFault, context: Context) -> None:
 
 def answer_host(gmem: "Gmem", ticket: int, context: Context) -> None:
     """SIGBUS unless the whole range is shared."""
-    fault = gmem.faults.pop(ticket)
+    fault = gmem.faults[ticket]
     assert isinstance(fault, m.HostFault)
     allowed = not gmem.released and gmem.share.only(fault.start, fault.end, Share.SHARED)
+    orders = (order for _, _, order in gmem.folios.runs(fault.start, fault.end))
+    if allowed and HOLE in orders:
+        gmem_punch.fill(gmem, ticket, fault.start, fault.end, context)
+        return
+    del gmem.faults[ticket]
     context.send(fault.reply_to, m.HostPage(fault.ticket, allowed), context.link)
     if not allowed:
         gmem.drop(ticket, context)

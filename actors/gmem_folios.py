@@ -14,7 +14,7 @@ from actors.observations import FolioOrder, Stashed
 if TYPE_CHECKING:
     from actors.gmem import Gmem
 
-LOST = -1
+LOST, HOLE = -1, -2  # no folio: an undo has lost it, or the guest has given it up
 SIZE = {0: 1, 9: PAGES_2M, 18: PAGES_1G}  # pages of a folio
 
 
@@ -71,7 +71,8 @@ def merges(gmem: "Gmem", start: int, end: int) -> list[Change]:
     if gmem.page_order == 18:
         first, last = trimmed(gmem, start, end, 18)
         for block in range(first, last, PAGES_1G):
-            if gmem.folios.get(block) != 18:
+            orders = [order for _, _, order in gmem.folios.runs(block, block + PAGES_1G)]
+            if orders != [18] and HOLE not in orders:
                 found.append(Change(block, block + PAGES_1G, small, 18))
     return found
 

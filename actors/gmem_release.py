@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from actors import messages as m
 from actors.address import KVM, host_base, vm_base
 from actors.contract import Context
-from actors.gmem_faults import RELEASE
+from actors.gmem_folios import HOLE
+from actors.gmem_tickets import RELEASE
 from actors.observations import FolioOrder, FramesFreed, FramesKept
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
         first, last = binding.index, binding.index + binding.pages
         shift = binding.gfn - binding.index
         for start, end, goes in free_runs(gmem, first, last):
+            if goes is None:
+                continue
             if not goes:
                 context.observe(
                     FramesKept(vm, gmem.base_pfn + start, gmem.base_pfn + end, start + shift)
@@ -45,13 +48,13 @@ def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
             context.send(host_base(gmem.address), frames, context.link)
 
 
-def free_runs(gmem: "Gmem", first: int, last: int) -> list[tuple[int, int, bool]]:
-    """(start, end, may it be freed) over an index range."""
-    found: list[tuple[int, int, bool]] = []
+def free_runs(gmem: "Gmem", first: int, last: int) -> list[tuple[int, int, bool | None]]:
+    """(start, end, may it be freed) over an index range; None where it has been, for a hole."""
+    found: list[tuple[int, int, bool | None]] = []
     for start, end, bad in gmem.poison.runs(first, last):
         for s, e, kept in gmem.kept.runs(start, end):
             for s2, e2, order in gmem.folios.runs(s, e):
-                goes = not bad and not kept and order >= 0
+                goes = None if order == HOLE else not bad and not kept and order >= 0
                 first = found.pop()[0] if found and found[-1][2] == goes else s2
                 found.append((first, e2, goes))
     return found

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import msgspec
 
+from actors import guest_balloon
 from actors import messages as m
 from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Context, Reason, Share
@@ -36,12 +37,28 @@ class Task(msgspec.Struct):
     out: bool = False  # the vCPU is out of the guest, waiting for the host
     level: int = LEVEL_4K
     failure: Reason = Reason.NONE
+    give_up: bool = False  # inflate the balloon by it
+    as_is: bool = False  # use it on the side where the guest believes it to be
 
     def requests(self) -> list[tuple[int, int]]:
         """The ranges that it will ask the VMM for, one after the other."""
         step = self.end - self.start if self.whole else PAGES_2M
         starts = range(self.start, self.end, step) if self.convert else ()
         return [(start, min(start + step, self.end)) for start in starts]
+
+
+def use_of(message: m.Touch | m.Write | m.GiveUp, share: Share, now: int) -> Task:
+    """A task that converts nothing."""
+    return Task(
+        message.task,
+        message.start,
+        message.end,
+        share,
+        now,
+        whole=False,
+        convert=False,
+        touch=True,
+    )
 
 
 class Guest(Actor):
@@ -71,10 +88,20 @@ class Guest(Actor):
 
     def on_touch(self, message: m.Touch, context: Context) -> None:
         """The load wants memory used."""
-        start, end, share = message.start, message.end, message.share
-        task = Task(
-            message.task, start, end, share, context.now, whole=False, convert=False, touch=True
-        )
+        self.queue.append(use_of(message, message.share, context.now))
+        self.pump(context)
+
+    def on_write(self, message: m.Write, context: Context) -> None:
+        """The load wants memory used as it is; which side that is shows when the task's turn has come."""
+        task = use_of(message, Share.SHARED, context.now)
+        task.as_is = True
+        self.queue.append(task)
+        self.pump(context)
+
+    def on_give_up(self, message: m.GiveUp, context: Context) -> None:
+        """The load wants the balloon inflated."""
+        task = use_of(message, Share.PRIVATE, context.now)
+        task.give_up = True
         self.queue.append(task)
         self.pump(context)
 
@@ -88,7 +115,11 @@ class Guest(Actor):
             task.cursor = task.start
             if task.convert:
                 self.convert(task, task.start, context)
+            elif task.give_up:
+                guest_balloon.inflate(self, task, context)
             else:
+                if task.as_is and self.accepted.only(task.start, task.end, 1):
+                    task.to = Share.PRIVATE
                 self.use(task, context)
         if self.dead:
             self.give_up(context)
@@ -269,6 +300,9 @@ class Guest(Actor):
     HANDLERS: ClassVar = {
         m.Ask: on_ask,
         m.Touch: on_touch,
+        m.Write: on_write,
+        m.GiveUp: on_give_up,
+        m.HolePunched: guest_balloon.on_hole_punched,
         m.ConvertAnswer: on_convert_answer,
         m.MapGpaDone: on_map_gpa_done,
         m.Accessed: on_accessed,

@@ -2,8 +2,9 @@
 
 from typing import ClassVar
 
+from actors import host_notifier
 from actors import messages as m
-from actors.address import GMEM, HOST_MAP
+from actors.address import GMEM, HOST_MAP, PINS
 from actors.contract import Actor, Consumer, Context, Reason, Share
 from actors.intervals import IntervalMap
 from actors.observations import HostPte
@@ -11,7 +12,7 @@ from actors.slots import Slots, slot_of
 
 
 class HostMap(Actor):
-    """`ptes` is gfn -> 1 where a PTE is present."""
+    """`ptes` is gfn -> 1 where a PTE is present; `failable` says whether mmu_notifiers of this mm may fail."""
 
     vm: int
     slots: Slots
@@ -22,23 +23,31 @@ class HostMap(Actor):
     faults: dict[int, tuple[int, int]] = {}
     faults_made: int = 0
     dead: bool = False
+    failable: bool = False
+    calls: dict[int, host_notifier.Call] = {}  # callbacks that KVM has not answered
+    calls_made: int = 0
+    gups: dict[int, int] = {}  # fault -> how long the pages will be held
 
     def on_touch(self, message: m.HostTouch, context: Context) -> None:
         """A device backend uses shared memory; what has no PTE yet faults."""
         if self.dead or self.ptes.only(message.start, message.end, 1):
             return
+        self.fault(message.start, message.end, context)
+
+    def fault(self, start: int, end: int, context: Context) -> int:
+        """A page fault on the mapping of the file; returns its number."""
         self.faults_made += 1
-        self.faults[self.faults_made] = (message.start, message.end)
-        slot = slot_of(self.slots, message.start)
+        self.faults[self.faults_made] = (start, end)
+        slot = slot_of(self.slots, start)
         shift = slot.index - slot.gfn
-        fault = m.HostFault(
-            self.vm | HOST_MAP, self.faults_made, message.start + shift, message.end + shift
-        )
+        fault = m.HostFault(self.vm | HOST_MAP, self.faults_made, start + shift, end + shift)
         context.send(self.vm | GMEM | slot.gmem, fault, context.link)
+        return self.faults_made
 
     def on_page(self, message: m.HostPage, context: Context) -> None:
         """Install the PTEs while guest_memfd still holds its lock for us, or take the SIGBUS."""
         start, end = self.faults.pop(message.ticket)
+        hold = self.gups.pop(message.ticket, 0)
         if not message.allowed:
             return
         gmem = self.vm | GMEM | slot_of(self.slots, start).gmem
@@ -49,6 +58,18 @@ class HostMap(Actor):
         context.observe(HostPte(self.vm, start, end, True))
         took = context.cost("host_refault", end - start)
         context.send(gmem, m.HostFaulted(message.ticket), took)
+        if hold:
+            context.send(self.vm | PINS, m.TakePin(start, end, hold), took)
+
+    def on_get_pages(self, message: m.GetPages, context: Context) -> None:
+        """get_user_pages: by the entries that are there, or after a fault; SIGBUS is the end of it."""
+        if self.dead:
+            return
+        start, end, hold = message.start, message.end, message.hold
+        if self.ptes.only(start, end, 1):
+            context.send(self.vm | PINS, m.TakePin(start, end, hold), context.link)
+        else:
+            self.gups[self.fault(start, end, context)] = hold
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Page table entries can always be cleared: ready. Only `early` clears them now, and keeps a list."""
@@ -107,6 +128,8 @@ class HostMap(Actor):
 
     def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
         """exit_mmap: every PTE goes, and no backend will touch the memory again."""
+        if not self.dead:
+            host_notifier.exit_mmap(self, context)
         self.dead = True
         for start, end, present in list(self.ptes.runs(0, self.ptes.starts[-1] + 1)):
             if present:
@@ -117,9 +140,12 @@ class HostMap(Actor):
         m.VmDead: on_vm_dead,
         m.HostTouch: on_touch,
         m.HostPage: on_page,
+        m.GetPages: on_get_pages,
         m.Prepare: on_prepare,
         m.Commit: on_commit,
         m.Abort: on_abort,
         m.Invalidate: on_invalidate,
         m.Remap: on_remap,
+        m.NotifierCall: host_notifier.on_notifier_call,
+        m.RangeStarted: host_notifier.on_range_started,
     }

@@ -61,6 +61,14 @@ def begin(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     context.send(kvm.vm | GMEM | slot.gmem, question, context.link)
 
 
+def thaw(kvm: "KvmMmu", context: Context) -> None:
+    """The end of any invalidation: the sequence moves, then parked faults look again."""
+    kvm.sequence += 1
+    parked, kvm.parked = kvm.parked, []
+    for access in parked:
+        begin(kvm, kvm.faults[access], context)
+
+
 def frozen(kvm: "KvmMmu", fault: PageFault) -> bool:
     """Does an invalidation in progress cover a page of the fault?"""
     ranges = kvm.invalidations.values()

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import kvm_fault, kvm_mapgpa, kvm_walk
+from actors import kvm_fault, kvm_mapgpa, kvm_notifier, kvm_walk, kvm_zap
 from actors import messages as m
 from actors.address import ALLOCATOR, GUEST, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
@@ -47,6 +47,8 @@ class KvmMmu(Actor):
     parked: list[int] = []
     calls: dict[int, MapGpaCall] = {}
     dead: bool = False
+    notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for
+    zaps: dict[int, int] = {}  # op of a walk -> guest_memfd that punches a hole
 
     # --- what guest_memfd asks ---------------------------------------------------------------------
 
@@ -66,12 +68,9 @@ class KvmMmu(Actor):
         """INV_END: the sequence moves, then parked faults look again."""
         self.walks.pop(message.op, None)
         del self.invalidations[message.op]
-        self.sequence += 1
         context.observe(InvalidationEnd(self.vm, message.op))
         context.send(message.gmem, m.Thawed(message.op), context.link)
-        parked, self.parked = self.parked, []
-        for access in parked:
-            kvm_fault.begin(self, self.faults[access], context)
+        kvm_fault.thaw(self, context)
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Step 2 of the mail: split the boundary leaves, or say no."""
@@ -267,4 +266,11 @@ class KvmMmu(Actor):
         m.ConvertAnswer: on_convert_answer,
         m.VmDead: on_vm_dead,
         m.Teardown: on_teardown,
+        m.RangeStart: kvm_notifier.on_range_start,
+        m.RangeEnd: kvm_notifier.on_range_end,
+        m.Zap: kvm_zap.on_zap,
+        m.ZapEnd: kvm_zap.on_zap_end,
+        m.Committed: kvm_zap.on_walked,
+        m.Poison: kvm_zap.on_poison,
+        m.KeepReference: kvm_zap.on_keep_reference,
     }

@@ -1,5 +1,16 @@
 """Tickets at a KVM MMU's mmu_lock: the number of who waits, times TICKETS, plus its kind."""
 
+from actors.messages import ATTEMPT_BITS
+
 # A walk of a conversion and INV_BEGIN take the lock for writing, a page fault for reading.
 WALK, FAULT, FREEZE = range(3)
 TICKETS = 3
+
+# Requests to convert end in the bits 00, 10 or 11. What ends in 01 is a walk that KVM makes for somebody else, told
+# apart by the bit before: an mmu_notifier's callback, or a hole in guest_memfd.
+OTHERS, NOTIFIER, HOLE = 0b01, 0b001, 0b101
+
+
+def converts(op: int) -> bool:
+    """Is this the walk of a conversion?"""
+    return op >> ATTEMPT_BITS & 0b11 != OTHERS

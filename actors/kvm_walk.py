@@ -69,6 +69,7 @@ class Walk(msgspec.Struct):
     bugs: bool = True  # a page that cannot be unmapped is KVM_BUG_ON
     busy_bugs: bool = False  # so is a second BUSY while splitting
     whole: bool = False  # a boundary leaf that cannot be split is zapped as a whole
+    protects: bool = False  # leaves lose write access and stay
     kept: list[tuple[int, int]] = []  # of the step in hand: leaves that could not be removed
 
 
@@ -347,13 +348,13 @@ def split_done(kvm: "KvmMmu", walk: Walk, start: int, end: int, context: Context
 
 
 def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
-    """The first `leaves` of the step in hand are gone, but for those that could not be removed."""
+    """The first `leaves` of the step in hand are gone, but for those that could not be removed; a flush is due."""
     start, _, level = walk.todo[0]
     if not leaves:
         return
     side = Share.PRIVATE if walk.plan == ZAPPING else Share.SHARED
     last = start + leaves * PAGES[level]
-    at = start
+    at = last if walk.protects else start
     for first, stop in [*walk.kept, (last, last)]:
         if at < min(first, last):
             leaf(kvm, at, min(first, last), side, 0, context)

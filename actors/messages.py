@@ -592,3 +592,169 @@ class Reclaim(Message, frozen=True, tag=68):
     """Timer of the TDX module: the TD's HKID is reclaimed, no frame of it is owned any more."""
 
     vm: int
+
+
+# --- mmu_notifiers: everybody else who changes the VMM's page tables -------------------------------
+
+
+class NotifierCall(Message, frozen=True, tag=70):
+    """Load or VMM -> host mapping: a caller of actors.notifier_sites is about to change a range of the VMM's mm.
+
+    `reply_to` is told when it is through; 0 is nobody.
+    """
+
+    caller: int
+    start: int
+    end: int
+    reply_to: int = 0
+
+
+class NotifierDone(Message, frozen=True, tag=71):
+    """Host mapping -> whoever wants to know: the caller is through; `reason` is what its callback returned."""
+
+    caller: int
+    reason: Reason
+
+
+class Exit(Message, frozen=True, tag=75):
+    """Load -> VMM: the guest has shut down, the VMM exits of its own accord."""
+
+
+class RangeStart(Message, frozen=True, tag=72):
+    """Host mapping -> KVM: invalidate_range_start. `may_fail` says whether the mm allows this callback to fail.
+
+    A callback that is not `blocking` should return -EAGAIN rather than wait; one that `protect`s keeps the leaves.
+    """
+
+    number: int
+    start: int
+    end: int
+    may_fail: bool
+    blocking: bool
+    protect: bool
+
+
+class RangeStarted(Message, frozen=True, tag=73):
+    """KVM -> host mapping: the leaves are gone and nobody has a stale translation, or the callback's error."""
+
+    number: int
+    reason: Reason
+
+
+class RangeEnd(Message, frozen=True, tag=74):
+    """Host mapping -> KVM: invalidate_range_end; faults in the range go on."""
+
+    number: int
+
+
+# --- holes in guest_memfd: memory that a guest gives up ------------------------------------------
+
+
+class GiveUp(Message, frozen=True, tag=76):
+    """Load -> guest: the balloon takes this range; whoever uses it again has to accept it anew."""
+
+    task: int
+    start: int
+    end: int
+
+
+class PunchHole(Message, frozen=True, tag=77):
+    """Guest -> VMM (gfn), VMM -> guest_memfd (index): fallocate(PUNCH_HOLE) over whole pages of the file."""
+
+    op: int
+    start: int
+    end: int
+
+
+class HolePunched(Message, frozen=True, tag=78):
+    """guest_memfd -> VMM -> guest: NONE, or why the memory is still there."""
+
+    op: int
+    reason: Reason
+
+
+class Zap(Message, frozen=True, tag=79):
+    """guest_memfd -> KVM: begin an invalidation and unmap the private range, which cannot be refused.
+
+    `trace` and `bugs` as in Commit.
+    """
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    trace: Trace
+    bugs: bool
+
+
+class NotZapped(Message, frozen=True, tag=80):
+    """KVM -> guest_memfd: a bug; these pages are still mapped and must never be used again. Before Zapped."""
+
+    op: int
+    start: int
+    end: int
+
+
+class Zapped(Message, frozen=True, tag=81):
+    """KVM -> guest_memfd: nothing else of the range is mapped."""
+
+    op: int
+
+
+class ZapEnd(Message, frozen=True, tag=82):
+    """guest_memfd -> KVM: the folios are gone, end the invalidation."""
+
+    op: int
+
+
+class ZapEnded(Message, frozen=True, tag=83):
+    """KVM -> guest_memfd."""
+
+    op: int
+
+
+class TakeFrames(Message, frozen=True, tag=84):
+    """guest_memfd -> allocator: these frames (pfn) back for a hole, all or none.
+
+    They make `folios` folios, and take `pages` of the pool for metadata.
+    """
+
+    reply_to: int
+    ticket: int
+    start: int
+    end: int
+    folios: int
+    pages: int
+
+
+class FramesTaken(Message, frozen=True, tag=85):
+    """Allocator -> guest_memfd: granted, with `pages` of metadata, or somebody else has them."""
+
+    ticket: int
+    granted: bool
+    pages: int
+
+
+# --- more that loads ask for ---------------------------------------------------------------------
+
+
+class Write(Message, frozen=True, tag=86):
+    """Load -> guest: use a range on whichever side the guest believes it to be by then."""
+
+    task: int
+    start: int
+    end: int
+
+
+class GetPages(Message, frozen=True, tag=87):
+    """Load -> host mapping: get_user_pages on shared memory, for a holder that keeps it for `hold` ns."""
+
+    start: int
+    end: int
+    hold: int
+
+
+class LetGo(Message, frozen=True, tag=88):
+    """Timer of the load: pages of the host's pool that it holds go back."""
+
+    pages: int

@@ -395,3 +395,39 @@ class FramesReused(Observation, frozen=True, tag=43):
     host: int
     start: int
     end: int
+
+
+class NotifierCalled(Observation, frozen=True, tag=60):
+    """A caller of actors.notifier_sites (`site` is its label) begins to invalidate a range of the VMM's mm."""
+
+    vm: int
+    site: str
+    start: int
+    end: int
+
+
+class NotifierError(Observation, frozen=True, tag=61):
+    """The callback returned an error to its caller; `no_fail` callers cannot bear any."""
+
+    vm: int
+    site: str
+    no_fail: bool
+    blocking: bool
+    reason: Reason
+
+
+class MmUnmapped(Observation, frozen=True, tag=62):
+    """The mm itself took host PTEs of the range away; no conversion has to put them back."""
+
+    vm: int
+    site: str
+    start: int
+    end: int
+
+
+class Punched(Observation, frozen=True, tag=63):
+    """The range (gfn) is a hole: its folios are about to go, and nothing in it is accepted any more."""
+
+    gmem: int
+    start: int
+    end: int

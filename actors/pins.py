@@ -37,10 +37,14 @@ class Pins(Actor):
     taken: int = 0
     waiting: dict[int, int] = {}  # op -> key of the timer that will answer PREPARE
     spinning: dict[int, Where] = {}  # conversions that wait for long references to go
+    frozen: dict[int, tuple[int, int]] = {}  # op -> range whose references cannot grow meanwhile
 
     def on_take_pin(self, message: m.TakePin, context: Context) -> None:
-        """A holder takes a long-lived reference."""
-        self.take(message.start, message.end, message.hold, context)
+        """A holder takes a long-lived reference; on a frozen folio it would have to come again, and does not."""
+        start, end = message.start, message.end
+        if any(s < end and start < e for s, e in self.frozen.values()):
+            return
+        self.take(start, end, message.hold, context)
 
     def take(self, start: int, end: int, hold: int, context: Context) -> None:
         """Until the holder lets go by itself, or a cooperative VMM makes it."""
@@ -71,6 +75,7 @@ class Pins(Actor):
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Long pins refuse; short ones are waited for a little. A private page has none, unless somebody is astray."""
         where = Where(message.gmem, message.op, message.start, message.end)
+        self.frozen[where.op] = (where.start, where.end)
         offset = self.first_pinned(where, POINTS[message.to], context)
         if offset >= 0:
             self.refuse(where, offset, False, context)
@@ -131,6 +136,7 @@ class Pins(Actor):
 
     def refuse(self, where: "Where", offset: int, transient: bool, context: Context) -> None:
         """Unexpected references from `offset` on."""
+        self.frozen.pop(where.op, None)
         context.observe(ReferencesFound(self.vm, where.op, where.start, where.end, transient))
         no = m.Refused(where.op, Consumer.PINS, Reason.REFERENCES, offset)
         context.send(where.gmem, no, context.link)
@@ -176,10 +182,12 @@ class Pins(Actor):
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """Nothing to unmap."""
+        self.frozen.pop(message.op, None)
         context.send(message.gmem, m.Committed(message.op, Consumer.PINS), context.link)
 
     def on_abort(self, message: m.Abort, context: Context) -> None:
         """Nothing was changed; a wait is called off."""
+        self.frozen.pop(message.op, None)
         timer = self.waiting.pop(message.op, -1)
         if timer >= 0:
             context.cancel(timer)

@@ -5,6 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from actors import messages as m
+from actors import vmm_balloon, vmm_exit
 from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, PINS, host_base
 from actors.contract import Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
@@ -227,4 +228,8 @@ class Vmm(Actor):
         m.DmaMapped: on_dma_mapped,
         m.Retry: on_retry,
         m.VmDead: on_vm_dead,
+        m.PunchHole: vmm_balloon.on_punch_hole,
+        m.HolePunched: vmm_balloon.done,
+        m.Exit: vmm_exit.on_exit,
+        m.NotifierDone: vmm_exit.on_notifier_done,
     }

@@ -53,6 +53,11 @@ _POINTS = [
         "the IOTLB invalidation of a COMMIT does not complete (AN28)",
     ),
     ("kvm.interrupt", Reason.INTERRUPTED, "an interrupt is pending between two pieces of a MapGPA"),
+    (
+        "kvm.notifier",
+        Reason.NO_MEMORY,
+        "KVM's callback fails to invalidate, where its caller allows that at all (AN13, AN14)",
+    ),
     ("kvm.split_memory", Reason.NO_MEMORY, "no page-table or mirror page to split a boundary leaf"),
     ("pins.long", Reason.REFERENCES, "a long-lived pin is taken on a page just before PREPARE"),
     ("pins.private", Reason.REFERENCES, "somebody astray holds a reference on a private page"),

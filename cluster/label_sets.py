@@ -29,10 +29,10 @@ CONSUMERS = tuple(consumer.name.lower() for consumer in Consumer)
 LOCKS = ("vmm", "ilock", "mmu_lock", "iommu_queue")
 CALLS = tuple(call.name.lower() for call in Call)
 INVARIANTS = (
-    *(f"I{n}" for n in (1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 19, 22, 23)),
+    *(f"I{n}" for n in (1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 22, 23)),
     *("L1", "L3"),
 )
-ANOMALIES = tuple(f"AN{n}" for n in (1, 3, 4, 7, 8, 11, 12, 15, 16, 18, 19, 24, 28))
+ANOMALIES = tuple(f"AN{n}" for n in (1, 3, 4, 7, 8, 11, 12, 13, 14, 15, 16, 18, 19, 24, 28))
 REST = "other"  # the one label for all partitions beyond the first 99
 
 # protocol -> (phase, consumer, reasons). Phases are stages of its table; "map" is the VMM's device

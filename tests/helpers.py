@@ -402,6 +402,10 @@ class World:
         yield "mmu_lock", not kvm.lock.idle
         yield "walks", kvm.walks
         yield "invalidations", kvm.invalidations
+        yield "callbacks", kvm.notifiers
+        yield "zaps", kvm.zaps
+        yield "punches", gmem.punches
+        yield "fills", gmem.fills
         yield "parked", not kvm.dead and kvm.parked
         yield "page faults", not kvm.dead and kvm.faults
         yield "MapGPA calls", kvm.calls
@@ -410,7 +414,10 @@ class World:
         yield "slots", iommu.slots
         yield "host unmaps", self.host_map(vm).saved
         yield "host faults", self.host_map(vm).faults
+        yield "mm callers", self.host_map(vm).calls
+        yield "pages to get", self.host_map(vm).gups
         yield "reference waits", self.pins(vm).waiting
+        yield "frozen references", self.pins(vm).frozen
         yield "requests", self.vmm(vm).pending
         yield "vmm queue", self.vmm(vm).queue
         yield "vCPUs", self.guest(vm).active

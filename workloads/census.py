@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from actors.allocator import Allocator
 from actors.contract import PAGE_BYTES, Actor, Share
 from actors.gmem import Gmem
+from actors.gmem_folios import HOLE
 from actors.guest import Guest
 
 
@@ -31,19 +32,34 @@ def _file(gmem: Gmem, found: Counter[str]) -> None:
     for binding in gmem.bindings:
         start, end = binding.index, binding.index + binding.pages
         poisoned = gmem.poison.pages(start, end, 1) * PAGE_BYTES
+        holes = sum(e - s for s, e, o in gmem.folios.runs(start, end) if o == HOLE) * PAGE_BYTES
         size = (end - start) * PAGE_BYTES
         found["poisoned_bytes"] += poisoned
         if gmem.released:
-            found["leaked_bytes"] += size - poisoned if gmem.torn_down else 0
+            found["leaked_bytes"] += size - poisoned if gmem.torn_down else holes
             continue
-        shared = gmem.share.pages(start, end, Share.SHARED) * PAGE_BYTES
-        found["shared_bytes"] += shared
-        found["private_bytes"] += size - shared
+        shared = sum(
+            gmem.share.pages(s, e, Share.SHARED)
+            for s, e, order in gmem.folios.runs(start, end)
+            if order != HOLE
+        )
+        found["leaked_bytes"] += holes  # they are free, and not lost
+        found["punched_bytes"] += holes
+        found["shared_bytes"] += shared * PAGE_BYTES
+        found["private_bytes"] += size - holes - shared * PAGE_BYTES
         found["fragments"] += sum(1 for _ in gmem.share.runs(start, end))
 
 
 WAITING = "waiting_requests"
-KEYS = ("private_bytes", "shared_bytes", "fragments", "poisoned_bytes", "leaked_bytes", WAITING)
+KEYS = (
+    "private_bytes",
+    "shared_bytes",
+    "punched_bytes",
+    "fragments",
+    "poisoned_bytes",
+    "leaked_bytes",
+    WAITING,
+)
 
 
 def complete(counts: dict[str, int]) -> dict[str, int]:

@@ -37,11 +37,12 @@ from cluster.world import Feed, World
 from workloads.census import census
 from workloads.checkers import checkers
 from workloads.loads.load import Load, Program, load_address
-from workloads.loads.programs import BootProgram, ChurnProgram, HotRangeProgram
+from workloads.loads.programs import BootProgram
+from workloads.loads.table import PROGRAMS
 from workloads.loads.trace import TraceProgram
 from workloads.meter import Meter
 from workloads.plan import DECODER, Plan
-from workloads.scenario import Boot, Churn, HotRange, Scenario, Trace
+from workloads.scenario import Boot, Scenario, Trace
 from workloads.vm_shape import (
     Shape,
     fleet_number,
@@ -133,13 +134,16 @@ class HostBuilder:
             self.iommu.domains[vm] = IntervalMap.filled(0)
         program = self.program(fleet, vm, slots)
         born = fleet * scenario.fleet.stagger
-        self.first += [(born, load_address(vm), m.Tick(lane)) for lane in range(program.lanes)]
+        self.first += [
+            (born + first_wait(program, lane), load_address(vm), m.Tick(lane))
+            for lane in range(program.lanes)
+        ]
         return {
             load_address(vm): self.load(fleet, vm, program, born),
             vm | GUEST: self.guest(vm, vcpus, leaves),
             vm | VMM: Vmm(vm, slots, policy(scenario), scenario.vm.devices, IntervalMap.filled(0)),
             vm | KVM: KvmMmu(vm, slots, scenario.vm.track == "page", leaves, IntervalMap.filled(0)),
-            vm | HOST_MAP: HostMap(vm, slots, IntervalMap.filled(0)),
+            vm | HOST_MAP: HostMap(vm, slots, IntervalMap.filled(0), failable=failable(scenario)),
             vm | PINS: Pins(vm, scenario.protocol.freeze_budget, scenario.fleet.cpus),
             **self.gmems(vm, shape),
         }
@@ -176,10 +180,8 @@ class HostBuilder:
                 return trace
             case Boot():
                 return BootProgram(load, pages, scenario.vm.start == "unaccepted", seed, vm)
-            case HotRange():
-                return HotRangeProgram(load, pages)
-            case Churn():
-                return ChurnProgram(load, pages, seed, vm)
+            case _:
+                return PROGRAMS[type(load)](load, pages, seed, vm)
 
     def gmems(self, vm: int, shape: Shape) -> dict[int, Actor]:
         """One guest_memfd for each inode that the slots name."""
@@ -240,6 +242,18 @@ def options(scenario: Scenario, host: int) -> Options:
             found[name] = TURNS[name][host % len(TURNS[name])]
         found[name] = SWITCH.get(found[name], found[name])
     return Options(**found)
+
+
+def first_wait(program: Program, lane: int) -> int:
+    """Lanes begin at once, but for those that only accompany the others: they come when they come."""
+    job = program.job(lane, 0) if lane >= program.lanes - program.sides else None
+    return job.wait if job else 0
+
+
+def failable(scenario: Scenario) -> bool:
+    """May mmu_notifiers fail? Only where the protocol wants failing callbacks, and not for guest_memfd's alone."""
+    protocol = scenario.protocol
+    return protocol.name == "failable-notifier" and protocol.notifier_scope == "mmu_notifier"
 
 
 def policy(scenario: Scenario) -> Policy:

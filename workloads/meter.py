@@ -40,6 +40,8 @@ class Meter:
             o.IotlbQueued: self.queued,
             o.Booted: self.booted,
             o.PoisonSet: self.poisoned,
+            o.NotifierCalled: self.notifier_called,
+            o.NotifierError: self.notifier_failed,
         }
 
     def requested(self, now: int, fact: o.Requested) -> None:
@@ -97,6 +99,13 @@ class Meter:
 
     def poisoned(self, _: int, fact: o.PoisonSet) -> None:
         self.counters["poisoned_pages",] += fact.end - fact.start
+
+    def notifier_called(self, _: int, fact: o.NotifierCalled) -> None:
+        self.counters["notifier_calls",] += 1
+
+    def notifier_failed(self, _: int, fact: o.NotifierError) -> None:
+        if fact.no_fail:
+            self.counters["no_fail_failed", fact.site] += 1
 
     def histogram(self, *labels: str) -> Histogram:
         """The histogram of this family and these labels."""

@@ -38,6 +38,7 @@ OTHERS = {
     "iommu.map",
     "iommu.timeout",
     "kvm.interrupt",
+    "kvm.notifier",  # fails callers of mmu_notifiers, no conversion
     "tdx.aug_busy",
     "tdx.bug",
     "tdx.remove_busy",

@@ -127,3 +127,20 @@ def test_the_holders_go_with_the_vm():
     actor, context = pins((0, 4), (8, 9)), Recorder()
     actor.on_vm_dead(m.VmDead(), context)
     assert (actor.held, len(context.of(Pinned))) == ({}, 2)
+
+
+def test_nobody_takes_pages_between_prepare_and_the_end_of_a_conversion():
+    actor = pins()
+    prepare(actor)
+    for end in (m.Commit(FILE, 3, 0x10, 0x20, PRIVATE), m.Abort(FILE, 3)):
+        actor.receive(m.TakePin(0x1F, 0x21, 700), Recorder())
+        assert actor.held == {}
+        actor.receive(m.TakePin(0x20, 0x21, 700), Recorder())
+        assert len(actor.held) == 1
+        actor.receive(m.DropPins(0, 0x100), Recorder())
+        actor.receive(end, Recorder())
+        assert actor.frozen == {}
+        prepare(actor)
+    refused = pins((0x10, 0x11))
+    prepare(refused)
+    assert refused.frozen == {}

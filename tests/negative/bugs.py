@@ -19,7 +19,7 @@ from actors.address import GMEM, HOST_MAP, KVM
 from actors.contract import Consumer, Context, Reason, Share
 from actors.conversion import Conversion
 from actors.gmem import Gmem
-from actors.gmem_faults import HOST_FAULT
+from actors.gmem_tickets import HOST_FAULT
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.kvm_mmu import KvmMmu
@@ -276,3 +276,13 @@ def host_may_fault_anywhere(world: World, _: Patch) -> None:
 
     world.replace(GMEM, m.HostFault, fault)
     world.drop(GMEM, m.HostFaulted)
+
+
+def callbacks_fail_unasked(world: World, _: Patch) -> None:
+    """KVM's mmu_notifier callback returns ENOMEM, though nobody said that it may fail."""
+
+    def range_start(kvm: KvmMmu, message: m.RangeStart, context: Context) -> None:
+        no = m.RangeStarted(message.number, Reason.NO_MEMORY)
+        context.send(kvm.vm | HOST_MAP, no, context.link)
+
+    world.replace(KVM, m.RangeStart, range_start)

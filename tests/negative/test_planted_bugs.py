@@ -11,12 +11,14 @@ import pytest
 
 from actors import messages as m
 from actors.address import HOST_MAP, PINS, VMM
+from actors.notifier_sites import MM_CHAINS, OOM_REAPER
 from actors.observations import Answered, Decided, HugeLost
 from tests.helpers import PRIVATE, SHARED, World
 from tests.negative import bugs
 from workloads.checkers import ANOMALIES, INVARIANTS
 
 FOREVER = 10**15  # ns
+REMAP = MM_CHAINS[2].number  # N3
 START, END = 0x10, 0x20  # cuts one leaf of 2 MiB
 EDGES = (0x1F0, 0x410)  # cuts two
 ADMITTED = {check.id for check in ANOMALIES if "two-phase" in check.admitted}
@@ -105,6 +107,20 @@ def backend_touches_private(world: World) -> None:
     world.run()
 
 
+def driver_cleans_up_its_mmap(world: World) -> None:
+    """remap_pfn_range failed half way over memory that the guest shares."""
+    to_shared(world)
+    world.post(HOST_MAP, m.NotifierCall(REMAP, START, END))
+    world.run()
+
+
+def oom_reaper_comes(world: World) -> None:
+    """The VMM is reaped while it lives."""
+    to_shared(world)
+    world.post(HOST_MAP, m.NotifierCall(OOM_REAPER.number, START, END))
+    world.run()
+
+
 class Case(NamedTuple):
     """`bug` in `run` is found by the checks `ids`."""
 
@@ -135,6 +151,8 @@ CASES = [
     Case("I15", bugs.attribute_under_mmu_lock, to_shared),
     Case("I16", bugs.drop_the_kick, to_shared),
     Case("I17", bugs.no_sequence_check, fault_races_conversion, ("vm.start=unaccepted",)),
+    Case("I18 AN13", bugs.callbacks_fail_unasked, driver_cleans_up_its_mmap),
+    Case("AN14", bugs.callbacks_fail_unasked, oom_reaper_comes),
     Case("I19", bugs.free_poisoned_pages, commit_bug),
     Case("I22 AN19", bugs.store_nothing, to_shared),
     Case("I23", bugs.allocate_in_abort, refused_to_shared),

@@ -67,3 +67,12 @@ def test_all_sample_traces_replay_alike():
     fleet = [logs, "fleet.hosts=4", "fleet.vms_per_host=1", "scenario.duration=1h"]
     fleet.append("scenario.conversions=4000")
     assert simulated(*fleet).digest == simulated(*fleet, *on_ray(4)).digest
+
+
+def test_loads_with_something_beside_the_conversions_are_the_same():
+    kinds = ("notifier-storm", "pin-holders", "memory-pressure", "balloon", "sweep", "shutdown")
+    loads = "workload=[" + ",".join(f"{{kind='{kind}'}}" for kind in kinds) + "]"
+    fleet = [loads, "fleet.hosts=4", "fleet.vms_per_host=3", "vm.memory=128MiB", *FAULTS]
+    fleet.append("scenario.duration=20ms")
+    local, ray = simulated(*fleet), simulated(*fleet, *on_ray(3))
+    assert (local.digest, local.census) == (ray.digest, ray.census)

@@ -29,7 +29,7 @@ vp_enter_zero_step memory_fault_exit boot_fixed block track remove_4k wbinvd_4k 
 mmu_walk shared_zap_4k walk_absent_4k kick_slope tick_slope ipi unblock demote_2m pamt_add_pair remove_2m
 flush_2m hkid_reclaim ept_split_2m ept_split_1g clear_2m clear_1g tlb_flush_fixed
 tlb_flush_per_vcpu lru_drain_fixed lru_drain_per_cpu host_unmap_4k host_unmap_flush
-host_refault shared_refault tree_reserve tree_store page_alloc folio_split_2m folio_split_1g
+host_refault shared_refault tree_reserve tree_store page_alloc folio_truncate folio_split_2m folio_split_1g
 folio_merge_2m folio_merge_1g folio_split_1g_2m folio_merge_1g_2m convert_ioctl vmm_overhead
 vfio_map_4k vfio_unmap_4k vfio_map_2m
 vfio_unmap_2m vfio_ioctl iotlb_invalidate iotlb_outlier transient_ref long_pin stray_ref link kick_link

@@ -5,10 +5,14 @@ import json
 import msgspec
 import pytest
 
+from actors import observations as o
 from actors.address import vm_address
+from actors.contract import Reason
 from tests.workloads.small_runs import DIGEST, FAULTS, MS, decode, outcome, run, word
+from workloads.meter import Meter
 from workloads.outcome.shape import Summary
 from workloads.outcome.summary import exit_status, summarise
+from workloads.outcome.verdict import excluded
 from workloads.trace.spool import read_logs
 
 VM = vm_address(0, 3)
@@ -202,3 +206,19 @@ def test_another_digest_than_expected_is_a_violation():
 
 def test_exit_statuses():
     assert [exit_status(verdict) for verdict in ("valid", "violated", "unknown")] == [0, 1, 3]
+
+
+def test_callers_that_cannot_fail_and_got_an_error_are_told_by_site():
+    meter = Meter("two-phase")
+    for site, no_fail in (("exit_mmap", True), ("clear_refs_write", False), ("exit_mmap", True)):
+        meter.notifier_called(1, o.NotifierCalled(VM, site, 0, 1))
+        meter.notifier_failed(1, o.NotifierError(VM, site, no_fail, True, Reason.BUSY))
+    summary = summarise(decode(), outcome(word() | {"meter": meter.result()}))
+    assert (summary["notifier_calls"], summary["no_fail_failures"]) == (3, 2)
+    assert summary["no_fail_callers_failed"] == {"exit_mmap": 2}
+
+
+def test_an_invariant_that_the_protocol_does_not_promise_is_not_broken_by_it():
+    found = {"invariant_violations": {"I18": 2, "I4": 1}, "anomalies": {"AN13": 2, "AN3": 1}}
+    assert excluded({"protocol": "failable-notifier", **found}).keys() == {"I4", "AN3"}
+    assert excluded({"protocol": "two-phase", **found}).keys() == {"I18", "I4", "AN13", "AN3"}

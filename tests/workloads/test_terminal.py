@@ -80,6 +80,15 @@ def test_no_escape_codes_without_a_terminal_and_a_hundred_columns_at_most(overri
     assert text.endswith(f"results: {FOLDER}\n")
 
 
+def test_no_fail_callers_have_a_line_where_one_of_them_got_an_error():
+    summary = summarise(decode(), outcome(word()))
+    assert "no-fail" not in printed(summary)
+    hit = {"N3 remap_pfn_range_notrack": 2, "__split_huge_pmd": 1}
+    summary |= {"notifier_calls": 1200, "no_fail_failures": 3, "no_fail_callers_failed": hit}
+    line = "3 of 1,200 got an error: N3 remap_pfn_range_notrack 2, __split_huge_pmd 1"
+    assert f"no-fail callers  {line}" in printed(summary)
+
+
 def test_a_stopped_run_says_unknown_first_and_why():
     summary = summarise(decode(), outcome(word(), finished=False), (), "the time limit was reached")
     lines = printed(summary).splitlines()

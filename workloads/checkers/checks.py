@@ -4,7 +4,7 @@ Checks marked "before" see the books as they were before the fact was entered.
 """
 
 from actors import observations as o
-from actors.contract import PAGES_2M, Reason, Share
+from actors.contract import ERRNO, PAGES_2M, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_2M, Call, Entry, Status
 from workloads.checkers.shadow import Operation, Shadow
@@ -60,17 +60,19 @@ def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:  # the file may be gone already
         return None
     for s, e, order in shadow.order.runs(op.begin.start, op.begin.end):
-        if order < 0 and not shadow.poison.only(s, e, 1):
-            return f"{span(s, e)} has no folio in the filemap"
+        if order >= 0:
+            continue
+        for first, last, hole in shadow.punched.runs(s, e):
+            if not hole and not shadow.poison.only(first, last, 1):
+                return f"{span(first, last)} has no folio in the filemap"
     return None
 
 
 def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for s, e, share in shadow.share.runs(op.begin.start, op.begin.end):
-        orders = shadow.order.runs(s, e) if share == Share.SHARED else ()
-        bad = next((run for run in orders if run[2] > 0), None)
-        if bad:
-            return f"{span(bad[0], bad[1])} is SHARED with folios of order {bad[2]}"
+        for first, last, order in shadow.order.runs(s, e) if share == Share.SHARED else ():
+            if order > 0 and not shadow.punched.only(first, last, 1):
+                return f"{span(first, last)} is SHARED with folios of order {order}"
     return None
 
 
@@ -253,3 +255,19 @@ def an24(shadow: Shadow, fact: o.VmBugged) -> Found:
 def an28(shadow: Shadow, fact: o.VmBugged) -> Found:
     late = fact.site.endswith("commit") and fact.reason in (Reason.TIMEOUT, Reason.BUSY)
     return f"{fact.reason.name} after the decision to commit" if late else None
+
+
+def i18(shadow: Shadow, fact: o.NotifierError) -> Found:
+    return an13(shadow, fact)
+
+
+def an13(shadow: Shadow, fact: o.NotifierError) -> Found:
+    if not fact.no_fail:
+        return None
+    return f"{fact.site}, which cannot fail, got {ERRNO[fact.reason]} from KVM's callback"
+
+
+def an14(shadow: Shadow, fact: o.NotifierError) -> Found:
+    if fact.blocking or fact.reason is Reason.REFERENCES:
+        return None
+    return f"{fact.site} must not block and got {ERRNO[fact.reason]}, not EAGAIN"

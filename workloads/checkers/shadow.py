@@ -47,6 +47,7 @@ class Shadow:
         self.pte = IntervalMap.filled(0)
         self.dma = IntervalMap.filled(0)
         self.poison = IntervalMap.filled(0)
+        self.punched = IntervalMap.filled(0)  # holes of guest_memfd
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
         self.accepted = IntervalMap.filled(0)
         for start, end, state in sept.runs(0, sept.starts[-1] + 1):
@@ -98,6 +99,12 @@ class Shadow:
 
     def folio_order(self, fact: o.FolioOrder) -> None:
         self.write("order", fact.start, fact.end, fact.order)
+        if fact.order >= 0:
+            self.punched.set(fact.start, fact.end, 0)
+
+    def hole(self, fact: o.Punched) -> None:
+        self.punched.set(fact.start, fact.end, 1)
+        self.accepted.set(fact.start, fact.end, 0)
 
     def poison_set(self, fact: o.PoisonSet) -> None:
         self.poison.set(fact.start, fact.end, 1)
@@ -126,6 +133,10 @@ class Shadow:
 
     def host_pte(self, fact: o.HostPte) -> None:
         self.write("pte", fact.start, fact.end, int(fact.present))
+
+    def mm_unmapped(self, fact: o.MmUnmapped) -> None:
+        """Nobody's loss: what the mm takes from its own page tables, no conversion has to put back."""
+        self.pte.set(fact.start, fact.end, 0)
 
     def dma_mapped(self, fact: o.Dma) -> None:
         self.dma.set(fact.start, fact.end, int(fact.mapped))
@@ -158,6 +169,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.ShareStored: Shadow.share_stored,
     o.FolioOrder: Shadow.folio_order,
     o.PoisonSet: Shadow.poison_set,
+    o.Punched: Shadow.hole,
     o.Sept: Shadow.sept_set,
     o.SeamcallAnswered: Shadow.seamcall,
     o.EpochDrained: Shadow.epoch_drained,
@@ -165,6 +177,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.InvalidationEnd: Shadow.invalidation_end,
     o.Leaf: Shadow.leaf,
     o.HostPte: Shadow.host_pte,
+    o.MmUnmapped: Shadow.mm_unmapped,
     o.Dma: Shadow.dma_mapped,
     o.Bitmap: Shadow.bitmap_set,
     o.GuestAccepted: Shadow.guest_accepted,

@@ -3,9 +3,11 @@
 from typing import ClassVar, NamedTuple, Protocol
 
 from actors import messages as m
-from actors.address import GUEST, LOAD, vm_base
-from actors.contract import PAGES_2M, Actor, Context, Reason, Share
+from actors.address import ALLOCATOR, GUEST, LOAD, host_base, vm_base
+from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
 from actors.observations import Booted
+
+STEPS = 1 << 32  # of a lane; lane * STEPS + step is a reservation's ticket
 
 
 class Job(NamedTuple):
@@ -18,6 +20,17 @@ class Job(NamedTuple):
     convert: bool = True
     whole: bool = False
     use: bool = False
+    give_up: bool = False  # to the balloon, instead of using it
+    as_is: bool = False  # use it on whichever side it is
+    post: "Post | None" = None  # no task of the guest's at all, but a message to somebody else
+    hold: int = 0  # ns for which pages of the host's pool are kept that the message asks for
+
+
+class Post(NamedTuple):
+    """What happens to a VM beside its guest's own doing: an actor's address and a message for it."""
+
+    target: int
+    message: Message
 
 
 class Program(Protocol):
@@ -30,6 +43,8 @@ class Program(Protocol):
     """All lanes take turns with the steps of one sequence."""
     boots: bool
     """The end of the program is the end of a boot."""
+    sides: int
+    """The last so many lanes only accompany the others: they end when those have ended."""
 
     def job(self, lane: int, step: int) -> Job | None:
         """The lane's job number `step`, None after the last."""
@@ -56,16 +71,20 @@ class Load(Actor):
         lane = message.lane
         step = self.steps[self.sequence(lane)]
         job = self.program.job(lane, step)
-        if job is None or not self.may(job, context.now):
+        if job is None or not self.may(lane, job, context.now):
             self.end_lane(context)
             return
         if self.program.timed and self.born + job.wait > context.now:  # before the first job
             self.schedule(lane, context)
             return
         self.steps[self.sequence(lane)] += 1
-        self.tasks[self.task(lane, step)] = lane
-        self.ask(self.task(lane, step), job, context)
-        if self.program.timed:
+        task = self.task(lane, step)
+        if job.post:
+            context.send(job.post.target, job.post.message, context.link)
+        else:
+            self.tasks[task] = lane
+            self.ask(task, job, context)
+        if self.program.timed or job.post:
             self.schedule(lane, context)
 
     def task(self, lane: int, step: int) -> int:
@@ -84,8 +103,11 @@ class Load(Actor):
             wait += self.born - context.now
         context.after(max(wait, 1), m.Tick(lane))
 
-    def may(self, job: Job, now: int) -> bool:
-        """Neither limit reached; memory may still be used when conversions may not."""
+    def may(self, lane: int, job: Job, now: int) -> bool:
+        """Neither limit reached; memory may still be used when conversions may not, but not by a side lane alone."""
+        main = self.program.lanes - self.program.sides
+        if lane >= main and (now >= self.until or self.ended >= main):
+            return False
         return not job.convert or (
             now < self.until and (not self.quota or self.requests < self.quota)
         )
@@ -94,8 +116,7 @@ class Load(Actor):
         """Give the guest one task; a conversion is cut to what the quota leaves."""
         guest = self.vm | GUEST
         if not job.convert:
-            touch = m.Touch(task, job.start, job.end, job.to)
-            context.send(guest, touch, context.link)
+            context.send(guest, use_of(task, job), context.link)
             return
         end = job.end
         if self.quota and not job.whole:
@@ -121,7 +142,32 @@ class Load(Actor):
             took = context.now - self.born + context.cost("boot_fixed")
             context.observe(Booted(self.vm, took))
 
-    HANDLERS: ClassVar = {m.Tick: on_tick, m.TaskDone: on_done}
+    def on_reserved(self, message: m.Reserved, context: Context) -> None:
+        """Pages of the host's pool, for as long as the job says, or none to be had."""
+        job = self.program.job(*divmod(message.ticket, STEPS))
+        assert job and job.post and isinstance(job.post.message, m.Reserve)
+        if message.granted:
+            context.after(max(job.hold, 1), m.LetGo(job.post.message.pages))
+
+    def on_let_go(self, message: m.LetGo, context: Context) -> None:
+        """And back."""
+        context.send(host_base(self.vm) | ALLOCATOR, m.GiveBack(message.pages), context.link)
+
+    HANDLERS: ClassVar = {
+        m.Tick: on_tick,
+        m.TaskDone: on_done,
+        m.Reserved: on_reserved,
+        m.LetGo: on_let_go,
+    }
+
+
+def use_of(task: int, job: Job) -> m.Touch | m.Write | m.GiveUp:
+    """The task that converts nothing."""
+    if job.give_up:
+        return m.GiveUp(task, job.start, job.end)
+    if job.as_is:
+        return m.Write(task, job.start, job.end)
+    return m.Touch(task, job.start, job.end, job.to)
 
 
 def load_address(vm: int) -> int:

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from actors.contract import PAGE_BYTES, PAGES_2M, Share
 from cluster.draws import UNITS, block, key_of
+from workloads.loads.draws import exponential
 from workloads.loads.load import Job
 from workloads.loads.pace import is_open
 from workloads.scenario import Boot, Churn, HotRange
@@ -20,6 +21,7 @@ class ChurnProgram:
     """
 
     one_sequence = boots = False
+    sides = 0
 
     def __init__(self, load: Churn, pages: int, seed: int, vm: int) -> None:
         self.lanes = max(1, min(load.outstanding, pages))
@@ -53,6 +55,7 @@ class BootProgram:
     lanes = 1
     timed = one_sequence = False
     boots = True
+    sides = 0
 
     def __init__(self, load: Boot, pages: int, accept: bool, seed: int, vm: int) -> None:
         self.key = key_of(seed, "boot", vm)
@@ -94,6 +97,7 @@ class HotRangeProgram:
     """KVM's conversion selftest: a region for each vCPU, parts to private, odd pages back, all shared again."""
 
     timed = one_sequence = boots = False
+    sides = 0
 
     def __init__(self, load: HotRange, pages: int) -> None:
         self.region = load.region // PAGE_BYTES
@@ -122,8 +126,3 @@ def hot_jobs(region: int) -> tuple[tuple[int, int, Share], ...]:
         jobs += [(page, page + 1, Share.SHARED) for page in range(start, end) if page % 2]
         jobs.append((0, region, Share.SHARED))
     return tuple(jobs)
-
-
-def exponential(mean: float, draw: int) -> float:
-    """A draw of 16 bits as an exponential of this mean."""
-    return -mean * math.log1p(-(draw + 0.5) / UNITS)

@@ -20,6 +20,7 @@ class TraceProgram:
 
     one_sequence = True
     boots = False
+    sides = 0
 
     def __init__(self, load: Trace, log: LogShape) -> None:
         self.source = log.source

@@ -49,7 +49,7 @@ FIGURES = (
     Figure("leaked", size, ("memory", "leaked_bytes")),
     Figure("poisoned", size, ("memory", "poisoned_bytes")),
     Figure("guests killed", number, ("vms_bugged",)),
-    Figure("no-fail failed", number, ("no_fail_callers_failed",)),
+    Figure("no-fail failed", number, ("no_fail_failures",)),
 )
 LEGEND = {
     "at dead VMs": "failed because the VM was dead or died",

@@ -17,7 +17,7 @@ FIGURES = (
     "latency_seconds_by_direction",
     "boot_seconds",
     "vms_bugged",
-    "no_fail_callers_failed",
+    "no_fail_failures",
     "phases",
     "failures",
     "failures_by_consumer",

@@ -46,6 +46,7 @@ class Memory(TypedDict):
 
     private_bytes: int
     shared_bytes: int
+    punched_bytes: NotRequired[int]  # holes of guest_memfd; results of before have none
     fragments: int
     poisoned_bytes: int
     leaked_bytes: int
@@ -140,7 +141,10 @@ class Summary(TypedDict):
     latency_seconds_by_direction: dict[str, Percentiles]
     boot_seconds: Percentiles
     vms_bugged: int
-    no_fail_callers_failed: NotRequired[int]
+    # Of mmu_notifiers: calls, errors that callers got who cannot bear any, and the same by caller.
+    notifier_calls: NotRequired[int]  # results of before have none of the three
+    no_fail_failures: NotRequired[int]
+    no_fail_callers_failed: NotRequired[Counts]
     phases: dict[str, dict[str, Percentiles]]
     failures: Counts
     failures_by_consumer: dict[str, Counts]

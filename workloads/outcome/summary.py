@@ -53,7 +53,7 @@ def summarise(
         **latencies(seen),
         "boot_seconds": percentiles(seen.histogram("boot")),
         "vms_bugged": seen.count("vms_bugged"),
-        "no_fail_callers_failed": seen.count("no_fail_failed"),
+        **notifiers(seen),
         "phases": phases(seen),
         **failures(seen),
         "memory": {**memory, "huge_mappings_lost": seen.count("huge_lost")},
@@ -160,6 +160,16 @@ def failures(seen: Tally) -> dict[str, Any]:
         "failures": dict(reasons.most_common()),
         "failures_by_consumer": {name: dict(found) for name, found in consumers.items()},
         "failed_attempts": rows,
+    }
+
+
+def notifiers(seen: Tally) -> dict[str, Any]:
+    """Callers of mmu_notifiers, and those that cannot bear an error and got one, by site."""
+    failed = {key[1]: n for key, n in sorted(seen.counters.items()) if key[0] == "no_fail_failed"}
+    return {
+        "notifier_calls": seen.count("notifier_calls"),
+        "no_fail_failures": sum(failed.values()),
+        "no_fail_callers_failed": failed,
     }
 
 

@@ -91,8 +91,19 @@ def overview(summary: Summary) -> str:
             ("retries", c["retries"]),
             ("in flight", f"{c['in_flight_peak']} at most"),
             ("VMs lost", f"{number(summary['vms_bugged'])} will not run again"),
+            *callbacks(summary),
         ],
     )
+
+
+def callbacks(summary: Summary) -> Iterable[tuple[str, str]]:
+    """Callers of mmu_notifiers, where there were any."""
+    if not summary.get("notifier_calls"):
+        return
+    failed = summary["no_fail_callers_failed"]
+    sites = ", ".join(f"{site} {number(count)}" for site, count in failed.items())
+    yield "mmu_notifiers", f"{number(summary['notifier_calls'])} calls"
+    yield "no-fail callers", f"{number(summary['no_fail_failures'])} got an error {sites}".rstrip()
 
 
 def parameters(summary: Summary) -> str:

@@ -112,6 +112,12 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "boots", f"{number(boots['count'])}: {cells}"
     if summary["vms_bugged"]:
         yield "VMs lost", f"{number(summary['vms_bugged'])} will not run again"
+    if summary["no_fail_failures"]:
+        failed = f"{number(summary['no_fail_failures'])} of {number(summary['notifier_calls'])}"
+        yield (
+            "no-fail callers",
+            f"{failed} got an error: {counts(summary['no_fail_callers_failed'])}",
+        )
     yield from findings(summary)
     for check in summary["checks"]:
         value = check["value"]

@@ -1,5 +1,6 @@
 """What the guests do: the kinds of [[workload]], a union tagged by `kind`."""
 
+import typing
 from typing import Annotated, Literal
 
 from workloads.scenario import keys as key
@@ -95,7 +96,107 @@ class HotRange(Workload, frozen=True, tag="hot-range"):
     vcpus: Annotated[int, key.count("vCPUs", "that do so at the same time", 1, 1024)] = 4
 
 
-AnyWorkload = Trace | Churn | Boot | HotRange
+class PoolWorkload(Workload, frozen=True):
+    """What kinds share whose conversions take pieces of a shared pool back and share them again."""
+
+    pool: Annotated[
+        int,
+        key.size("memory that is shared at the start, as swiotlb is", low=4 * KIB, step=4 * KIB),
+    ] = 16 * MIB
+    outstanding: Annotated[int, key.count("loops", "in each VM at once", 1, 4096)] = 4
+    think: Annotated[int, key.duration("mean pause of a loop between conversions, exponential")] = (
+        100 * DURATIONS["us"]
+    )
+    size_mean: Annotated[int, key.size("mean length of a piece", at_most="size_max")] = 64 * KIB
+    size_max: Annotated[int, key.size("longest piece", low=4 * KIB, step=4 * KIB)] = 2 * MIB
+
+
+class NotifierStorm(PoolWorkload, frozen=True, tag="notifier-storm"):
+    """Callers of mmu_notifiers on ranges of a shared pool, pieces of which are converted meanwhile."""
+
+    rate: Annotated[float, key.number("per second", "calls in each VM, Poisson", 1e-3, 1e9)] = (
+        1000.0
+    )
+    chains: Annotated[
+        float, key.number("share", "of the calls by chains that cannot fail: N1 to N7, K1 to K5")
+    ] = 0.5
+    reaper: Annotated[
+        float, key.number("share", "of the calls by the OOM reaper; the rest is any of the 34")
+    ] = 0.02
+    range_mean: Annotated[int, key.size("mean length of a caller's range, exponential")] = 256 * KIB
+
+
+class PinHolders(PoolWorkload, frozen=True, tag="pin-holders"):
+    """udmabuf, vhost or RDMA pin pages of a shared pool, pieces of which are converted meanwhile."""
+
+    pinned: Annotated[float, key.number("share", "of the pool that is pinned on average")] = 0.01
+    pin_mean: Annotated[int, key.size("mean length of a pin, exponential")] = 16 * KIB
+    hold: Annotated[int, key.duration("mean time for which a pin is held, lognormal")] = (
+        10 * DURATIONS["ms"]
+    )
+    hold_sigma: Annotated[float, key.number("sigma", "of the logarithm of the hold", 0, 4)] = 2.0
+    hold_max: Annotated[int, key.duration("longest hold")] = DURATIONS["s"]
+
+
+class MemoryPressure(Workload, frozen=True, tag="memory-pressure"):
+    """Churn, while processes of the host take pages of its pool (fleet.spare_memory) and give them back."""
+
+    outstanding: Annotated[int, key.count("loops", "of churn in each VM at once", 1, 4096)] = 4
+    rate: Annotated[float, key.number("per second", "takes for each VM, Poisson", 1e-3, 1e9)] = (
+        1000.0
+    )
+    take_mean: Annotated[int, key.size("mean size of a take, exponential")] = 4 * MIB
+    hold: Annotated[int, key.duration("mean time until a take goes back, exponential")] = (
+        5 * DURATIONS["ms"]
+    )
+
+
+class Balloon(Workload, frozen=True, tag="balloon"):
+    """A balloon inflates by 2 MiB blocks, which become holes of guest_memfd, and deflates; churn goes on beside it."""
+
+    size: Annotated[int, key.size("full balloon", low=2 * MIB, step=2 * MIB)] = 64 * MIB
+    rate: Annotated[float, key.number("per second", "blocks in each VM, Poisson", 1e-3, 1e9)] = (
+        100.0
+    )
+    rounds: Annotated[int, key.count("rounds", "full and empty again", 1)] = 1
+    outstanding: Annotated[int, key.count("loops", "of churn in the rest of memory", 0, 4096)] = 1
+
+
+class Sweep(Workload, frozen=True, tag="sweep"):
+    """All of memory is converted window by window, as a migration would, while the guest writes."""
+
+    window: Annotated[int, key.size("memory of one MapGPA call", low=4 * KIB, step=4 * KIB)] = GIB
+    passes: Annotated[int, key.count("passes", "to shared, to private, and so on", 1)] = 2
+    writers: Annotated[int, key.count("vCPUs", "that write meanwhile", 0, 1024)] = 2
+    write_rate: Annotated[
+        float, key.number("per second", "writes by each VM at most", 1e-3, 1e9)
+    ] = 10_000.0
+    write_size: Annotated[int, key.size("memory of one write", low=4 * KIB, step=4 * KIB)] = 4 * KIB
+
+
+class Shutdown(Workload, frozen=True, tag="shutdown"):
+    """A guest takes all shared memory back, as Linux does before kexec, and its VMM exits: N8, release, teardown."""
+
+    shared: Annotated[
+        int, key.size("memory that is shared until then", low=4 * KIB, step=4 * KIB)
+    ] = 64 * MIB
+    uptime: Annotated[int, key.duration("time between sharing it and taking it back")] = (
+        10 * DURATIONS["ms"]
+    )
+
+
+AnyWorkload = (
+    Trace
+    | Churn
+    | Boot
+    | HotRange
+    | NotifierStorm
+    | PinHolders
+    | MemoryPressure
+    | Balloon
+    | Sweep
+    | Shutdown
+)
 
 
 def kind_of(workload: type[Workload]) -> str:
@@ -105,7 +206,5 @@ def kind_of(workload: type[Workload]) -> str:
     return tag
 
 
-KINDS: dict[str, type[Trace | Churn | Boot | HotRange]] = {
-    kind_of(kind): kind for kind in (Trace, Churn, Boot, HotRange)
-}
+KINDS: dict[str, type[AnyWorkload]] = {kind_of(kind): kind for kind in typing.get_args(AnyWorkload)}
 DEFAULT_KIND = kind_of(Churn)

@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterator
 
 from actors.protocols import PROTOCOLS, Event
-from workloads.scenario.kinds import Churn, HotRange, Trace
+from workloads.scenario.kinds import (
+    Balloon,
+    Churn,
+    HotRange,
+    NotifierStorm,
+    PoolWorkload,
+    Shutdown,
+    Sweep,
+    Trace,
+)
 from workloads.scenario.struct import Scenario
 from workloads.units import format_duration, format_size
 
@@ -63,6 +72,37 @@ def _room(scenario: Scenario) -> Iterator[Breach]:
             case HotRange(region=region, vcpus=vcpus) if region * vcpus > memory:
                 text = f'found "{format_size(region)}" for each of {vcpus} vCPUs, expected {room}'
                 yield f"workload.{index}.region", text
+            case PoolWorkload(pool=size) if size > memory:
+                yield f"workload.{index}.pool", f'found "{format_size(size)}", expected {room}'
+            case Balloon() if scenario.vm.page_order == 18:
+                text = 'found "balloon", expected vm.page_order 0 or 9: its blocks are 2 MiB'
+                yield f"workload.{index}.kind", text
+            case Balloon(size=size) if size > memory:
+                yield f"workload.{index}.size", f'found "{format_size(size)}", expected {room}'
+            case Shutdown(shared=size) if size > memory:
+                yield f"workload.{index}.shared", f'found "{format_size(size)}", expected {room}'
+            case Sweep(write_size=size) if size > memory:
+                yield (
+                    f"workload.{index}.write_size",
+                    f'found "{format_size(size)}", expected {room}',
+                )
+
+
+def _shares(scenario: Scenario) -> Iterator[Breach]:
+    for index, workload in enumerate(scenario.workload):
+        if isinstance(workload, NotifierStorm) and workload.chains + workload.reaper > 1:
+            text = f"found {workload.reaper}, expected at most 1 - workload.{index}.chains"
+            yield f"workload.{index}.reaper", f"{text} ({1 - workload.chains:g})"
+
+
+def _believed(scenario: Scenario) -> Iterator[Breach]:
+    """A guest that writes during a sweep has to know on which side a page is."""
+    for index, workload in enumerate(scenario.workload):
+        if isinstance(workload, Sweep) and workload.writers and scenario.vm.start == "unaccepted":
+            yield (
+                f"workload.{index}.writers",
+                f'found {workload.writers}, expected 0 with vm.start = "unaccepted"',
+            )
 
 
 def _windows(scenario: Scenario) -> Iterator[Breach]:
@@ -108,6 +148,8 @@ RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _protocol,
     _logs,
     _room,
+    _shares,
+    _believed,
     _windows,
     _vms,
     _stagger,

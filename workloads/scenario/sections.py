@@ -22,6 +22,7 @@ Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
 Retry = Literal["legacy", "spin", "backoff", "cooperative", "report"]
 PageOrder = Literal[0, 9, 18]
 Executor = Literal["local", "ray"]
+NotifierScope = Literal["mmu_notifier", "gmem-only"]
 
 
 class General(Section, frozen=True):
@@ -186,6 +187,13 @@ class Protocol(Section, frozen=True):
     uniform_split: Annotated[
         bool, key.switch("a 1 GiB folio is split into 262,144 small ones at once, as in RFC v2")
     ] = False
+    notifier_scope: Annotated[
+        NotifierScope,
+        key.choice(
+            NotifierScope,
+            "which callbacks may fail under failable-notifier: all, or guest_memfd's alone",
+        ),
+    ] = "mmu_notifier"
 
 
 class Costs(Section, frozen=True):

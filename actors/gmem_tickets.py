@@ -1,0 +1,5 @@
+"""Tickets at a guest_memfd's invalidate lock: the number of who waits, times TICKETS, plus its kind."""
+
+# A conversion, the last close and a hole take the lock exclusively, faults of guest and host share it.
+CONVERSION, GUEST_FAULT, HOST_FAULT, RELEASE, PUNCH = range(5)
+TICKETS = 5

@@ -1,0 +1,33 @@
+"""The guest's balloon: memory that it gives up is the host's until it is used again, and then accepted anew."""
+
+from typing import TYPE_CHECKING
+
+from actors import messages as m
+from actors.address import VMM
+from actors.contract import Context
+from actors.kvm_tickets import HOLE
+from actors.messages import ATTEMPT_BITS
+
+if TYPE_CHECKING:
+    from actors.guest import Guest, Task
+
+NUMBER_SHIFT = HOLE.bit_length() + ATTEMPT_BITS
+
+
+def inflate(guest: "Guest", task: "Task", context: Context) -> None:
+    """Stop using the range, then tell the balloon device."""
+    guest.accepted.set(task.start, task.end, 0)
+    task.out = True
+    op = task.task << NUMBER_SHIFT | HOLE << ATTEMPT_BITS
+    call = m.PunchHole(op, task.start, task.end)
+    context.send(guest.vm | VMM, call, context.cost("td_exit_roundtrip"))
+
+
+def on_hole_punched(guest: "Guest", message: m.HolePunched, context: Context) -> None:
+    """The host has the memory, or has it not; for the guest it is gone either way."""
+    task = guest.active.get(message.op >> NUMBER_SHIFT)
+    if task is None:
+        return
+    task.out = False
+    task.failure = message.reason
+    guest.finish(task, context)

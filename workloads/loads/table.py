@@ -1,0 +1,38 @@
+"""Which program a kind of workload runs."""
+
+from collections.abc import Callable
+from typing import Any
+
+from workloads.loads.beside import (
+    MemoryPressureProgram,
+    NotifierStormProgram,
+    PinHoldersProgram,
+)
+from workloads.loads.load import Program
+from workloads.loads.programs import ChurnProgram, HotRangeProgram
+from workloads.loads.whole import BalloonProgram, ShutdownProgram, SweepProgram
+from workloads.scenario import (
+    Balloon,
+    Churn,
+    HotRange,
+    MemoryPressure,
+    NotifierStorm,
+    PinHolders,
+    Shutdown,
+    Sweep,
+)
+
+Make = Callable[[Any, int, int, int], Program]
+"""From the workload's keys, the VM's pages, the seed and the VM's base address."""
+
+# A trace needs its log and a boot needs to know how memory starts: workloads.fleet makes those two itself.
+PROGRAMS: dict[type, Make] = {
+    Balloon: BalloonProgram,
+    Churn: ChurnProgram,
+    HotRange: lambda load, pages, seed, vm: HotRangeProgram(load, pages),
+    MemoryPressure: MemoryPressureProgram,
+    NotifierStorm: NotifierStormProgram,
+    PinHolders: PinHoldersProgram,
+    Shutdown: lambda load, pages, seed, vm: ShutdownProgram(load, pages, vm),
+    Sweep: SweepProgram,
+}
