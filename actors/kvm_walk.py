@@ -76,11 +76,16 @@ class Walk(msgspec.Struct):
 
 
 def prepare_split(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
-    """Find the boundary leaves, at most two, and reserve what splitting them takes."""
+    """Find the boundary leaves, at most two, and split them."""
     walk.todo = [(leaf, leaf + PAGES_2M, LEVEL_2M) for leaf in boundaries(kvm, walk)]
-    if not walk.todo:
+    if walk.todo:
+        split_leaves(kvm, walk, context)
+    else:
         ready(kvm, walk, context)
-        return
+
+
+def split_leaves(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Reserve for the leaves of `todo`, then split them under mmu_lock; ends with READY or a refusal."""
     key = opportunity(kvm.vm, walk.op, walk.start)
     fault = context.choose("kvm.split_memory", len(walk.todo), key)
     if fault:

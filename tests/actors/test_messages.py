@@ -72,7 +72,7 @@ def test_no_tag_is_used_twice(module, base):
         if isinstance(kind, type) and issubclass(kind, base) and kind is not base
     }
     tags = [tag_of(kind) for kind in kinds]
-    assert sorted(tags) == list(range(1, len(kinds) + 1))
+    assert len(set(tags)) == len(tags) > 0
 
 
 def test_a_second_type_of_one_tag_is_found():
