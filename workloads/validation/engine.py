@@ -31,11 +31,12 @@ class NotModelledError(Exception):
 class Run(NamedTuple):
     """One run: keys as for `--set`, and the text of a QEMU log where a trace is the load.
 
-    `missing` is what to say if the model refuses the keys; without it a refusal is a bug.
+    `missing` is what to say if the model refuses the key `needs`; any other refusal is a bug.
     """
 
     keys: tuple[str, ...]
     log: str = ""
+    needs: str = ""
     missing: str = ""
 
 
@@ -80,7 +81,7 @@ def perform(run: Run, keys: Sequence[str] = ()) -> Reading:
         try:
             job = simulate.prepare(scenarios.decode("", "validate", texts))
         except UsageError as error:
-            if run.missing:
+            if run.needs and f" {run.needs}: " in str(error):
                 raise NotModelledError(run.missing) from error
             raise
         probe = Probe()

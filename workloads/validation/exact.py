@@ -30,6 +30,7 @@ def calm(protocol: str, *keys: str) -> Target:
         Figure("VT14", "predict", f"failures and anomalies, {protocol}, no faults", "", 0, EXACT),
         Run(
             (f"protocol.name={protocol}", f"scenario.conversions={CONVERSIONS}", *keys),
+            needs="protocol.name",
             missing=f"the protocol {protocol} is not modelled yet",
         ),
         damage,

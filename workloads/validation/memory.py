@@ -51,6 +51,7 @@ VT13 = single(
     Run(
         ("vm.page_order=18",),
         converts((GIB // 2, 4 * KIB)),
+        needs="vm.page_order",
         missing="1 GiB folios are not modelled yet",
     ),
     reserved,

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from actors.contract import PAGE_BYTES
+from workloads.errors import UsageError
 from workloads.validation import boot, conversion, exact, memory
 from workloads.validation.command import validate
 from workloads.validation.engine import NotModelledError, Run, perform
@@ -183,9 +184,11 @@ def test_a_pattern_that_is_not_finished_does_not_agree():
     assert agreed < 5 * exact.REGION
 
 
-def test_a_run_that_the_model_refuses_is_not_modelled():
+def test_what_the_model_has_not_got_is_told_from_a_mistake_in_a_row():
     with pytest.raises(NotModelledError, match="not yet"):
-        perform(Run(("vm.page_order=7",), missing="not yet"))
+        perform(Run(("vm.page_order=7",), needs="vm.page_order", missing="not yet"))
+    with pytest.raises(UsageError, match="vcpus"):
+        perform(Run(("vm.vcpu=7",), needs="vm.page_order", missing="not yet"))
 
 
 # --- everything ----------------------------------------------------------------------------------
