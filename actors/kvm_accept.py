@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from actors import kvm_fault, kvm_walk
 from actors import messages as m
 from actors.address import GMEM, VMM
-from actors.contract import PAGES_2M, Context, Share
+from actors.contract import PAGES_2M, Context, Message, Share
 from actors.guest_outcome import Outcome
 from actors.kvm_fault import PageFault
 from actors.kvm_tickets import ACCEPT
@@ -94,13 +94,7 @@ def overtaken(kvm: "KvmMmu", walk: Walk) -> bool:
     return frozen or kvm.mirror.get(walk.start) != LEVEL_2M
 
 
-def split_over(
-    kvm: "KvmMmu",
-    walk: Walk,
-    reply: m.Ready | m.Refused | m.Committed | m.Aborted,
-    delay: int,
-    context: Context,
-) -> None:
+def split_over(kvm: "KvmMmu", walk: Walk, reply: Message, delay: int, context: Context) -> None:
     """Split, or left to a conversion: ACCEPT again. Refused: the vCPU's ioctl fails, and its VMM stops the VM."""
     del kvm.walks[walk.op]
     fault = kvm.faults.get(walk.op ^ ACCEPT_OP)

@@ -215,6 +215,9 @@ def locked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
         return
     walk.stage, walk.attempt, walk.done = 0, 0, 0
     start, end, level = walk.todo[0]
+    if walk.plan == SPLITTING and kvm.mirror.get(start) != level:
+        step_over(kvm, walk, context)  # an ACCEPT had it split meanwhile (freeze_at = commit)
+        return
     name = "shared_zap_4k" if walk.plan == ZAPPING_SHARED else "mmu_walk"
     act(kvm, walk, context.cost(name, (end - start) // PAGES[level]), context)
 
@@ -326,6 +329,11 @@ def step_done(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
         leaf(kvm, start, end, Share.PRIVATE, level, context)
     elif walk.plan != UNBLOCKING:
         zapped(kvm, walk, (end - start) // PAGES[level], context)
+    step_over(kvm, walk, context)
+
+
+def step_over(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """On to the next step, or to what comes after the last one."""
     walk.blocked, walk.kept = False, []
     walk.todo.pop(0)
     walk.stage = -1

@@ -9,6 +9,7 @@ from actors.contract import Reason
 from actors.guest_outcome import Outcome
 from actors.kvm_mmu import KvmMmu
 from actors.observations import AcceptHonoured, HugeLost, Leaf, VmStopped
+from actors.protocols import PROTOCOLS
 from actors.slots import Slot
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 from tests.helpers import COST, PRIVATE, SHARED, TIMER, Recorder, World, runs, table
@@ -197,13 +198,21 @@ def test_vcpus_that_accept_side_by_side_split_each_leaf_once():
     assert (world.found, world.pending()) == (set(), {})
 
 
-def test_a_split_under_a_conversion_ends_well_whoever_comes_first():
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        *(f"protocol.name={name}" for name in PROTOCOLS if name != "in-place"),  # knows 4 KiB alone
+        "protocol.freeze_at=commit",
+    ],
+)
+def test_a_split_under_a_conversion_ends_well_whoever_comes_first(protocol):
     for delay in range(1, 60_000, 1_500):
-        world = World(*PREFAULTED, "vm.guest_inhibit=tested")
+        world = World(*PREFAULTED, "vm.guest_inhibit=tested", protocol)
         world.touch(0, 0x80, PRIVATE)
         number = world.request(0x100, 0x180, SHARED, delay=delay)
         world.run()
         assert (world.tasks, world.answer(number)) == ([(1, Reason.NONE)], Reason.NONE)
+        assert sum(fact.leaves for fact in world.of(HugeLost)) == 1
         assert (world.found, world.pending()) == (set(), {})
 
 

@@ -13,7 +13,6 @@ from cluster.run import Executor, Fleet, Outcome
 from cluster.world import World
 from workloads import scenario as scenarios
 from workloads import simulate
-from workloads.errors import UsageError
 from workloads.fleet import build
 from workloads.plan import ENCODER
 from workloads.validation.probe import Probe
@@ -24,20 +23,11 @@ ONE_VM = ("fleet.hosts=1", "fleet.vms_per_host=1", "scenario.duration=24h")
 BACK_TO_BACK = 'kind = "trace", pace = "back-to-back"'
 
 
-class NotModelledError(Exception):
-    """The scenario asks for what the model has not got."""
-
-
 class Run(NamedTuple):
-    """One run: keys as for `--set`, and the text of a QEMU log where a trace is the load.
-
-    `missing` is what to say if the model refuses the key `needs`; any other refusal is a bug.
-    """
+    """One run: keys as for `--set`, and the text of a QEMU log where a trace is the load."""
 
     keys: tuple[str, ...]
     log: str = ""
-    needs: str = ""
-    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,12 +68,7 @@ def perform(run: Run, keys: Sequence[str] = ()) -> Reading:
             log = Path(folder, "load.log")
             log.write_text(run.log)
             texts.append(f"workload.0={{{BACK_TO_BACK}, log = ['{log}']}}")
-        try:
-            job = simulate.prepare(scenarios.decode("", "validate", texts))
-        except UsageError as error:
-            if run.needs and f" {run.needs}: " in str(error):
-                raise NotModelledError(run.missing) from error
-            raise
+        job = simulate.prepare(scenarios.decode("", "validate", texts))
         probe = Probe()
 
         def probed(encoded: bytes, hosts: Sequence[int]) -> World:

@@ -28,11 +28,7 @@ def calm(protocol: str, *keys: str) -> Target:
     """Churn under a protocol, with no fault plan."""
     return single(
         Figure("VT14", "predict", f"failures and anomalies, {protocol}, no faults", "", 0, EXACT),
-        Run(
-            (f"protocol.name={protocol}", f"scenario.conversions={CONVERSIONS}", *keys),
-            needs="protocol.name",
-            missing=f"the protocol {protocol} is not modelled yet",
-        ),
+        Run((f"protocol.name={protocol}", f"scenario.conversions={CONVERSIONS}", *keys)),
         damage,
     )
 

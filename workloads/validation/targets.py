@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from workloads.validation.engine import NotModelledError, Reading, Run, perform
+from workloads.validation.engine import Reading, Run, perform
 from workloads.validation.rows import Figure, Row
 
 Measure = Callable[[Sequence[Reading]], Sequence[float]]
@@ -19,13 +19,10 @@ class Target(NamedTuple):
 
     def judged(self, keys: Sequence[str]) -> Iterator[tuple[Row, int]]:
         """Run everything, with further keys of the scenario; rows, each with its share of the events."""
-        try:
-            if self.missing:
-                raise NotModelledError(self.missing)
-            readings = [perform(run, keys) for run in self.runs]
-        except NotModelledError as error:
-            yield from ((figure.missing(str(error)), 0) for figure in self.figures)
+        if self.missing:
+            yield from ((figure.missing(self.missing), 0) for figure in self.figures)
             return
+        readings = [perform(run, keys) for run in self.runs]
         events = [reading.outcome.totals.events for reading in readings]
         shares = [sum(events), *(0 for _ in self.figures[1:])]
         values = self.measure(readings)
