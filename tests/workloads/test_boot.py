@@ -6,6 +6,7 @@ import pytest
 from actors import messages as m
 from actors.address import GUEST, vm_address
 from actors.contract import PAGES_2M, Reason
+from actors.names import access_number, access_task, part_task
 from actors.observations import Booted, MemoryTouched
 from tests.helpers import PRIVATE, SHARED, Recorder, World
 from workloads.loads.load import Job, Load, parts_of
@@ -102,15 +103,22 @@ def test_a_job_in_parts_is_done_when_its_last_part_is():
     sent = context.take()
     assert {one.target for one in sent} == {VM | GUEST}
     assert sent[0].message == m.Online(5)
-    assert [one.message.task for one in sent[1:]] == [1, 2, 3]
+    first, second, third = (one.message.task for one in sent[1:])
+    assert [first, second, third] == [part_task(1, part) for part in range(3)]
     context.now = 700
-    for task in (2, 1):
+    for task in (second, first):
         load.on_done(m.TaskDone(task, Reason.NONE), context)
         assert (context.take(), context.of(MemoryTouched)) == ([], [])
-    load.on_done(m.TaskDone(3, Reason.NONE), context)
+    load.on_done(m.TaskDone(third, Reason.NONE), context)
     assert context.messages() == [m.Tick(0)]
     assert context.of(MemoryTouched) == [MemoryTouched(VM, 0, 3 * PAGES_2M, PRIVATE, 700)]
     assert (load.tasks, load.touching) == ({}, {})
+
+
+def test_the_parts_of_a_job_are_told_apart_in_their_accesses_too():
+    parts = [part_task(77, part) for part in range(1024)]
+    assert [access_task(access_number(task, 0, 5 * PAGES_2M)) for task in parts] == parts
+    assert len(set(parts)) == 1024
 
 
 # --- with everybody ------------------------------------------------------------------------------
