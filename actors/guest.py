@@ -71,6 +71,7 @@ class Guest(Actor):
     retries: int
     reaction: str
     accepted: IntervalMap
+    accept_level: int = LEVEL_2M  # the largest page that it accepts at
     queue: list[Task] = []
     active: dict[int, Task] = {}
     dead: bool = False
@@ -104,6 +105,10 @@ class Guest(Actor):
         task.give_up = True
         self.queue.append(task)
         self.pump(context)
+
+    def on_online(self, message: m.Online, _: Context) -> None:
+        """Its own scheduler runs on every vCPU now: those that were spinning idle and tick."""
+        self.ticking = min(message.ticking, self.busy)
 
     def pump(self, context: Context) -> None:
         """Give waiting tasks to free vCPUs in order; a page has one owner at a time, so tasks on one range wait."""
@@ -209,14 +214,15 @@ class Guest(Actor):
             self.finish(task, context)
             return
         end = min(task.cursor // PAGES_2M * PAGES_2M + PAGES_2M, task.end)
-        task.level = LEVEL_2M if end - task.cursor == PAGES_2M else LEVEL_4K
+        task.level = self.accept_level if end - task.cursor == PAGES_2M else LEVEL_4K
         self.walk(task, access_number(task.task, task.start, task.cursor), end, context)
 
     def walk(self, task: Task, access: int, end: int, context: Context) -> None:
         """Execute: private memory that was not accepted yet is accepted, anything else just touched."""
         private = task.to is Share.PRIVATE
         accept = private and not self.accepted.only(task.cursor, end, 1)
-        walk = m.Access(self.vm, access, task.cursor, end, task.level, accept)
+        ticking = min(self.in_guest(), self.ticking) if accept and self.ticking else 0
+        walk = m.Access(self.vm, access, task.cursor, end, task.level, accept, ticking)
         target = host_base(self.vm) | TDX if private else self.vm | KVM
         context.send(target, walk, context.link)
 
@@ -303,6 +309,7 @@ class Guest(Actor):
         m.Write: on_write,
         m.GiveUp: on_give_up,
         m.HolePunched: guest_balloon.on_hole_punched,
+        m.Online: on_online,
         m.ConvertAnswer: on_convert_answer,
         m.MapGpaDone: on_map_gpa_done,
         m.Accessed: on_accessed,

@@ -57,6 +57,7 @@ class Iommu(Actor):
     free_at: int = 0
     slots: int = 0
     detached: list[int] = []  # VMs whose domain is gone
+    scattered: dict[int, bool] = {}  # VMs with frames of 4 KiB anywhere: no larger entry fits
     unmaps: dict[int, Unmap] = {}
     tickets: dict[tuple[int, int], int] = {}
     asked: int = 0
@@ -78,7 +79,7 @@ class Iommu(Actor):
     def map(self, vm: int, start: int, end: int, context: Context) -> int:
         """Enter a range; the time it takes."""
         domain = self.domains[vm]
-        first, last = huge_part(start, end)
+        first, last = (start, start) if vm in self.scattered else huge_part(start, end)
         small = end - start - (last - first)
         took = context.cost("vfio_map_4k", small) if small else 0
         parts = ((start, first, LEVEL_4K), (first, last, LEVEL_2M), (last, end, LEVEL_4K))

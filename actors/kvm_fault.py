@@ -97,7 +97,8 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
         # A slot may lie in its file, and the file in memory, at another offset within 2 MiB.
         aligned = fault.start % PAGES_2M == 0 == message.pfn % PAGES_2M
         whole = fault.end - fault.start == PAGES_2M and aligned
-        if not (whole and message.order >= 9 and fault.level == LEVEL_2M):
+        small = kvm.inhibited.get(fault.start)
+        if small or not (whole and message.order >= 9 and fault.level == LEVEL_2M):
             fault.level = LEVEL_4K
         kvm.take(FAULT, fault.access, context)
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import kvm_fault, kvm_mapgpa, kvm_notifier, kvm_walk, kvm_zap
+from actors import kvm_accept, kvm_fault, kvm_mapgpa, kvm_notifier, kvm_walk, kvm_zap
 from actors import messages as m
 from actors.address import ALLOCATOR, GUEST, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
@@ -12,7 +12,7 @@ from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
-from actors.kvm_tickets import FAULT, FREEZE, TICKETS, WALK
+from actors.kvm_tickets import ACCEPT, FAULT, FREEZE, TICKETS, WALK
 from actors.kvm_walk import Walk
 from actors.locks import RwLock
 from actors.observations import (
@@ -29,7 +29,10 @@ MMU_LOCK_RANK = 2  # docs/domain.md section 2.9: inside ilock
 
 
 class KvmMmu(Actor):
-    """Maps are gfn -> leaf level (0 absent, 1 4 KiB, 2 2 MiB)."""
+    """Maps are gfn -> leaf level (0 absent, 1 4 KiB, 2 2 MiB).
+
+    `guest_inhibit` says what an ACCEPT at 4 KiB leaves behind (actors.kvm_accept); `inhibited` is gfn -> 1 there.
+    """
 
     vm: int
     slots: Slots
@@ -46,6 +49,9 @@ class KvmMmu(Actor):
     faults: dict[int, PageFault] = {}
     parked: list[int] = []
     calls: dict[int, MapGpaCall] = {}
+    guest_inhibit: str = kvm_accept.OFF
+    inhibited: IntervalMap = msgspec.field(default_factory=lambda: IntervalMap.filled(0))
+    closing: list[m.Teardown] = []  # files that were closed while a vCPU was still in its ioctl
     dead: bool = False
     notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for
     zaps: dict[int, int] = {}  # op of a walk -> guest_memfd that punches a hole
@@ -124,13 +130,16 @@ class KvmMmu(Actor):
         delay: int,
         context: Context,
     ) -> None:
-        """Tell guest_memfd."""
-        context.send(walk.gmem, reply, max(delay, context.link))
+        """Tell guest_memfd, or whoever split a leaf for an ACCEPT."""
+        if walk.op & kvm_accept.ACCEPT_OP:
+            kvm_accept.split_over(self, walk, reply, delay, context)
+        else:
+            context.send(walk.gmem, reply, max(delay, context.link))
 
     # --- mmu_lock --------------------------------------------------------------------------------
 
     def take(self, what: int, number: int, context: Context) -> None:
-        """Ask for mmu_lock: walks write, faults read."""
+        """Ask for mmu_lock: faults read, all others write."""
         if self.lock.take(number * TICKETS + what, what != FAULT, context.now):
             self.granted(number * TICKETS + what, context)
 
@@ -138,10 +147,15 @@ class KvmMmu(Actor):
         """The lock is held for this ticket."""
         number, what = divmod(ticket, TICKETS)
         if what == WALK:
+            walk = self.walks[number]
+            if number & kvm_accept.ACCEPT_OP and kvm_accept.overtaken(self, walk):
+                walk.aborting = True
             context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, True))
-            kvm_walk.locked(self, self.walks[number], context)
+            kvm_walk.locked(self, walk, context)
         elif what == FREEZE:
             self.frozen(number, context)
+        elif what == ACCEPT:
+            kvm_accept.locked(self, self.faults[number], context)
         else:
             kvm_fault.locked(self, self.faults[number], context)
 
@@ -194,7 +208,12 @@ class KvmMmu(Actor):
             fault = PageFault(
                 message.access, message.start, message.end, Share.PRIVATE, message.level
             )
-            kvm_fault.begin(self, fault, context)
+            if not (message.accept and kvm_accept.first(self, fault, context)):
+                kvm_fault.begin(self, fault, context)
+
+    def on_honoured(self, message: m.Honoured, context: Context) -> None:
+        """The level of an ACCEPT is noted."""
+        kvm_accept.noted(self, self.faults[message.access], context)
 
     def on_got_pfn(self, message: m.GotPfn, context: Context) -> None:
         """guest_memfd knows the folio, or why there is none."""
@@ -231,8 +250,11 @@ class KvmMmu(Actor):
         self.dead = True
 
     def on_teardown(self, message: m.Teardown, context: Context) -> None:
-        """The file is closed: every leaf goes, here and in the TDX module."""
+        """The file is closed: every leaf goes, here and in the TDX module, once the last vCPU is out of its ioctl."""
         self.dead = True
+        if kvm_accept.splitting(self):
+            self.closing.append(message)
+            return
         kept = self.tables.pages(0, self.tables.starts[-1] + 1, 1) // PAGES_2M
         if kept:
             self.tables = IntervalMap.filled(0)
@@ -262,6 +284,7 @@ class KvmMmu(Actor):
         m.Violation: on_violation,
         m.GotPfn: on_got_pfn,
         m.FaultDone: on_fault_done,
+        m.Honoured: on_honoured,
         m.MapGpa: on_map_gpa,
         m.ConvertAnswer: on_convert_answer,
         m.VmDead: on_vm_dead,

@@ -2,9 +2,9 @@
 
 from actors.messages import ATTEMPT_BITS
 
-# A walk of a conversion and INV_BEGIN take the lock for writing, a page fault for reading.
-WALK, FAULT, FREEZE = range(3)
-TICKETS = 3
+# A walk of a conversion, INV_BEGIN and an ACCEPT's level take the lock for writing, a page fault for reading.
+WALK, FAULT, FREEZE, ACCEPT = range(4)
+TICKETS = 4
 
 # Requests to convert end in the bits 00, 10 or 11. What ends in 01 is a walk that KVM makes for somebody else, told
 # apart by the bit before: an mmu_notifier's callback, or a hole in guest_memfd.

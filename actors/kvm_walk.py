@@ -77,11 +77,16 @@ class Walk(msgspec.Struct):
 
 
 def prepare_split(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
-    """Find the boundary leaves, at most two, and reserve what splitting them takes."""
+    """Find the boundary leaves, at most two, and split them."""
     walk.todo = [(leaf, leaf + PAGES_2M, LEVEL_2M) for leaf in boundaries(kvm, walk)]
-    if not walk.todo:
+    if walk.todo:
+        split_leaves(kvm, walk, context)
+    else:
         ready(kvm, walk, context)
-        return
+
+
+def split_leaves(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Reserve for the leaves of `todo`, then split them under mmu_lock; ends with READY or a refusal."""
     key = opportunity(kvm.vm, walk.op, walk.start)
     fault = context.choose("kvm.split_memory", len(walk.todo), key)
     if fault:
@@ -211,6 +216,9 @@ def locked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
         return
     walk.stage, walk.attempt, walk.done = 0, 0, 0
     start, end, level = walk.todo[0]
+    if walk.plan == SPLITTING and kvm.mirror.get(start) != level:
+        step_over(kvm, walk, context)  # an ACCEPT had it split meanwhile (freeze_at = commit)
+        return
     name = "shared_zap_4k" if walk.plan == ZAPPING_SHARED else "mmu_walk"
     act(kvm, walk, context.cost(name, (end - start) // PAGES[level]), context)
 
@@ -322,6 +330,11 @@ def step_done(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
         leaf(kvm, start, end, Share.PRIVATE, level, context)
     elif walk.plan != UNBLOCKING:
         zapped(kvm, walk, (end - start) // PAGES[level], context)
+    step_over(kvm, walk, context)
+
+
+def step_over(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """On to the next step, or to what comes after the last one."""
     walk.blocked, walk.kept = False, []
     walk.todo.pop(0)
     walk.stage = -1

@@ -42,6 +42,12 @@ class Touch(Message, frozen=True, tag=3):
     share: Share
 
 
+class Online(Message, frozen=True, tag=120):
+    """Load -> guest: the guest has brought up its vCPUs; `ticking` of those that run there take timer ticks now."""
+
+    ticking: int
+
+
 class TaskDone(Message, frozen=True, tag=4):
     """Guest -> load: what became of the task."""
 
@@ -450,6 +456,12 @@ class VpEnter(Message, frozen=True, tag=56):
     access: int
 
 
+class Honoured(Message, frozen=True, tag=121):
+    """Timer of KVM: the level at which the guest accepts is noted, under mmu_lock for writing."""
+
+    access: int
+
+
 class FaultDone(Message, frozen=True, tag=57):
     """Timer of KVM: a shared mapping is installed."""
 
@@ -457,7 +469,10 @@ class FaultDone(Message, frozen=True, tag=57):
 
 
 class Access(Message, frozen=True, tag=37):
-    """Guest -> TDX module (private) or KVM (shared): the vCPU's walk; with `accept`, TDG.MEM.PAGE.ACCEPT at `level`."""
+    """Guest -> TDX module (private) or KVM (shared): the vCPU's walk; with `accept`, TDG.MEM.PAGE.ACCEPT at `level`.
+
+    `ticking` vCPUs of the TD take timer ticks meanwhile, and get into the way of an ACCEPT.
+    """
 
     vm: int
     access: int
@@ -465,16 +480,21 @@ class Access(Message, frozen=True, tag=37):
     end: int
     level: int
     accept: bool
+    ticking: int = 0
 
 
 class Violation(Message, frozen=True, tag=38):
-    """TDX module -> KVM: EPT violation; the range has no entries, or (`pending`) entries nobody accepted."""
+    """TDX module -> KVM: EPT violation; the range has no entries, or (`pending`) entries nobody accepted.
+
+    `accept`: it came of an ACCEPT, so `level` is the guest's; the entries may also be there and larger than that.
+    """
 
     access: int
     start: int
     end: int
     level: int
     pending: bool
+    accept: bool = False
 
 
 class Accessed(Message, frozen=True, tag=39):

@@ -18,6 +18,7 @@ _TASK_BITS, _PIECE_BITS, _AGAIN_BITS = (
     7,
 )  # of a MapGPA's pieces; above them, taken back or not
 _WHOLE_BITS, _ACCESS_BITS = 41, 30
+_PART_SHIFT = 20  # up to 1,024 parts
 
 
 def piece_request(task: int, piece: int, again: int, back: bool) -> int:
@@ -35,6 +36,11 @@ def whole_request(task: int, back: bool) -> int:
 def whole_task(request: int) -> int:
     """Whose whole request it is."""
     return request >> KIND_BITS & (1 << _WHOLE_BITS) - 1
+
+
+def part_task(task: int, part: int) -> int:
+    """One part of a task that several vCPUs share: each is a task of its own, the first with the task's number."""
+    return task + (part << _PART_SHIFT)
 
 
 def access_number(task: int, start: int, cursor: int) -> int:

@@ -431,3 +431,22 @@ class Punched(Observation, frozen=True, tag=63):
     gmem: int
     start: int
     end: int
+
+
+class MemoryTouched(Observation, frozen=True, tag=120):
+    """A load has used or accepted the range, side by side on several vCPUs perhaps; `took` runs from its request."""
+
+    vm: int
+    start: int
+    end: int
+    share: Share
+    took: int
+
+
+class AcceptHonoured(Observation, frozen=True, tag=121):
+    """KVM took mmu_lock for writing, `takes` times, because the guest accepts the range by 4 KiB."""
+
+    vm: int
+    start: int
+    end: int
+    takes: int

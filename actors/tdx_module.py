@@ -10,10 +10,11 @@ from actors.contract import Actor, Context, Fault, Reason, Share, opportunity
 from actors.guest_outcome import Outcome
 from actors.intervals import IntervalMap
 from actors.observations import EpochDrained, GuestAccepted, GuestAccess, SeamcallAnswered, Sept
-from actors.tdx_states import LEVEL_2M, PAGES, RULES, Call, Entry, Lock, Rule, Status
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Rule, Status
 
 ZERO_STEP_THRESHOLD = 6  # faults of one vCPU at one place before VP.ENTER becomes suspicious
 GIVE_UP = 1000  # faults without progress after which the guest's watchdog ends the access
+STORM_VCPUS = 248  # how many ticked when an ACCEPT was measured to take aug_accept_4k_storm
 LEVEL_SHIFT = 3  # an entry's value is state | level << LEVEL_SHIFT
 STATE_MASK = (1 << LEVEL_SHIFT) - 1
 
@@ -38,6 +39,7 @@ class Td(msgspec.Struct):
     entry_start: int = 0  # the guest's ACCEPT holds these entries
     entry_end: int = 0
     entry_until: int = 0
+    serial_until: int = 0  # how far the work that its vCPUs do one after the other is dealt out
     stuck: IntervalMap = msgspec.field(
         default_factory=lambda: IntervalMap.filled(0)
     )  # REMOVE failed for a bug
@@ -79,6 +81,10 @@ class TdxModule(Actor):
         if message.call == Call.BLOCK and index:
             td.blocked_in = td.epoch
         took = duration(rule, message.level, max(index, 1), context)
+        if index and rule.serial and message.level == LEVEL_4K:
+            begin = max(context.now, td.serial_until)
+            td.serial_until = begin + context.cost(rule.serial, index)
+            took = max(took, td.serial_until - context.now)
         if rule.tree is Lock.EXCLUSIVE and status is Status.OK:
             td.tree_exclusive_until = max(td.tree_exclusive_until, context.now + took - 1)
         elif rule.tree is Lock.SHARED and index:
@@ -167,12 +173,17 @@ class TdxModule(Actor):
             if message.level == LEVEL_2M > level:
                 self.answer(message, Outcome.SIZE_MISMATCH, context.link, context)
                 return
+            if level > message.level:  # no error to the guest: KVM has to split
+                self.violation(message, run_start, run_end, False, context)
+                return
             pending += run_end - run_start
             self.enter(td, vm, run_start, run_end, Entry.MAPPED, level, context)
         td.faults.pop(message.access, None)
         name = "accept_2m" if message.level == LEVEL_2M else "accept_4k"
         units = pending // PAGES[message.level]
         took = context.cost(name, units) if units else context.cost("td_exit_roundtrip")
+        if message.ticking and units and message.level == LEVEL_4K:
+            took += storm(message.ticking, units, took, context)
         td.entry_start, td.entry_end, td.entry_until = start, end, context.now + took - 1
         context.observe(GuestAccepted(vm, start, end))
         self.answer(message, Outcome.DONE, took, context)
@@ -183,7 +194,7 @@ class TdxModule(Actor):
         """To the host: no entry (a fault like any other), blocked (the same), or pending and touched (fatal)."""
         if pending:
             context.observe(GuestAccess(message.vm, start, end, Share.PRIVATE, False))
-        fault = m.Violation(message.access, start, end, message.level, pending)
+        fault = m.Violation(message.access, start, end, message.level, pending, message.accept)
         context.send(message.vm | KVM, fault, context.link)
 
     def answer(self, message: m.Access, outcome: Outcome, delay: int, context: Context) -> None:
@@ -256,3 +267,12 @@ def strike(rule: Rule, message: m.Seamcall, attempt: int, context: Context) -> F
 def duration(rule: Rule, level: int, count: int, context: Context) -> int:
     """The time of `count` calls."""
     return sum(context.cost(name, count) for name in rule.costs[level])
+
+
+def storm(ticking: int, pages: int, accept: int, context: Context) -> int:
+    """What ticking vCPUs add to fault, AUG and ACCEPT of so many pages: in proportion to their number (ASSUMED).
+
+    `accept` is what ACCEPT alone takes. Two points are published: nobody ticks, and STORM_VCPUS do.
+    """
+    alone = context.cost("aug_4k", pages) + accept
+    return max(0, context.cost("aug_accept_4k_storm", pages) - alone) * ticking // STORM_VCPUS

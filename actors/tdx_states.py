@@ -56,6 +56,7 @@ class Rule(NamedTuple):
     tracked: bool  # must TRACK and a round of exits have passed since BLOCK?
     costs: dict[int, tuple[str, ...]]
     points: tuple[str, ...]
+    serial: str = ""  # the part of a 4 KiB call that the TD's vCPUs cannot do side by side
 
 
 BLOCKING: dict[int, int] = {Entry.MAPPED: Entry.BLOCKED, Entry.PENDING: Entry.PENDING_BLOCKED}
@@ -72,7 +73,8 @@ def both(*names: str) -> dict[int, tuple[str, ...]]:
 # fmt: off
 RULES: dict[int, Rule] = {
     Call.AUG:     Rule(Lock.SHARED, AUGMENTING, False,
-                       {LEVEL_4K: ("aug_4k",), LEVEL_2M: ("aug_2m",)}, ("tdx.aug_busy",)),
+                       {LEVEL_4K: ("aug_4k",), LEVEL_2M: ("aug_2m",)}, ("tdx.aug_busy",),
+                       serial="aug_serial_4k"),
     Call.BLOCK:   Rule(Lock.EXCLUSIVE, BLOCKING, False, both("block"), ("tdx.busy",)),
     Call.UNBLOCK: Rule(Lock.EXCLUSIVE, UNBLOCKING, True, both("unblock"), ()),
     Call.TRACK:   Rule(Lock.NONE, {}, False, both("track"), ("tdx.track_busy",)),

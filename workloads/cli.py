@@ -144,6 +144,33 @@ def replay(logs: tuple[str, ...], **flags: Any) -> None:
     sys.exit(execute(found, Settings.of(flags), flags["max_damaged"]))
 
 
+@cli.command()
+@click.argument("rows", nargs=-1, metavar="[ROW]...")
+@click.option(
+    "--cost",
+    "costs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another value for a cost: a duration, or a change such as +10%; repeatable.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Everything random follows from it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Rows as JSON on standard output, alone.")
+@click.option("--quiet", is_flag=True, help="No line a row on standard error.")
+def validate(
+    rows: tuple[str, ...], costs: tuple[str, ...], seed: int, as_json: bool, quiet: bool
+) -> None:
+    """Published measurements beside simulated ones: VT1 to VT16, or the ROWs named. A minute for all of them."""
+    from workloads.validation.command import validate as run_rows
+
+    sys.exit(run_rows(rows, costs, seed, as_json, quiet))
+
+
 @cli.command("list")
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")

@@ -29,7 +29,7 @@ from actors.pins import Pins
 from actors.protocols import PROTOCOLS, Options, key_of
 from actors.slots import Slots
 from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
-from actors.tdx_states import Entry
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Policy, Vmm
 from cluster.costs import CostModel
 from cluster.faults import FaultPlan, FaultRule
@@ -45,6 +45,7 @@ from workloads.plan import DECODER, Plan
 from workloads.scenario import Boot, Scenario, Trace
 from workloads.vm_shape import (
     Shape,
+    entry_at_start,
     fleet_number,
     folios_at_start,
     inode_pages,
@@ -132,6 +133,8 @@ class HostBuilder:
         self.tdx.tds[vm] = self.td(vm, shape)
         if scenario.vm.devices:
             self.iommu.domains[vm] = IntervalMap.filled(0)
+            if scenario.vm.page_order == 0:
+                self.iommu.scattered[vm] = True
         program = self.program(fleet, vm, slots)
         born = fleet * scenario.fleet.stagger
         self.first += [
@@ -142,22 +145,38 @@ class HostBuilder:
             load_address(vm): self.load(fleet, vm, program, born),
             vm | GUEST: self.guest(vm, vcpus, leaves),
             vm | VMM: Vmm(vm, slots, policy(scenario), scenario.vm.devices, IntervalMap.filled(0)),
-            vm | KVM: KvmMmu(vm, slots, scenario.vm.track == "page", leaves, IntervalMap.filled(0)),
+            vm | KVM: KvmMmu(
+                vm,
+                slots,
+                scenario.vm.track == "page",
+                leaves,
+                IntervalMap.filled(0),
+                guest_inhibit=scenario.vm.guest_inhibit,
+            ),
             vm | HOST_MAP: HostMap(vm, slots, IntervalMap.filled(0), failable=failable(scenario)),
             vm | PINS: Pins(vm, scenario.protocol.freeze_budget, scenario.fleet.cpus),
             **self.gmems(vm, shape),
         }
 
     def guest(self, vm: int, vcpus: int, leaves: IntervalMap) -> Guest:
-        """The TD guest; what is mapped at the start is accepted."""
+        """The TD guest; what is mapped at the start is accepted, unless it is only prefaulted."""
         shape = self.scenario.vm
         accepted = IntervalMap.filled(0)
         for start, end, level in leaves.runs(0, leaves.starts[-1] + 1):
-            if level:
+            if level and entry_at_start(self.plan) == Entry.MAPPED:
                 accepted.set(start, end, 1)
         busy = min(shape.busy_vcpus, vcpus)
         ticking = min(shape.ticking_vcpus, busy)
-        return Guest(vm, vcpus, busy, ticking, shape.guest_retries, shape.reaction, accepted)
+        return Guest(
+            vm,
+            vcpus,
+            busy,
+            ticking,
+            shape.guest_retries,
+            shape.reaction,
+            accepted,
+            LEVEL_2M if shape.accept_level == "2m" else LEVEL_4K,
+        )
 
     def load(self, number: int, vm: int, program: Program, born: int) -> Load:
         """The VM's load, with its share of the fleet's conversions."""
@@ -179,7 +198,8 @@ class HostBuilder:
                 self.feeds.append(trace)
                 return trace
             case Boot():
-                return BootProgram(load, pages, scenario.vm.start == "unaccepted", seed, vm)
+                unaccepted = not scenario.vm.start.startswith("mapped")
+                return BootProgram(load, pages, unaccepted, seed, vm)
             case _:
                 return PROGRAMS[type(load)](load, pages, seed, vm)
 
@@ -218,7 +238,7 @@ class HostBuilder:
             pfn = shape.frames[slot.gmem] + slot.index
             frames.set(slot.gfn, slot.gfn + slot.pages, pfn - slot.gfn)
         for start, end, level in leaves_at_start(self.plan, shape.slots):
-            entries.set(start, end, Entry.MAPPED | level << LEVEL_SHIFT)
+            entries.set(start, end, entry_at_start(self.plan) | level << LEVEL_SHIFT)
             pfn = start + frames.get(start)
             self.tdx.pamt.set(pfn, pfn + end - start, vm)
         return Td(entries, frames)

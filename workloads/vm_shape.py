@@ -6,7 +6,7 @@ from typing import NamedTuple
 from actors.address import host_of, vm_of
 from actors.contract import PAGE_BYTES, PAGES_2M
 from actors.slots import Slot, Slots
-from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from workloads.plan import Plan
 
 
@@ -50,10 +50,16 @@ def shapes(plan: Plan, host: int) -> Iterator[Shape]:
 
 
 def leaves_at_start(plan: Plan, slots: Slots) -> Iterator[tuple[int, int, int]]:
-    """(start, end, level) of the leaves that are mapped and accepted at time 0 (vm.start)."""
-    if plan.scenario.vm.start != "unaccepted":
+    """(start, end, level) of the leaves that are mapped at time 0 (vm.start)."""
+    start = plan.scenario.vm.start
+    if start != "unaccepted":
         for slot in slots:
-            yield from slot_leaves(slot, plan.scenario.vm.start == "mapped-2m")
+            yield from slot_leaves(slot, start.endswith("2m"))
+
+
+def entry_at_start(plan: Plan) -> Entry:
+    """What their S-EPT entries are: accepted, unless KVM has only prefaulted them."""
+    return Entry.PENDING if plan.scenario.vm.start == "prefaulted-2m" else Entry.MAPPED
 
 
 def slot_leaves(slot: Slot, huge: bool) -> list[tuple[int, int, int]]:

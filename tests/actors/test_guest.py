@@ -15,9 +15,9 @@ VM = vm_address(0, 0)
 TRIES = 3
 
 
-def guest(reaction="leak", accepted=((0, 0x800),), vcpus=4, busy=2):
+def guest(reaction="leak", accepted=((0, 0x800),), vcpus=4, busy=2, **fields):
     accept = table(*((start, end, 1) for start, end in accepted))
-    return Guest(VM, vcpus, busy, 0, TRIES, reaction, accept)
+    return Guest(VM, vcpus, busy, 0, TRIES, reaction, accept, **fields)
 
 
 def ask(actor, task=5, start=0x10, end=0x20, to=SHARED, use=False, whole=False, context=None):
@@ -155,6 +155,27 @@ def test_a_size_mismatch_is_accepted_again_in_small_pages():
     assert context.take()[0].message.level == LEVEL_2M
     actor.on_accessed(m.Accessed(5, Outcome.SIZE_MISMATCH), context)
     assert [(a.access, a.level) for a in context.messages()] == [(5, LEVEL_4K)]
+
+
+def test_a_guest_may_accept_in_small_pages_from_the_start():
+    found, _ = accesses(guest(accepted=(), accept_level=LEVEL_4K), 0, 0x400, PRIVATE)
+    assert [sent.message.level for sent in found] == [LEVEL_4K, LEVEL_4K]
+
+
+def test_ticking_vcpus_are_told_of_while_memory_is_accepted():
+    actor, context = guest(accepted=((0, 8),), busy=3), Recorder()
+    told = []
+    for number, (start, online) in enumerate(((16, 0), (24, 2), (32, 9), (0, 9)), start=1):
+        actor.on_online(m.Online(online), context)
+        actor.on_touch(m.Touch(number, start, start + 8, PRIVATE), context)
+        told.append(context.sent[-1].message.ticking)
+        actor.on_accessed(m.Accessed(number, Outcome.DONE), context)
+    assert told == [
+        0,
+        2,
+        3,
+        0,
+    ]  # never more than are in the guest; none matters to what is accepted
 
 
 def test_a_fault_that_was_handled_is_executed_again():

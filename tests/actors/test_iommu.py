@@ -229,3 +229,10 @@ def test_a_vm_that_stops_while_it_converts_leaves_no_device_mapping_behind():
     world.run()
     assert (world.answer(number), world.found, world.pending()) == (Reason.DEAD, set(), {})
     assert runs(world.iommu().domains[VM]) == [(0, 0)]
+
+
+def test_frames_that_lie_anywhere_get_small_entries():
+    actor, context = unit(scattered={VM: True}), Recorder(costs={"vfio_map_4k": 67})
+    actor.on_dma_map(m.DmaMap(VM, OP, 0, 0x400), context)
+    actor.on_dma_map(m.DmaMap(OTHER, OP, 0, 0x400), context)
+    assert [runs(actor.domains[vm])[0] for vm in (VM, OTHER)] == [(0, LEVEL_4K), (0, LEVEL_2M)]

@@ -9,7 +9,15 @@ from actors.address import GUEST, KVM, vm_address
 from actors.contract import Fault, Reason
 from actors.guest_outcome import Outcome
 from actors.observations import EpochDrained, GuestAccepted, GuestAccess, Sept
-from actors.tdx_module import GIVE_UP, LEVEL_SHIFT, STATE_MASK, ZERO_STEP_THRESHOLD, Td, TdxModule
+from actors.tdx_module import (
+    GIVE_UP,
+    LEVEL_SHIFT,
+    STATE_MASK,
+    STORM_VCPUS,
+    ZERO_STEP_THRESHOLD,
+    Td,
+    TdxModule,
+)
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Status
 from tests.helpers import COST, LINK, SHARED, TIMER, Recorder, Sent, World, runs, table
 
@@ -121,6 +129,38 @@ def test_a_batch_costs_its_parts_and_answers_when_they_are_over():
     context = Recorder(costs={"remove_4k": 4000, "wbinvd_4k": 6000, "clear_4k": 500})
     tdx.on_seamcall(call(Call.REMOVE), context)
     assert [sent.delay for sent in context.sent] == [10_500]
+
+
+# --- what a TD's vCPUs cannot do side by side ----------------------------------------------------
+
+
+def aug(tdx, start, context, level=LEVEL_4K):
+    """When AUG of eight pages, or of a huge one, is over."""
+    pages = 8 if level == LEVEL_4K else PAGES[level]
+    tdx.on_seamcall(call(Call.AUG, start, start + pages, level), context)
+    return context.take()[0].delay
+
+
+def test_one_vcpu_never_waits_for_the_serial_part_of_its_own_aug():
+    tdx, td = module(Entry.FREE)
+    context = Recorder(costs={"aug_4k": 4000, "aug_serial_4k": 3000})
+    assert aug(tdx, 0, context) == 4000
+    context.now = 4000
+    assert aug(tdx, 8, context) == 4000
+    assert td.serial_until == 7000
+
+
+def test_the_serial_parts_of_several_vcpus_come_one_after_the_other():
+    tdx, _ = module(Entry.FREE)
+    context = Recorder(costs={"aug_4k": 4000, "aug_serial_4k": 3000})
+    assert [aug(tdx, start, context) for start in (0, 8, 16)] == [4000, 6000, 9000]
+
+
+def test_huge_pages_have_no_serial_part():
+    tdx, td = module(Entry.FREE)
+    context = Recorder(costs={"aug_serial_4k": 9000})
+    assert aug(tdx, 0, context, LEVEL_2M) == COST
+    assert td.serial_until == 0
 
 
 # --- locks: nobody waits -------------------------------------------------------------------------
@@ -297,7 +337,7 @@ def test_a_mapped_page_is_used_at_once():
 def test_absent_and_blocked_pages_are_faults_like_any_other(state, accept):
     sent, _ = access(module(state)[0], accept)
     assert sent.target == VM | KVM
-    assert sent.message == m.Violation(4, 0, 8, LEVEL_4K, False)
+    assert sent.message == m.Violation(4, 0, 8, LEVEL_4K, False, accept)
 
 
 def test_a_pending_page_may_be_accepted_and_not_be_touched():
@@ -321,6 +361,39 @@ def test_a_huge_accept_of_small_entries_is_a_size_mismatch():
     assert states(td)[0] == (0, Entry.PENDING, LEVEL_4K)
 
 
+def test_a_small_accept_of_a_huge_entry_is_a_fault_and_no_error():
+    tdx, td = module(Entry.PENDING, LEVEL_2M, 512)
+    sent, context = access(tdx, accept=True)
+    assert sent.message == m.Violation(4, 0, 8, LEVEL_4K, False, accept=True)
+    assert (states(td)[0], context.of(GuestAccepted)) == ((0, Entry.PENDING, LEVEL_2M), [])
+
+
+@pytest.mark.parametrize(
+    ("ticking", "level", "took"),
+    [
+        (0, LEVEL_4K, 4000),
+        (STORM_VCPUS // 2, LEVEL_4K, 4000 + (153_000 - 8000) // 2),
+        (
+            STORM_VCPUS,
+            LEVEL_4K,
+            149_000,
+        ),  # with 4000 of AUG as much as the whole was measured to take
+        (STORM_VCPUS, LEVEL_2M, 264_000),
+    ],
+)
+def test_vcpus_that_tick_get_into_the_way_of_a_small_accept(ticking, level, took):
+    tdx, _ = module(Entry.PENDING, level, 512)
+    costs = {
+        "aug_4k": 4000,
+        "accept_4k": 4000,
+        "aug_accept_4k_storm": 153_000,
+        "accept_2m": 264_000,
+    }
+    context = Recorder(costs=costs)
+    tdx.on_access(m.Access(VM, 4, 0, 512, level, True, ticking), context)
+    assert context.take()[0].delay == took
+
+
 def test_accepting_a_mapped_page_again_costs_an_exit():
     sent, context = access(module()[0], accept=True)
     assert (sent.message, sent.delay) == (m.Accessed(4, Outcome.DONE), 3850)
@@ -332,7 +405,7 @@ def test_the_first_page_in_the_way_decides():
     td.sept.set(0, 3, Entry.MAPPED | LEVEL_4K << LEVEL_SHIFT)
     td.sept.set(5, 8, 0)
     sent, _ = access(tdx, accept=True)
-    assert sent.message == m.Violation(4, 5, 8, LEVEL_4K, False)
+    assert sent.message == m.Violation(4, 5, 8, LEVEL_4K, False, accept=True)
 
 
 # --- the end -------------------------------------------------------------------------------------

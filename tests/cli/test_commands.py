@@ -110,6 +110,21 @@ def test_list_and_show_name_everything(gmemsim):
     assert "fleet.vms_per_host" in shown
 
 
+def test_validate_prints_published_beside_simulated(gmemsim):
+    done = gmemsim("validate", "VT1", "VT10")
+    assert done.returncode == 0
+    assert done.stdout.decode().startswith("VALID  4 of 4 figures within their tolerance")
+    assert done.stderr.decode().startswith("VT1  fit  1 GiB to shared")
+
+
+def test_validate_as_json_is_the_rows_alone_and_a_miss_is_a_status(gmemsim):
+    done = gmemsim("validate", "VT2", "--cost", "kick_slope=+50%", "--json", "--quiet")
+    (row,) = json.loads(done.stdout)["rows"]
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert (row["id"], row["kind"], row["published"], row["ok"]) == ("VT2", "fit", 68.0, False)
+    assert row["simulated"] / row["published"] == row["ratio"] > 1.4
+
+
 def test_report_is_rebuilt_from_the_folder(gmemsim, tmp_path):
     gmemsim("run", "quickstart", *SMALL, "--quiet")
     page = tmp_path / "results/quickstart/latest/report.html"

@@ -53,6 +53,9 @@ MISTAKES = {
     "no seed": ((*QUICK, "--seeds", "0"), "--seeds"),
     "seeds beyond the last": ((*QUICK, "--seed", str(2**63 - 1), "--seeds", "2"), "--seeds"),
     "no scenario to compare": (("compare", "quikstart"), "quickstart"),
+    "a row that is none": (("validate", "VT17"), "VT16"),
+    "a cost that is none": (("validate", "--cost", "kick_slop=1us"), "kick_slope"),
+    "a cost without a value": (("validate", "--cost", "kick_slope"), "NAME=VALUE"),
     "an address that is none": ((*QUICK, "--executor", "ray", "--address", "there"), "there"),
 }
 

@@ -44,7 +44,7 @@ def test_a_mistake_gets_one_line_with_place_and_remedy(given, error):
         ),
         (
             "vm.start=\udcff",
-            'vm.start: found "\\udcff", expected one of "mapped-2m", "mapped-4k", "unaccepted"',
+            'vm.start: found "\\udcff", expected one of "mapped-2m", "mapped-4k", "unaccepted", "prefaulted-2m"',
         ),
         (
             "scenario.name=\udcff",

@@ -13,6 +13,7 @@ from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
 from workloads.checkers.shadow import KEEP, Shadow
 from workloads.plan import Plan
 from workloads.vm_shape import (
+    entry_at_start,
     folios_at_start,
     inode_pages,
     leaves_at_start,
@@ -177,7 +178,7 @@ def new_shadow(plan: Plan, vm: int) -> Shadow:
     slots = slots_of(plan, number_of(plan, vm))
     sept, leaves, order = (IntervalMap.filled(value) for value in (Entry.FREE, 0, -1))
     for start, end, level in leaves_at_start(plan, slots):
-        sept.set(start, end, Entry.MAPPED)
+        sept.set(start, end, entry_at_start(plan))
         leaves.set(start, end, level)
     pages = inode_pages(slots)
     for slot in slots:

@@ -1,17 +1,24 @@
 """The load of one VM: an actor that asks the guest for what its program says, in lanes that run side by side."""
 
+from itertools import pairwise
 from typing import ClassVar, NamedTuple, Protocol
+
+import msgspec
 
 from actors import messages as m
 from actors.address import ALLOCATOR, GUEST, LOAD, host_base, vm_base
 from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
-from actors.observations import Booted
+from actors.names import part_task
+from actors.observations import Booted, MemoryTouched
 
 STEPS = 1 << 32  # of a lane; lane * STEPS + step is a reservation's ticket
 
 
 class Job(NamedTuple):
-    """One thing to do. `wait` is ns after the lane's last job, or, in a timed program, after the VM's start."""
+    """One thing to do. `wait` is ns after the lane's last job, or, in a timed program, after the VM's start.
+
+    What is used and not converted can be dealt out to several vCPUs (`parts`), and have others tick meanwhile.
+    """
 
     wait: int
     start: int
@@ -20,6 +27,8 @@ class Job(NamedTuple):
     convert: bool = True
     whole: bool = False
     use: bool = False
+    parts: int = 1
+    ticking: int = -1  # vCPUs from here on; -1 as before
     give_up: bool = False  # to the balloon, instead of using it
     as_is: bool = False  # use it on whichever side it is
     post: "Post | None" = None  # no task of the guest's at all, but a message to somebody else
@@ -50,8 +59,21 @@ class Program(Protocol):
         """The lane's job number `step`, None after the last."""
 
 
+class Touching(msgspec.Struct):
+    """A job that uses memory: `left` of its parts are not done."""
+
+    lane: int
+    since: int
+    start: int
+    end: int
+    to: Share
+    left: int
+
+
 class Load(Actor):
     """`steps` counts each lane's jobs, `tasks` is task -> lane; `program` is environment, not state.
+
+    Where memory is only used, `tasks` is task -> ~number of its job in `touching`, whose parts are tasks of their own.
 
     Stops to convert after `quota` requests (0: no limit) or at `until` ns, whichever comes first.
     """
@@ -63,6 +85,7 @@ class Load(Actor):
     born: int
     steps: list[int]
     tasks: dict[int, int] = {}
+    touching: dict[int, Touching] = {}
     requests: int = 0
     ended: int = 0
 
@@ -114,20 +137,42 @@ class Load(Actor):
 
     def ask(self, task: int, job: Job, context: Context) -> None:
         """Give the guest one task; a conversion is cut to what the quota leaves."""
-        guest = self.vm | GUEST
         if not job.convert:
-            context.send(guest, use_of(task, job), context.link)
+            self.touch(task, job, context)
             return
         end = job.end
         if self.quota and not job.whole:
             end = min(end, job.start + (self.quota - self.requests) * PAGES_2M)
         self.requests += 1 if job.whole else -(-(end - job.start) // PAGES_2M)
         ask = m.Ask(task, job.start, end, job.to, context.now, job.whole, job.use)
-        context.send(guest, ask, context.link)
+        context.send(self.vm | GUEST, ask, context.link)
+
+    def touch(self, task: int, job: Job, context: Context) -> None:
+        """One task for each part; the lane is busy until the last one is done."""
+        if job.ticking >= 0:
+            context.send(self.vm | GUEST, m.Online(job.ticking), context.link)
+        parts = parts_of(job)
+        lane = self.tasks.pop(task)
+        self.touching[task] = Touching(lane, context.now, job.start, job.end, job.to, len(parts))
+        for part, (start, end) in enumerate(parts):
+            number = part_task(task, part)
+            self.tasks[number] = ~task
+            use = use_of(number, job._replace(start=start, end=end))
+            context.send(self.vm | GUEST, use, context.link)
 
     def on_done(self, message: m.TaskDone, context: Context) -> None:
         """The lane is free for its next job, unless the VM died. An open loop asks on: death does not thin its load."""
         lane = self.tasks.pop(message.task)
+        if lane < 0:
+            job = self.touching[~lane]
+            job.left -= 1
+            if job.left:
+                return
+            del self.touching[~lane]
+            lane = job.lane
+            if message.reason is Reason.NONE:
+                took = context.now - job.since
+                context.observe(MemoryTouched(self.vm, job.start, job.end, job.to, took))
         if self.program.timed:
             return
         if message.reason is Reason.DEAD:
@@ -168,6 +213,13 @@ def use_of(task: int, job: Job) -> m.Touch | m.Write | m.GiveUp:
     if job.as_is:
         return m.Write(task, job.start, job.end)
     return m.Touch(task, job.start, job.end, job.to)
+
+
+def parts_of(job: Job) -> list[tuple[int, int]]:
+    """Its range in so many parts of whole 2 MiB, but for the last one; fewer where there is not enough of it."""
+    blocks = -(-(job.end - job.start) // PAGES_2M)
+    cuts = [job.start + blocks * part // job.parts * PAGES_2M for part in range(job.parts)]
+    return [(start, end) for start, end in pairwise([*cuts, job.end]) if start < end]
 
 
 def load_address(vm: int) -> int:

@@ -1,6 +1,7 @@
 """Synthetic programs: churn, boot and hot-range. Each job is drawn by its own number, so none depends on another."""
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 from actors.contract import PAGE_BYTES, PAGES_2M, Share
@@ -50,7 +51,10 @@ class ChurnProgram:
 
 
 class BootProgram:
-    """Firmware's small bounce buffers, then the memory accepted at boot, then swiotlb in one MapGPA call."""
+    """Firmware's small bounce buffers, swiotlb in one MapGPA call, then the memory that is accepted at boot.
+
+    Linux accepts swiotlb as it allocates it, and converts it before it brings up the other vCPUs.
+    """
 
     lanes = 1
     timed = one_sequence = False
@@ -59,32 +63,50 @@ class BootProgram:
 
     def __init__(self, load: Boot, pages: int, accept: bool, seed: int, vm: int) -> None:
         self.key = key_of(seed, "boot", vm)
-        self.pages = pages
         self.small = 2 * load.firmware_conversions
         swiotlb = min(
             max(int(pages * PAGE_BYTES * load.swiotlb_fraction), load.swiotlb_min), load.swiotlb_max
         )
-        self.swiotlb = min(max(swiotlb // PAGE_BYTES // PAGES_2M, 1) * PAGES_2M, pages)
-        self.accept = min(load.accept // PAGE_BYTES, pages - self.swiotlb) if accept else 0
+        swiotlb = min(max(swiotlb // PAGE_BYTES // PAGES_2M, 1) * PAGES_2M, pages)
+        self.top = pages - swiotlb
+        self.window = load.firmware_range // PAGE_BYTES
+        self.rest = tuple(self.kernel(load, pages, accept))
+
+    def kernel(self, load: Boot, pages: int, accept: bool) -> Iterator[Job]:
+        """What comes after the firmware."""
+        if accept:
+            yield Job(0, self.top, pages, Share.PRIVATE, convert=False)
+        yield Job(0, self.top, pages, Share.SHARED)
+        accepted = min(load.accept // PAGE_BYTES, self.top)
+        if accept and accepted:
+            yield Job(
+                0,
+                0,
+                accepted,
+                Share.PRIVATE,
+                convert=False,
+                parts=load.accept_vcpus,
+                ticking=load.ticking_vcpus,
+            )
 
     def job(self, lane: int, step: int) -> Job | None:
         """See workloads.loads.load.Program."""
         if step < self.small:
             return self.bounce(step)
-        top = self.pages - self.swiotlb
-        rest = [Job(0, top, self.pages, Share.SHARED)]
-        if self.accept:
-            rest.insert(0, Job(0, 0, self.accept, Share.PRIVATE, convert=False))
         step -= self.small
-        return rest[step] if step < len(rest) else None
+        return self.rest[step] if step < len(self.rest) else None
 
     def bounce(self, step: int) -> Job:
-        """A buffer of some 8 KiB, 32 KiB at most, used for 20 to 200 us (docs/domain.md section 9, W2)."""
+        """A buffer of some 8 KiB, 32 KiB at most, used for 20 to 200 us (docs/domain.md section 9, W2).
+
+        Buffers lie below swiotlb, close together: firmware uses the same few MiB again and again.
+        """
         number, back = divmod(step, 2)
         size, place, more, use = block(self.key, number)[:4]
         pages = min(8, max(1, math.ceil(exponential(2.0, size))))
-        room = max(self.pages - self.swiotlb - pages, 1)
-        start = (place << 16 | more) % room
+        top = max(self.top, pages)
+        window = min(max(self.window, pages), top)
+        start = top - window + (place << 16 | more) % (window - pages + 1)
         wait = 20_000 + 180_000 * use // UNITS if back else 0
         return Job(wait, start, start + pages, Share.PRIVATE if back else Share.SHARED)
 

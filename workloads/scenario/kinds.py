@@ -71,7 +71,7 @@ class Churn(Workload, frozen=True, tag="churn"):
 
 
 class Boot(Workload, frozen=True, tag="boot"):
-    """A guest's boot: firmware's small conversions, then swiotlb's large one."""
+    """A guest's boot: firmware's small conversions, swiotlb's large one, then memory to accept."""
 
     swiotlb_fraction: Annotated[float, key.number("fraction", "of memory that becomes swiotlb")] = (
         0.06
@@ -81,9 +81,16 @@ class Boot(Workload, frozen=True, tag="boot"):
     firmware_conversions: Annotated[int, key.count("conversions", "small ones by the firmware")] = (
         5000
     )
+    firmware_range: Annotated[
+        int, key.size("memory that the firmware's buffers come from", low=4 * KIB, step=4 * KIB)
+    ] = 20 * MIB
     accept: Annotated[
         int, key.size("accepted at boot by a guest whose memory starts unaccepted", low=0)
     ] = 64 * MIB
+    accept_vcpus: Annotated[int, key.count("vCPUs", "accept it side by side", 1, 1024)] = 1
+    ticking_vcpus: Annotated[
+        int, key.count("vCPUs", "of the busy ones, are idle and tick meanwhile", 0, 1024)
+    ] = 0
 
 
 class HotRange(Workload, frozen=True, tag="hot-range"):

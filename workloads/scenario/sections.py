@@ -16,7 +16,9 @@ MIB, GIB = SIZES["MiB"], SIZES["GiB"]
 PROTOCOLS = tuple(TABLES)
 PLACEMENTS = ("packed",)
 
-Start = Literal["mapped-2m", "mapped-4k", "unaccepted"]
+Start = Literal["mapped-2m", "mapped-4k", "unaccepted", "prefaulted-2m"]
+Level = Literal["2m", "4k"]
+Inhibit = Literal["off", "tested", "each"]
 Track = Literal["page", "step"]
 Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
 Retry = Literal["legacy", "spin", "backoff", "cooperative", "report"]
@@ -81,8 +83,18 @@ class Vm(Section, frozen=True):
     ] = 9
     start: Annotated[
         Start,
-        key.choice(Start, "state of the memory at time 0; mapped-2m needs page_order 9 or 18"),
+        key.choice(Start, "state of the memory at time 0; those with 2m need page_order 9 or 18"),
     ] = "mapped-2m"
+    accept_level: Annotated[Level, key.choice(Level, "largest page that the guest accepts at")] = (
+        "2m"
+    )
+    guest_inhibit: Annotated[
+        Inhibit,
+        key.choice(
+            Inhibit,
+            "KVM keeps small what was accepted so: no, by a mark under mmu_lock, by the lock each time",
+        ),
+    ] = "off"
     devices: Annotated[
         int, key.count("devices", "behind the IOMMU, map shared memory; 0 = no IOMMU domain", 0, 64)
     ] = 1
