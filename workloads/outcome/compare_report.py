@@ -6,9 +6,9 @@ from typing import Any
 
 from workloads.outcome import compare_plots as plots
 from workloads.outcome.compare_rows import EXCLUDED, legend, rows
-from workloads.outcome.compare_terminal import CLOSED
 from workloads.outcome.comparison import (
     adjustment_lines,
+    loop_lines,
     protocol_summaries,
     reasons,
     verdict_of,
@@ -55,7 +55,7 @@ def whole_table(found: Found) -> str:
         "The same seed, load and faults for each. "
         f"A figure with {EXCLUDED.strip()} is one that the protocol's own definition excludes.",
         *adjustment_lines(found),
-        *(CLOSED + line for line in found["closed_loops"]),
+        *loop_lines(found),
         SPREAD if "seeds" in found else ANECDOTE,
     ]
     caption = f"{some(len(found['protocols']), 'protocol')} on {found['scenario']}, simulated"

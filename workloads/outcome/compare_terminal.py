@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workloads.outcome.compare_rows import EXCLUDED, Row, legend, rows
-from workloads.outcome.comparison import adjustment_lines, reasons
+from workloads.outcome.comparison import adjustment_lines, loop_lines, reasons
 from workloads.outcome.figures import some
 from workloads.outcome.seeds import ANECDOTE, SPREAD
 from workloads.outcome.terminal import STYLES, headline, results_line, write
@@ -19,7 +19,6 @@ from workloads.wording import printable
 COLUMNS_MAX = 120
 HEAD_MAX = 11
 GAP = 2
-CLOSED = "closed loop: who is slow or dead was asked for less, so the columns are not of one load; "
 Found = Mapping[str, Any]
 
 
@@ -117,6 +116,6 @@ def notes(found: Found) -> Iterator[RenderableType]:
     yield meanings
     for line in adjustment_lines(found):
         yield Text(f"* {printable(line)}")
-    for line in found["closed_loops"]:
-        yield Text(CLOSED + printable(line))
+    for line in loop_lines(found):
+        yield Text(printable(line))
     yield Text(SPREAD if "seeds" in found else ANECDOTE)

@@ -80,3 +80,10 @@ def adjustment_lines(found: Mapping[str, Any]) -> list[str]:
         + ", ".join(f"{key} = {c['now']} (not {c['was']})" for key, c in changed.items())
         for name, changed in found["adjustments"].items()
     ]
+
+
+def loop_lines(found: Mapping[str, Any]) -> list[str]:
+    """That the columns are not of one load, and which workloads are why."""
+    loops = found["closed_loops"]
+    text = "closed loop: who is slow or dead was asked for less, so the columns are not of one load"
+    return [text, *(f"  {line}" for line in loops)] if loops else []
