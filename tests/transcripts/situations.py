@@ -224,7 +224,7 @@ SITUATIONS: dict[str, Situation] = {
         for name in ("to_shared", "several_ranges", "no_vmemmap", "folio_not_readded")
     },
     **{
-        f"folio_first_{name}": under(name, zap_first="false")
+        f"folio_first_{name}": under(name, zap_first="no")
         for name in (
             "to_shared",
             "several_ranges",
