@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, KVM, PINS, kind_of
+from actors.address import ALLOCATOR, GMEM, IOMMU, KVM, PINS, kind_of, vm_address
 from actors.allocator import Allocator
 from actors.contract import Consumer, Context, Fault, Message, Reason
 from actors.gmem import Gmem
-from actors.iommu import QUEUE_SLOTS
+from actors.iommu import QUEUE_SLOTS, Iommu
 from actors.kvm_mmu import KvmMmu
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
@@ -161,6 +161,16 @@ def detached(world: World) -> None:
     """The VM's IOMMU domain is gone."""
     iommu = world.iommu()
     iommu.detached = list(iommu.domains)
+
+
+def detached_meanwhile(world: World) -> None:
+    """The VM's IOMMU domain goes while its driver waits for memory."""
+
+    def on_reserved(iommu: Iommu, message: m.Reserved, context: Context) -> None:
+        iommu.on_detach(m.Detach(vm_address(0, 0)), context)
+        iommu.on_reserved(message, context)
+
+    world.replace(IOMMU, m.Reserved, on_reserved, vm=-1)
 
 
 def no_memory_for(kind: str) -> Arrange:

@@ -13,6 +13,7 @@ from tests.transcripts.causes import (
     after,
     closed,
     detached,
+    detached_meanwhile,
     dies_at,
     no_memory_for,
     pin,
@@ -109,6 +110,9 @@ PLAIN: dict[str, Situation] = {
     "folio_not_readded_to_private": Situation(
         "The parts of a huge folio have been taken out of the filemap to be merged; the whole cannot be added.",
         PRIVATE, strike(gmem__readd={})),
+    "second_folio_not_readded": Situation(
+        "Of three huge folios the first one is split; the parts of the second one cannot be added to the filemap.",
+        arrange=strike(gmem__readd={1: 1, 2: 0}), pages=ACROSS),
     "folio_lost": Situation(
         "The parts of a folio cannot be added to the filemap, nor can it be added again as it was.",
         arrange=strike(gmem__readd={}, gmem__undo_readd={})),
@@ -154,9 +158,12 @@ PLAIN: dict[str, Situation] = {
         PRIVATE, after(shared_before(FOLIO), no_memory_for("iommu"))),
     "queue_full": Situation("Every descriptor of the invalidation queue is taken.", PRIVATE, queue_full),
     "queue_stuck": Situation("The invalidation queue waits for another VM's request.", PRIVATE, queue_stuck),
+    "devices_going": Situation(
+        "The VM's devices are closed while the IOMMU driver waits for memory to split their entry.",
+        PRIVATE, after(shared_before(FOLIO), detached_meanwhile)),
     "two_refusals": Situation(
-        "Two say no: a page carries a reference, and somewhere a lock is held.",
-        arrange=after(pin(0x12, 0x13), tree_locked)),
+        "Two say no: somebody astray holds a reference, and there is no memory to split the leaf.",
+        arrange=after(pin(0x12, 0x13), no_memory_for("kvm"))),
     "two_refusals_to_private": Situation(
         "Two say no: a device holds a page, and there is no memory to split the devices' huge entry.",
         PRIVATE, after(shared_before(FOLIO), pin(0x12, 0x13), no_memory_for("iommu"))),
@@ -164,9 +171,8 @@ PLAIN: dict[str, Situation] = {
     **{f"no_answer_from_{consumer.name.lower()}": Situation(
         f"READY of {consumer.name.lower()} gets lost.", SHARED, silent(consumer),
         overrides=option(prepare_timeout="1ms")) for consumer in Consumer},
-    **{f"no_answer_from_{consumer.name.lower()}_to_private": Situation(
-        f"READY of {consumer.name.lower()} gets lost.", PRIVATE, silent(consumer),
-        overrides=option(prepare_timeout="1ms")) for consumer in Consumer},
+    "no_answer_from_iommu_to_private": Situation(
+        "READY of iommu gets lost.", PRIVATE, silent(Consumer.IOMMU), overrides=option(prepare_timeout="1ms")),
     # --- after the decision, or past the point of no return
     "remove_bug": Situation("PAGE.REMOVE of the third page fails for a bug (F6).", arrange=strike(tdx__bug={1: 2})),
     "remove_busy_twice": Situation(
@@ -177,12 +183,13 @@ PLAIN: dict[str, Situation] = {
         "KVM is bugged by something else just before it is to unmap.", PRIVATE, dies_at(m.Commit)),
     "iotlb_hangs": Situation("The IOTLB invalidation never completes (F5).", PRIVATE, strike(iommu__timeout={})),
     # --- two troubles at once, and a race
-    "no_tree_nodes_and_no_map": Situation(
-        "No memory for the tree's nodes, and none when the devices' mapping is to come back.",
-        PRIVATE, strike(gmem__tree={}, iommu__map={})),
-    "no_tree_nodes_and_busy_aug": Situation(
-        "No memory for the tree's nodes, and a lock is held when the pages are to be mapped again.",
-        arrange=strike(gmem__tree={}, tdx__aug_busy={})),
+    "remapped_not_for_devices": Situation(
+        "No memory for the tree's nodes, and none when the devices' mapping is to come back. With on_error = remap.",
+        PRIVATE, strike(gmem__tree={}, iommu__map={}), overrides=option(on_error="remap")),
+    "remapped_not_in_kvm": Situation(
+        "No memory for the tree's nodes, and a lock is held when the pages are to be mapped again. "
+        "With on_error = remap.",
+        arrange=strike(gmem__tree={}, tdx__aug_busy={}), overrides=option(on_error="remap")),
     "leaf_after_ready": Situation(
         "Nothing is mapped when KVM is asked; a fault that looked before installs a leaf of 2 MiB after its READY.",
         arrange=after(touched(0x0, 0x200, delay=1_000), preempted(10_300)), overrides=("vm.start=unaccepted",)),
@@ -207,14 +214,13 @@ SITUATIONS: dict[str, Situation] = {
     "list_error_reported": under("no_list_item", swallow_enomem="false"),
     "remapped_after_refusal": under("queue_stuck", on_error="remap"),
     "remapped_after_no_tree_nodes": under("no_tree_nodes", on_error="remap"),
-    "remapped_not_for_devices": under("no_tree_nodes_and_no_map", on_error="remap"),
-    "remapped_not_in_kvm": under("no_tree_nodes_and_busy_aug", on_error="remap"),
     "freeze_late": under("to_shared", freeze_at="commit"),
     "freeze_late_refused": under("busy_twice", freeze_at="commit"),
     "freeze_late_leaf_after_ready": under("leaf_after_ready", freeze_at="commit"),
     "host_unmapped_early": under("queue_stuck", host_unmap="early-saved"),
     "iommu_unmapped_early": under("page_pinned", iommu_prepare="unmap-early"),
     "iommu_unmapped_early_hangs": under("iotlb_hangs", iommu_prepare="unmap-early"),
+    "remove_bug_untraced": under("remove_bug", mark="none"),
     "rest_stored": under("remove_bug", on_poison="proceed-rest"),
     "told_by_callback": under("remove_bug", mark="callback"),
     "looked_once": under("to_shared", post_commit_check="fail-efault"),
