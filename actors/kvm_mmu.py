@@ -26,9 +26,6 @@ from actors.observations import (
 from actors.slots import Slots
 
 MMU_LOCK_RANK = 2  # docs/domain.md section 2.9: inside ilock
-# A walk goes with its thaw. With freeze_at = commit one that was refused meets no thaw, and may still meet an ABORT; but
-# a VMM makes one conversion at a time, so it is over once there is another question.
-STALE = 2  # a few may lie about: sweeping costs
 
 
 class KvmMmu(Actor):
@@ -77,7 +74,9 @@ class KvmMmu(Actor):
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Step 2 of the mail: split the boundary leaves, or say no."""
-        if len(self.walks) >= STALE:
+        if self.walks:
+            # A walk goes with its thaw. With freeze_at = commit one that was refused meets none, though perhaps an ABORT;
+            # but a VMM makes one conversion at a time, so it is over by now.
             self.walks = {op: walk for op, walk in self.walks.items() if op in self.invalidations}
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.busy_bugs = message.busy_bugs

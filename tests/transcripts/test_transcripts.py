@@ -5,6 +5,7 @@ import pytest
 from actors.contract import Reason
 from actors.protocols import PROTOCOLS
 from cluster.failures import failures_of
+from tests.transcripts.index import index
 from tests.transcripts.playing import DATA, STORIES, played
 from tests.transcripts.situations import SITUATIONS
 from workloads.checkers.admitted import admitting
@@ -34,6 +35,13 @@ def test_a_conversion_goes_as_its_transcript_says(protocol, name, request):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(found, encoding="utf-8")
     assert found == file.read_text(encoding="utf-8")
+
+
+def test_the_index_is_current(request):
+    file = DATA / "README.md"
+    if request.config.getoption("--rewrite"):
+        file.write_text(index(), encoding="utf-8")
+    assert index() == file.read_text(encoding="utf-8")
 
 
 @each
