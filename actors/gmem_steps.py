@@ -438,3 +438,15 @@ ACTIONS: dict[str, Action] = {
     )
 }
 ACTIONS["reserve_store"] = reserve_tree  # the same step, taken late: nothing was preallocated
+
+ASKS: dict[str, Verb] = {
+    "prepare": Verb.PREPARE,
+    "prepare_in_time": Verb.PREPARE,
+    "commit": Verb.COMMIT,
+    "pass_no_return": Verb.COMMIT,
+    "decide_commit": Verb.COMMIT,
+    "abort": Verb.ABORT,
+    "decide_abort": Verb.ABORT,
+    "invalidate": Verb.INVALIDATE,
+}
+"""Actions that ask the consumers of their row, and what they ask."""

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import msgspec
+
 from actors import host_notifier
 from actors import messages as m
 from actors.address import GMEM, HOST_MAP, PINS
@@ -11,15 +13,23 @@ from actors.observations import HostPte
 from actors.slots import Slots, slot_of
 
 
+class Cleared(msgspec.Struct):
+    """PTEs that an operation has cleared and may have to put back; `told_at` is when its READY reaches guest_memfd."""
+
+    ranges: list[tuple[int, int]] = []
+    told_at: int = 0
+
+
 class HostMap(Actor):
-    """`ptes` is gfn -> 1 where a PTE is present; `failable` says whether mmu_notifiers of this mm may fail."""
+    """`ptes` is gfn -> 1 where a PTE is present, `saved` op -> what it has cleared.
+
+    `failable` says whether mmu_notifiers of this mm may fail.
+    """
 
     vm: int
     slots: Slots
     ptes: IntervalMap
-    saved: dict[
-        int, list[tuple[int, int]]
-    ] = {}  # op -> what it has cleared and may have to put back
+    saved: dict[int, Cleared] = {}
     faults: dict[int, tuple[int, int]] = {}
     faults_made: int = 0
     dead: bool = False
@@ -76,6 +86,7 @@ class HostMap(Actor):
         took = context.link
         if message.early and message.to is Share.PRIVATE:
             took = self.clear(message.op, message.start, message.end, context)
+            self.saved[message.op].told_at = context.now + took
         context.send(message.gmem, m.Ready(message.op, Consumer.HOST_MAP), took)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
@@ -87,8 +98,9 @@ class HostMap(Actor):
         context.send(message.gmem, m.Committed(message.op, Consumer.HOST_MAP), took)
 
     def on_abort(self, message: m.Abort, context: Context) -> None:
-        """What was cleared early is there again, from the list."""
-        took = self.install(message.op, context)
+        """What was cleared early is there again, from the list; told after the READY that may be under way."""
+        told_at = self.saved[message.op].told_at if message.op in self.saved else 0
+        took = max(self.install(message.op, context), told_at - context.now + 1)
         context.send(message.gmem, m.Aborted(message.op, Consumer.HOST_MAP), took)
 
     def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
@@ -108,7 +120,7 @@ class HostMap(Actor):
     def clear(self, op: int, start: int, end: int, context: Context) -> int:
         """PTEs of the range go, and onto the operation's list; the time it takes."""
         present = [(s, e) for s, e, there in self.ptes.runs(start, end) if there]
-        self.saved.setdefault(op, []).extend(present)
+        self.saved.setdefault(op, Cleared()).ranges.extend(present)
         if not present:
             return context.link
         self.ptes.set(start, end, 0)
@@ -119,7 +131,7 @@ class HostMap(Actor):
     def install(self, op: int, context: Context) -> int:
         """PTEs on the operation's list are there again; the time it takes."""
         took = context.link
-        for start, end in self.saved.pop(op, ()):
+        for start, end in self.saved.pop(op, Cleared()).ranges:
             if not self.dead:
                 self.ptes.set(start, end, 1)
                 context.observe(HostPte(self.vm, start, end, True))

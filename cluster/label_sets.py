@@ -5,8 +5,8 @@ from itertools import product
 from typing import NamedTuple
 
 from actors.contract import ERRNO, Consumer
-from actors.contract import Reason as R
 from actors.tdx_states import Call
+from cluster.failures import failures_of
 
 SETS_MAX = 100  # label sets of one family
 Labels = tuple[str, ...]
@@ -35,72 +35,6 @@ INVARIANTS = (
 ANOMALIES = tuple(f"AN{n}" for n in (1, 3, 4, 7, 8, 11, 12, 13, 14, 15, 16, 18, 19, 24, 28))
 REST = "other"  # the one label for all partitions beyond the first 99
 
-# protocol -> (phase, consumer, reasons). Phases are stages of its table; "map" is the VMM's device
-# mapping after the ioctl. Reasons are those of docs/domain.md section 3, and two that any consumer
-# may meet: no answer in time (section 4.C, step 4), and EIO where the VM had died before.
-Failures = tuple[tuple[str, str, tuple[R, ...]], ...]
-
-SPLIT = (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.DEAD)
-UNMAP = (R.BUSY, R.BUG, R.DEAD)
-DMA: Failures = (("map", "iommu", (R.NO_MEMORY, R.DEAD)),)
-OWN_FOLIOS: Failures = (
-    ("storing", "gmem", (R.NO_MEMORY,)),
-    ("restructuring", "gmem", (R.NO_MEMORY,)),
-)
-TWO_PHASE: Failures = (
-    ("reserving", "gmem", (R.NO_MEMORY,)),
-    ("preparing", "kvm_mmu", (*SPLIT, R.TIMEOUT)),
-    ("preparing", "host_map", (R.TIMEOUT,)),
-    ("preparing", "pins", (R.REFERENCES, R.TIMEOUT)),
-    ("preparing", "iommu", (R.NO_MEMORY, R.TIMEOUT)),
-    ("committing", "kvm_mmu", UNMAP),
-    ("committing", "iommu", (R.TIMEOUT,)),
-    *DMA,
-)
-TO_PRIVATE: Failures = (
-    ("invalidating", "pins", (R.REFERENCES,)),
-    ("invalidating", "iommu", (R.NO_MEMORY, R.TIMEOUT, R.DEAD)),
-)
-IN_PLACE: Failures = (
-    ("reserving", "gmem", (R.NO_MEMORY,)),
-    ("checking", "pins", (R.REFERENCES,)),
-    ("checking", "iommu", (R.NO_MEMORY, R.TIMEOUT)),
-    *DMA,
-)
-FAILURES: dict[str, Failures] = {
-    "failable-notifier": (
-        ("invalidating", "kvm_mmu", (*SPLIT, R.BUG)),
-        *TO_PRIVATE,
-        *OWN_FOLIOS,
-        *DMA,
-    ),
-    "undo": (
-        ("listing", "gmem", (R.NO_MEMORY,)),
-        ("invalidating", "kvm_mmu", (R.DEAD,)),
-        *TO_PRIVATE,
-        *OWN_FOLIOS,
-        *DMA,
-    ),
-    "undo-split-first": (
-        ("listing", "gmem", (R.NO_MEMORY,)),
-        ("splitting", "kvm_mmu", SPLIT),
-        ("checking", "gmem", (R.BUG,)),
-        ("invalidating", "kvm_mmu", (R.DEAD,)),
-        *TO_PRIVATE,
-        *OWN_FOLIOS,
-        *DMA,
-    ),
-    "in-place": IN_PLACE,
-    "in-place-huge": (
-        *IN_PLACE,
-        ("splitting", "kvm_mmu", SPLIT),
-        ("restructuring", "gmem", (R.NO_MEMORY,)),
-    ),
-    "two-phase": TWO_PHASE,
-    "two-phase-refcount": (*TWO_PHASE, ("checking", "gmem", (R.BUG,))),
-    "two-phase-untraced": TWO_PHASE,
-}
-
 Sets = Callable[[Run], Iterable[Labels]]
 
 
@@ -116,7 +50,7 @@ def by_protocol(*values: Labels) -> Sets:
 
 def failures(run: Run) -> Iterable[Labels]:
     """What can fail where, and for which reason."""
-    for phase, consumer, reasons in FAILURES[run.protocol]:
+    for phase, consumer, reasons in failures_of(run.protocol):
         for reason in reasons:
             yield run.protocol, phase, consumer, ERRNO[reason]
 

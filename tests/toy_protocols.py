@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from actors.protocols import INDEX, PROTOCOLS, TWO_PHASE, Event, Row, Stage, Table
-from cluster.label_sets import FAILURES
 
 TWIN = TWO_PHASE._replace(
     name="twin", meaning="two-phase by a name of which nobody admits anything"
@@ -25,11 +24,10 @@ def registered(*tables: Table) -> Iterator[None]:
     """They can be named in a scenario that is in memory."""
     for table in tables:
         PROTOCOLS[table.name] = table
-        FAILURES[table.name] = FAILURES[TWO_PHASE.name]
     try:
         yield
     finally:
         for table in tables:
-            del PROTOCOLS[table.name], FAILURES[table.name]
+            del PROTOCOLS[table.name]
             for key in [key for key in INDEX if key[0].partition("?")[0] == table.name]:
                 del INDEX[key]

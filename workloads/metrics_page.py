@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
+from actors.protocols import PROTOCOLS
 from cluster.histogram import BOOT_BOUNDS_NS, BOUNDS_NS
-from cluster.label_sets import FAILURES, REST, SETS_MAX, Run
+from cluster.label_sets import REST, SETS_MAX, Run
 from cluster.metrics import FAMILIES, Family
 
 HEAD = f"""\
@@ -103,7 +104,7 @@ def _failures() -> Iterator[str]:
     yield "## What can fail where\n"
     yield "Label sets of `gmemsim_conversion_failures_total`; no others exist.\n"
     name = "gmemsim_conversion_failures_total"
-    for protocol in FAILURES:
+    for protocol in PROTOCOLS:
         rows: dict[tuple[str, ...], list[str]] = {}
         for _, phase, consumer, reason in FAMILIES[name].sets(_sample(protocol)):
             rows.setdefault((f"`{protocol}`", f"`{phase}`", f"`{consumer}`"), []).append(reason)

@@ -152,6 +152,19 @@ def lose_ready(world, consumer):
     world.replace(GMEM, m.Ready, on_ready)
 
 
+def test_refusals_before_anything_is_frozen_do_not_pile_up_in_kvm():
+    world = World("protocol.freeze_at=commit")
+    world.inject("tdx.busy")
+    left = []
+    for _ in range(3):
+        assert world.convert(START, END, SHARED) is Reason.BUSY
+        left.append(len(world.kvm().walks))
+    assert left == [1, 1, 1]
+    world.heal()
+    assert world.convert(START, END, SHARED) is Reason.NONE
+    assert world.pending() == {}
+
+
 # --- fault points that refuse nothing ------------------------------------------------------------
 
 

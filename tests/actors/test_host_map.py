@@ -3,7 +3,7 @@
 from actors import messages as m
 from actors.address import GMEM, HOST_MAP, vm_address
 from actors.contract import Consumer
-from actors.host_map import HostMap
+from actors.host_map import Cleared, HostMap
 from actors.observations import HostPte
 from actors.slots import Slot
 from tests.helpers import COST, LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
@@ -77,11 +77,20 @@ def test_an_early_unmap_keeps_a_list_from_which_abort_maps_again():
     actor.on_prepare(m.Prepare(FILE, 3, 2, 6, PRIVATE, early=True), context)
     assert (runs(actor.ptes), actor.saved) == (
         [(0, 1), (2, 0), (6, 1), (8, 0)],
-        {3: [(2, 4), (5, 6)]},
+        {3: Cleared([(2, 4), (5, 6)], told_at=2 * COST)},
     )
     actor.on_abort(m.Abort(FILE, 3), context)
     assert (runs(actor.ptes), actor.saved) == ([(0, 1), (4, 0), (5, 1), (8, 0)], {})
     assert context.messages() == [m.Ready(3, Consumer.HOST_MAP), m.Aborted(3, Consumer.HOST_MAP)]
+
+
+def test_an_abort_that_overtakes_the_unmapping_is_answered_after_its_ready():
+    actor, context = mapped((0, 8)), Recorder()
+    actor.on_prepare(m.Prepare(FILE, 3, 2, 6, PRIVATE, early=True), context)
+    context.now = LINK
+    actor.on_abort(m.Abort(FILE, 3), context)
+    ready, aborted = context.take()
+    assert ready.delay < LINK + aborted.delay
 
 
 def test_commit_after_an_early_unmap_forgets_the_list():

@@ -11,19 +11,6 @@ from actors.intervals import IntervalMap
 from actors.protocols import INDEX, PROTOCOLS, Event, Options, Stage, key_of
 from tests.helpers import PRIVATE, SHARED, Recorder
 
-# Actions that send a request to the consumers of their row.
-ASKING = {
-    "prepare",
-    "prepare_in_time",
-    "commit",
-    "abort",
-    "pass_no_return",
-    "decide_commit",
-    "decide_abort",
-    "invalidate",
-}
-
-
 def variants(name):
     """The protocol's name under each choice of the options that change its rows."""
     table = PROTOCOLS[name]
@@ -66,7 +53,7 @@ def test_a_rows_action_exists(row):
 
 @every_row
 def test_a_row_names_consumers_where_its_action_asks_them_and_nowhere_else(row):
-    assert bool(row.who) == (row.action in ASKING)
+    assert bool(row.who) == (row.action in gmem_steps.ASKS)
     assert len(set(row.who)) == len(row.who)
 
 

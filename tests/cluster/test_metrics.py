@@ -7,7 +7,8 @@ import pytest
 
 from actors.protocols import PROTOCOLS, Stage
 from cluster.histogram import BOOT_BOUNDS_NS, BOUNDS_NS, Histogram
-from cluster.label_sets import FAILURES, REST, SETS_MAX, Labels, Run
+from cluster.failures import failures_of
+from cluster.label_sets import REST, SETS_MAX, Labels, Run
 from cluster.metrics import CLOCKS, FAMILIES, Bars, Readings
 
 US, S = 1_000, 1_000_000_000
@@ -70,16 +71,12 @@ def test_buckets_are_1_2_5(bounds, first, last):
     assert all(low < high <= low * 2.5 for low, high in pairwise(bounds))
 
 
-def test_every_protocol_says_what_can_fail_where():
-    assert {*FAILURES} == {*PROTOCOLS}
-
-
 @every_protocol
 def test_failures_happen_in_stages_of_the_protocol_or_at_the_device_mapping(protocol):
     table = PROTOCOLS[protocol]
     rows = [*table.rows, *(row for variant in table.variants for row in variant.rows)]
     stages = {Stage(row.stage).name.lower() for row in rows}
-    assert {phase for phase, _, _ in FAILURES[protocol]} <= stages | {"map"}
+    assert {phase for phase, _, _ in failures_of(protocol)} <= stages | {"map"}
 
 
 # --- readings ------------------------------------------------------------------------------------

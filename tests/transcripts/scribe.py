@@ -1,29 +1,35 @@
 """Writes down what a host does: one line for each message, and what its receiver did about it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from actors import messages as m
 from actors import observations as o
 from actors.address import name_of
-from actors.contract import Consumer, Message, Observation, Reason, Share, Trace
+from actors.contract import Consumer, Context, Message, Observation, Reason, Share, Trace
+from actors.conversion import Conversion
 from actors.gmem import Gmem
 from actors.messages import ATTEMPT_BITS
+from actors.protocols import Event, Row
 from actors.tdx_states import Call, Entry, Status
 from cluster.cell import SEQUENCE_BITS, Cell
 from tests.helpers import World
 
-SIZES = {0: "", 1: " 4K", 2: " 2M"}
+SIZES = {0: "", 1: " 4K", 2: " 2M", 3: " 1G"}
+ORDERS = {0: "4K", 9: "2M", 18: "1G"}
 # Who is meant is seen from sender and receiver; tickets are the askers' own affair.
 LEFT_OUT = {"gmem", "vm", "reply_to", "ticket"}
 IN_HEX = {"offset", "resume", "gfn"}
 
 
 class Scribe:
-    """Runs a world to its end; each message becomes a line once it is handled."""
+    """Runs a world to its end; each message becomes a line once it is handled. `rows` are those of the table it took."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.lines: list[str] = []
+        self.rows: list[Row] = []
         self.senders: dict[tuple[int, int], int] = {}
         for cell in world.host.cells.values():
             cell.handlers = {kind: self.wrapped(own) for kind, own in cell.handlers.items()}
@@ -32,30 +38,48 @@ class Scribe:
         """The transcript of all that is still to come; its clock starts now."""
         host = self.world.host
         began = host.now
-        while (now := host.next_time()) is not None:
-            self.senders = {
-                (cell.address, id(message)): stamp >> SEQUENCE_BITS
-                for at, stamp, cell, message in host.queue
-                if at == now
-            }
-            first = len(self.lines)
-            host.run(now + 1, 1 << 30)
-            stamp = f"{(now - began) / 1000:10.3f}  "
-            self.lines[first:] = [stamp + line for line in self.lines[first:]]
+        with noted(self.rows):
+            while (now := host.next_time()) is not None:
+                self.senders = {
+                    (cell.address, id(message)): stamp >> SEQUENCE_BITS
+                    for at, stamp, cell, message in host.queue
+                    if at == now
+                }
+                first = len(self.lines)
+                host.run(now + 1, 1 << 30)
+                stamp = f"{(now - began) / 1000:10.3f}  "
+                self.lines[first:] = [stamp + line for line in self.lines[first:]]
         return "\n".join(self.lines) + "\n"
 
     def wrapped(self, own: Any) -> Any:
         """A handler that writes the message down as well."""
 
         def handle(actor: Any, message: Message, cell: Cell) -> None:
-            known, before = len(self.world.notebook.facts), stages(actor)
+            known, taken = len(self.world.notebook.facts), len(self.rows)
             own(actor, message, cell)
+            steps = [step(row) for row in self.rows[taken:]]
             seen = [fact for _, fact in self.world.notebook.facts[known:]]
-            effects = [text for text in map(effect, seen) if text] + moves(before, stages(actor))
+            effects = steps + [text for text in map(effect, seen) if text]
             sender = self.senders[cell.address, id(message)]
             self.lines.append(line(sender, cell.address, message, effects))
 
         return handle
+
+
+@contextmanager
+def noted(rows: list[Row]) -> Iterator[None]:
+    """Every row that a conversion takes meanwhile is added to the list."""
+    own = Gmem.drive
+
+    def drive(gmem: Gmem, conversion: Conversion, event: Event, context: Context) -> None:
+        rows.append(gmem.row(conversion, event))
+        own(gmem, conversion, event, context)
+
+    Gmem.drive = drive  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Gmem.drive = own  # type: ignore[method-assign]
 
 
 def line(sender: int, target: int, message: Message, effects: list[str]) -> str:
@@ -65,17 +89,9 @@ def line(sender: int, target: int, message: Message, effects: list[str]) -> str:
     return f"{text:88} | {'; '.join(effects)}" if effects else text
 
 
-def stages(actor: Any) -> dict[int, str]:
-    """Where guest_memfd's conversions stand."""
-    if not isinstance(actor, Gmem):
-        return {}
-    return {op: found.stage.name for op, found in actor.conversions.items()}
-
-
-def moves(before: dict[int, str], after: dict[int, str]) -> list[str]:
-    """Conversions that went on to another stage."""
-    pairs = [(before.get(op, "WAITING"), after.get(op, "REPLIED")) for op in {**before, **after}]
-    return [f"{was} => {now}" for was, now in pairs if was != now]
+def step(row: Row) -> str:
+    """A row of the protocol's table: its numbered step, and where that leads."""
+    return f"[{row.step}]" + (f" => {row.then.name}" if row.then is not row.stage else "")
 
 
 # --- words ---------------------------------------------------------------------------------------
@@ -111,6 +127,8 @@ def said(name: str, value: Any) -> str:
     """A field's value as people read it: an op is request.attempt."""
     if isinstance(value, Reason | Share | Consumer | Trace):
         return value.name
+    if name == "event":
+        return Event(value).name
     if name == "op":
         return f"{value >> ATTEMPT_BITS + 2 & 0xFF}.{value & (1 << ATTEMPT_BITS) - 1}"
     if name == "request":
@@ -121,17 +139,23 @@ def said(name: str, value: Any) -> str:
 # Facts that say what a message changed; all others repeat what the line says already.
 CHANGES = (
     o.ShareStored,
-    o.FolioOrder,
     o.PoisonSet,
     o.FramesFreed,
-    o.HostPte,
     o.Pinned,
-    o.Dma,
     o.Bitmap,
     o.VmBugged,
     o.VmStopped,
     o.Failed,
     o.Retried,
+    o.Spinning,
+    o.UndoFailed,
+    o.LeftMapped,
+    o.ReferenceKept,
+    o.PrepareUndone,
+    o.FramesKept,
+    o.FramesReused,
+    o.GuestAccess,
+    o.MapGpaFailed,
 )
 
 
@@ -145,6 +169,15 @@ def effect(fact: Observation) -> str:
         case o.Leaf(share=share, level=level):
             what = SIZES[level] or " none"
             return f"{share.name.lower()} leaves {span(fact)}{what}"
+        case o.HostPte(present=there):
+            return f"host PTEs {span(fact)} {'there' if there else 'gone'}"
+        case o.Dma(mapped=there):
+            return f"IOMMU {span(fact)} {'mapped' if there else 'unmapped'}"
+        case o.Stashed(present=there):
+            return f"stash {span(fact)} {'put aside' if there else 'taken back'}"
+        case o.FolioOrder(order=order):
+            what = ORDERS.get(order, "none")
+            return f"folios {span(fact)} {what}"
         case o.InvalidationBegin():
             return f"frozen {span(fact)}"
         case o.InvalidationEnd():

@@ -1,191 +1,243 @@
-"""The situations of the golden transcripts: each arranges a host and leaves one request to be written down.
+"""The situations of the golden transcripts: what is arranged on a host before one request is written down.
 
-The docstring becomes the head of the transcript's file.
+Which of them befall a protocol, and what becomes of them there, is told in tests/transcripts/stories.
 """
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 from actors import messages as m
-from actors.address import GMEM
-from actors.contract import Consumer, Context, Fault, Reason
-from actors.gmem import Gmem
+from actors.contract import Consumer, Reason, Share
 from tests.helpers import PRIVATE, SHARED, World
+from tests.transcripts.causes import (
+    Arrange,
+    after,
+    closed,
+    detached,
+    detached_meanwhile,
+    dies_at,
+    no_memory_for,
+    pin,
+    poison,
+    pool,
+    preempted,
+    queue_full,
+    queue_stuck,
+    shared_before,
+    silent,
+    strike,
+    touched,
+    tree_locked,
+)
 
-FOREVER = 10**15  # ns
 START, END = 0x10, 0x14  # four pages in the middle of a leaf of 2 MiB
+FOLIO = (0, 0x200)  # the huge page around them
+ACROSS = (0x1F0, 0x410)  # the end of one huge page, a whole one, the beginning of a third
+SECOND = 3 * 10**9  # ns; longer than guest_memfd is taken to wait
 
 
-def host(*overrides: str) -> World:
-    """One VM of 8 MiB, mapped by leaves of 2 MiB. Every unit of work takes 1 us, a link 0.2 us."""
-    return World(*overrides, each=1000)
+class Situation(NamedTuple):
+    """`about` is the cause in words. Where the request is to become private, the range is shared and in use before."""
+
+    about: str
+    to: Share = SHARED
+    arrange: Arrange = after()
+    pages: tuple[int, int] = (START, END)
+    overrides: tuple[str, ...] = ()
 
 
-def shared_host() -> World:
-    """The same, with the range shared and in use by the guest, the VMM and the devices."""
-    world = host()
-    world.ask(START, END, SHARED, use=True)
-    world.run()
-    assert world.tasks == [(1, Reason.NONE)]
+def world_of(protocol: str, situation: Situation) -> World:
+    """One VM of 8 MiB, mapped by leaves of 2 MiB where the protocol knows them. The request is posted."""
+    small = ("vm.page_order=0", "vm.start=mapped-4k") if protocol == "in-place" else ()
+    chosen = (f"protocol.name={protocol}", *small, *situation.overrides)
+    world = World(*chosen, each=1000)  # every unit of work takes 1 us, a link 0.2 us
+    start, end = situation.pages
+    if situation.to is PRIVATE:
+        world.ask(start, end, SHARED, use=True)
+        world.run()
+        assert world.tasks == [(1, Reason.NONE)]
+    situation.arrange(world)
+    world.request(start, end, situation.to)
     return world
 
 
-def to_shared() -> World:
-    """Private to shared, four pages of a 2 MiB leaf: all agree.
-
-    KVM splits the boundary leaf while it is asked (BLOCK, TRACK, kick, DEMOTE) and unmaps the pages once all have
-    agreed (BLOCK, TRACK, kick, REMOVE). The attribute is stored after the last acknowledgement and before the thaw.
-    """
-    world = host()
-    world.request(START, END, SHARED)
-    return world
+def option(**chosen: str) -> tuple[str, ...]:
+    """Parameters of the protocol, as `--set` has them."""
+    return tuple(f"protocol.{name}={value}" for name, value in chosen.items())
 
 
-def to_private() -> World:
-    """Shared to private, the same four pages: all agree.
+def back(start: int, end: int) -> Arrange:
+    """These pages of a shared range become private again before."""
 
-    Nothing has to be split. Host page tables, shared EPT and IOMMU are unmapped in COMMIT; the folio is merged
-    again, because all of its 2 MiB are private now. The guest would accept the pages next.
-    """
-    world = shared_host()
-    world.request(START, END, PRIVATE)
-    return world
+    def arrange(world: World) -> None:
+        assert world.convert(start, end, PRIVATE) is Reason.NONE
+
+    return arrange
 
 
-def refused_no_memory_by_guest_memfd() -> World:
-    """The pool is empty: guest_memfd cannot reserve what it will need, and nobody else is asked."""
-    world = host()
-    world.allocator().free = 0
-    world.request(START, END, SHARED)
-    return world
+# fmt: off
+PLAIN: dict[str, Situation] = {
+    # --- all goes well
+    "to_shared": Situation("Four pages in the middle of a 2 MiB leaf become shared; nobody has anything against it."),
+    "to_private": Situation("The four pages become private again; nobody has anything against it.", PRIVATE),
+    "already_shared": Situation("The range is shared already.", arrange=shared_before((START, END))),
+    "several_ranges": Situation(
+        "A huge page in the middle of the range is shared already, so that two ranges are left to convert.",
+        arrange=shared_before((0x200, 0x400)), pages=ACROSS),
+    "several_ranges_to_private": Situation(
+        "The same the other way round: a huge page in the middle is private already.",
+        PRIVATE, back(0x200, 0x400), ACROSS),
+    "folio_small_already": Situation(
+        "The folio behind the range was split for another page before.", arrange=shared_before((0x40, 0x44))),
+    "gigabyte_folio": Situation(
+        "The four pages lie in a folio of 1 GiB.", overrides=("vm.memory=1GiB", "vm.page_order=18")),
+    # --- not possible at all
+    "file_closed": Situation("The last reference to the file is gone.", arrange=closed),
+    "page_poisoned": Situation("An earlier conversion has poisoned the second page.", arrange=poison(0x11, 0x12)),
+    # --- guest_memfd's own memory
+    "pool_empty": Situation("The host's page pool is empty.", arrange=pool(0)),
+    "pool_empty_to_private": Situation("The host's page pool is empty.", PRIVATE, pool(0)),
+    "no_tree_nodes": Situation("No memory for the attribute tree's nodes.", arrange=strike(gmem__tree={})),
+    "no_tree_nodes_to_private": Situation(
+        "No memory for the attribute tree's nodes.", PRIVATE, strike(gmem__tree={})),
+    "no_vmemmap": Situation("No memory for the vmemmap of a folio to split.", arrange=strike(gmem__vmemmap={})),
+    "no_list_item": Situation(
+        "No memory for the second item of the list of ranges to convert.",
+        arrange=after(shared_before((0x200, 0x400)), strike(gmem__work={1: 1})), pages=ACROSS),
+    # --- folios
+    "folio_not_readded": Situation(
+        "A folio has been taken out of the filemap to be split; its parts cannot be added.",
+        arrange=strike(gmem__readd={})),
+    "folio_not_readded_to_private": Situation(
+        "The parts of a huge folio have been taken out of the filemap to be merged; the whole cannot be added.",
+        PRIVATE, strike(gmem__readd={})),
+    "second_folio_not_readded": Situation(
+        "Of three huge folios the first one is split; the parts of the second one cannot be added to the filemap.",
+        arrange=strike(gmem__readd={1: 1, 2: 0}), pages=ACROSS),
+    "folio_lost": Situation(
+        "The parts of a folio cannot be added to the filemap, nor can it be added again as it was.",
+        arrange=strike(gmem__readd={}, gmem__undo_readd={})),
+    "undo_cannot_store": Situation(
+        "No vmemmap to split the folio, and no tree nodes either when the store is to be taken back.",
+        arrange=strike(gmem__vmemmap={}, gmem__undo_tree={})),
+    "undo_cannot_merge": Situation(
+        "Of two ranges the first is done, the second finds no vmemmap; the first folio cannot be merged again.",
+        arrange=after(shared_before((0x200, 0x400)), strike(gmem__vmemmap={2: 0}, gmem__undo_restructure={})),
+        pages=ACROSS),
+    "undo_cannot_split": Situation(
+        "Of two ranges the first is done, the second cannot be stored; the first folio cannot be split again.",
+        PRIVATE, after(back(0x200, 0x400), strike(gmem__tree={2: 0}, gmem__undo_restructure={})), ACROSS),
+    # --- KVM and the TDX module, while a no can still be said
+    "no_memory_to_split": Situation("No memory for the tables that a split leaf needs.", arrange=no_memory_for("kvm")),
+    "busy_twice": Situation(
+        "Another host operation holds the S-EPT tree lock: BLOCK is BUSY, and so is the one retry.",
+        arrange=tree_locked),
+    "demote_interrupted": Situation("An old TDX module interrupts DEMOTE.", arrange=strike(tdx__interrupted={})),
+    "kvm_dead": Situation(
+        "KVM is bugged by something else just before it is asked.",
+        arrange=after(dies_at(m.Prepare), dies_at(m.Invalidate))),
+    "kvm_dead_to_private": Situation(
+        "KVM is bugged by something else just before it is asked.",
+        PRIVATE, after(dies_at(m.Prepare), dies_at(m.Invalidate))),
+    "second_split_refused": Situation(
+        "Of two ranges the first is done when KVM finds no memory to split the second one's leaf.",
+        arrange=after(shared_before((0x200, 0x400)), strike(kvm__split_memory={2: 0})), pages=ACROSS),
+    # --- references
+    "page_pinned": Situation("A device holds the third page for ever.", PRIVATE, pin(0x12, 0x13)),
+    "stray_reference": Situation(
+        "Somebody astray holds a reference on the third page, private as it is, and lets go after three seconds.",
+        arrange=pin(0x12, 0x13, SECOND)),
+    "stray_reference_for_ever": Situation(
+        "Somebody astray holds a reference on the third page, private as it is, for ever.", arrange=pin(0x12, 0x13)),
+    "brief_reference": Situation("An LRU batch holds a page for a moment.", PRIVATE, strike(pins__transient={})),
+    "brief_reference_too_long": Situation(
+        "An LRU batch holds a page for a moment, which is longer than references may stay frozen.",
+        PRIVATE, strike(pins__transient={}), overrides=option(freeze_budget="0.5us")),
+    # --- the IOMMU driver, while a no can still be said
+    "no_memory_for_iopte": Situation(
+        "The devices map the huge page by one entry, and there is no memory to split it.",
+        PRIVATE, after(shared_before(FOLIO), no_memory_for("iommu"))),
+    "queue_full": Situation("Every descriptor of the invalidation queue is taken.", PRIVATE, queue_full),
+    "queue_stuck": Situation("The invalidation queue waits for another VM's request.", PRIVATE, queue_stuck),
+    "devices_going": Situation(
+        "The VM's devices are closed while the IOMMU driver waits for memory to split their entry.",
+        PRIVATE, after(shared_before(FOLIO), detached_meanwhile)),
+    "two_refusals": Situation(
+        "Two say no: somebody astray holds a reference, and there is no memory to split the leaf.",
+        arrange=after(pin(0x12, 0x13), no_memory_for("kvm"))),
+    "two_refusals_to_private": Situation(
+        "Two say no: a device holds a page, and there is no memory to split the devices' huge entry.",
+        PRIVATE, after(shared_before(FOLIO), pin(0x12, 0x13), no_memory_for("iommu"))),
+    # --- no answer
+    **{f"no_answer_from_{consumer.name.lower()}": Situation(
+        f"READY of {consumer.name.lower()} gets lost.", SHARED, silent(consumer),
+        overrides=option(prepare_timeout="1ms")) for consumer in Consumer},
+    "no_answer_from_iommu_to_private": Situation(
+        "READY of iommu gets lost.", PRIVATE, silent(Consumer.IOMMU), overrides=option(prepare_timeout="1ms")),
+    # --- after the decision, or past the point of no return
+    "remove_bug": Situation("PAGE.REMOVE of the third page fails for a bug (F6).", arrange=strike(tdx__bug={1: 2})),
+    "remove_busy_twice": Situation(
+        "PAGE.REMOVE of the third page is BUSY, and so is the one retry.",
+        arrange=strike(tdx__remove_busy={1: 2, 2: 0})),
+    "kvm_dies": Situation("KVM is bugged by something else just before it is to unmap.", arrange=dies_at(m.Commit)),
+    "kvm_dies_to_private": Situation(
+        "KVM is bugged by something else just before it is to unmap.", PRIVATE, dies_at(m.Commit)),
+    "iotlb_hangs": Situation("The IOTLB invalidation never completes (F5).", PRIVATE, strike(iommu__timeout={})),
+    # --- two troubles at once, and a race
+    "remapped_not_for_devices": Situation(
+        "No memory for the tree's nodes, and none when the devices' mapping is to come back. With on_error = remap.",
+        PRIVATE, strike(gmem__tree={}, iommu__map={}), overrides=option(on_error="remap")),
+    "remapped_not_in_kvm": Situation(
+        "No memory for the tree's nodes, and a lock is held when the pages are to be mapped again. "
+        "With on_error = remap.",
+        arrange=strike(gmem__tree={}, tdx__aug_busy={}), overrides=option(on_error="remap")),
+    "leaf_after_ready": Situation(
+        "Nothing is mapped when KVM is asked; a fault that looked before installs a leaf of 2 MiB after its READY.",
+        arrange=after(touched(0x0, 0x200, delay=1_000), preempted(10_300)), overrides=("vm.start=unaccepted",)),
+    # --- after the ioctl
+    "devices_not_mapped": Situation(
+        "The ioctl succeeds; then the VMM cannot map the range for its devices.", arrange=strike(iommu__map={})),
+    "devices_gone": Situation("The ioctl succeeds; the VM's IOMMU domain is gone.", arrange=detached),
+}
+# fmt: on
 
 
-def refused_no_memory_by_kvm() -> World:
-    """The pool serves guest_memfd's own need and not the tables of KVM's split: NO(F1), ENOMEM.
-
-    The others have said READY; each is told to ABORT and acknowledges.
-    """
-    world = host()
-    world.allocator().free = 9 + 3
-    world.request(START, END, SHARED)
-    return world
+def under(name: str, **chosen: str) -> Situation:
+    """The situation of this name under other parameters of the protocol."""
+    plain = PLAIN[name]
+    words = ", ".join(f"{key} = {value}" for key, value in chosen.items())
+    about = f"{plain.about} With {words}."
+    return plain._replace(about=about, overrides=plain.overrides + option(**chosen))
 
 
-def refused_references() -> World:
-    """A device holds the third page: NO(F2), EAGAIN with the page's offset.
-
-    This VMM reports it to the guest; a cooperative one would make the device let go and try again.
-    """
-    world = shared_host()
-    world.pins().held = {1: (START + 2, START + 3)}
-    world.request(START, END, PRIVATE)
-    return world
-
-
-def refused_busy() -> World:
-    """Another host operation holds the S-EPT tree lock: BLOCK is BUSY, and so is the one retry.
-
-    All vCPUs are kicked out before it. NO(F3), EBUSY. Nothing was blocked, so nothing has to be unblocked; the pages
-    for the split go back.
-    """
-    world = host()
-    world.td().tree_exclusive_until = FOREVER
-    world.request(START, END, SHARED)
-    return world
-
-
-def refused_interrupted() -> World:
-    """An old TDX module interrupts DEMOTE: NO(F4), EINTR.
-
-    By then the leaf is blocked. KVM puts it back (TRACK, kick, UNBLOCK), still under mmu_lock, and refuses after that.
-    """
-    world = host()
-    world.inject("tdx.interrupted")
-    world.request(START, END, SHARED)
-    return world
-
-
-def refused_timeout() -> World:
-    """The invalidation queue is stuck behind another VM's request: NO(F5), ETIMEDOUT.
-
-    The IOMMU driver looks at its queue before it promises anything, so nothing is unmapped yet.
-    """
-    world = shared_host()
-    world.iommu().free_at = FOREVER
-    world.request(START, END, PRIVATE)
-    return world
-
-
-def refused_poisoned() -> World:
-    """A page of the range was poisoned by an earlier conversion: EHWPOISON, and nobody is asked."""
-    world = host()
-    world.gmem().poison.set(START + 1, START + 2, 1)
-    world.request(START, END, SHARED)
-    return world
-
-
-def refused_dead() -> World:
-    """The VM is bugged already when KVM is asked: NO, EIO. The VMM stops the VM and frees its memory."""
-    world = host()
-    world.kvm().dead = True
-    world.request(START, END, SHARED)
-    return world
-
-
-def commit_bug() -> World:
-    """The commit bug: PAGE.REMOVE fails on the third page, after everybody has agreed. Step 4 of the mail.
-
-    KVM cannot refuse any more. It bugs the VM and tells guest_memfd by the poison callback which page is still mapped.
-    guest_memfd stores nothing, remembers the page, and answers EFAULT. The VMM stops the VM; after teardown every frame
-    is freed but the poisoned one.
-    """
-    world = host()
-    world.request(START, END, SHARED)
-    bug_at(world, 2)
-    return world
-
-
-def bug_at(world: World, first: int) -> None:
-    """PAGE.REMOVE fails for a bug, at this page of its batch."""
-
-    class Plan:
-        """Strikes at one point."""
-
-        def choose(self, point: str, count: int, key: int, now: int) -> Fault | None:
-            return Fault(Reason.BUG, first) if point == "tdx.bug" else None
-
-    world.host.faults = Plan()  # type: ignore[assignment]
-
-
-def prepare_timeout() -> World:
-    """KVM's READY gets lost. After the PREPARE timeout silence is a no: ABORT goes to everybody, ETIMEDOUT.
-
-    The boundary leaf stays split (AN15): nothing promotes it again.
-    """
-    world = host("protocol.prepare_timeout=1ms")
-    world.request(START, END, SHARED)
-
-    def on_ready(gmem: Gmem, message: m.Ready, context: Context) -> None:
-        if message.consumer is not Consumer.KVM_MMU:
-            Gmem.HANDLERS[m.Ready](gmem, message, context)
-
-    world.replace(GMEM, m.Ready, on_ready)
-    return world
-
-
-SITUATIONS: dict[str, Callable[[], World]] = {
-    situation.__name__: situation
-    for situation in (
-        to_shared,
-        to_private,
-        refused_no_memory_by_guest_memfd,
-        refused_no_memory_by_kvm,
-        refused_references,
-        refused_busy,
-        refused_interrupted,
-        refused_timeout,
-        refused_poisoned,
-        refused_dead,
-        commit_bug,
-        prepare_timeout,
-    )
+SITUATIONS: dict[str, Situation] = {
+    **PLAIN,
+    "list_error_reported": under("no_list_item", swallow_enomem="false"),
+    "remapped_after_refusal": under("queue_stuck", on_error="remap"),
+    "remapped_after_no_tree_nodes": under("no_tree_nodes", on_error="remap"),
+    "freeze_late": under("to_shared", freeze_at="commit"),
+    "freeze_late_refused": under("busy_twice", freeze_at="commit"),
+    "freeze_late_leaf_after_ready": under("leaf_after_ready", freeze_at="commit"),
+    "host_unmapped_early": under("queue_stuck", host_unmap="early-saved"),
+    "iommu_unmapped_early": under("page_pinned", iommu_prepare="unmap-early"),
+    "iommu_unmapped_early_hangs": under("iotlb_hangs", iommu_prepare="unmap-early"),
+    "remove_bug_untraced": under("remove_bug", mark="none"),
+    "rest_stored": under("remove_bug", on_poison="proceed-rest"),
+    "told_by_callback": under("remove_bug", mark="callback"),
+    "looked_once": under("to_shared", post_commit_check="fail-efault"),
+    "looked_once_after_bug": under("remove_bug", post_commit_check="fail-efault"),
+    **{
+        f"store_first_{name}": under(name, store_first="true")
+        for name in ("to_shared", "several_ranges", "no_vmemmap", "folio_not_readded")
+    },
+    **{
+        f"folio_first_{name}": under(name, zap_first="no")
+        for name in (
+            "to_shared",
+            "several_ranges",
+            "folio_small_already",
+            "no_vmemmap",
+            "folio_not_readded",
+            "busy_twice",
+        )
+    },
 }

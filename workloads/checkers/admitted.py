@@ -44,6 +44,7 @@ PAIRED: dict[str, tuple[str, ...]] = {
     "I3": ("AN11",),
     "I4": ("AN11",),
     "I5": ("AN5",),
+    "I6": ("AN4",),  # B, B1: an undo that fails between store and split
     "I7": ("AN21",),
     "I8": ("AN6",),
     "I10": ("AN4", "AN5", "AN6", "AN7"),

@@ -26,7 +26,6 @@ from workloads.scenario.overrides import apply
 from workloads.scenario.read import FREE_TABLES, Origin, build
 from workloads.scenario.sections import (
     PLACEMENTS,
-    PROTOCOLS,
     Costs,
     Engine,
     Fault,
@@ -46,7 +45,6 @@ from workloads.wording import printable, quote
 __all__ = [
     "KINDS",
     "PLACEMENTS",
-    "PROTOCOLS",
     "AnyWorkload",
     "Balloon",
     "Boot",

@@ -2,6 +2,7 @@
 
 import functools
 import typing
+from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -35,7 +36,12 @@ class Key(msgspec.Struct, frozen=True):
     high: float = INT_MAX
     step: int = 1
     at_most: str = ""  # a key of the same section that bounds this one
-    choices: tuple[str | int, ...] = ()
+    choices: Collection[str | int] = ()
+
+    @property
+    def allowed(self) -> str:
+        """What may stand here, in a word: the choices, or the unit."""
+        return " | ".join(map(str, self.choices)) or self.unit
 
 
 class Entry(NamedTuple):
@@ -71,9 +77,9 @@ def number(unit: str, meaning: str, low: float = 0, high: float = 1) -> Key:
 
 
 def choice(allowed: Any, meaning: str) -> Key:
-    """One of a Literal's values, or of a tuple's where the set grows elsewhere."""
-    choices = allowed if isinstance(allowed, tuple) else typing.get_args(allowed)
-    return Key("choice", " | ".join(map(str, choices)), meaning, choices=choices)
+    """One of a Literal's values, or of a collection's, which may grow elsewhere."""
+    choices = allowed if isinstance(allowed, Collection) else typing.get_args(allowed)
+    return Key("choice", "choice", meaning, choices=choices)
 
 
 def switch(meaning: str) -> Key:

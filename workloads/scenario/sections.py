@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from actors.protocols import PROTOCOLS as TABLES
+from actors.protocols import PROTOCOLS
 from workloads.scenario import keys as key
 from workloads.scenario.keys import Section
 from workloads.units import DURATIONS, SIZES
@@ -13,7 +13,6 @@ PREPARE_TIMEOUT_NS_MIN = 2_000  # ten links: a question takes two to be answered
 MS, SECOND = DURATIONS["ms"], DURATIONS["s"]
 MIB, GIB = SIZES["MiB"], SIZES["GiB"]
 
-PROTOCOLS = tuple(TABLES)
 PLACEMENTS = ("packed",)
 
 Start = Literal["mapped-2m", "mapped-4k", "unaccepted", "prefaulted-2m"]

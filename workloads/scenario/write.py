@@ -43,7 +43,7 @@ def explain(scenario: Scenario) -> list[Row]:
     rows = [row for name in SECTIONS for row in _rows(name, getattr(scenario, name))]
     for index, workload in enumerate(scenario.workload):
         kind = toml(workload.kind), toml(DEFAULT_KIND)
-        rows.append(Row(f"workload.{index}.kind", *kind, KIND.unit, KIND.meaning))
+        rows.append(Row(f"workload.{index}.kind", *kind, KIND.allowed, KIND.meaning))
         rows += _rows(f"workload.{index}", workload)
     for index, fault in enumerate(scenario.fault):
         rows += _rows(f"fault.{index}", fault)
@@ -70,7 +70,7 @@ def _lines(section: Section) -> list[str]:
 
 def _rows(path: str, section: Section) -> list[Row]:
     return [
-        Row(f"{path}.{name}", value, default, key.unit, key.meaning + _bound(key))
+        Row(f"{path}.{name}", value, default, key.allowed, key.meaning + _bound(key))
         for name, key, value, default in _values(section)
     ]
 

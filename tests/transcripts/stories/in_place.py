@@ -1,0 +1,81 @@
+"""What becomes of each situation under B2, in the steps of actors/protocols/in_place.py."""
+
+from actors.contract import Reason as R
+from tests.transcripts.stories.told import Told
+
+# fmt: off
+IN_PLACE: dict[str, Told] = {
+    "to_shared": Told(R.NONE, "",
+        "Tree nodes come first (3); then the point of no return: KVM zaps the pages (5). The store (6) comes before "
+        "the end of the invalidation (7). Folios are small from the start: nothing is split."),
+    "to_private": Told(R.NONE, "",
+        "Tree nodes (3); then the host's page tables are cleared and the references looked at (4). After the point "
+        "of no return KVM's shared leaves and the devices' mapping go (5). Store (6), end of the invalidation (7). "
+        "The guest would accept the pages next."),
+    "already_shared": Told(R.NONE, "",
+        "Success, and nothing is done (2)."),
+    "several_ranges": Told(R.NONE, "",
+        "The protocol keeps no list: the whole range is zapped and stored as one."),
+    "several_ranges_to_private": Told(R.NONE, "",
+        "The protocol keeps no list: the whole range is unmapped, looked at and stored as one."),
+    "file_closed": Told(R.DEAD, "",
+        "EIO, and nothing was begun (1)."),
+    **dict.fromkeys((
+        "pool_empty", "no_tree_nodes"),
+        Told(R.NO_MEMORY, "",
+        "ENOMEM before anything was begun (3).")),
+    **dict.fromkeys((
+        "pool_empty_to_private", "no_tree_nodes_to_private"),
+        Told(R.NO_MEMORY, "",
+        "ENOMEM before anything was begun (3): the host's page tables are as they were.")),
+    "busy_twice": Told(R.DEAD, "AN24 AN28",
+        "There is no leaf to split; so it is past the point of no return that BLOCK is BUSY twice (5): KVM_BUG_ON "
+        "by contention alone (AN24, AN28). guest_memfd stores as if nothing had happened (6). The VMM stops the VM; "
+        "teardown removes the entries before the frames go back."),
+    "page_pinned": Told(R.REFERENCES, "AN8",
+        "The host's page tables are cleared before the look (4): EAGAIN with the page. Their PTEs are all that is "
+        "missing afterwards (AN8); the IOMMU driver gives its descriptor back."),
+    "stray_reference": Told(R.NONE, "",
+        "Nobody looks at the references of a private page, and with small folios nobody waits for them either: "
+        "success while somebody holds the page."),
+    "brief_reference": Told(R.NONE, "",
+        "The per-CPU LRU batches are drained, once (4), and the reference is gone: success."),
+    "brief_reference_too_long": Told(R.REFERENCES, "AN8",
+        "The per-CPU LRU batches are drained, once (4); the reference outlasts that: EAGAIN, for nothing that stays "
+        "(AN25), and the host's PTEs are gone (AN8)."),
+    **dict.fromkeys((
+        "no_memory_for_iopte", "queue_full"),
+        Told(R.NO_MEMORY, "AN8",
+        "The IOMMU driver refuses (4), after the host's page tables were cleared (AN8). Its own mapping is as "
+        "before.")),
+    "queue_stuck": Told(R.TIMEOUT, "AN8",
+        "The IOMMU driver looks at its queue and refuses (4), after the host's page tables were cleared (AN8). Its "
+        "own mapping is as before."),
+    "devices_going": Told(R.DEAD, "AN8",
+        "The IOMMU driver finds that there is no domain to unmap from, and refuses (4): EIO. Host PTEs are gone "
+        "(AN8); the VM is on its way out."),
+    "two_refusals_to_private": Told(R.REFERENCES, "AN8",
+        "The first no decides (4): EAGAIN with the page. The IOMMU driver's no comes when it is told to take its "
+        "yes back."),
+    "remove_bug": Told(R.DEAD, "AN11 I4",
+        "Past the point of no return (5): KVM_BUG_ON, and that is all. guest_memfd is told nothing and stores (6). "
+        "With the file the page goes back, and the host gives it to somebody else while the S-EPT maps it (AN11)."),
+    "remove_busy_twice": Told(R.DEAD, "AN24 AN28",
+        "Past the point of no return (5): KVM_BUG_ON by contention alone (AN24, AN28). guest_memfd is told nothing "
+        "and stores (6). Teardown removes the entries before the frames go back."),
+    "kvm_dies": Told(R.DEAD, "",
+        "No SEAMCALL works for a dead TD, so nothing is zapped (5); guest_memfd is told nothing and stores (6). "
+        "Teardown removes the entries before the frames go back."),
+    "kvm_dies_to_private": Told(R.NONE, "",
+        "Shared leaves need no SEAMCALL: they are zapped as ever (5), and the ioctl succeeds for a VM that is dead."),
+    "iotlb_hangs": Told(R.NONE, "AN28 I4",
+        "Past the point of no return (5): the VM is bugged for a device's sake (AN28). guest_memfd is told nothing "
+        "and stores (6). The frames go back while a device may still write to them (I4)."),
+    "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
+        "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
+        "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),
+    "devices_gone": Told(R.DEAD, "",
+        "The attribute is stored and the ioctl has returned; the mapping for the devices is EIO, for their domain "
+        "is gone already."),
+}
+# fmt: on

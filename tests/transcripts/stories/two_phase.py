@@ -1,0 +1,45 @@
+"""What becomes of a situation under C alone."""
+
+from actors.contract import Reason as R
+from tests.transcripts.stories.told import Told
+from tests.transcripts.stories.two_phases import TWO_PHASES
+
+# fmt: off
+TWO_PHASE: dict[str, Told] = {
+    **TWO_PHASES,
+    "page_poisoned": Told(R.POISONED, "",
+        "EHWPOISON, and nobody is asked (before 1)."),
+    "remove_bug": Told(R.BUG, "AN15",
+        "KVM cannot refuse any more. It bugs the VM and tells guest_memfd by the poison callback which page is "
+        "still mapped (4). guest_memfd stores nothing, remembers the page, and answers EFAULT (5). The VMM stops "
+        "the VM; after teardown every frame goes back but the poisoned one."),
+    "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28",
+        "KVM cannot refuse any more. A second BUSY goes the poison callback's way, with the rest of the range (4): "
+        "KVM_BUG_ON by contention alone (AN24, AN28). Nothing is stored, EFAULT (5)."),
+    "kvm_dies": Told(R.BUG, "AN15",
+        "No SEAMCALL works for a dead TD: KVM tells guest_memfd by the poison callback of all that is still mapped "
+        "(4). Nothing is stored, EFAULT (5)."),
+    "kvm_dies_to_private": Told(R.NONE, "",
+        "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
+        "(5)."),
+    "iotlb_hangs": Told(R.BUG, "AN28",
+        "The IOMMU driver cannot refuse any more: it tells guest_memfd by the poison callback of pages that a "
+        "device may still write to (4), which is the one hardware failure that the protocol leaves to the commit "
+        "(AN28). Nothing is stored, EFAULT (5)."),
+    "freeze_late_leaf_after_ready": Told(R.BUG, "",
+        "A leaf of 2 MiB is there when KVM is told to unmap a part of it (4; AN17). That it cannot, and PREPARE is "
+        "over: KVM_BUG_ON and the poison callback, with no bug in anybody."),
+    "host_unmapped_early": Told(R.TIMEOUT, "",
+        "The host's page tables were cleared in PREPARE, with a list (2). The IOMMU driver says NO; ABORT puts the "
+        "PTEs back from the list (3), after the READY that was still under way."),
+    "iommu_unmapped_early": Told(R.REFERENCES, "",
+        "The IOMMU driver unmaps and waits for its invalidation in PREPARE (2). Pins say NO; ABORT maps the entries "
+        "again from a list, without memory (3). A device that used the range in between met a DMAR fault (AN2)."),
+    "iommu_unmapped_early_hangs": Told(R.TIMEOUT, "",
+        "The IOMMU driver unmaps in PREPARE and its invalidation never completes: that is a NO now (2), with the "
+        "entries mapped again, and no failure after the decision (AN28) any more."),
+    "rest_stored": Told(R.BUG, "AN15 AN18",
+        "KVM bugs the VM and tells guest_memfd of the page by the poison callback (4). guest_memfd stores and "
+        "splits all but that page, which leaves the filemap with a reference of its own (5)."),
+}
+# fmt: on

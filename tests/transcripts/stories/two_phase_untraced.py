@@ -1,0 +1,28 @@
+"""What becomes of a situation under C0 alone."""
+
+from actors.contract import Reason as R
+from tests.transcripts.stories.told import Told
+from tests.transcripts.stories.two_phases import TWO_PHASES
+
+# fmt: off
+TWO_PHASE_UNTRACED: dict[str, Told] = {
+    **TWO_PHASES,
+    "remove_bug": Told(R.DEAD, "AN11 I4",
+        "KVM_BUG_ON (4), and that is all: guest_memfd is told nothing and stores (5). With the file the page goes "
+        "back, and the host gives it to somebody else while the S-EPT maps it (AN11)."),
+    "remove_busy_twice": Told(R.DEAD, "AN24 AN28",
+        "KVM_BUG_ON by contention alone (4; AN24, AN28), and that is all: guest_memfd stores (5). Teardown removes "
+        "the entries before the frames go back."),
+    "kvm_dies": Told(R.DEAD, "",
+        "No SEAMCALL works for a dead TD, so nothing is unmapped (4), and that is all: guest_memfd stores (5). "
+        "Teardown removes the entries before the frames go back."),
+    "kvm_dies_to_private": Told(R.NONE, "",
+        "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
+        "(5)."),
+    "iotlb_hangs": Told(R.NONE, "AN28 I4",
+        "The VM is bugged for a device's sake (4; AN28), and that is all: guest_memfd stores (5). The frames go "
+        "back while a device may still write to them (I4)."),
+    "told_by_callback": Told(R.BUG, "AN15",
+        "With a callback C0 is C again: the page is poisoned, nothing is stored, EFAULT (5)."),
+}
+# fmt: on

@@ -1,0 +1,98 @@
+"""Golden transcripts of every protocol. `pytest --rewrite` renews them; commit only what you can explain."""
+
+import pytest
+
+from actors.contract import Reason
+from actors.protocols import PROTOCOLS
+from cluster.failures import failures_of
+from tests.transcripts.index import index
+from tests.transcripts.playing import DATA, STORIES, played
+from tests.transcripts.situations import SITUATIONS
+from workloads.checkers.admitted import admitting
+
+EACH = [(protocol, name) for protocol, stories in STORIES.items() for name in stories]
+each = pytest.mark.parametrize(("protocol", "name"), EACH, ids=[f"{p}-{n}" for p, n in EACH])
+every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
+
+# Rows of a table that no transcript can take, with the reason why not.
+ROWS_NOT_TAKEN: dict[str, set[str]] = {}
+# Failures that a protocol can only meet with mark = callback, and that are two-phase's then: told_by_callback has one.
+WITH_CALLBACK = {
+    ("committing", "kvm_mmu", Reason.BUSY),
+    ("committing", "kvm_mmu", Reason.DEAD),
+    ("committing", "iommu", Reason.TIMEOUT),
+}
+NOT_SHOWN = {"two-phase-refcount": WITH_CALLBACK, "two-phase-untraced": WITH_CALLBACK}
+# What a host at rest may hold: a list of PTEs that nobody has asked for, descriptors that are somebody else's, and a
+# walk that was refused before anything was frozen, until the next question.
+AT_REST = {"host unmaps", "slots", "walks"}
+
+
+@each
+def test_a_conversion_goes_as_its_transcript_says(protocol, name, request):
+    file, found = DATA / protocol / f"{name}.txt", played(protocol, name).text
+    if request.config.getoption("--rewrite"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(found, encoding="utf-8")
+    assert found == file.read_text(encoding="utf-8")
+
+
+def test_the_index_is_current(request):
+    file = DATA / "README.md"
+    if request.config.getoption("--rewrite"):
+        file.write_text(index(), encoding="utf-8")
+    assert index() == file.read_text(encoding="utf-8")
+
+
+@each
+def test_it_ends_as_its_story_says(protocol, name):
+    story, found = STORIES[protocol][name], played(protocol, name)
+    assert (found.reason, found.found) == (story.reason, set(story.found.split()))
+    assert (found.pending <= AT_REST) == (found.reason is not None)
+
+
+@each
+def test_nothing_is_found_that_the_protocol_does_not_admit(protocol, name):
+    found = played(protocol, name).found
+    assert [check for check in sorted(found) if protocol not in admitting(check)] == []
+
+
+def test_there_is_no_transcript_without_its_situation():
+    files = {(file.parent.name, file.stem) for file in DATA.glob("*/*.txt")}
+    assert {(folder, name) for folder, name in files if folder != "witness"} == set(EACH)
+    assert {name for _, name in EACH} == set(SITUATIONS)
+
+
+def test_a_transcript_is_the_same_every_time():
+    first = played("two-phase", "remove_bug").text
+    played.cache_clear()
+    assert played("two-phase", "remove_bug").text == first
+
+
+@every_protocol
+def test_every_row_of_the_table_is_taken(protocol):
+    table = PROTOCOLS[protocol]
+    rows = {*table.rows, *(row for variant in table.variants for row in variant.rows)}
+    taken = {row for name in STORIES[protocol] for row in played(protocol, name).rows}
+    assert {row.step for row in rows - taken} == ROWS_NOT_TAKEN.get(protocol, set())
+
+
+@every_protocol
+def test_everything_that_can_fail_fails_somewhere(protocol):
+    allowed = {(phase, who, reason) for phase, who, found in failures_of(protocol) for reason in found}
+    shown = {failure for name in STORIES[protocol] for failure in played(protocol, name).failures}
+    assert allowed - shown == NOT_SHOWN.get(protocol, set())
+    assert shown <= allowed
+
+
+@every_protocol
+def test_each_direction_succeeds_and_is_refused(protocol):
+    reasons = {
+        (SITUATIONS[name].to, played(protocol, name).reason is Reason.NONE)
+        for name in STORIES[protocol]
+    }
+    assert len(reasons) == 4
+
+
+def test_every_reason_has_a_transcript():
+    assert {played(*one).reason for one in EACH} == {*Reason, None}
