@@ -160,7 +160,7 @@ class KvmMmu(Actor):
 
     def on_reserved(self, message: m.Reserved, context: Context) -> None:
         """Memory for splitting, or none."""
-        kvm_walk.reserved(self, self.walks[message.ticket], message.granted, context)
+        kvm_walk.reserved(self, self.walks[message.ticket], message, context)
 
     def on_seamcall_done(self, message: m.SeamcallDone, context: Context) -> None:
         """The TDX module answered a batch of ours."""
