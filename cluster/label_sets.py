@@ -20,6 +20,7 @@ class Run(NamedTuple):
     partitions: int
     about: Labels  # values of run_info's labels
     build: Labels  # and of build_info's
+    injected: tuple[R, ...] = ()  # classes that a fault has instead of its point's own
 
 
 DIRECTIONS = ("private_to_shared", "shared_to_private")
@@ -52,7 +53,7 @@ TWO_PHASE: Failures = (
     ("preparing", "kvm_mmu", (*SPLIT, R.TIMEOUT)),
     ("preparing", "host_map", (R.TIMEOUT,)),
     ("preparing", "pins", (R.REFERENCES, R.TIMEOUT)),
-    ("preparing", "iommu", (R.NO_MEMORY, R.TIMEOUT)),
+    ("preparing", "iommu", (R.NO_MEMORY, R.TIMEOUT, R.DEAD)),
     ("committing", "kvm_mmu", UNMAP),
     ("committing", "iommu", (R.TIMEOUT,)),
     *DMA,
@@ -115,9 +116,9 @@ def by_protocol(*values: Labels) -> Sets:
 
 
 def failures(run: Run) -> Iterable[Labels]:
-    """What can fail where, and for which reason."""
+    """What can fail where, and for which reason; a class that was asked for can come up anywhere."""
     for phase, consumer, reasons in FAILURES[run.protocol]:
-        for reason in reasons:
+        for reason in dict.fromkeys((*reasons, *run.injected)):
             yield run.protocol, phase, consumer, ERRNO[reason]
 
 
