@@ -94,6 +94,8 @@ def told(record: Message | Observation, *without: str) -> str:
     usual = dict(zip(list(fields)[len(fields) - len(defaults) :], defaults, strict=True))
     if fields.get("op") == -1:
         del fields["op"]
+    if fields.get("granted"):
+        del fields["reason"]  # of a refusal
     parts = [type(record).__name__]
     if "start" in fields and "end" in fields:
         parts.append(f"{fields.pop('start'):#x}..{fields.pop('end'):#x}")

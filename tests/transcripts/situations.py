@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from actors import messages as m
 from actors.address import GMEM
-from actors.contract import Consumer, Context, Fault, Reason
+from actors.contract import Consumer, Context, Reason
 from actors.gmem import Gmem
 from tests.helpers import PRIVATE, SHARED, World
 
@@ -140,20 +140,8 @@ def commit_bug() -> World:
     """
     world = host()
     world.request(START, END, SHARED)
-    bug_at(world, 2)
+    world.inject("tdx.bug", nth=(3,))
     return world
-
-
-def bug_at(world: World, first: int) -> None:
-    """PAGE.REMOVE fails for a bug, at this page of its batch."""
-
-    class Plan:
-        """Strikes at one point."""
-
-        def choose(self, point: str, count: int, key: int, now: int) -> Fault | None:
-            return Fault(Reason.BUG, first) if point == "tdx.bug" else None
-
-    world.host.faults = Plan()  # type: ignore[assignment]
 
 
 def prepare_timeout() -> World:
