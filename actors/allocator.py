@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from actors import messages as m
 from actors.address import vm_base
-from actors.contract import Actor, Context, opportunity
+from actors.contract import Actor, Context, Reason, opportunity
 from actors.intervals import IntervalMap
 from actors.observations import FramesReused
 
@@ -21,12 +21,13 @@ class Allocator(Actor):
         """All the pages or none: an empty pool refuses by itself, an injected failure only adds to that."""
         vm = message.vm or vm_base(message.reply_to)
         op = message.op if message.op >= 0 else message.ticket
-        # Askers of one conversion are told apart by their kind.
-        fault = context.choose("alloc.pages", 1, opportunity(vm, op, message.reply_to & 0xFF))
+        # Askers of one conversion are told apart by their kind, which stands in the key where others have a page.
+        key = opportunity(vm, op, message.reply_to & 0xFF)
+        fault = context.choose("alloc.pages", 1, key, places=((message.start, message.end),))
         granted = fault is None and message.pages <= self.free
         if granted:
             self.free -= message.pages
-        reply = m.Reserved(message.ticket, granted)
+        reply = m.Reserved(message.ticket, granted, fault.reason if fault else Reason.NO_MEMORY)
         took = context.cost("page_alloc", max(1, message.pages))
         context.send(message.reply_to, reply, took)
 

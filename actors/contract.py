@@ -1,7 +1,7 @@
 """The actor contract: one entry point, explicit state, and a context that is told what the actor wants done."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
@@ -76,6 +76,10 @@ class Fault(NamedTuple):
     first: int
 
 
+Place = tuple[int, int]
+"""Guest memory: first gfn, and the one after the last."""
+
+
 class Context(Protocol):
     """What an actor may ask of the world while it handles a message."""
 
@@ -99,10 +103,19 @@ class Context(Protocol):
     def cost(self, name: str, count: int = 1) -> int:
         """Duration of `count` units of the named cost, ns, at least 1: one draw."""
 
-    def choose(self, point: str, count: int = 1, key: int = 0) -> Fault | None:
+    def choose(
+        self,
+        point: str,
+        count: int = 1,
+        key: int = 0,
+        span: int = 1,
+        places: Iterable[Place] | None = None,
+    ) -> Fault | None:
         """Does the named fault point strike, and at which of `count` opportunities first?
 
         `key` names the opportunity (see `opportunity`): the same one meets the same fate under every protocol.
+        Each opportunity is about some guest memory: `span` pages, one after the other from the key's page on, unless
+        `places` tells them one by one.
         """
 
     def observe(self, observation: Observation) -> None:
@@ -123,9 +136,15 @@ class Actor(msgspec.Struct):
 
 
 _OP_SHIFT, _PAGE_SHIFT = 60, 12
+_PAGE_MASK = (1 << _OP_SHIFT - _PAGE_SHIFT) - 1
 VM_KEY_SHIFT = 120
 
 
 def opportunity(vm: int, op: int, page: int = 0, attempt: int = 0) -> int:
-    """The key of a fault opportunity: which VM's which operation, at which page, at which attempt."""
+    """The key of a fault opportunity: which VM's which operation, at which page (a gfn), at which attempt."""
     return vm << VM_KEY_SHIFT | op << _OP_SHIFT | page << _PAGE_SHIFT | min(attempt, 0xFFF)
+
+
+def page_of(key: int) -> int:
+    """The page (a gfn) that the key of an opportunity names."""
+    return key >> _PAGE_SHIFT & _PAGE_MASK

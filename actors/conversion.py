@@ -51,6 +51,7 @@ class Conversion(msgspec.Struct):
     listed: int = 0  # pages that hold the list
     reserved: int = 0
     asking: int = 0  # pages asked for and not answered
+    denied: Reason = Reason.NONE  # why they were not had, the last time
     changes: list[Change] = []  # what the restructuring in hand does
     changed: int = 0  # how many huge folios of it are done
     reason: Reason = Reason.NONE

@@ -111,13 +111,15 @@ class Gmem(Actor):
         conversion = self.conversions[message.ticket]
         if message.granted:
             conversion.reserved += conversion.asking
+        else:
+            conversion.denied = message.reason
         if conversion.stage is Stage.LISTING:
             gmem_ranges.listed(self, conversion, message.granted, context)
         elif message.granted:
             self.drive(conversion, Event.RESERVED, context)
         else:
             first = conversion.range[0]
-            fail(self, conversion, Reason.NO_MEMORY, first, "gmem", context)
+            fail(self, conversion, message.reason, first, "gmem", context)
             self.drive(conversion, Event.NO_MEMORY, context)
 
     def on_proceed(self, message: m.Proceed, context: Context) -> None:
@@ -168,7 +170,10 @@ class Gmem(Actor):
             fail(self, conversion, message.reason, offset, who, context)
             conversion.reason = Reason.BUG  # EFAULT, whatever the consumer's own trouble was
         if message.consumer is not Consumer.KVM_MMU:  # KVM reports its own KVM_BUG_ON
-            context.observe(VmBugged(vm_base(self.address), f"{who}.commit", message.reason, False))
+            injected = message.reason is Reason.BUG
+            context.observe(
+                VmBugged(vm_base(self.address), f"{who}.commit", message.reason, injected)
+            )
         self.drive(conversion, Event.POISONED, context)
 
     def on_keep_reference(self, message: m.KeepReference, context: Context) -> None:

@@ -6,9 +6,8 @@ those of them that are touched into 4 KiB ones; `uniform_split` splits all of it
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from actors.address import vm_base
-from actors.contract import PAGES_1G, PAGES_2M, Context, Fault, Share, opportunity
-from actors.conversion import Change, Conversion
+from actors.contract import PAGES_1G, PAGES_2M, Context, Share
+from actors.conversion import Change
 from actors.observations import FolioOrder, Stashed
 
 if TYPE_CHECKING:
@@ -171,16 +170,3 @@ def set_stash(gmem: "Gmem", start: int, end: int, present: bool, context: Contex
     gmem.stash.set(start, end, int(present))
     for first, last in gmem.gfns(start, end):
         context.observe(Stashed(gmem.address, first, last, present))
-
-
-def strike(
-    gmem: "Gmem", conversion: Conversion, points: tuple[str, ...], count: int, context: Context
-) -> Fault | None:
-    """The first of the fault points that strikes a step of guest_memfd's own, with `count` opportunities."""
-    start = conversion.range[0] + conversion.shift
-    key = opportunity(vm_base(gmem.address), conversion.op, start)
-    for point in points if count else ():
-        fault = context.choose(point, count, key)
-        if fault:
-            return fault
-    return None

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from actors import messages as m
 from actors.address import KVM, host_base, vm_base
-from actors.contract import Context, Reason, Share
+from actors.contract import Context, Fault, Place, Reason, Share
 from actors.conversion import Conversion
 from actors.observations import Failed, Reserving, ShareStored
 from actors.protocols.table import Event, Stage
@@ -13,15 +13,29 @@ if TYPE_CHECKING:
     from actors.gmem import Gmem
 
 
-def ask_for(gmem: "Gmem", conversion: Conversion, pages: int, delay: int, context: Context) -> None:
-    """RESERVED or NO_MEMORY will come; with no pages it is NO_MEMORY."""
-    conversion.asking = pages
-    if not pages:
-        context.after(delay, m.Reserved(conversion.op, False))
+def ask_for(
+    gmem: "Gmem",
+    conversion: Conversion,
+    pages: int,
+    delay: int,
+    context: Context,
+    fault: Fault | None = None,
+) -> None:
+    """RESERVED or NO_MEMORY will come; with a fault it is NO_MEMORY, whatever the class."""
+    conversion.asking = 0 if fault else pages
+    if fault:
+        context.after(delay, m.Reserved(conversion.op, False, fault.reason))
         return
     context.observe(Reserving(gmem.address, conversion.op, pages))
-    request = m.Reserve(gmem.address, conversion.op, pages)
+    start, end = gfns(conversion)
+    request = m.Reserve(gmem.address, conversion.op, pages, start=start, end=end)
     context.send(host_base(gmem.address), request, delay)
+
+
+def gfns(conversion: Conversion) -> Place:
+    """The range in hand, as consumers know it."""
+    start, end = conversion.range
+    return start + conversion.shift, end + conversion.shift
 
 
 def proceed(conversion: Conversion, event: Event, delay: int, context: Context) -> None:

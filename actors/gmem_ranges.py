@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from actors import gmem_folios as folios
 from actors.contract import Context, Reason
 from actors.conversion import Conversion
+from actors.gmem_chance import strike_ranges
 from actors.gmem_own import ask_for
 from actors.protocols.table import Event, Who
 
@@ -19,11 +20,11 @@ def list_ranges(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
     """The ranges whose share differs, with one small allocation each: LISTED or NO_MEMORY."""
     start, end = conversion.start, conversion.end
     found = [(s, e) for s, e, share in gmem.share.runs(start, end) if share != conversion.to]
-    conversion.ranges = found
-    fault = folios.strike(gmem, conversion, ("gmem.work",), len(found), context)
-    conversion.at = fault.first if fault else len(found)
+    fault = strike_ranges(gmem, conversion, "gmem.work", found, found[0][0], context)
     pages = -(-len(found) // ITEMS_PER_PAGE)
-    ask_for(gmem, conversion, 0 if fault else pages, context.cost("tree_reserve"), context)
+    ask_for(gmem, conversion, pages, context.cost("tree_reserve"), context, fault)
+    conversion.ranges = found
+    conversion.at = fault.first if fault else len(found)
 
 
 def listed(gmem: "Gmem", conversion: Conversion, granted: bool, context: Context) -> None:

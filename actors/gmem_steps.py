@@ -9,7 +9,8 @@ from actors import messages as m
 from actors.address import HOST_MAP, IOMMU, KVM, PINS, VMM, host_base, vm_base
 from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share
 from actors.conversion import Conversion, Verb
-from actors.gmem_own import ask_for, fail, proceed, set_share, spare, thaw_after
+from actors.gmem_chance import strike, strike_folios
+from actors.gmem_own import ask_for, fail, gfns, proceed, set_share, spare, thaw_after
 from actors.gmem_ranges import (
     cut_list,
     discard,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 Action = Callable[["Gmem", Conversion, Who, Context], None]
 
+FOLIO_MEMORY = ("gmem.vmemmap", "gmem.stash")
 TREE_PAGES = 1  # nodes of the attribute tree for one store (docs/domain.md section 3.1)
 ILOCK_RANK = 1  # docs/domain.md section 2.9: outermost of the kernel's locks modelled here
 T_SPIN = (
@@ -46,28 +48,24 @@ def reserve(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> N
     conversion.changes = []
     if conversion.to is Share.SHARED:
         conversion.changes = folios.plan(gmem, *conversion.range, conversion.to)
-    count = sum(folios.units(change) for change in conversion.changes)
-    fault = folios.strike(gmem, conversion, ("gmem.tree",), 1, context)
-    fault = fault or folios.strike(gmem, conversion, ("gmem.vmemmap", "gmem.stash"), count, context)
+    fault = strike(gmem, conversion, "gmem.tree", context)
+    fault = fault or strike_folios(gmem, conversion, FOLIO_MEMORY, conversion.changes, context)
     pages = TREE_PAGES + folios.pages_for(conversion.changes)
-    ask_for(gmem, conversion, 0 if fault else pages, context.cost("tree_reserve"), context)
+    ask_for(gmem, conversion, pages, context.cost("tree_reserve"), context, fault)
 
 
 def reserve_tree(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Tree nodes for the store alone."""
-    fault = folios.strike(gmem, conversion, ("gmem.tree",), 1, context)
-    ask_for(gmem, conversion, 0 if fault else TREE_PAGES, context.cost("tree_reserve"), context)
+    fault = strike(gmem, conversion, "gmem.tree", context)
+    ask_for(gmem, conversion, TREE_PAGES, context.cost("tree_reserve"), context, fault)
 
 
 def reserve_folios(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """vmemmap, page-cache nodes and stash for the restructuring in hand; a merge needs none."""
     pages = folios.pages_for(conversion.changes)
-    count = sum(folios.units(change) for change in conversion.changes)
-    points = ("gmem.vmemmap", "gmem.stash") if pages else ()
-    if folios.strike(gmem, conversion, points, count, context):
-        ask_for(gmem, conversion, 0, context.link, context)
-    elif pages:
-        ask_for(gmem, conversion, pages, context.link, context)
+    if pages:
+        fault = strike_folios(gmem, conversion, FOLIO_MEMORY, conversion.changes, context)
+        ask_for(gmem, conversion, pages, context.link, context, fault)
     else:
         proceed(conversion, Event.RESERVED, context.link, context)
 
@@ -125,12 +123,6 @@ def ask(gmem: "Gmem", conversion: Conversion, verb: Verb, who: Who, context: Con
     for consumer in who:
         message = REQUESTS[verb](gmem, conversion, consumer)
         context.send(consumer_address(gmem.address, consumer), message, context.link)
-
-
-def gfns(conversion: Conversion) -> tuple[int, int]:
-    """The range in hand, as consumers know it."""
-    start, end = conversion.range
-    return start + conversion.shift, end + conversion.shift
 
 
 def prepare_request(gmem: "Gmem", conversion: Conversion, consumer: Consumer) -> Message:
@@ -306,7 +298,7 @@ def kept(gmem: "Gmem", conversion: Conversion) -> bool:
 def restructure(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Take folios out of the filemap, split or merge them, add what they became: RESTRUCTURED or NOT_READDED."""
     count = sum(folios.units(change) for change in conversion.changes)
-    fault = folios.strike(gmem, conversion, ("gmem.readd",), count, context)
+    fault = strike_folios(gmem, conversion, ("gmem.readd",), conversion.changes, context)
     conversion.changed = fault.first if fault else count
     done = folios.cut(conversion.changes, conversion.changed)
     took = folios.apply(gmem, done, context)
@@ -361,8 +353,9 @@ def reply(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> Non
 
 
 def reply_enomem(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
-    """Answer ENOMEM: the list could not be made."""
-    fail(gmem, conversion, Reason.NO_MEMORY, conversion.start, "gmem", context, Stage.LISTING)
+    """Answer ENOMEM, or whatever it was: the list could not be made."""
+    why, first = conversion.denied, conversion.start
+    fail(gmem, conversion, why, first, "gmem", context, Stage.LISTING)
     finish(gmem, conversion, False, context)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from actors import gmem_folios as folios
 from actors.contract import Context, Share
 from actors.conversion import Change, Conversion
+from actors.gmem_chance import strike, strike_folios, strike_ranges
 from actors.gmem_own import ask_for, proceed, set_share, spare, thaw_after
 from actors.observations import UndoFailed
 from actors.protocols.table import Event, Who
@@ -33,8 +34,11 @@ def rejoin(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> No
     done = folios.cut(conversion.changes, conversion.changed)
     took = context.link
     if gmem.options.stash == "at-split":
-        if folios.strike(gmem, conversion, ("gmem.undo_readd",), 1, context):
-            lose(gmem, folios.cut(conversion.changes, conversion.changed + 1)[-1], context)
+        failed = folios.cut(conversion.changes, conversion.changed + 1)[-1]
+        last = (failed.end - folios.SIZE[max(failed.old, failed.new)], failed.end)
+        start = conversion.range[0]
+        if strike_ranges(gmem, conversion, "gmem.undo_readd", [last], start, context):
+            lose(gmem, failed, context)
             context.observe(UndoFailed(gmem.address, conversion.op, "readd"))
     else:
         took += folios.apply(gmem, folios.inverse(done), context)
@@ -78,9 +82,9 @@ def undone_by(gmem: "Gmem", start: int, end: int, to: Share) -> list[Change]:
 def reserve_undo(gmem: "Gmem", conversion: Conversion, context: Context) -> None:
     """Splitting again, and another store, need memory as the first time did: RESERVED or NO_MEMORY."""
     back = folios.inverse(conversion.changes)
-    fault = folios.strike(gmem, conversion, ("gmem.undo_tree",), 1, context)
+    fault = strike(gmem, conversion, "gmem.undo_tree", context)
     pages = 1 + folios.pages_for(back)
-    ask_for(gmem, conversion, 0 if fault else pages, context.cost("tree_reserve"), context)
+    ask_for(gmem, conversion, pages, context.cost("tree_reserve"), context, fault)
 
 
 def undo_range(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
@@ -88,8 +92,7 @@ def undo_range(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -
     old = Share(1 - conversion.to)
     back = folios.inverse(conversion.changes)
     took = context.link
-    count = sum(folios.units(change) for change in back)
-    fault = folios.strike(gmem, conversion, ("gmem.undo_restructure",), count, context)
+    fault = strike_folios(gmem, conversion, ("gmem.undo_restructure",), back, context)
     done = folios.cut(back, fault.first) if fault else back
     if old is Share.SHARED and fault:
         context.observe(UndoFailed(gmem.address, conversion.op, "restructure"))

@@ -11,6 +11,7 @@ from actors.contract import (
     Actor,
     Consumer,
     Context,
+    Fault,
     Message,
     Reason,
     Share,
@@ -70,7 +71,8 @@ class Iommu(Actor):
         if message.vm in self.detached:
             self.mapped(message, Reason.DEAD, context.link, context)
             return
-        fault = context.choose("iommu.map", 1, opportunity(message.vm, message.op, start))
+        key = opportunity(message.vm, message.op, start)
+        fault = context.choose("iommu.map", 1, key, end - start)
         if fault:
             self.mapped(message, fault.reason, context.link, context)
             return
@@ -122,19 +124,23 @@ class Iommu(Actor):
         """Is there anything to unmap, and can it be?"""
         key = self.key(unmap.gmem, unmap.op)
         self.unmaps[key] = unmap
-        vm = vm_base(unmap.gmem)
-        domain = self.domains.get(vm)
+        domain = self.domains.get(vm_base(unmap.gmem))
         if unmap.to is Share.SHARED or domain is None or domain.only(unmap.start, unmap.end, 0):
             unmap.end = unmap.start  # nothing of it is mapped here
             self.ready(unmap, context.link, context)
         elif self.free_at - context.now > self.timeout:
             self.refuse(key, unmap, Reason.TIMEOUT, context)
-        elif self.slots >= QUEUE_SLOTS or context.choose(
-            "iommu.slots", 1, opportunity(vm, unmap.op, unmap.start)
-        ):
+        elif self.slots >= QUEUE_SLOTS:
             self.refuse(key, unmap, Reason.NO_MEMORY, context)
+        elif fault := self.choose("iommu.slots", unmap, context):
+            self.refuse(key, unmap, fault.reason, context)
         else:
             self.reserve(key, unmap, domain, context)
+
+    def choose(self, point: str, unmap: Unmap, context: Context) -> Fault | None:
+        """Does the fault point strike this unmap?"""
+        key = opportunity(vm_base(unmap.gmem), unmap.op, unmap.start)
+        return context.choose(point, 1, key, unmap.end - unmap.start)
 
     def key(self, gmem: int, op: int) -> int:
         """A small number of our own for (guest_memfd, op), which serves as allocator ticket too."""
@@ -158,14 +164,15 @@ class Iommu(Actor):
         pages = len(unmap.splits)
         context.observe(Reserving(unmap.gmem, unmap.op, pages))
         vm = vm_base(unmap.gmem)
-        request = m.Reserve(self.host | IOMMU, key, pages, vm, unmap.op)
+        memory = unmap.start, unmap.end
+        request = m.Reserve(self.host | IOMMU, key, pages, vm, unmap.op, *memory)
         context.send(self.host | ALLOCATOR, request, context.link)
 
     def on_reserved(self, message: m.Reserved, context: Context) -> None:
         """Split the boundary entries; they stay split whatever comes."""
         unmap = self.unmaps[message.ticket]
         if not message.granted:
-            self.refuse(message.ticket, unmap, Reason.NO_MEMORY, context)
+            self.refuse(message.ticket, unmap, message.reason, context)
             return
         if vm_base(unmap.gmem) in self.detached:
             pages = m.GiveBack(len(unmap.splits))
@@ -185,13 +192,14 @@ class Iommu(Actor):
         key = self.key(unmap.gmem, unmap.op)
         delay = max(delay, context.link)
         if (unmap.early or unmap.verb is Verb.INVALIDATE) and unmap.start < unmap.end:
-            delay, hung = self.unmap_now(unmap, delay, context)
-            if hung and unmap.early:
+            delay, failure = self.unmap_now(unmap, delay, context)
+            failed = failure is not Reason.NONE
+            if failed and unmap.early:
                 self.map_again(
                     unmap, context
                 )  # from the list, without memory: nothing is kept of a no
-            if hung:
-                self.refuse(key, unmap, Reason.TIMEOUT, context, delay)
+            if failed:
+                self.refuse(key, unmap, failure, context, delay)
                 return
         unmap.ready_at = context.now + delay
         if unmap.verb is Verb.INVALIDATE:
@@ -221,25 +229,27 @@ class Iommu(Actor):
     # --- COMMIT and ABORT ------------------------------------------------------------------------
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
-        """Unmap, invalidate the IOTLB, wait. A wait that never ends is told of the way that was asked for (AN28)."""
+        """Unmap, invalidate the IOTLB, wait. A wait that fails is told of the way that was asked for (AN28)."""
         done = m.Committed(message.op, Consumer.IOMMU)
         unmap = self.prepared(message)
         if unmap.start == unmap.end or unmap.early:
             context.send(message.gmem, done, context.link)
             return
-        took, hung = self.unmap_now(unmap, 0, context)
-        if hung:
+        took, failure = self.unmap_now(unmap, 0, context)
+        failed = failure is not Reason.NONE
+        if failed:
             vm = vm_base(message.gmem)
             context.observe(LeftMapped(vm, unmap.op, unmap.start, unmap.end, message.trace))
             word: Message = m.KeepReference(unmap.start, unmap.end)
             if message.trace is Trace.CALLBACK:
-                word = m.Poison(unmap.op, Consumer.IOMMU, Reason.TIMEOUT, unmap.start, unmap.end)
+                word = m.Poison(unmap.op, Consumer.IOMMU, failure, unmap.start, unmap.end)
             if message.trace is not Trace.NONE:
                 context.send(message.gmem, word, took)
             if message.trace is not Trace.CALLBACK:
-                context.observe(VmBugged(vm, "iommu.commit", Reason.TIMEOUT, False))
+                injected = failure is Reason.BUG
+                context.observe(VmBugged(vm, "iommu.commit", failure, injected))
                 context.send(vm | VMM, m.VmDead(), took)
-        context.send(message.gmem, done, max(took, context.link) + hung)
+        context.send(message.gmem, done, max(took, context.link) + failed)
 
     def prepared(self, message: m.Commit) -> Unmap:
         """What PREPARE left, or what it would have looked at."""
@@ -254,19 +264,20 @@ class Iommu(Actor):
             unmap.end = unmap.start
         return unmap
 
-    def unmap_now(self, unmap: Unmap, after: int, context: Context) -> tuple[int, bool]:
-        """Clear the entries and wait for the invalidation: (how long that takes from now, did it hang)."""
+    def unmap_now(self, unmap: Unmap, after: int, context: Context) -> tuple[int, Reason]:
+        """Clear the entries and wait for the invalidation: (how long that takes from now, why it fails or NONE)."""
         vm = vm_base(unmap.gmem)
         took = after + self.unmap(vm, unmap, context)
         waited = self.invalidate(took, context)
-        fault = context.choose("iommu.timeout", 1, opportunity(vm, unmap.op, unmap.start))
-        if fault or waited > self.timeout:
-            self.free_at = max(
-                self.free_at, context.now + self.timeout
-            )  # everybody behind it waits too
-            return self.timeout, True
-        context.observe(Dma(vm, unmap.start, unmap.end, False))
-        return waited, False
+        fault = self.choose("iommu.timeout", unmap, context)
+        reason = fault.reason if fault else Reason.NONE
+        if reason is Reason.TIMEOUT or waited > self.timeout:
+            # Everybody behind it waits too.
+            self.free_at = max(self.free_at, context.now + self.timeout)
+            return self.timeout, Reason.TIMEOUT
+        if reason is Reason.NONE:
+            context.observe(Dma(vm, unmap.start, unmap.end, False))
+        return waited, reason
 
     def map_again(self, unmap: Unmap, context: Context) -> int:
         """Entries on the list are there again; the time it takes."""
@@ -288,7 +299,7 @@ class Iommu(Actor):
         vm = vm_base(message.gmem)
         if message.to is Share.PRIVATE and vm in self.domains and vm not in self.detached:
             key = opportunity(vm, message.op, message.start)
-            fault = context.choose("iommu.map", 1, key)
+            fault = context.choose("iommu.map", 1, key, message.end - message.start)
             reason = fault.reason if fault else Reason.NONE
             if not fault:
                 took = self.map(vm, message.start, message.end, context)

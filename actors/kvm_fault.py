@@ -141,7 +141,10 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
 
 
 def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context: Context) -> None:
-    """The first `index` leaves are there. Install-side BUSY is not fatal: the vCPU goes back and faults again."""
+    """The first `index` leaves are there. Install-side BUSY is not fatal: the vCPU goes back and faults again.
+
+    So it does whatever else went wrong, memory that is short included; but for a bug, which ends the VM.
+    """
     if index and not kvm.dead:
         end = fault.start + index * PAGES[fault.level]
         kvm.mirror.set(fault.start, end, fault.level)
@@ -149,6 +152,9 @@ def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context:
     kvm.drop(FAULT, fault.access, context)
     if status == Status.OK:
         done(kvm, fault, Outcome.RETRY, context.link, context)
+    elif status == Status.BUG:
+        del kvm.faults[fault.access]
+        kvm.bug("fault", Reason.BUG, True, context)
     else:
         enter_again(kvm, fault, context)
 

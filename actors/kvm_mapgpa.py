@@ -60,11 +60,14 @@ def answered(kvm: "KvmMmu", message: m.ConvertAnswer, context: Context) -> None:
     resume = call.cursor
     if message.reason is not Reason.NONE or call.cursor == call.end:
         reply = m.MapGpaDone(call.task, message.reason, resume)
-    elif context.choose("kvm.interrupt", 1, opportunity(kvm.vm, message.request, call.cursor)):
-        early = m.MapGpaDone(call.task, Reason.INTERRUPTED, resume, fresh=True)
-        context.send(kvm.vm | GUEST, early, context.cost("td_exit_roundtrip"))
+        context.send(kvm.vm | GUEST, reply, context.link)
         return
-    else:
+    key = opportunity(kvm.vm, message.request, call.cursor)
+    fault = context.choose("kvm.interrupt", 1, key)
+    if fault is None:
         piece(kvm, call, context.now, context)
-        return
-    context.send(kvm.vm | GUEST, reply, context.link)
+    elif fault.reason is Reason.BUG:
+        kvm.bug("mapgpa", Reason.BUG, True, context)
+    else:
+        early = m.MapGpaDone(call.task, fault.reason, resume, fresh=True)
+        context.send(kvm.vm | GUEST, early, context.cost("td_exit_roundtrip"))

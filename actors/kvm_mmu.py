@@ -81,7 +81,7 @@ class KvmMmu(Actor):
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Step 2 of the mail: split the boundary leaves, or say no."""
         if self.walks:
-            # A walk goes with its thaw. With freeze_at = commit one that was refused meets none, though perhaps an ABORT;
+            # A walk goes with its thaw. With freeze_at = commit a refused one meets none, though perhaps an ABORT;
             # but a VMM makes one conversion at a time, so it is over by now.
             self.walks = {op: walk for op, walk in self.walks.items() if op in self.invalidations}
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
@@ -176,7 +176,7 @@ class KvmMmu(Actor):
 
     def on_reserved(self, message: m.Reserved, context: Context) -> None:
         """Memory for splitting, or none."""
-        kvm_walk.reserved(self, self.walks[message.ticket], message.granted, context)
+        kvm_walk.reserved(self, self.walks[message.ticket], message, context)
 
     def on_seamcall_done(self, message: m.SeamcallDone, context: Context) -> None:
         """The TDX module answered a batch of ours."""

@@ -88,7 +88,8 @@ def prepare_split(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 def split_leaves(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """Reserve for the leaves of `todo`, then split them under mmu_lock; ends with READY or a refusal."""
     key = opportunity(kvm.vm, walk.op, walk.start)
-    fault = context.choose("kvm.split_memory", len(walk.todo), key)
+    leaves = ((start, end) for start, end, _ in walk.todo)
+    fault = context.choose("kvm.split_memory", len(walk.todo), key, places=leaves)
     if fault:
         refuse(kvm, walk, fault.reason, walk.start, context)
         return
@@ -97,7 +98,7 @@ def split_leaves(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
         kvm.take(WALK, walk.op, context)
         return
     context.observe(Reserving(walk.gmem, walk.op, walk.reserved))
-    request = m.Reserve(kvm.vm | KVM, walk.op, walk.reserved)
+    request = m.Reserve(kvm.vm | KVM, walk.op, walk.reserved, start=walk.start, end=walk.end)
     context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
 
 
@@ -111,11 +112,11 @@ def boundaries(kvm: "KvmMmu", walk: Walk) -> list[int]:
     return found
 
 
-def reserved(kvm: "KvmMmu", walk: Walk, granted: bool, context: Context) -> None:
+def reserved(kvm: "KvmMmu", walk: Walk, answer: m.Reserved, context: Context) -> None:
     """Go on to split under mmu_lock, unless there is no memory or the question was taken back."""
-    if not granted:
+    if not answer.granted:
         walk.reserved = 0
-        refuse(kvm, walk, Reason.NO_MEMORY, walk.start, context)
+        refuse(kvm, walk, answer.reason, walk.start, context)
     elif walk.aborting:
         settle(kvm, walk, context)
     else:
@@ -294,6 +295,9 @@ REASONS: dict[int, Reason] = {
     Status.NOT_TRACKED: Reason.BUG,
     Status.BUG: Reason.BUG,
     Status.WRONG_STATE: Reason.BUG,
+    Status.NO_PAMT: Reason.NO_MEMORY,
+    Status.IN_USE: Reason.REFERENCES,
+    Status.TIMED_OUT: Reason.TIMEOUT,
 }
 
 
@@ -430,7 +434,9 @@ def unblock_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) 
 
 
 def mapping_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
-    """Only logged: what is not mapped again stays so."""
+    """Only logged: what is not mapped again stays so. But a bug is KVM_BUG_ON here as well."""
+    if reason is Reason.BUG:
+        kvm.bug("remap", reason, True, context)
     walk.refusal, walk.stage = reason, -1
     kvm.drop(WALK, walk.op, context)
     remapped(kvm, walk, context)

@@ -160,6 +160,8 @@ class Reserve(Message, frozen=True, tag=15):
     pages: int
     vm: int = 0  # on whose behalf, where the asker is no actor of the VM
     op: int = -1  # and for which conversion, where the ticket does not say
+    start: int = 0  # for which guest memory (gfn); empty where it is for none in particular
+    end: int = 0
 
 
 class Reserved(Message, frozen=True, tag=16):
@@ -167,6 +169,7 @@ class Reserved(Message, frozen=True, tag=16):
 
     ticket: int
     granted: bool
+    reason: Reason = Reason.NO_MEMORY  # of a refusal
 
 
 class GiveBack(Message, frozen=True, tag=17):

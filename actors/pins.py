@@ -1,11 +1,11 @@
 """Pins of one VM: references on shared pages, long (GUP, udmabuf, VFIO) and short (LRU, GUP-fast)."""
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
 from actors import messages as m
-from actors.contract import Actor, Consumer, Context, Reason, Share, opportunity
+from actors.contract import Actor, Consumer, Context, Fault, Reason, Share, opportunity
 from actors.observations import Pinned, ReferencesFound
 
 # Who may take a long-lived reference: on shared pages a device or a driver, on private ones somebody who should not.
@@ -25,6 +25,14 @@ class Where(msgspec.Struct, frozen=True, array_like=True):
     def pages(self) -> int:
         """How many."""
         return self.end - self.start
+
+
+class Found(NamedTuple):
+    """What stands against a conversion at a page: a reference that is `transient` or not, or a failure to look."""
+
+    reason: Reason
+    page: int
+    transient: bool
 
 
 class Pins(Actor):
@@ -76,32 +84,41 @@ class Pins(Actor):
         """Long pins refuse; short ones are waited for a little. A private page has none, unless somebody is astray."""
         where = Where(message.gmem, message.op, message.start, message.end)
         self.frozen[where.op] = (where.start, where.end)
-        offset = self.first_pinned(where, POINTS[message.to], context)
-        if offset >= 0:
-            self.refuse(where, offset, False, context)
-            return
-        if message.to is Share.SHARED:
+        found = self.found(where, message.to, context)
+        if found is None:
             self.ready(where, context)
-            return
-        transient = context.choose("pins.transient", where.pages, self.key(where))
-        if transient is None:
-            self.ready(where, context)
-        elif message.drain:
-            self.drain(where, where.start + transient.first, context)
+        elif found.transient and message.drain:
+            self.drain(where, found.page, context)
         else:
-            self.refuse(where, where.start + transient.first, True, context)
+            self.refuse(where, found, context)
 
     def key(self, where: "Where") -> int:
         """The opportunity's."""
         return opportunity(self.vm, where.op, where.start)
 
-    def first_pinned(self, where: "Where", point: str, context: Context) -> int:
-        """The first page of the range that a long pin holds, or -1; somebody may take one just now."""
-        pinned = context.choose(point, where.pages, self.key(where))
-        if pinned:
-            first = where.start + pinned.first
-            self.take(first, first + 1, context.cost(HOLDS[point]), context)
-        return min((at for at, _ in self.pinned(where)), default=-1)
+    def found(self, where: "Where", to: Share, context: Context) -> "Found | None":
+        """What stands against the range: a long pin, else a short reference, which no private page has."""
+        point = POINTS[to]
+        fault = context.choose(point, where.pages, self.key(where))
+        if fault and fault.reason is not Reason.REFERENCES:
+            return Found(fault.reason, where.start + fault.first, False)
+        if fault:
+            self.take_one(where, fault, point, context)
+        pinned = min((at for at, _ in self.pinned(where)), default=-1)
+        if pinned >= 0:
+            return Found(Reason.REFERENCES, pinned, False)
+        if to is Share.SHARED:
+            return None
+        fault = context.choose("pins.transient", where.pages, self.key(where))
+        if fault is None:
+            return None
+        short = fault.reason is Reason.REFERENCES
+        return Found(fault.reason, where.start + fault.first, short)
+
+    def take_one(self, where: "Where", fault: Fault, point: str, context: Context) -> None:
+        """Somebody takes a long-lived reference on a page just now."""
+        first = where.start + fault.first
+        self.take(first, first + 1, context.cost(HOLDS[point]), context)
 
     def pinned(self, where: "Where") -> list[tuple[int, int]]:
         """The parts of the range that are pinned."""
@@ -128,32 +145,29 @@ class Pins(Actor):
         if message.reason is Reason.NONE:
             self.ready(where, context)
         else:
-            self.refuse(where, message.offset, True, context)
+            self.refuse(where, Found(message.reason, message.offset, True), context)
 
     def ready(self, where: "Where", context: Context) -> None:
         """The folios carry no reference but their own."""
         context.send(where.gmem, m.Ready(where.op, Consumer.PINS), context.link)
 
-    def refuse(self, where: "Where", offset: int, transient: bool, context: Context) -> None:
-        """Unexpected references from `offset` on."""
+    def refuse(self, where: "Where", found: "Found", context: Context) -> None:
+        """Unexpected references, or the look at them failed."""
         self.frozen.pop(where.op, None)
-        context.observe(ReferencesFound(self.vm, where.op, where.start, where.end, transient))
-        no = m.Refused(where.op, Consumer.PINS, Reason.REFERENCES, offset)
+        if found.reason is Reason.REFERENCES:
+            seen = ReferencesFound(self.vm, where.op, where.start, where.end, found.transient)
+            context.observe(seen)
+        no = m.Refused(where.op, Consumer.PINS, found.reason, found.page)
         context.send(where.gmem, no, context.link)
 
     def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
         """One look at the reference counts, without draining or waiting."""
         where = Where(message.gmem, message.op, message.start, message.end)
-        if message.to is Share.PRIVATE:
-            offset = self.first_pinned(where, POINTS[message.to], context)
-            if offset >= 0:
-                self.refuse(where, offset, False, context)
-                return
-            transient = context.choose("pins.transient", where.pages, self.key(where))
-            if transient:
-                self.refuse(where, where.start + transient.first, True, context)
-                return
-        context.send(where.gmem, m.Invalidated(where.op, Consumer.PINS), context.link)
+        found = self.found(where, message.to, context) if message.to is Share.PRIVATE else None
+        if found:
+            self.refuse(where, found, context)
+        else:
+            context.send(where.gmem, m.Invalidated(where.op, Consumer.PINS), context.link)
 
     def on_remap(self, message: m.Remap, context: Context) -> None:
         """Nothing was unmapped."""
@@ -161,10 +175,15 @@ class Pins(Actor):
         context.send(message.gmem, reply, context.link)
 
     def on_await_quiet(self, message: m.AwaitQuiet, context: Context) -> None:
-        """guest_memfd spins until the counts are the filemap's own: short ones go, long ones may take their time."""
+        """guest_memfd spins until the counts are the filemap's own: short ones go, long ones may take their time.
+
+        A spin cannot fail, so a fault of any class is a reference here.
+        """
         where = Where(message.gmem, message.op, message.start, message.end)
         if message.to is Share.SHARED:  # private pages: nobody has looked before
-            self.first_pinned(where, POINTS[message.to], context)
+            fault = context.choose("pins.private", where.pages, self.key(where))
+            if fault:
+                self.take_one(where, fault, "pins.private", context)
         if self.pinned(where):
             self.spinning[where.op] = where
             return

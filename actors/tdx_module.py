@@ -18,9 +18,13 @@ STORM_VCPUS = 248  # how many ticked when an ACCEPT was measured to take aug_acc
 LEVEL_SHIFT = 3  # an entry's value is state | level << LEVEL_SHIFT
 STATE_MASK = (1 << LEVEL_SHIFT) - 1
 
+# How an injected failure looks to KVM (actors.kvm_walk.REASONS is the way back).
 STATUS = {
+    Reason.NO_MEMORY: Status.NO_PAMT,
+    Reason.REFERENCES: Status.IN_USE,
     Reason.BUSY: Status.BUSY,
     Reason.INTERRUPTED: Status.INTERRUPTED,
+    Reason.TIMEOUT: Status.TIMED_OUT,
     Reason.BUG: Status.BUG,
 }
 
@@ -60,17 +64,16 @@ class TdxModule(Actor):
         rule = RULES[message.call]
         # The retries of an AUG are new faults of the same access; their number tells them apart.
         attempt = td.faults.get(message.op, 0) if message.call == Call.AUG else message.attempt
-        fault = strike(rule, message, attempt, context)
         status, index = Status.OK, message.count
         if held(td, rule, message, context.now):
             status, index = Status.BUSY, 0
         elif rule.tracked and not td.blocked_in < td.epoch == td.drained:
             status, index = Status.NOT_TRACKED, 0
-        elif fault:
+        elif fault := strike(rule, message, attempt, context):
             status, index = STATUS[fault.reason], fault.first
         elif (legal := movable(td, rule, message)) < index:
             status, index = Status.WRONG_STATE, legal
-        if status is Status.BUG:
+        if status is Status.BUG and message.call == Call.REMOVE:
             page = message.start + index * PAGES[message.level]
             td.stuck.set(page, page + PAGES[message.level], 1)
         span = index * PAGES[message.level]
@@ -253,15 +256,22 @@ def movable(td: Td, rule: Rule, message: m.Seamcall) -> int:
 
 
 def strike(rule: Rule, message: m.Seamcall, attempt: int, context: Context) -> Fault | None:
-    """The first of the call's fault points that strikes; none does while an ABORT puts things back."""
+    """What strikes first of the call's fault points; none does while an ABORT puts things back."""
     if attempt < 0 or not rule.points:
         return None
     key = opportunity(message.vm, message.op, message.start, attempt)
+    span = PAGES[message.level]
+    if message.count == 1 and message.call == Call.TRACK:
+        span = message.end - message.start  # one for the whole step
+    found, count = None, message.count
     for point in rule.points:
-        fault = context.choose(point, message.count, key)
+        # In their order at each page: only what comes before an earlier point's failure gets to the next point.
+        fault = context.choose(point, count, key, span)
         if fault:
-            return fault
-    return None
+            found, count = fault, fault.first
+        if not count:
+            break
+    return found
 
 
 def duration(rule: Rule, level: int, count: int, context: Context) -> int:

@@ -34,6 +34,9 @@ class Status(enum.IntEnum):
     NOT_TRACKED = 3
     BUG = 4
     WRONG_STATE = 5  # the entry is not in a state that this call can change
+    NO_PAMT = 6  # the pages for dynamic PAMT are missing
+    IN_USE = 7  # the PAMT says that the page is not free to go
+    TIMED_OUT = 8  # no status of the module's: KVM stopped waiting, for a cache flush say
 
 
 class Lock(enum.IntEnum):

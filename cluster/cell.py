@@ -1,9 +1,10 @@
 """A cell: one actor with everything the engine keeps for it. It is the context that the actor sees."""
 
+from collections.abc import Iterable
 from heapq import heappush
 from typing import TYPE_CHECKING, Any
 
-from actors.contract import Actor, Fault, Handler, Message, Observation
+from actors.contract import Actor, Fault, Handler, Message, Observation, Place
 from cluster.draws import block_bytes, key_of
 
 if TYPE_CHECKING:
@@ -74,9 +75,19 @@ class Cell:
         draws = self._draws
         return costs.duration(cost, count, draws[2 * left] | draws[2 * left + 1] << 8)
 
-    def choose(self, point: str, count: int = 1, key: int = 0) -> Fault | None:
+    def choose(
+        self,
+        point: str,
+        count: int = 1,
+        key: int = 0,
+        span: int = 1,
+        places: Iterable[Place] | None = None,
+    ) -> Fault | None:
         """See actors.contract.Context."""
-        return self.host.faults.choose(point, count, key, self.now)
+        faults = self.host.faults
+        if point not in faults.armed:
+            return None
+        return faults.choose(point, count, key, self.now, span, places)
 
     def observe(self, observation: Observation) -> None:
         """See actors.contract.Context."""

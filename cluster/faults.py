@@ -1,87 +1,43 @@
-"""The fault plan: where, how often and to whom injected failures happen, drawn by the name of the opportunity."""
+"""The fault plan: where, when, how often and to whom injected failures happen; chance is drawn by opportunity."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from actors.address import host_of, vm_of
-from actors.contract import VM_KEY_SHIFT, Fault, Reason
+from actors.contract import VM_KEY_SHIFT, Fault, Place, Reason, page_of
 from cluster.draws import key_of, uniform
+from cluster.fault_points import FAULT_POINTS, FaultPoint
 
+__all__ = ["FAULT_POINTS", "FaultPlan", "FaultPoint", "FaultRule"]
 
-class FaultPoint(msgspec.Struct, frozen=True):
-    """A place where a failure can be injected."""
-
-    name: str
-    reason: Reason
-    meaning: str
-
-
-_POINTS = [
-    ("alloc.pages", Reason.NO_MEMORY, "the host page allocator refuses a reservation"),
-    ("gmem.tree", Reason.NO_MEMORY, "no tree nodes for the attribute store"),
-    ("gmem.work", Reason.NO_MEMORY, "no memory for the list of ranges to convert (B, B1)"),
-    ("gmem.vmemmap", Reason.NO_MEMORY, "no vmemmap to split a huge folio"),
-    ("gmem.stash", Reason.NO_MEMORY, "no record for a huge folio's metadata"),
-    (
-        "gmem.readd",
-        Reason.NO_MEMORY,
-        "a folio cannot be added to the filemap after a split or merge",
-    ),
-    ("gmem.undo_readd", Reason.NO_MEMORY, "nor can it be added as it was before (B, B1: AN5)"),
-    (
-        "gmem.undo_tree",
-        Reason.NO_MEMORY,
-        "no tree nodes to store the old attribute again (B, B1: AN4)",
-    ),
-    (
-        "gmem.undo_restructure",
-        Reason.NO_MEMORY,
-        "an undo cannot merge or split a folio back (B, B1: AN6, AN7)",
-    ),
-    (
-        "iommu.map",
-        Reason.NO_MEMORY,
-        "the VMM cannot map a range that became shared for its devices",
-    ),
-    ("iommu.slots", Reason.NO_MEMORY, "the IOMMU driver finds no room to unmap in PREPARE"),
-    (
-        "iommu.timeout",
-        Reason.TIMEOUT,
-        "the IOTLB invalidation of a COMMIT does not complete (AN28)",
-    ),
-    ("kvm.interrupt", Reason.INTERRUPTED, "an interrupt is pending between two pieces of a MapGPA"),
-    (
-        "kvm.notifier",
-        Reason.NO_MEMORY,
-        "KVM's callback fails to invalidate, where its caller allows that at all (AN13, AN14)",
-    ),
-    ("kvm.split_memory", Reason.NO_MEMORY, "no page-table or mirror page to split a boundary leaf"),
-    ("pins.long", Reason.REFERENCES, "a long-lived pin is taken on a page just before PREPARE"),
-    ("pins.private", Reason.REFERENCES, "somebody astray holds a reference on a private page"),
-    ("pins.transient", Reason.REFERENCES, "a short-lived reference is on a page at PREPARE"),
-    ("tdx.aug_busy", Reason.BUSY, "PAGE.AUG finds a lock held; the fault is taken again"),
-    ("tdx.bug", Reason.BUG, "PAGE.REMOVE fails in COMMIT for a bug: the poison callback"),
-    ("tdx.busy", Reason.BUSY, "RANGE.BLOCK finds a lock held"),
-    ("tdx.demote_busy", Reason.BUSY, "PAGE.DEMOTE finds a lock held"),
-    ("tdx.interrupted", Reason.INTERRUPTED, "PAGE.DEMOTE is interrupted (modules before 1.5.28)"),
-    ("tdx.remove_busy", Reason.BUSY, "PAGE.REMOVE finds a lock held"),
-    ("tdx.track_busy", Reason.BUSY, "MEM.TRACK finds the epoch lock held"),
-]
-FAULT_POINTS = {name: FaultPoint(name, reason, meaning) for name, reason, meaning in _POINTS}
+NEVER = 1 << 62  # more opportunities than there are
 
 
 class FaultRule(msgspec.Struct, frozen=True, array_like=True):
-    """One entry of the plan. Times are simulated ns, `until` 0 is the end; empty hosts and vms mean all."""
+    """One entry of the plan. Times are simulated ns, `until` 0 is the end; empty hosts, vms and pages mean all.
+
+    An opportunity is covered when it lies in the window and the scope. Of those covered in one VM, `nth` (ascending,
+    from 1) and `every` name the ones that strike; where neither is given `probability` decides. Once the rule has
+    struck a VM, all that it covers there fails for `lasts` ns, at the points of `also` too. `reason` NONE is the class
+    that is a point's own.
+    """
 
     point: str
-    probability: float
+    probability: float = 1.0
     start: int = 0
     until: int = 0
     hosts: tuple[int, ...] = ()
     vms: tuple[int, ...] = ()
+    pages: tuple[int, ...] = ()  # first gfn, and the one after the last
+    nth: tuple[int, ...] = ()
+    every: int = 0
+    lasts: int = 0
+    reason: Reason = Reason.NONE
+    also: tuple[str, ...] = ()
 
     def covers(self, now: int, vm: int) -> bool:
         """Is the rule in force now, for the VM with this base address?"""
@@ -92,30 +48,154 @@ class FaultRule(msgspec.Struct, frozen=True, array_like=True):
             and (not self.vms or vm_of(vm) in self.vms)
         )
 
+    def inside(self, places: Iterable[Place]) -> Sequence[int]:
+        """Which of the opportunities are about memory in the rule's range."""
+        first, end = self.pages
+        return [n for n, (low, high) in enumerate(places) if low < end and first < high]
+
+    def due(self, over: int) -> int:
+        """How many opportunities come before the next one that the schedule names, when `over` are over."""
+        if self.every:
+            return self.every - over % self.every - 1
+        place = bisect_right(self.nth, over)
+        return self.nth[place] - over - 1 if place < len(self.nth) else NEVER
+
+
+class Armed:
+    """A rule at one point, with its key and class, and what it remembers of each VM (by base address).
+
+    At the points of `also` the rule only follows: `until` is the one of its own point.
+    """
+
+    __slots__ = ("follows", "number", "over", "plain", "reason", "rule", "scheduled", "secret", "until")  # fmt: skip
+
+    def __init__(self, number: int, rule: FaultRule, secret: bytes) -> None:
+        self.number = number
+        self.rule = rule
+        self.secret = secret
+        self.reason = rule.reason or FAULT_POINTS[rule.point].reason
+        self.scheduled = bool(rule.nth or rule.every)
+        self.plain = (
+            not self.scheduled and not rule.lasts and not rule.pages
+        )  # chance alone decides
+        self.follows = False
+        self.over: Counter[int] = Counter()  # opportunities that were covered
+        self.until: dict[int, int] = {}  # ns until which all that is covered fails
+
+    def follower(self, point: str) -> "Armed":
+        """The same rule where it only lasts."""
+        found = Armed(self.number, self.rule, self.secret)
+        found.reason = self.rule.reason or FAULT_POINTS[point].reason
+        found.follows, found.until = True, self.until
+        return found
+
+    def first(self, vm: int, key: int, now: int) -> int:
+        """How many of the opportunities that are covered come before the one that fails."""
+        if self.rule.lasts and now < self.until.get(vm, 0):
+            return 0
+        if self.follows:
+            return NEVER
+        if self.scheduled:
+            return self.rule.due(self.over[vm])
+        return first_failure(uniform(self.secret, key), self.rule.probability)
+
+    def remember(self, vm: int, now: int, first: int, tried: int) -> None:
+        """`tried` of the opportunities that are covered have come, and the rule wanted to strike after `first`."""
+        if self.follows:
+            return
+        self.over[vm] += tried
+        if first < tried and self.rule.lasts and now >= self.until.get(vm, 0):
+            self.until[vm] = now + self.rule.lasts
+
 
 class FaultPlan:
-    """Decides `choose`: the same seed and opportunity always meet the same fate."""
+    """Decides `choose`: the same seed and opportunity always meet the same fate, as far as chance goes.
+
+    Schedules count the opportunities of one VM at one point, in the VM's own order: also the same on every executor.
+    """
 
     def __init__(self, seed: int, rules: Iterable[FaultRule]) -> None:
-        self._rules: dict[str, list[tuple[bytes, FaultRule]]] = defaultdict(list)
-        for rule in rules:
-            number = len(self._rules[rule.point])
-            key = key_of(seed, "fault", rule.point, number)
-            self._rules[rule.point].append((key, rule))
-        self._rules = dict(self._rules)
+        self.armed: dict[str, list[Armed]] = {}  # a point that is not in it never strikes
+        self.rules: list[Armed] = []  # each at its own point
+        met = Counter[str]()
+        for number, rule in enumerate(rules):
+            secret = key_of(seed, "fault", rule.point, met[rule.point])
+            met[rule.point] += 1
+            if rule.probability:
+                armed = Armed(number, rule, secret)
+                self.rules.append(armed)
+                self.armed.setdefault(rule.point, []).append(armed)
+                for point in rule.also:
+                    self.armed.setdefault(point, []).append(armed.follower(point))
 
-    def choose(self, point: str, count: int, key: int, now: int) -> Fault | None:
-        """The first of `count` opportunities that fails, by one geometric draw for each rule in force."""
-        rules = self._rules.get(point)
-        if rules is None:
-            return None
-        struck = None
-        for secret, rule in rules:
-            if rule.probability and rule.covers(now, key >> VM_KEY_SHIFT):
-                first = first_failure(uniform(secret, key), rule.probability)
-                if first < count and (struck is None or first < struck):
-                    struck = first
-        return None if struck is None else Fault(FAULT_POINTS[point].reason, struck)
+    def choose(
+        self,
+        point: str,
+        count: int,
+        key: int,
+        now: int,
+        span: int = 1,
+        places: Iterable[Place] | None = None,
+    ) -> Fault | None:
+        """The first of `count` opportunities that fails, by the rules in force (see actors.contract.Context)."""
+        vm = key >> VM_KEY_SHIFT
+        where: Sequence[Place] = ()
+        struck, reason, asked = count, Reason.NONE, []
+        for armed in self.armed.get(point, ()):
+            rule = armed.rule
+            if not rule.covers(now, vm):
+                continue
+            if armed.plain:
+                first = first_failure(uniform(armed.secret, key), rule.probability)
+                if first < struck:
+                    struck, reason = first, armed.reason
+                continue
+            covered: Sequence[int] = range(count)
+            if rule.pages:
+                where = where or places_of(count, key, span, places)
+                covered = rule.inside(where)
+                if not covered:
+                    continue
+            first = armed.first(vm, key, now)
+            if first < len(covered) and covered[first] < struck:
+                struck, reason = covered[first], armed.reason
+            asked.append((armed, first, covered))
+        for armed, first, covered in asked:
+            # What comes after the failure is not tried: whoever goes on asks again.
+            armed.remember(vm, now, first, bisect_right(covered, struck))
+        return Fault(reason, struck) if struck < count else None
+
+    def snapshot(self) -> list[list[int]]:
+        """What a checkpoint needs: (rule, VM's base address, opportunities over, fails until in ns), in order.
+
+        Rules are numbered as they were given. Rows of several partitions can be joined, or picked by VM.
+        """
+        return sorted(
+            [armed.number, vm, over, armed.until.get(vm, 0)]
+            for armed in self.rules
+            for vm, over in armed.over.items()
+        )
+
+    def restore(self, rows: Iterable[Sequence[int]]) -> None:
+        """Remember what a snapshot says, and nothing else. The plan must have the same rules."""
+        numbered = {armed.number: armed for armed in self.rules}
+        for armed in self.rules:
+            armed.over.clear()
+            armed.until.clear()  # followers have it too
+        for number, vm, over, until in rows:
+            numbered[number].over[vm] = over
+            if until:
+                numbered[number].until[vm] = until
+
+
+def places_of(
+    count: int, key: int, span: int, places: Iterable[Place] | None = None
+) -> Sequence[Place]:
+    """The guest memory that each of `count` opportunities is about."""
+    if places is not None:
+        return tuple(places)
+    first = page_of(key)
+    return [(at, at + span) for at in range(first, first + count * span, span)]
 
 
 def first_failure(draw: float, probability: float) -> int:

@@ -5,6 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 from actors.contract import ERRNO, Consumer
+from actors.contract import Reason as R
 from actors.tdx_states import Call
 from cluster.failures import failures_of
 
@@ -20,6 +21,7 @@ class Run(NamedTuple):
     partitions: int
     about: Labels  # values of run_info's labels
     build: Labels  # and of build_info's
+    injected: tuple[R, ...] = ()  # classes that a fault has instead of its point's own
 
 
 DIRECTIONS = ("private_to_shared", "shared_to_private")
@@ -49,9 +51,9 @@ def by_protocol(*values: Labels) -> Sets:
 
 
 def failures(run: Run) -> Iterable[Labels]:
-    """What can fail where, and for which reason."""
+    """What can fail where, and for which reason; a class that was asked for can come up anywhere."""
     for phase, consumer, reasons in failures_of(run.protocol):
-        for reason in reasons:
+        for reason in dict.fromkeys((*reasons, *run.injected)):
             yield run.protocol, phase, consumer, ERRNO[reason]
 
 

@@ -1,7 +1,7 @@
 """Two stages for actors: a hand-made context for one of them, and a whole host that a test can reach into."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,7 +22,7 @@ from actors.address import (
     vm_address,
 )
 from actors.allocator import Allocator
-from actors.contract import Actor, Context, Fault, Message, Observation, Reason, Share
+from actors.contract import Actor, Context, Fault, Message, Observation, Place, Reason, Share
 from actors.gmem import Gmem
 from actors.guest import Guest
 from actors.host_map import HostMap
@@ -34,7 +34,7 @@ from actors.tdx_module import Td, TdxModule
 from actors.vmm import Vmm
 from cluster.costs import Cost, CostModel
 from cluster.digest import state_of
-from cluster.faults import FAULT_POINTS, FaultPlan, FaultRule
+from cluster.faults import FAULT_POINTS, FaultPlan, FaultRule, places_of
 from cluster.partition import FOREVER, Order, Partition
 from cluster.world import World as Built
 from workloads.checkers import Inspector
@@ -81,6 +81,7 @@ class Recorder:
         self.cancelled: list[int] = []
         self.facts: list[Observation] = []
         self.asked: list[tuple[str, int, int]] = []  # fault points: name, opportunities, key
+        self.places: list[list[Place]] = []  # and what memory each opportunity is about
 
     def send(self, target: int, message: Message, delay: int) -> None:
         """See actors.contract.Context."""
@@ -100,10 +101,19 @@ class Recorder:
         """See actors.contract.Context."""
         return self.costs.get(name, COST)
 
-    def choose(self, point: str, count: int = 1, key: int = 0) -> Fault | None:
+    def choose(
+        self,
+        point: str,
+        count: int = 1,
+        key: int = 0,
+        span: int = 1,
+        places: Iterable[Place] | None = None,
+    ) -> Fault | None:
         """See actors.contract.Context."""
         assert point in FAULT_POINTS
         self.asked.append((point, count, key))
+        self.places.append(list(places_of(count, key, span, places)))
+        assert len(self.places[-1]) == count
         return self.choices.get(point)
 
     def observe(self, observation: Observation) -> None:
@@ -330,9 +340,9 @@ class World:
 
     # --- interfering -----------------------------------------------------------------------------
 
-    def inject(self, *points: str, probability: float = 1.0, vms: tuple[int, ...] = ()) -> None:
-        """From now on these fault points strike."""
-        rules = [FaultRule(point, probability, vms=vms) for point in points]
+    def inject(self, *points: str, probability: float = 1.0, **rule: Any) -> None:
+        """From now on these fault points strike, as the rule says."""
+        rules = [FaultRule(point, probability, **rule) for point in points]
         self.host.faults = FaultPlan(1, rules)
 
     def heal(self) -> None:

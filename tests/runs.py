@@ -15,6 +15,15 @@ FAULTS = (
     'fault=[{point="pins.transient",probability=0.05},{point="tdx.busy",probability=0.02},'
     '{point="kvm.split_memory",probability=0.05},{point="tdx.bug",probability=0.002}]',
 )
+# Rules that remember or have a scope: schedules, a duration, a range, another class.
+RULES = (
+    '{point="tdx.interrupted",nth=[3,5],vms=1}',
+    '{point="tdx.busy",every=7}',
+    '{point="alloc.pages",probability=0.01,lasts="2ms"}',
+    '{point="pins.long",probability=0.01,range=["0B","4GiB"]}',
+    '{point="tdx.bug",nth=40,reason="busy"}',
+)
+SCHEDULED = (f"fault=[{','.join(RULES)}]",)
 
 
 class Silent:
@@ -33,12 +42,12 @@ class Silent:
         return self.left is not None and self.left < 0
 
 
-def simulated(*overrides: str, source: str | None = None) -> Outcome:
-    """The outcome of a scenario: a shipped one, or the defaults."""
+def simulated(*overrides: str, source: str | None = None, text: str = "") -> Outcome:
+    """The outcome of a scenario: a shipped one, or the text's."""
     found = (
         scenario.load(source, overrides)
         if source
-        else scenario.decode("", "test.toml", list(overrides))
+        else scenario.decode(text, "test.toml", list(overrides))
     )
     return simulate.run(simulate.prepare(found), Silent())
 

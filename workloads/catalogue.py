@@ -8,7 +8,7 @@ import msgspec
 
 from actors.contract import ERRNO
 from actors.protocols import PROTOCOLS
-from cluster.faults import FAULT_POINTS
+from cluster.fault_points import FAULT_POINTS, WORDS
 from workloads import cost_table
 from workloads import scenario as scenarios
 from workloads.checkers import ANOMALIES, INVARIANTS
@@ -48,9 +48,17 @@ def protocol_rows() -> Rows:
 
 
 def fault_rows() -> Rows:
-    """Fault points."""
+    """Fault points; `met` are the classes that a kernel can meet there."""
     return [
-        {"name": point.name, "errno": ERRNO[point.reason], "meaning": point.meaning}
+        {
+            "name": point.name,
+            "reason": WORDS[point.reason],
+            "errno": ERRNO[point.reason],
+            "phase": ", ".join(point.phases),
+            "met": ", ".join(WORDS[reason] for reason in point.classes),
+            "registry": ", ".join(point.registry),
+            "meaning": point.meaning,
+        }
         for point in FAULT_POINTS.values()
     ]
 

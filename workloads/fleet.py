@@ -18,7 +18,7 @@ from actors.address import (
     vm_address,
 )
 from actors.allocator import Allocator
-from actors.contract import PAGE_BYTES, Actor, Message, Share
+from actors.contract import PAGE_BYTES, Actor, Message, Reason, Share
 from actors.gmem import Binding, Gmem
 from actors.guest import Guest
 from actors.host_map import HostMap
@@ -32,6 +32,7 @@ from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Policy, Vmm
 from cluster.costs import CostModel
+from cluster.fault_points import CLASSES
 from cluster.faults import FaultPlan, FaultRule
 from cluster.world import Feed, World
 from workloads.census import census
@@ -42,7 +43,7 @@ from workloads.loads.table import PROGRAMS
 from workloads.loads.trace import TraceProgram
 from workloads.meter import Meter
 from workloads.plan import DECODER, Plan
-from workloads.scenario import Boot, Scenario, Trace
+from workloads.scenario import Boot, Fault, Scenario, Trace
 from workloads.vm_shape import (
     Shape,
     entry_at_start,
@@ -84,13 +85,28 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
 
 def fault_rules(scenario: Scenario) -> list[FaultRule]:
     """The scenario's fault plan, and the interrupts that end a MapGPA early, which are no failure."""
-    rules = [
-        FaultRule(f.point, f.probability, f.start_ns, f.until_ns, f.hosts, f.vms)
-        for f in scenario.fault
-    ]
+    rules = [fault_rule(fault) for fault in scenario.fault]
     if scenario.vm.interrupt_probability:
         rules.append(FaultRule("kvm.interrupt", scenario.vm.interrupt_probability))
     return rules
+
+
+def fault_rule(fault: Fault) -> FaultRule:
+    """One entry of the scenario as one of the plan."""
+    return FaultRule(
+        fault.point,
+        fault.probability,
+        fault.start_ns,
+        fault.until_ns,
+        fault.hosts,
+        fault.vms,
+        tuple(size // PAGE_BYTES for size in fault.memory),
+        tuple(sorted(fault.nth)),
+        fault.every,
+        fault.lasts,
+        CLASSES.get(fault.reason, Reason.NONE),
+        fault.also,
+    )
 
 
 class HostBuilder:

@@ -6,6 +6,7 @@ from actors.protocols import PROTOCOLS
 from cluster.histogram import BOOT_BOUNDS_NS, BOUNDS_NS
 from cluster.label_sets import REST, SETS_MAX, Run
 from cluster.metrics import FAMILIES, Family
+from workloads.markdown import codes, table
 
 HEAD = f"""\
 # Metrics
@@ -76,7 +77,7 @@ def _span(ns: int) -> str:
 
 def _families() -> Iterator[str]:
     yield "## Families\n"
-    yield from _table(("family", "kind", "clock", "unit", "labels", "what"), map(_row, _all()))
+    yield from table(("family", "kind", "clock", "unit", "labels", "what"), map(_row, _all()))
 
 
 def _row(family: Family) -> tuple[str, ...]:
@@ -91,25 +92,26 @@ def _labels() -> Iterator[str]:
     for family in _all():
         sets = list(family.sets(_sample()))
         for place, name in enumerate(family.labels):
-            values = "" if name in OPEN else _codes(dict.fromkeys(labels[place] for labels in sets))
+            values = "" if name in OPEN else codes(dict.fromkeys(labels[place] for labels in sets))
             found.setdefault((name, values), []).append(family.name)
     rows = [
-        (f"`{name}`", MEANINGS[name], values, _codes(families))
+        (f"`{name}`", MEANINGS[name], values, codes(families))
         for (name, values), families in sorted(found.items())
     ]
-    yield from _table(("label", "meaning", "values", "in"), rows)
+    yield from table(("label", "meaning", "values", "in"), rows)
 
 
 def _failures() -> Iterator[str]:
     yield "## What can fail where\n"
-    yield "Label sets of `gmemsim_conversion_failures_total`; no others exist.\n"
+    yield "Label sets of `gmemsim_conversion_failures_total`. No others exist, but for a class that a"
+    yield "`[[fault]]` asks for by its `reason`: any row may have that too.\n"
     name = "gmemsim_conversion_failures_total"
     for protocol in PROTOCOLS:
         rows: dict[tuple[str, ...], list[str]] = {}
         for _, phase, consumer, reason in FAMILIES[name].sets(_sample(protocol)):
             rows.setdefault((f"`{protocol}`", f"`{phase}`", f"`{consumer}`"), []).append(reason)
         heads = ("protocol", "phase", "consumer", "reasons")
-        yield from _table(heads, [(*row, _codes(reasons)) for row, reasons in rows.items()])
+        yield from table(heads, [(*row, codes(reasons)) for row, reasons in rows.items()])
 
 
 def _sample(protocol: str = "two-phase") -> Run:
@@ -119,21 +121,6 @@ def _sample(protocol: str = "two-phase") -> Run:
 
 def _all() -> Iterable[Family]:
     return FAMILIES.values()
-
-
-def _codes(values: Iterable[str]) -> str:
-    return ", ".join(f"`{value}`" for value in values)
-
-
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    yield _line(heads)
-    yield "|---" * len(heads) + "|"
-    yield from map(_line, rows)
-    yield ""
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -26,6 +26,13 @@ def test_an_injected_refusal_takes_nothing():
     assert (actor.free, context.messages()) == (9, [m.Reserved(1, False)])
 
 
+def test_an_injected_refusal_has_its_class():
+    actor, context = pool(9), Recorder({"alloc.pages": Fault(Reason.INTERRUPTED, 0)})
+    actor.on_reserve(m.Reserve(7, 1, 4, start=0x10, end=0x30), context)
+    assert context.messages() == [m.Reserved(1, False, Reason.INTERRUPTED)]
+    assert context.places == [[(0x10, 0x30)]]
+
+
 def test_what_is_given_back_can_be_had_again():
     actor = pool(0)
     actor.on_give_back(m.GiveBack(4), Recorder())

@@ -7,7 +7,7 @@ import pytest
 from actors import messages
 from actors.address import host_address, vm_address
 from actors.allocator import Allocator
-from actors.contract import ERRNO, VM_KEY_SHIFT, Actor, Reason, opportunity
+from actors.contract import ERRNO, VM_KEY_SHIFT, Actor, Reason, opportunity, page_of
 from actors.gmem import Gmem
 from actors.guest import Guest
 from actors.host_map import HostMap
@@ -65,4 +65,6 @@ def test_no_two_opportunities_share_a_key():
 
 
 def test_an_opportunity_tells_whose_it_is():
-    assert opportunity(vm_address(2, 3), 9, 8, 7) >> VM_KEY_SHIFT == vm_address(2, 3)
+    key = opportunity(vm_address(2, 3), 9, 8, 7)
+    assert (key >> VM_KEY_SHIFT, page_of(key)) == (vm_address(2, 3), 8)
+    assert page_of(opportunity(vm_address(2, 3), 9, (1 << 40) - 1, 7)) == (1 << 40) - 1

@@ -5,7 +5,7 @@ import pytest
 from actors import gmem_faults, gmem_release, kvm_walk
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, HOST_MAP, IOMMU, KVM, PINS, VMM, vm_address
-from actors.contract import Consumer, Fault, Reason, Trace
+from actors.contract import Consumer, Fault, Reason, Trace, page_of
 from actors.gmem import Binding, Gmem
 from actors.gmem_folios import SPLITS
 from actors.gmem_steps import TREE_PAGES, consumer_address
@@ -101,12 +101,22 @@ def test_its_own_memory_is_reserved_first(start, end, small, to, folios):
     actor = gmem(shared=[(0, 0x800)] if to is PRIVATE else (), small=small)
     pages = TREE_PAGES + SPLIT_PAGES * folios
     (sent,) = convert(actor, start, end, to).take()
-    assert (sent.target, sent.message) == (ALLOCATOR, m.Reserve(FILE, OP, pages))
+    reserve = m.Reserve(FILE, OP, pages, start=start + SHIFT, end=end + SHIFT)
+    assert (sent.target, sent.message) == (ALLOCATOR, reserve)
 
 
 def test_small_folios_need_tree_nodes_only():
     (sent,) = convert(gmem(page_order=0)).take()
     assert sent.message.pages >= TREE_PAGES
+
+
+def test_its_fault_points_are_asked_about_guest_frames_not_indices():
+    context = Recorder()
+    convert(gmem(small=[(0x200, 0x400)]), 0x1F0, 0x410, context=context)
+    leaves = [(SHIFT, SHIFT + 0x200), (SHIFT + 0x400, SHIFT + 0x600)]
+    assert [point for point, _, _ in context.asked] == ["gmem.tree", "gmem.vmemmap", "gmem.stash"]
+    assert context.places == [[(0x1F0 + SHIFT, 0x410 + SHIFT)], leaves, leaves]
+    assert {page_of(key) for _, _, key in context.asked} == {0x1F0 + SHIFT}
 
 
 @pytest.mark.parametrize("point", ["gmem.tree", "gmem.vmemmap", "gmem.stash"])

@@ -62,7 +62,8 @@ def test_boundary_entries_are_split_with_a_page_each_and_stay_split(start, end, 
     actor = unit(HUGE)
     context = prepared(actor, start, end)
     if leaves:
-        assert context.take() == [Sent(ALLOCATOR, m.Reserve(IOMMU, 1, len(leaves), VM, OP), LINK)]
+        reserve = m.Reserve(IOMMU, 1, len(leaves), VM, OP, start, end)
+        assert context.take() == [Sent(ALLOCATOR, reserve, LINK)]
         actor.on_reserved(m.Reserved(1, True), context)
     actor.on_abort(m.Abort(FILE, OP), context)
     split = [leaf for leaf in (0, 0x200, 0x400) if actor.domains[VM].get(leaf) == LEVEL_4K]

@@ -11,6 +11,7 @@ from actors.intervals import IntervalMap
 from actors.protocols import INDEX, PROTOCOLS, Event, Options, Stage, key_of
 from tests.helpers import PRIVATE, SHARED, Recorder
 
+
 def variants(name):
     """The protocol's name under each choice of the options that change its rows."""
     table = PROTOCOLS[name]

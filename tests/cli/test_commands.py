@@ -106,6 +106,9 @@ def test_list_and_show_name_everything(gmemsim):
     listed = json.loads(gmemsim("list", "--json").stdout)
     assert {row["name"] for row in listed["scenarios"]} >= {"quickstart", "boot-storm", "hot-range"}
     assert all(listed.values())
+    (demote,) = (row for row in listed["faults"] if row["name"] == "tdx.demote_busy")
+    assert (demote["reason"], demote["errno"], demote["phase"]) == ("busy", "EBUSY", "prepare")
+    assert (demote["met"], "FI-busy" in demote["registry"]) == ("busy, no-memory, bug", True)
     shown = gmemsim("show", "quickstart").stdout.decode()
     assert "fleet.vms_per_host" in shown
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from actors.protocols import PROTOCOLS, Stage
-from cluster.histogram import BOOT_BOUNDS_NS, BOUNDS_NS, Histogram
 from cluster.failures import failures_of
+from cluster.histogram import BOOT_BOUNDS_NS, BOUNDS_NS, Histogram
 from cluster.label_sets import REST, SETS_MAX, Labels, Run
 from cluster.metrics import CLOCKS, FAMILIES, Bars, Readings
 

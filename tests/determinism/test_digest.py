@@ -5,9 +5,10 @@ import subprocess
 import sys
 
 import msgspec
+import pytest
 
 from cluster.run import Executor
-from tests.runs import FAULTS, SMALL, simulated, toyed
+from tests.runs import FAULTS, RULES, SCHEDULED, SMALL, simulated, toyed
 from tests.toy import ToyPlan
 
 PROGRAM = """
@@ -37,6 +38,16 @@ def test_hash_seeds_do_not_matter():
 def test_where_a_partition_yields_does_not_matter():
     slow = simulated(*SMALL, "engine.yield_after=1ms")
     assert slow.digest == simulated(*SMALL, "engine.yield_after=60s").digest
+
+
+def test_where_a_partition_yields_does_not_matter_to_schedules():
+    slow = simulated(*SMALL, *SCHEDULED, "engine.yield_after=1ms")
+    assert slow.digest == simulated(*SMALL, *SCHEDULED, "engine.yield_after=60s").digest
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_kind_of_rule_strikes_and_so_changes_the_digest(rule):
+    assert simulated(*SMALL).digest != simulated(*SMALL, f"fault=[{rule}]").digest
 
 
 def test_a_cost_changed_by_one_nanosecond_changes_the_digest():

@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.run import Executor
-from tests.runs import FAULTS, SMALL, simulated, toyed
+from tests.runs import FAULTS, SCHEDULED, SMALL, simulated, toyed
 from tests.toy import ToyPlan
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
@@ -27,6 +27,14 @@ def test_partitions_do_not_change_the_digest(partitions, local):
     assert (outcome.digest, outcome.partitions) == (local.digest, partitions)
     assert outcome.totals.events == local.totals.events
     assert outcome.census == local.census
+
+
+@pytest.mark.parametrize("partitions", [2, 3])
+def test_schedules_and_durations_strike_alike_on_any_number_of_partitions(partitions):
+    here = simulated(*SMALL, *SCHEDULED)
+    there = simulated(*SMALL, *SCHEDULED, *on_ray(partitions))
+    assert (there.digest, there.census) == (here.digest, here.census)
+    assert here.digest != simulated(*SMALL).digest
 
 
 def test_hosts_that_do_not_talk_run_without_windows(local):

@@ -22,6 +22,7 @@ class Strikes:
     def __init__(self, points: Mapping[str, Mapping[int, int]]) -> None:
         self.points = points
         self.asked = dict.fromkeys(points, 0)
+        self.armed = points
 
     def choose(self, point: str, count: int, *_: object) -> Fault | None:
         """See cluster.faults.FaultPlan."""

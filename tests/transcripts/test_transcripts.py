@@ -79,7 +79,9 @@ def test_every_row_of_the_table_is_taken(protocol):
 
 @every_protocol
 def test_everything_that_can_fail_fails_somewhere(protocol):
-    allowed = {(phase, who, reason) for phase, who, found in failures_of(protocol) for reason in found}
+    allowed = {
+        (phase, who, reason) for phase, who, found in failures_of(protocol) for reason in found
+    }
     shown = {failure for name in STORIES[protocol] for failure in played(protocol, name).failures}
     assert allowed - shown == NOT_SHOWN.get(protocol, set())
     assert shown <= allowed

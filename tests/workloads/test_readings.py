@@ -7,7 +7,7 @@ import pytest
 
 from cluster import drive
 from cluster.drive import Totals
-from cluster.faults import FAULT_POINTS
+from cluster.fault_points import FAULT_POINTS
 from cluster.label_sets import ANOMALIES, DIRECTIONS, INVARIANTS, REST
 from cluster.metrics import FAMILIES, Readings
 from tests.runs import SMALL, Silent
@@ -191,8 +191,9 @@ def test_an_unfinished_run_breaks_no_promise_to_answer():
         assert finished or shown.values[broken]["L1",] == 0
 
 
+@pytest.mark.parametrize("reason", ["own", "references", "bug"])
 @pytest.mark.parametrize("point", FAULT_POINTS)
-def test_whatever_is_injected_fails_within_the_closed_label_sets(point):
+def test_whatever_is_injected_fails_within_the_closed_label_sets(point, reason):
     found = scenario.decode(
         "",
         "fault.toml",
@@ -202,6 +203,7 @@ def test_whatever_is_injected_fails_within_the_closed_label_sets(point):
             "fleet.vms_per_host=2",
             f"fault.0.point={point}",
             "fault.0.probability=0.3",
+            f"fault.0.reason={reason}",
         ],
     )
     outcome = simulate.run(simulate.prepare(found), Silent())

@@ -46,6 +46,23 @@ def test_a_faults_window_is_from_and_until():
     assert scenario.fault == (Fault(point="tdx.bug", start_ns=1000, until_ns=2000, hosts=(0, 3)),)
 
 
+def test_a_fault_has_schedule_range_duration_and_class():
+    text = 'nth = [3, 1]\nlasts = "5ms"\nrange = ["4MiB", "6MiB"]\nreason = "busy"'
+    (fault,) = quick(f'[[fault]]\npoint = "tdx.bug"\n{text}').fault
+    assert (fault.nth, fault.lasts, fault.reason) == ((3, 1), 5_000_000, "busy")
+    assert fault.memory == (4 << 20, 6 << 20)
+
+
+def test_a_list_of_numbers_with_one_in_it_needs_no_brackets():
+    (fault,) = quick('[[fault]]\npoint = "tdx.bug"\nnth = 3\nvms = 7\nhosts = 0').fault
+    assert (fault.nth, fault.vms, fault.hosts) == ((3,), (7,), (0,))
+
+
+def test_how_far_a_range_may_go_is_for_a_trace_to_say():
+    text = "[[workload]]\nkind = 'trace'\nlog = ['a.log']\n[[fault]]\npoint = 'tdx.bug'\n"
+    assert quick(f"{text}range = ['0B', '1TiB']").fault[0].memory == (0, 1 << 40)
+
+
 def test_fault_points_are_not_judged_where_none_are_known():
     assert decode('[[fault]]\npoint = "x.y"', "a.toml").fault == (Fault(point="x.y"),)
 
@@ -93,6 +110,12 @@ def test_the_default_name_can_always_name_a_folder(file, name):
         (["workload.0.kind=boot"], "workload", (Boot(),)),
         (["workload.0.share=0.5", "workload.1.share=1"], "workload", (Churn(share=0.5), Churn())),
         (["fault.0.point=tdx.bug"], "fault", (Fault(point="tdx.bug"),)),
+        (["fault.0.point=tdx.bug", "fault.0.nth=3"], "fault", (Fault(point="tdx.bug", nth=(3,)),)),
+        (
+            ["fault.0.point=tdx.bug", 'fault.0.range=["0B","4KiB"]'],
+            "fault",
+            (Fault(point="tdx.bug", memory=(0, 4096)),),
+        ),
         (
             ["fault.0.point=tdx.bug", "fault.0.hosts.0=1"],
             "fault",

@@ -34,7 +34,8 @@ VALUES = {
     "choice": lambda key: st.sampled_from(key.choices),
     "switch": lambda key: st.booleans(),
     "texts": lambda key: st.lists(st.text(st.characters(codec="utf-8"))),
-    "counts": lambda key: st.lists(st.integers(0, 8)),
+    "counts": lambda key: st.lists(st.integers(key.low, 8)),
+    "sizes": lambda key: st.lists(st.integers(0, 1 << 20).map(lambda n: format_size(n * key.step))),
     "costs": lambda key: st.dictionaries(
         st.text(st.characters(codec="utf-8")),
         st.sampled_from(["5us", "1.5ms"]) | st.floats(0, 1e9) | st.integers(0, INT_MAX),

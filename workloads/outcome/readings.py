@@ -9,6 +9,7 @@ from typing import Any
 
 from actors.contract import PAGE_BYTES
 from cluster.drive import Totals
+from cluster.fault_points import CLASSES
 from cluster.histogram import NS, Histogram
 from cluster.label_sets import ANOMALIES, INVARIANTS, Labels, Run, partition_label
 from cluster.metrics import Readings
@@ -87,7 +88,8 @@ def readings(
     values: dict[str, dict[Labels, float]] = defaultdict(lambda: defaultdict(float))
     for family, labels, value in series:
         values[family][labels] += value
-    run = Run(protocol, len(totals.busy), about, build())
+    injected = dict.fromkeys(CLASSES[f.reason] for f in scenario.fault if f.reason in CLASSES)
+    run = Run(protocol, len(totals.busy), about, build(), tuple(injected))
     return Readings.of(run, values, _histograms(seen))
 
 

@@ -21,6 +21,7 @@ Kind = Literal[
     "switch",
     "texts",
     "counts",
+    "sizes",
     "cost",
     "costs",
 ]
@@ -97,9 +98,14 @@ def texts(unit: str, meaning: str) -> Key:
     return Key("texts", unit, meaning)
 
 
-def counts(unit: str, meaning: str) -> Key:
-    """A list of whole numbers."""
-    return Key("counts", unit, meaning)
+def counts(unit: str, meaning: str, low: int = 0) -> Key:
+    """A list of whole numbers; one alone may stand without its brackets."""
+    return Key("counts", unit, meaning, low=low)
+
+
+def sizes(meaning: str, step: int = 1) -> Key:
+    """A list of sizes, zero among them."""
+    return Key("sizes", "sizes", meaning, step=step)
 
 
 def costs(meaning: str) -> Key:

@@ -156,11 +156,11 @@ def _workloads(raw: object, origin: Origin) -> Iterator[AnyWorkload]:
 def _faults(raw: object, origin: Origin, points: Collection[str] | None) -> Iterator[Fault]:
     for path, table in _array(raw, ("fault",), origin):
         fault = _section(Fault, table, path, origin)
-        if not fault.point or (points is not None and fault.point not in points):
-            hint = f"; {suggestion(fault.point, sorted(points))}" if points else ""
-            given = f"found {quote(fault.point)}" if fault.point else "not given"
-            text = f"{given}, expected a fault point{hint}"
-            raise origin.wrong((*path, "point"), text)
+        for key, point in (("point", fault.point), *(("also", name) for name in fault.also)):
+            if not point or (points is not None and point not in points):
+                hint = f"; {suggestion(point, sorted(points))}" if points else ""
+                given = f"found {quote(point)}" if point or key == "also" else "not given"
+                raise origin.wrong((*path, key), f"{given}, expected a fault point{hint}")
         yield fault
 
 

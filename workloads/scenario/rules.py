@@ -15,6 +15,7 @@ from workloads.scenario.kinds import (
 )
 from workloads.scenario.struct import Scenario
 from workloads.units import format_duration, format_size
+from workloads.wording import quote
 
 Breach = tuple[str, str]  # a key's dotted path, and what is wrong with it
 
@@ -115,6 +116,48 @@ def _windows(scenario: Scenario) -> Iterator[Breach]:
             )
 
 
+def _schedules(scenario: Scenario) -> Iterator[Breach]:
+    """A schedule leaves nothing to chance, and a fault has one."""
+    for index, fault in enumerate(scenario.fault):
+        schedule = "nth" if fault.nth else "every"
+        if (fault.nth or fault.every) and fault.probability != 1:
+            yield (
+                f"fault.{index}.probability",
+                f"found {fault.probability:g}, expected 1 beside fault.{index}.{schedule}",
+            )
+        if fault.also and not fault.lasts:
+            text = "expected the time for which it fails"
+            yield (
+                f"fault.{index}.also",
+                f"found {quote(fault.also[0])} and no fault.{index}.lasts, {text}",
+            )
+        if fault.nth and fault.every:
+            yield (
+                f"fault.{index}.every",
+                f"found {fault.every}, expected 0 beside fault.{index}.nth",
+            )
+
+
+def _ranges(scenario: Scenario) -> Iterator[Breach]:
+    """Of memory that exists; how much a trace's VM has only its log knows."""
+    traced = any(isinstance(workload, Trace) for workload in scenario.workload)
+    memory = scenario.vm.memory
+    for index, fault in enumerate(scenario.fault):
+        where = f"fault.{index}.range"
+        if not fault.memory:
+            continue
+        if len(fault.memory) != 2:
+            text = 'expected two: where it begins and ends, such as ["4MiB", "6MiB"]'
+            yield where, f"found {len(fault.memory)} of the sizes, {text}"
+            continue
+        start, end = fault.memory
+        found = f'found an end of "{format_size(end)}", expected'
+        if start >= end:
+            yield where, f"{found} more than the beginning ({format_size(start)})"
+        elif end > memory and not traced:
+            yield where, f"{found} at most vm.memory ({format_size(memory)})"
+
+
 def _vms(scenario: Scenario) -> Iterator[Breach]:
     fleet = scenario.fleet
     room = fleet.hosts * fleet.vms_per_host
@@ -151,6 +194,8 @@ RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _shares,
     _believed,
     _windows,
+    _schedules,
+    _ranges,
     _vms,
     _stagger,
     _places,

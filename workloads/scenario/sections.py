@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS
+from cluster.fault_points import CLASSES
 from workloads.scenario import keys as key
 from workloads.scenario.keys import Section
 from workloads.units import DURATIONS, SIZES
@@ -14,6 +16,7 @@ MS, SECOND = DURATIONS["ms"], DURATIONS["s"]
 MIB, GIB = SIZES["MiB"], SIZES["GiB"]
 
 PLACEMENTS = ("packed",)
+FAULT_REASONS = ("own", *CLASSES)
 
 Start = Literal["mapped-2m", "mapped-4k", "unaccepted", "prefaulted-2m"]
 Level = Literal["2m", "4k"]
@@ -219,10 +222,30 @@ class Costs(Section, frozen=True):
 class Fault(Section, frozen=True):
     """[[fault]]: one kind of failure, where and when it may happen."""
 
-    point: Annotated[str, key.text("fault point; gmemsim list names them")] = ""
+    point: Annotated[str, key.text("fault point; gmemsim list faults names them")] = ""
+    reason: Annotated[
+        str, key.choice(FAULT_REASONS, "class of the failure; own = what is natural at the point")
+    ] = "own"
     probability: Annotated[float, key.number("probability", "of failing, at each opportunity")] = (
         1.0
     )
+    nth: Annotated[
+        tuple[int, ...],
+        key.counts(
+            "opportunities",
+            "those that fail in each VM, counted from 1; empty = by probability",
+            low=1,
+        ),
+    ] = ()
+    every: Annotated[
+        int, key.count("opportunities", "the last of so many fails in each VM; 0 = by probability")
+    ] = 0
+    lasts: Annotated[
+        int, key.duration("simulated time for which all of a VM fail, once one has", low=0)
+    ] = 0
+    also: Annotated[
+        tuple[str, ...], key.texts("fault points", "that fail with it for this time, too")
+    ] = ()
     # `from` is a word of Python's, so both ends carry their unit.
     start_ns: Annotated[int, key.duration("simulated time at which the failures begin", low=0)] = (
         msgspec.field(default=0, name="from")
@@ -234,6 +257,10 @@ class Fault(Section, frozen=True):
     vms: Annotated[
         tuple[int, ...], key.counts("VMs", "numbers from 0 within their host; empty = all")
     ] = ()
+    memory: Annotated[
+        tuple[int, ...],
+        key.sizes("guest memory from the first size to the second; empty = all", step=PAGE_BYTES),
+    ] = msgspec.field(default=(), name="range")
 
 
 class Engine(Section, frozen=True):

@@ -136,6 +136,11 @@ def _list(read_one: Callable[[Key, object], Any], key: Key, value: object) -> tu
     return tuple(read_one(key, item) for item in value)
 
 
+def _counts(key: Key, value: object) -> tuple[int, ...]:
+    alone = isinstance(value, int) and not isinstance(value, bool)
+    return _list(_count, key, [value] if alone else value)
+
+
 def _cost(_key: Key, value: object) -> str | float | int:
     expected = f"{DURATION_EXAMPLE}, or a number that is not negative"
     # TOML's true is an int to Python.
@@ -147,11 +152,12 @@ def _cost(_key: Key, value: object) -> str | float | int:
     return value
 
 
+_size = functools.partial(_quantity, parse=parse_size, show=format_size, example=SIZE_EXAMPLE)
 _READERS: dict[Kind, Callable[[Key, object], Any]] = {
     "duration": functools.partial(
         _quantity, parse=parse_duration, show=format_duration, example=DURATION_EXAMPLE
     ),
-    "size": functools.partial(_quantity, parse=parse_size, show=format_size, example=SIZE_EXAMPLE),
+    "size": _size,
     "count": _count,
     "number": _number,
     "text": _text,
@@ -159,10 +165,12 @@ _READERS: dict[Kind, Callable[[Key, object], Any]] = {
     "choice": _choice,
     "switch": _switch,
     "texts": functools.partial(_list, _text),
-    "counts": functools.partial(_list, _count),
+    "counts": _counts,
+    "sizes": functools.partial(_list, _size),
     "cost": _cost,
 }
 _WRITERS: dict[Kind, Callable[[Any], str]] = {
     "duration": lambda value: toml(format_duration(value)),
     "size": lambda value: toml(format_size(value)),
+    "sizes": lambda value: toml(tuple(map(format_size, value))),
 }

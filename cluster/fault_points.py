@@ -1,0 +1,136 @@
+"""The places where a failure can be injected, the classes of failure, and the words that scenarios use for them."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from actors.contract import Reason
+
+# docs/domain.md section 3: F1 to F6.
+CLASSES: dict[str, Reason] = {
+    "no-memory": Reason.NO_MEMORY,
+    "references": Reason.REFERENCES,
+    "busy": Reason.BUSY,
+    "interrupted": Reason.INTERRUPTED,
+    "timeout": Reason.TIMEOUT,
+    "bug": Reason.BUG,
+}
+WORDS: dict[Reason, str] = {reason: word for word, reason in CLASSES.items()}
+
+
+class Phase(NamedTuple):
+    """When a point is met, and what a failure does there whatever its class."""
+
+    when: str
+    then: str
+
+
+# Where a point lies in a conversion, or beside it. IP1 to IP3 are those of docs/domain.md section 4.C.
+PHASES = {
+    "list": Phase(
+        "guest_memfd lists the ranges to convert (B, B1)",
+        "by B.swallow_enomem the list ends there and the call goes on; without it the call fails",
+    ),
+    "reserve": Phase(
+        "guest_memfd sets aside what it will need itself, before anybody is asked (IP1)",
+        "the call fails with the class's error, and nothing was begun",
+    ),
+    "prepare": Phase(
+        "a consumer is asked whether it could let go (IP2), or to let go if it can (A, B)",
+        "the consumer says no with the class; KVM first tries a busy SEAMCALL again",
+    ),
+    "commit": Phase(
+        "a consumer lets go and must not fail, after the decision (IP3)",
+        "what is still mapped is marked as the protocol does, and the VM dies; KVM first tries a busy SEAMCALL again",
+    ),
+    "store": Phase(
+        "guest_memfd stores the new attribute, where nothing was set aside (A, B, B1)",
+        "the call fails with the class's error, and what was unmapped stays so or is mapped again",
+    ),
+    "restructure": Phase(
+        "guest_memfd waits for references and splits or merges folios (A, B, B1, B2H)",
+        "the call fails with the class's error; a reference only makes it wait",
+    ),
+    "undo": Phase(
+        "what was done before a failure is taken back (A, B, B1)",
+        "it is logged, and what it was about stays as it is",
+    ),
+    "map": Phase(
+        "the VMM maps for its devices what the call has made shared",
+        "the request fails with the class's error; the memory is shared, and the devices do not see it",
+    ),
+    "mapgpa": Phase(
+        "KVM has converted one piece of a MapGPA, and the next one is due",
+        "the guest is told to go on at the next piece; a bug ends the VM",
+    ),
+    "notifier": Phase(
+        "somebody else than guest_memfd invalidates a range of the VMM's mm (A)",
+        "the caller gets the error, whether it can bear one or not",
+    ),
+    "fault": Phase(
+        "KVM installs private memory that a vCPU has touched",
+        "the vCPU faults again, a thousand times at most; a bug ends the VM",
+    ),
+}
+
+
+class FaultPoint(msgspec.Struct, frozen=True):
+    """A place where a failure can be injected; `reason` is its own class, for want of another in the rule.
+
+    `classes` are those that a kernel can meet there, its own first; `registry` are ids of docs/domain.md section 12.
+    """
+
+    name: str
+    phases: tuple[str, ...]
+    classes: tuple[Reason, ...]
+    registry: tuple[str, ...]
+    meaning: str
+
+    @property
+    def reason(self) -> Reason:
+        """The class of a failure here unless a rule says otherwise."""
+        return self.classes[0]
+
+
+def points(rows: Iterable[tuple[str, str, str, str, str]]) -> dict[str, FaultPoint]:
+    """By name, from rows whose lists are words: classes are F1 to F6, the point's own first."""
+    found = {}
+    for name, phases, classes, registry, meaning in rows:
+        reasons = tuple(Reason(int(word.removeprefix("F"))) for word in classes.split())
+        found[name] = FaultPoint(
+            name, tuple(phases.split()), reasons, tuple(registry.split()), meaning
+        )
+    return found
+
+
+# fmt: off
+FAULT_POINTS = points((
+    # name, phases, classes, registry, meaning
+    ("alloc.pages", "reserve prepare undo", "F1", "FI-tree FI-splitmem", "the page allocator refuses a reservation"),
+    ("gmem.tree", "reserve store", "F1", "FI-tree", "no tree nodes for the attribute store"),
+    ("gmem.work", "list", "F1", "FI-work", "no memory for the list of ranges to convert (B, B1)"),
+    ("gmem.vmemmap", "reserve restructure", "F1", "FI-vmemmap", "no vmemmap to split a huge folio"),
+    ("gmem.stash", "reserve restructure", "F1", "FI-stash", "no record for a huge folio's metadata"),
+    ("gmem.readd", "restructure", "F1", "FI-readd FI-xa", "a folio cannot be added after a split or merge"),
+    ("gmem.undo_readd", "undo", "F1", "FI-readd", "nor can it be added as it was before (B, B1: AN5)"),
+    ("gmem.undo_tree", "undo", "F1", "FI-tree", "no tree nodes to store the old attribute again (B, B1: AN4)"),
+    ("gmem.undo_restructure", "undo", "F1", "FI-xa", "a folio cannot be merged or split back (B, B1: AN6, AN7)"),
+    ("iommu.map", "map undo", "F1", "FI-vfio", "the VMM cannot map a range that became shared for its devices"),
+    ("iommu.slots", "prepare", "F1 F5", "", "the IOMMU driver finds no room to unmap in PREPARE"),
+    ("iommu.timeout", "prepare commit", "F5 F6", "FI-iotlb", "an IOTLB invalidation does not complete (AN28)"),
+    ("kvm.interrupt", "mapgpa", "F4", "", "an interrupt is pending between two pieces of a MapGPA"),
+    ("kvm.notifier", "notifier", "F1 F3", "", "KVM's callback fails, where its caller allows that at all (AN13, AN14)"),
+    ("kvm.split_memory", "prepare", "F1", "FI-splitmem", "no page-table or mirror page to split a boundary leaf"),
+    ("pins.long", "prepare", "F2", "FI-refs", "a long-lived pin is taken on a page just before PREPARE"),
+    ("pins.private", "prepare restructure", "F2", "FI-refs", "somebody astray holds a reference on a private page"),
+    ("pins.transient", "prepare restructure", "F2", "FI-refs", "a short-lived reference is on a page at PREPARE"),
+    ("tdx.aug_busy", "fault undo", "F3 F6", "", "PAGE.AUG finds a lock held; the fault is taken again"),
+    ("tdx.bug", "commit", "F6", "FI-bug", "PAGE.REMOVE fails in COMMIT for a bug: the poison callback"),
+    ("tdx.busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "RANGE.BLOCK finds a lock held"),
+    ("tdx.demote_busy", "prepare", "F3 F1 F6", "FI-busy FI-splitmem FI-bug", "PAGE.DEMOTE finds a lock held"),
+    ("tdx.interrupted", "prepare", "F4", "FI-intr", "PAGE.DEMOTE is interrupted (modules before 1.5.28)"),
+    ("tdx.remove_busy", "commit", "F3 F6", "FI-busy FI-bug", "PAGE.REMOVE finds a lock held"),
+    ("tdx.track_busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "MEM.TRACK finds the epoch lock held"),
+))
+# fmt: on
