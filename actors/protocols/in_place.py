@@ -14,7 +14,6 @@ MUST_LET_GO = (Consumer.KVM_MMU, Consumer.PINS, Consumer.IOMMU)
 
 # fmt: off
 CHECK_FIRST = (
-    Row(S.WAITING,   E.NOTHING_TO_DO, "reply_redundant", S.REPLIED,   "2: range has the state"),
     Row(S.WAITING,   E.NOT_POSSIBLE,  "reply",           S.REPLIED,   "1: gone"),
     Row(S.RESERVING, E.NO_MEMORY,     "reply",           S.REPLIED,   "3: ENOMEM, nothing begun"),
     Row(S.RESERVING, E.RESERVED,      "freeze_range",    S.FREEZING,  "5: faults wait", (), P2S),
@@ -27,44 +26,47 @@ CHECK_FIRST = (
     Row(S.ABORTING,  E.READY,         "note",            S.ABORTING,  "4: too late"),
     Row(S.ABORTING,  E.REFUSED,       "note",            S.ABORTING,  "4: too late"),
     Row(S.ABORTING,  E.ABORTED,       "note",            S.ABORTING,  "4: taken back"),
-    Row(S.ZAPPING,   E.COMMITTED,     "note",            S.ZAPPING,   "5: zapped"),
 )
 
 IN_PLACE_ROWS = (
-    #   in          on               do                then         step
-    Row(S.WAITING,  E.LOCKED,        "reserve_tree",   S.RESERVING, "1, 3: ilock; tree nodes"),
+    #   in          on               do                 then         step
+    Row(S.WAITING,  E.LOCKED,        "reserve_tree",    S.RESERVING, "1, 3: ilock; tree nodes"),
+    Row(S.WAITING,  E.NOTHING_TO_DO, "reply_redundant", S.REPLIED,   "2: range has the state"),
     *CHECK_FIRST,
-    Row(S.ABORTING, E.ALL_ABORTED,   "reply",          S.REPLIED,   "4: EAGAIN with the offset"),
-    Row(S.FREEZING, E.FROZEN,        "pass_no_return", S.ZAPPING,   "5: point of no return", MUST_LET_GO),
-    Row(S.ZAPPING,  E.ALL_COMMITTED, "complete_thaw",  S.THAWING,   "6, 7: store, then INV_END"),
-    Row(S.THAWING,  E.THAWED,        "reply",          S.REPLIED,   "8: ilock, answer"),
+    Row(S.ABORTING, E.ALL_ABORTED,   "reply",           S.REPLIED,   "4: EAGAIN with the offset"),
+    Row(S.FREEZING, E.FROZEN,        "pass_no_return",  S.ZAPPING,   "5: point of no return", MUST_LET_GO),
+    Row(S.ZAPPING,  E.COMMITTED,     "note",            S.ZAPPING,   "5: zapped"),
+    Row(S.ZAPPING,  E.ALL_COMMITTED, "complete_thaw",   S.THAWING,   "6, 7: store, then INV_END"),
+    Row(S.THAWING,  E.THAWED,        "reply",           S.REPLIED,   "8: ilock, answer"),
 )
 
 HUGE_ROWS = (
-    #   in               on               do                then             step
-    Row(S.WAITING,       E.LOCKED,        "list_huge",      S.LISTING,       "1, 2: ilock; a batch a huge page"),
-    Row(S.LISTING,       E.LISTED,        "reserve_tree",   S.RESERVING,     "3: tree nodes"),
+    #   in               on               do                 then             step
+    Row(S.WAITING,       E.LOCKED,        "list_huge",       S.LISTING,       "1, 2: ilock; a batch a huge page"),
+    Row(S.WAITING,       E.NOTHING_TO_DO, "reply_redundant", S.REPLIED,       "1: range has the state"),
+    Row(S.LISTING,       E.LISTED,        "reserve_tree",    S.RESERVING,     "3: tree nodes"),
     *CHECK_FIRST,
-    Row(S.ABORTING,      E.ALL_ABORTED,   "reply",          S.REPLIED,       "4: EAGAIN; earlier batches stay"),
-    Row(S.FREEZING,      E.FROZEN,        "prepare",        S.SPLITTING,     "6: split boundary leaves", KVM, P2S),
-    Row(S.FREEZING,      E.FROZEN,        "commit",         S.ZAPPING,       "7: zap, cannot fail", MUST_LET_GO, S2P),
-    Row(S.SPLITTING,     E.READY,         "note",           S.SPLITTING,     "6: split"),
-    Row(S.SPLITTING,     E.ALL_READY,     "commit",         S.ZAPPING,       "7: zap, cannot fail", MUST_LET_GO),
-    Row(S.SPLITTING,     E.REFUSED,       "thaw",           S.THAWING,       "6: INV_END, error"),
-    Row(S.ZAPPING,       E.ALL_COMMITTED, "thaw",           S.THAWING,       "7: INV_END, before the store"),
-    Row(S.THAWING,       E.THAWED,        "after_thaw",     S.QUIETING,      "8: goes on, or ends an error"),
-    Row(S.QUIETING,      E.FAILED,        "reply",          S.REPLIED,       "10: error; earlier batches stay"),
-    Row(S.QUIETING,      E.GO_ON,         "await_quiet",    S.QUIETING,      "8: spin while there are references"),
-    Row(S.QUIETING,      E.UNCHANGED,     "store",          S.STORING,       "9: no folio changes"),
-    Row(S.QUIETING,      E.QUIET,         "reserve_folios", S.RESTRUCTURING, "8: vmemmap"),
-    Row(S.RESTRUCTURING, E.NO_MEMORY,     "reply",          S.REPLIED,       "8: merged back; zapped, not stored"),
-    Row(S.RESTRUCTURING, E.RESERVED,      "restructure",    S.RESTRUCTURING, "8: split or merge"),
-    Row(S.RESTRUCTURING, E.NOT_READDED,   "rejoin",         S.REJOINING,     "8: entry merged back, no memory needed"),
-    Row(S.REJOINING,     E.REJOINED,      "reply",          S.REPLIED,       "8: zapped, not stored"),
-    Row(S.RESTRUCTURING, E.RESTRUCTURED,  "store",          S.STORING,       "9: store, no allocation"),
-    Row(S.STORING,       E.STORED,        "next_range",     S.STORING,       "2: this batch is done"),
-    Row(S.STORING,       E.NEXT,          "reserve_tree",   S.RESERVING,     "2: the next batch"),
-    Row(S.STORING,       E.LAST,          "reply",          S.REPLIED,       "10: ilock, answer"),
+    Row(S.ABORTING,      E.ALL_ABORTED,   "reply",           S.REPLIED,       "4: EAGAIN; earlier batches stay"),
+    Row(S.FREEZING,      E.FROZEN,        "prepare",         S.SPLITTING,     "6: split boundary leaves", KVM, P2S),
+    Row(S.FREEZING,      E.FROZEN,        "commit",          S.ZAPPING,       "7: zap, cannot fail", MUST_LET_GO, S2P),
+    Row(S.SPLITTING,     E.READY,         "note",            S.SPLITTING,     "6: split"),
+    Row(S.SPLITTING,     E.ALL_READY,     "commit",          S.ZAPPING,       "7: zap, cannot fail", MUST_LET_GO),
+    Row(S.SPLITTING,     E.REFUSED,       "thaw",            S.THAWING,       "6: INV_END, error"),
+    Row(S.ZAPPING,       E.COMMITTED,     "note",            S.ZAPPING,       "7: zapped"),
+    Row(S.ZAPPING,       E.ALL_COMMITTED, "thaw",            S.THAWING,       "7: INV_END, before the store"),
+    Row(S.THAWING,       E.THAWED,        "after_thaw",      S.QUIETING,      "8: goes on, or ends an error"),
+    Row(S.QUIETING,      E.FAILED,        "reply",           S.REPLIED,       "10: error; earlier batches stay"),
+    Row(S.QUIETING,      E.GO_ON,         "await_quiet",     S.QUIETING,      "8: spin while there are references"),
+    Row(S.QUIETING,      E.UNCHANGED,     "store",           S.STORING,       "9: no folio changes"),
+    Row(S.QUIETING,      E.QUIET,         "reserve_folios",  S.RESTRUCTURING, "8: vmemmap"),
+    Row(S.RESTRUCTURING, E.NO_MEMORY,     "reply",           S.REPLIED,       "8: merged back; zapped, not stored"),
+    Row(S.RESTRUCTURING, E.RESERVED,      "restructure",     S.RESTRUCTURING, "8: split or merge"),
+    Row(S.RESTRUCTURING, E.NOT_READDED,   "rejoin",          S.REJOINING,     "8: entry merged back, no memory needed"),
+    Row(S.REJOINING,     E.REJOINED,      "reply",           S.REPLIED,       "8: zapped, not stored"),
+    Row(S.RESTRUCTURING, E.RESTRUCTURED,  "store",           S.STORING,       "9: store, no allocation"),
+    Row(S.STORING,       E.STORED,        "next_range",      S.STORING,       "2: this batch is done"),
+    Row(S.STORING,       E.NEXT,          "reserve_tree",    S.RESERVING,     "2: the next batch"),
+    Row(S.STORING,       E.LAST,          "reply",           S.REPLIED,       "10: ilock, answer"),
 )
 
 AFTER_STORE = (

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from actors.contract import ERRNO, Reason, Share
+from actors.observations import Answered
 from actors.tdx_module import LEVEL_SHIFT, STATE_MASK
 from actors.tdx_states import Entry
 from tests.helpers import World, runs
@@ -66,6 +67,7 @@ class Remains:
         self.free = world.allocator().free
         self.found = world.found
         self.answers = len(world.answers)
+        self.facts = len(world.notebook.facts)
 
     @property
     def reason(self) -> Reason | None:
@@ -78,10 +80,19 @@ class Remains:
         """Ids of the checks that did, anomalies first."""
         return sorted(self.world.found - self.found, key=lambda name: (name[:2] != "AN", name))
 
+    def answered(self) -> str:
+        """What the VMM made of the requests: of one by the guest itself with its offset, of a MapGPA's one by one."""
+        facts = [fact for _, fact in self.world.notebook.facts[self.facts :]]
+        reasons = [fact.reason for fact in facts if isinstance(fact, Answered)]
+        told = ", ".join(ERRNO[reason] if reason else "success" for reason in reasons)
+        offsets = [found.offset for found in self.world.answers[self.answers :]]
+        where = f" at {offsets[0]:#x}" if offsets and offsets[0] >= 0 else ""
+        return f"{told}{where}" if told else "none, ever"
+
     def told(self) -> list[str]:
         """Line by line."""
         fired = ", ".join(f"{name} ({MEANINGS[name]})" for name in self.fired)
-        lines = [f"Answer: {answer(self.world, self.answers)}", f"Checks: {fired or 'none'}"]
+        lines = [f"Answer: {self.answered()}", f"Checks: {fired or 'none'}"]
         after = maps(self.world)
         gone = self.world.gmem().torn_down
         for name in GONE if gone else SHOWN:
@@ -93,15 +104,6 @@ class Remains:
             lines.append("frames free again     " + ", ".join(f"{s:#x}..{e:#x}" for s, e in freed))
         pages = self.world.allocator().free - self.free
         return lines + ([f"host's page pool      {pages:+d} pages"] if pages else [])
-
-
-def answer(world: World, known: int) -> str:
-    """Of the first request since."""
-    if not world.answers[known:]:
-        return "none, ever"
-    found = world.answers[known]
-    where = f" at {found.offset:#x}" if found.offset >= 0 else ""
-    return f"{ERRNO[found.reason]}{where}" if found.reason else "success"
 
 
 def differing(before: Runs, after: Runs) -> Iterator[tuple[int, int, int, int]]:

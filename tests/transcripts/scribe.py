@@ -28,6 +28,7 @@ class Scribe:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.began = world.host.now
         self.lines: list[str] = []
         self.rows: list[Row] = []
         self.senders: dict[tuple[int, int], int] = {}
@@ -35,9 +36,8 @@ class Scribe:
             cell.handlers = {kind: self.wrapped(own) for kind, own in cell.handlers.items()}
 
     def run(self) -> str:
-        """The transcript of all that is still to come; its clock starts now."""
+        """The transcript up to the world's end; its clock starts with the scribe."""
         host = self.world.host
-        began = host.now
         with noted(self.rows):
             while (now := host.next_time()) is not None:
                 self.senders = {
@@ -47,7 +47,7 @@ class Scribe:
                 }
                 first = len(self.lines)
                 host.run(now + 1, 1 << 30)
-                stamp = f"{(now - began) / 1000:10.3f}  "
+                stamp = f"{(now - self.began) / 1000:10.3f}  "
                 self.lines[first:] = [stamp + line for line in self.lines[first:]]
         return "\n".join(self.lines) + "\n"
 
