@@ -165,8 +165,8 @@ PLAIN: dict[str, Situation] = {
         "Two say no: somebody astray holds a reference, and there is no memory to split the leaf.",
         arrange=after(pin(0x12, 0x13), no_memory_for("kvm"))),
     "two_refusals_to_private": Situation(
-        "Two say no: a device holds a page, and there is no memory to split the devices' huge entry.",
-        PRIVATE, after(shared_before(FOLIO), pin(0x12, 0x13), no_memory_for("iommu"))),
+        "Two say no at once: a device holds a page, and the invalidation queue is full.",
+        PRIVATE, after(pin(0x12, 0x13), queue_full)),
     # --- no answer
     **{f"no_answer_from_{consumer.name.lower()}": Situation(
         f"READY of {consumer.name.lower()} gets lost.", SHARED, silent(consumer),

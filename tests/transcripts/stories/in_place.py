@@ -43,20 +43,15 @@ IN_PLACE: dict[str, Told] = {
     "brief_reference_too_long": Told(R.REFERENCES, "AN8",
         "The per-CPU LRU batches are drained, once (4); the reference outlasts that: EAGAIN, for nothing that stays "
         "(AN25), and the host's PTEs are gone (AN8)."),
-    **dict.fromkeys((
-        "no_memory_for_iopte", "queue_full"),
-        Told(R.NO_MEMORY, "AN8",
+    "queue_full": Told(R.NO_MEMORY, "AN8",
         "The IOMMU driver refuses (4), after the host's page tables were cleared (AN8). Its own mapping is as "
-        "before.")),
+        "before."),
     "queue_stuck": Told(R.TIMEOUT, "AN8",
         "The IOMMU driver looks at its queue and refuses (4), after the host's page tables were cleared (AN8). Its "
         "own mapping is as before."),
-    "devices_going": Told(R.DEAD, "AN8",
-        "The IOMMU driver finds that there is no domain to unmap from, and refuses (4): EIO. Host PTEs are gone "
-        "(AN8); the VM is on its way out."),
     "two_refusals_to_private": Told(R.REFERENCES, "AN8",
-        "The first no decides (4): EAGAIN with the page. The IOMMU driver's no comes when it is told to take its "
-        "yes back."),
+        "The no that comes first decides (4). The other one comes when its consumer is told already to take back "
+        "what it may have said."),
     "remove_bug": Told(R.DEAD, "AN11 I4",
         "Past the point of no return (5): KVM_BUG_ON, and that is all. guest_memfd is told nothing and stores (6). "
         "With the file the page goes back, and the host gives it to somebody else while the S-EPT maps it (AN11)."),

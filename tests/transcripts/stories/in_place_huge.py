@@ -86,9 +86,9 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "devices_going": Told(R.DEAD, "AN8",
         "The IOMMU driver finds that there is no domain to unmap from, and refuses (4): EIO. Host PTEs are gone "
         "(AN8); the VM is on its way out."),
-    "two_refusals_to_private": Told(R.REFERENCES, "AN8",
-        "The first no decides (4): EAGAIN with the page. The IOMMU driver's no comes when it is told to take its "
-        "yes back."),
+    "two_refusals_to_private": Told(R.NO_MEMORY, "AN8",
+        "The no that comes first decides (4). The other one comes when its consumer is told already to take back "
+        "what it may have said."),
     "remove_bug": Told(R.DEAD, "AN11 I4",
         "KVM_BUG_ON where nothing may fail (7), and that is all. guest_memfd is told nothing, splits the folio (8) "
         "and stores (9). With the file the page goes back, and the host gives it to somebody else while the S-EPT "
