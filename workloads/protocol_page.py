@@ -1,0 +1,133 @@
+"""docs/reference/protocols.md, from the protocols' tables; run as a module it prints the page."""
+
+from collections.abc import Iterable, Iterator
+
+from actors.contract import Share
+from actors.gmem_steps import ACTIONS
+from actors.protocols import PROTOCOLS
+from actors.protocols.options import Options
+from actors.protocols.table import ALL, Row, Stage, Table
+from workloads.checkers.admitted import ROWS, admitting
+from workloads.markdown import codes, table
+from workloads.scenario import Protocol
+from workloads.scenario.keys import entries
+
+HEAD = """\
+# Protocols
+
+Generated from `actors/protocols` by `python -m workloads.protocol_page`; do not edit.
+
+A protocol is a table. In stage *in*, on the event *on*, guest_memfd does *do*, perhaps by asking *whom*, and is in stage *then*; what has
+no row cannot happen. *step* cites the numbered steps of [docs/domain.md](../domain.md) section 4. All tables are over the same actions,
+which are listed [at the end](#actions), and the same consumers, which do not know who drives them.
+
+- An event with a direction beside it is about conversions to that side only; it goes before a row for both.
+- A variant's rows stand in for the table's of the same stage, event and direction where the scenario sets the option so. What a protocol
+  sets by itself, a scenario can set otherwise (`gmemsim show`, section `[protocol]`).
+- The diagrams are of the table without variants. Edges are `event / action`; rows that only note an event and stay where they are, are left
+  out.
+- Message by message: [tests/transcripts/data](../../tests/transcripts/data/README.md).
+"""
+DIRECTIONS = {Share.SHARED: "to shared", Share.PRIVATE: "to private"}
+ROW = ("", "in", "on", "do", "whom", "then", "step")
+
+
+def reference() -> str:
+    """The page."""
+    return "\n".join([HEAD, *contents(), *protocols(), *actions()])
+
+
+def contents() -> Iterator[str]:
+    """What there is, in one table."""
+    rows = ((f"[`{name}`](#{name})", found.meaning) for name, found in PROTOCOLS.items())
+    yield from table(("protocol", "meaning"), rows)
+
+
+def protocols() -> Iterator[str]:
+    """Each of them: rows, variants, diagrams."""
+    for name, found in PROTOCOLS.items():
+        yield f"## {name}\n"
+        yield f"{found.meaning}.\n"
+        own = [f"{option} = {said(option, value)}" for option, value in found.defaults]
+        yield f"By itself it sets {codes(own)}.\n" if own else "It sets no option by itself.\n"
+        admitted = [check for check in ROWS if name in admitting(check)]
+        yield f"Anomalies that its definition admits: {', '.join(admitted)}.\n"
+        yield from table(ROW, numbered(found.rows))
+        for variant in found.variants:
+            option = variant.option
+            usual = said(option, getattr(Options(**dict(found.defaults)), option))
+            yield f"With `{option} = {said(option, variant.value)}` (usually `{usual}`):\n"
+            yield from table(ROW[1:], map(cells, variant.rows))
+        yield from diagrams(found)
+
+
+def said(option: str, value: str | bool) -> str:
+    """An option's value as scenarios have it: a choice says yes or no where a switch is true or false."""
+    if not isinstance(value, bool):
+        return value
+    known = entries(Protocol)
+    choice = option in known and known[option].key.kind == "choice"
+    return (("no", "yes") if choice else ("false", "true"))[value]
+
+
+def numbered(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
+    """Rows of the table, with their number."""
+    return ((str(number), *cells(row)) for number, row in enumerate(rows, 1))
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """One row."""
+    way = "" if row.to is None else f" {DIRECTIONS[row.to]}"
+    whom = "all" if row.who == ALL else ", ".join(who.name.lower() for who in row.who)
+    return row.stage.name, row.event.name + way, f"`{row.action}`", whom, row.then.name, row.step
+
+
+def diagrams(found: Table) -> Iterator[str]:
+    """One, or one for each direction where they differ."""
+    ways = {to: edges(found.by_event(to).values()) for to in DIRECTIONS}
+    if ways[Share.SHARED] == ways[Share.PRIVATE]:
+        yield from diagram("Either way:", ways[Share.SHARED])
+        return
+    for to, words in DIRECTIONS.items():
+        yield from diagram(f"{words[0].upper()}{words[1:]}:", ways[to])
+
+
+def edges(rows: Iterable[Row]) -> list[str]:
+    """What can be reached, in the order in which it is; each edge once."""
+    found = [row for row in rows if row.then is not row.stage or row.action != "note"]
+    reached, lines = [Stage.WAITING], []
+    for stage in reached:  # it grows on the way
+        for row in found:
+            if row.stage is stage:
+                lines.append(f"{stage.name} --> {row.then.name}: {row.event.name} / {row.action}")
+                if row.then not in reached:
+                    reached.append(row.then)
+    return lines
+
+
+def diagram(title: str, lines: Iterable[str]) -> Iterator[str]:
+    """As GitHub draws it."""
+    yield f"{title}\n"
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield "    [*] --> WAITING"
+    yield from (f"    {line}" for line in lines)
+    yield "    REPLIED --> [*]"
+    yield "```\n"
+
+
+def actions() -> Iterator[str]:
+    """What each action does, in its own words."""
+    yield "## Actions\n"
+    rows = ((f"`{name}`", summary(action.__doc__)) for name, action in ACTIONS.items())
+    yield from table(("action", "what guest_memfd does"), rows)
+
+
+def summary(doc: str | None) -> str:
+    """A docstring's first sentence or paragraph."""
+    first = (doc or "").strip().split("\n\n")[0]
+    return " ".join(first.split())
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
