@@ -44,7 +44,7 @@ def workload_rows() -> Rows:
 
 def protocol_rows() -> Rows:
     """Conversion protocols."""
-    return [{"name": name, "rows": len(table.rows)} for name, table in PROTOCOLS.items()]
+    return [{"name": name, "meaning": table.meaning} for name, table in PROTOCOLS.items()]
 
 
 def fault_rows() -> Rows:

@@ -26,7 +26,7 @@ from actors.intervals import IntervalMap
 from actors.iommu import Iommu
 from actors.kvm_mmu import KvmMmu
 from actors.pins import Pins
-from actors.protocols import PROTOCOLS, Options, key_of
+from actors.protocols import PROTOCOLS, Event, Options, key_of
 from actors.slots import Slots
 from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
@@ -268,7 +268,10 @@ SWITCH = {"yes": True, "no": False}
 def options(scenario: Scenario, host: int) -> Options:
     """The protocol's parameters on a host: the scenario's, else the protocol's own."""
     chosen = scenario.protocol
-    found: dict[str, Any] = dict(PROTOCOLS[chosen.name].defaults)
+    table = PROTOCOLS[chosen.name]
+    # A protocol that has no row for a callback gets none, unless it says how else pages are marked.
+    found: dict[str, Any] = {} if table.hears(Event.POISONED) else {"mark": "none"}
+    found |= table.defaults
     for name in Options.__struct_fields__:
         said = getattr(chosen, name, "protocol")
         if said != "protocol":

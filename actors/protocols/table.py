@@ -118,6 +118,11 @@ class Table(NamedTuple):
     defaults: tuple[tuple[str, str | bool], ...] = ()
     """Options that this protocol sets unless the scenario does."""
 
+    def hears(self, event: Event) -> bool:
+        """Has it a row for this event, whatever the options?"""
+        variants = (row for variant in self.variants for row in variant.rows)
+        return any(row.event is event for row in (*self.rows, *variants))
+
     def with_options(self, options: Options) -> "Table":
         """The same protocol with the rows that these options ask for, and no variants."""
         rows = self.rows

@@ -41,8 +41,7 @@ def _start(scenario: Scenario) -> Iterator[Breach]:
 def _protocol(scenario: Scenario) -> Iterator[Breach]:
     """Parameters that a protocol's table has no rows for."""
     protocol = scenario.protocol
-    told = any(row.event is Event.POISONED for row in PROTOCOLS[protocol.name].rows)
-    if protocol.mark == "callback" and not told:
+    if protocol.mark == "callback" and not PROTOCOLS[protocol.name].hears(Event.POISONED):
         text = (
             f'found "callback", expected refcount or none: {protocol.name} has no poison callback'
         )
