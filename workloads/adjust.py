@@ -25,6 +25,7 @@ ADJUSTMENTS: Mapping[str, tuple[Adjustment, ...]] = {
     "in-place": (
         Adjustment("vm.page_order", (9, 18), 0),
         Adjustment("vm.start", ("mapped-2m",), "mapped-4k"),
+        Adjustment("vm.start", ("prefaulted-2m",), "unaccepted"),
     ),
 }
 

@@ -23,6 +23,7 @@ def test_in_place_has_pages_of_four_kib():
     }
     assert changed("vm.start=unaccepted").keys() == {"vm.page_order"}
     assert changed("vm.start=mapped-4k", "vm.page_order=0") == {}
+    assert changed("vm.start=prefaulted-2m")["vm.start"]["now"] == '"unaccepted"'
 
 
 def test_every_adjustment_is_of_a_key_that_there_is():
