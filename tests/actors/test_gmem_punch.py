@@ -233,11 +233,12 @@ def test_a_hole_that_became_shared_is_filled_with_small_folios():
     free = world.allocator().free
     world.ask(0x210, 0x220, SHARED, use=True)
     world.run()
-    assert world.gmem().folios.only(*BLOCK, 0)
+    assert world.gmem().folios.only(*BLOCK, 0) and world.gmem().metadata == SPLIT_PAGES
     assert world.host_map().ptes.only(0x210, 0x220, 1)
     world.ask(0x210, 0x220, PRIVATE)
     world.run()
     assert (world.gmem().folios.get(0x210), world.allocator().free) == (9, free)
+    assert world.gmem().metadata == 0
     assert clean(world)
 
 
@@ -299,4 +300,5 @@ def test_a_vm_that_ends_frees_what_is_left_once():
     world.run()
     freed = sorted((fact.start, fact.end) for fact in world.of(FramesFreed))
     assert freed == [(0, 0x200), (0x200, 0x400), (0x400, 0x800)]
+    assert world.of(FramesKept) == []
     assert clean(world)
