@@ -5,6 +5,7 @@ import enum
 import msgspec
 
 from actors.contract import Consumer, Reason, Share
+from actors.messages import Mapped
 from actors.protocols.table import Stage
 
 
@@ -46,6 +47,7 @@ class Conversion(msgspec.Struct):
     refused: int = 0
     agreed: int = 0
     todo: list[Consumer] = []
+    unmapped: dict[int, tuple[Mapped, ...]] = {}  # by consumer: what a REMAP is to map again
     ranges: list[tuple[int, int]] = []
     at: int = 0
     listed: int = 0  # pages that hold the list

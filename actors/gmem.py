@@ -210,6 +210,7 @@ class Gmem(Actor):
         """One consumer has unmapped, and the next one may fail."""
         conversion = self.conversions[message.op]
         self.answered(conversion, Verb.INVALIDATE, message.consumer, Reason.NONE, context)
+        conversion.unmapped[message.consumer] = message.unmapped
         event = Event.INVALIDATED if conversion.todo else Event.ALL_INVALIDATED
         self.drive(conversion, event, context)
 

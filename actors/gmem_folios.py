@@ -119,9 +119,12 @@ def pages_for(changes: list[Change]) -> int:
     return sum(kind_of(c).pages * units(c) for c in changes if c.old > c.new)
 
 
-def pages_freed(changes: list[Change]) -> int:
-    """Metadata that the merges among the changes give back."""
-    return sum(kind_of(c).pages * units(c) for c in changes if c.old < c.new)
+def pages_held(changes: list[Change]) -> int:
+    """Metadata that folios hold after the changes and did not before: less, where merges set it free."""
+    return sum(
+        kind_of(c).pages * units(c) if c.old > c.new else -kind_of(c).pages * units(c)
+        for c in changes
+    )
 
 
 def inverse(changes: list[Change]) -> list[Change]:

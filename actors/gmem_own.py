@@ -43,12 +43,17 @@ def proceed(conversion: Conversion, event: Event, delay: int, context: Context) 
     context.after(max(delay, 1), m.Proceed(conversion.op, event))
 
 
-def spare(gmem: "Gmem", conversion: Conversion, kept: int, context: Context) -> None:
-    """Give back what is reserved but for `kept` pages, which split folios hold from now on (negative: hold no more)."""
-    gmem.metadata += kept
-    pages = conversion.reserved - kept
-    conversion.reserved = 0
-    if pages:
+def hold(gmem: "Gmem", conversion: Conversion, pages: int) -> None:
+    """Split folios hold this much more of what is reserved; where they hold less (negative) it is at hand again."""
+    gmem.metadata += pages
+    conversion.reserved -= pages
+    assert conversion.reserved >= 0, f"op {conversion.op} uses pages that it has not got"
+
+
+def spare(gmem: "Gmem", conversion: Conversion, context: Context) -> None:
+    """Give back what is reserved."""
+    if conversion.reserved:
+        pages, conversion.reserved = conversion.reserved, 0
         context.send(host_base(gmem.address), m.GiveBack(pages), context.link)
 
 

@@ -10,7 +10,7 @@ from actors.address import HOST_MAP, IOMMU, KVM, PINS, VMM, host_base, vm_base
 from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share
 from actors.conversion import Conversion, Verb
 from actors.gmem_chance import strike, strike_folios
-from actors.gmem_own import ask_for, fail, gfns, proceed, set_share, spare, thaw_after
+from actors.gmem_own import ask_for, fail, gfns, hold, proceed, set_share, spare, thaw_after
 from actors.gmem_ranges import (
     cut_list,
     discard,
@@ -149,15 +149,17 @@ def commit_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message
 
 def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message:
     """INVALIDATE, with the same."""
-    where = gfns(conversion)
+    where, options = gfns(conversion), gmem.options
+    listed = options.on_error == "remap"
     return m.Invalidate(
-        gmem.address,
-        conversion.op,
-        *where,
-        conversion.to,
-        gmem.options.zap_whole,
-        gmem.options.trace,
+        gmem.address, conversion.op, *where, conversion.to, options.zap_whole, options.trace, listed
     )
+
+
+def remap_request(gmem: "Gmem", conversion: Conversion, consumer: Consumer) -> Message:
+    """REMAP, with what this consumer has unmapped."""
+    where, unmapped = gfns(conversion), conversion.unmapped[consumer]
+    return m.Remap(gmem.address, conversion.op, *where, conversion.to, unmapped)
 
 
 REQUESTS: dict[Verb, Callable[["Gmem", Conversion, Consumer], Message]] = {
@@ -165,9 +167,7 @@ REQUESTS: dict[Verb, Callable[["Gmem", Conversion, Consumer], Message]] = {
     Verb.COMMIT: commit_request,
     Verb.ABORT: lambda gmem, conversion, _: m.Abort(gmem.address, conversion.op),
     Verb.INVALIDATE: invalidate_request,
-    Verb.REMAP: lambda gmem, conversion, _: m.Remap(
-        gmem.address, conversion.op, *gfns(conversion), conversion.to
-    ),
+    Verb.REMAP: remap_request,
 }
 
 
@@ -257,7 +257,7 @@ def store(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> Non
     conversion.was = list(gmem.share.runs(*conversion.range))
     took = set_share(gmem, conversion, *conversion.range, conversion.to, context)
     proceed(conversion, Event.STORED, took, context)
-    spare(gmem, conversion, 0, context)
+    spare(gmem, conversion, context)
 
 
 def await_quiet(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
@@ -302,9 +302,11 @@ def restructure(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
     conversion.changed = fault.first if fault else count
     done = folios.cut(conversion.changes, conversion.changed)
     took = folios.apply(gmem, done, context)
-    spare(gmem, conversion, folios.pages_for(done) - folios.pages_freed(done), context)
-    if fault:
+    hold(gmem, conversion, folios.pages_held(done))
+    if fault:  # what merges have set free stays at hand, for to split again must not fail
         fail(gmem, conversion, fault.reason, conversion.range[0], "gmem", context)
+    else:
+        spare(gmem, conversion, context)
     event = Event.NOT_READDED if fault else Event.RESTRUCTURED
     proceed(conversion, event, took, context)
 
@@ -314,7 +316,6 @@ def complete_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context
     quarantine(gmem, conversion, context)
     if conversion.poison and gmem.options.on_poison == "bail":
         delay = context.cost("tree_store")
-        spare(gmem, conversion, 0, context)
     else:
         delay = sum(
             set_share(gmem, conversion, start, end, conversion.to, context)
@@ -325,8 +326,8 @@ def complete_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context
         delay += folios.apply(gmem, changes, context)
         for start, end in conversion.poison:  # out of the filemap, with a reference that keeps them
             folios.set_order(gmem, start, end, folios.LOST, context)
-        kept_pages = folios.pages_for(changes) - folios.pages_freed(changes)
-        spare(gmem, conversion, kept_pages, context)
+        hold(gmem, conversion, folios.pages_held(changes))
+    spare(gmem, conversion, context)
     thaw_after(gmem, conversion, delay, context)
 
 
@@ -368,7 +369,7 @@ def finish(gmem: "Gmem", conversion: Conversion, redundant: bool, context: Conte
     """Answer, forget the conversion, let the next one have the lock."""
     op = conversion.op
     conversion.reserved += conversion.listed
-    spare(gmem, conversion, 0, context)
+    spare(gmem, conversion, context)
     answer = m.Converted(op, conversion.reason, conversion.offset, redundant)
     context.send(vm_base(gmem.address) | VMM, answer, context.link)
     held = context.now - conversion.locked_at

@@ -9,7 +9,7 @@ from actors import gmem_folios as folios
 from actors.contract import Context, Share
 from actors.conversion import Change, Conversion
 from actors.gmem_chance import strike, strike_folios, strike_ranges
-from actors.gmem_own import ask_for, proceed, set_share, spare, thaw_after
+from actors.gmem_own import ask_for, hold, proceed, set_share, spare, thaw_after
 from actors.observations import UndoFailed
 from actors.protocols.table import Event, Who
 
@@ -18,22 +18,39 @@ if TYPE_CHECKING:
 
 
 def unstore_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
-    """The failable notifier takes its store back (the nodes are there); folios stay as far as they have come."""
-    took = sum(
+    """The failable notifier takes its store back: the nodes are there. Folios that it has split stay so.
+
+    Those that it has merged are split again first, as no page may be shared in a huge folio, where the host could map
+    more of it than is shared. Ours: the mail says nothing of it. It takes no memory, for a merge gives its metadata
+    back when all of the restructuring is done, and it cannot fail, as it is the way back of what was just done.
+    """
+    took = 0
+    if conversion.to is Share.PRIVATE:
+        took += split_again(gmem, conversion, context)
+    took += sum(
         set_share(gmem, conversion, start, end, Share(old), context)
         for start, end, old in conversion.was
     )
     thaw_after(gmem, conversion, took, context)
 
 
+def split_again(gmem: "Gmem", conversion: Conversion, context: Context) -> int:
+    """The restructuring as far as it has come is taken back; the time it takes."""
+    back = folios.inverse(folios.cut(conversion.changes, conversion.changed))
+    hold(gmem, conversion, folios.pages_held(back))
+    conversion.changed = 0
+    return folios.apply(gmem, back, context)
+
+
 def rejoin(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """A folio could not be added again: it becomes what it was. Its own filemap entry may be refused now, too.
 
     Where the entry was split in the filemap and not taken out (stash at allocation), it is merged back without memory.
+    RFC v2 gives its memory back, and the undo that follows asks for it anew.
     """
-    done = folios.cut(conversion.changes, conversion.changed)
     took = context.link
     if gmem.options.stash == "at-split":
+        spare(gmem, conversion, context)
         failed = folios.cut(conversion.changes, conversion.changed + 1)[-1]
         last = (failed.end - folios.SIZE[max(failed.old, failed.new)], failed.end)
         start = conversion.range[0]
@@ -41,9 +58,7 @@ def rejoin(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> No
             lose(gmem, failed, context)
             context.observe(UndoFailed(gmem.address, conversion.op, "readd"))
     else:
-        took += folios.apply(gmem, folios.inverse(done), context)
-        spare(gmem, conversion, folios.pages_freed(done) - folios.pages_for(done), context)
-        conversion.changed = 0
+        took += split_again(gmem, conversion, context)
     proceed(conversion, Event.REJOINED, took, context)
 
 
@@ -96,16 +111,16 @@ def undo_range(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -
     done = folios.cut(back, fault.first) if fault else back
     if old is Share.SHARED and fault:
         context.observe(UndoFailed(gmem.address, conversion.op, "restructure"))
-        spare(gmem, conversion, 0, context)
     else:
         took += folios.apply(gmem, done, context)
+        hold(gmem, conversion, folios.pages_held(done))
         start, end = conversion.range
         if not gmem.share.only(start, end, old):
             took += set_share(gmem, conversion, start, end, old, context)
-        spare(gmem, conversion, folios.pages_for(done) - folios.pages_freed(done), context)
         if fault:
             unstash(gmem, back, fault.first, context)
             context.observe(UndoFailed(gmem.address, conversion.op, "restructure"))
+    spare(gmem, conversion, context)
     proceed(conversion, Event.UNDONE, took, context)
 
 

@@ -1,5 +1,6 @@
 """Host userspace mapping: the VMM's own page tables over shared guest memory, 4 KiB entries only."""
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
@@ -14,14 +15,14 @@ from actors.slots import Slots, slot_of
 
 
 class Cleared(msgspec.Struct):
-    """PTEs that an operation has cleared and may have to put back; `told_at` is when its READY reaches guest_memfd."""
+    """PTEs that PREPARE has cleared and ABORT puts back; `told_at` is when its READY reaches guest_memfd."""
 
-    ranges: list[tuple[int, int]] = []
+    unmapped: tuple[m.Mapped, ...] = ()
     told_at: int = 0
 
 
 class HostMap(Actor):
-    """`ptes` is gfn -> 1 where a PTE is present, `saved` op -> what it has cleared.
+    """`ptes` is gfn -> 1 where a PTE is present, `saved` op -> what PREPARE has cleared.
 
     `failable` says whether mmu_notifiers of this mm may fail.
     """
@@ -85,53 +86,57 @@ class HostMap(Actor):
         """Page table entries can always be cleared: ready. Only `early` clears them now, and keeps a list."""
         took = context.link
         if message.early and message.to is Share.PRIVATE:
-            took = self.clear(message.op, message.start, message.end, context)
-            self.saved[message.op].told_at = context.now + took
+            unmapped = self.present(message.start, message.end)
+            took = self.clear(message.start, message.end, context)
+            self.saved[message.op] = Cleared(unmapped, context.now + took)
         context.send(message.gmem, m.Ready(message.op, Consumer.HOST_MAP), took)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """unmap_mapping_pages over the range that becomes private."""
         took = context.link
         if message.to is Share.PRIVATE:
-            took = self.clear(message.op, message.start, message.end, context)
+            took = self.clear(message.start, message.end, context)
         self.saved.pop(message.op, None)
         context.send(message.gmem, m.Committed(message.op, Consumer.HOST_MAP), took)
 
     def on_abort(self, message: m.Abort, context: Context) -> None:
         """What was cleared early is there again, from the list; told after the READY that may be under way."""
-        told_at = self.saved[message.op].told_at if message.op in self.saved else 0
-        took = max(self.install(message.op, context), told_at - context.now + 1)
+        cleared = self.saved.pop(message.op, Cleared())
+        took = max(self.install(cleared.unmapped, context), cleared.told_at - context.now + 1)
         context.send(message.gmem, m.Aborted(message.op, Consumer.HOST_MAP), took)
 
     def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
-        """As COMMIT, with a list for a REMAP that may come."""
+        """As COMMIT; what was there goes to guest_memfd, if it may want it back."""
         took = context.link
-        self.saved.clear()  # a VMM makes one conversion at a time; nobody will ask for an older list
+        unmapped: tuple[m.Mapped, ...] = ()
         if message.to is Share.PRIVATE:
-            took = self.clear(message.op, message.start, message.end, context)
-        context.send(message.gmem, m.Invalidated(message.op, Consumer.HOST_MAP), took)
+            unmapped = self.present(message.start, message.end) if message.listed else ()
+            took = self.clear(message.start, message.end, context)
+        context.send(message.gmem, m.Invalidated(message.op, Consumer.HOST_MAP, unmapped), took)
 
     def on_remap(self, message: m.Remap, context: Context) -> None:
         """From the list, which needs no memory: the tables are still there."""
-        took = self.install(message.op, context)
+        took = self.install(message.unmapped, context)
         reply = m.Remapped(message.op, Consumer.HOST_MAP, Reason.NONE)
         context.send(message.gmem, reply, took)
 
-    def clear(self, op: int, start: int, end: int, context: Context) -> int:
-        """PTEs of the range go, and onto the operation's list; the time it takes."""
-        present = [(s, e) for s, e, there in self.ptes.runs(start, end) if there]
-        self.saved.setdefault(op, Cleared()).ranges.extend(present)
-        if not present:
+    def present(self, start: int, end: int) -> tuple[m.Mapped, ...]:
+        """The PTEs of the range."""
+        return tuple(run for run in self.ptes.runs(start, end) if run[2])
+
+    def clear(self, start: int, end: int, context: Context) -> int:
+        """PTEs of the range go; the time it takes."""
+        pages = self.ptes.pages(start, end, 1)
+        if not pages:
             return context.link
         self.ptes.set(start, end, 0)
         context.observe(HostPte(self.vm, start, end, False))
-        pages = sum(e - s for s, e in present)
         return context.cost("host_unmap_4k", pages) + context.cost("host_unmap_flush")
 
-    def install(self, op: int, context: Context) -> int:
-        """PTEs on the operation's list are there again; the time it takes."""
+    def install(self, unmapped: Iterable[m.Mapped], context: Context) -> int:
+        """PTEs on a list are there again; the time it takes."""
         took = context.link
-        for start, end in self.saved.pop(op, Cleared()).ranges:
+        for start, end, _ in unmapped:
             if not self.dead:
                 self.ptes.set(start, end, 1)
                 context.observe(HostPte(self.vm, start, end, True))

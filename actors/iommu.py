@@ -1,5 +1,6 @@
 """IOMMU driver of one unit: a domain for each VM, and one invalidation queue that all of them share."""
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
@@ -40,16 +41,16 @@ class Unmap(msgspec.Struct):
     ready_at: int = -1  # when READY reaches guest_memfd
     early: bool = False  # unmapped in PREPARE
     verb: Verb = Verb.PREPARE
-    saved: list[
-        tuple[int, int, int]
-    ] = []  # (start, end, level) that were unmapped and may have to come back
+    listed: bool = False  # guest_memfd wants to know what was unmapped
+    saved: list[m.Mapped] = []  # entries that were unmapped and may have to come back
 
 
 class Iommu(Actor):
     """`domains` is VM base address -> iova map (gfn -> page table level, 0 unmapped).
 
     The queue is a server in virtual time: `free_at` is when its last wait descriptor completes, `slots` how many
-    descriptors are reserved or outstanding. A stuck queue is one whose `free_at` lies too far ahead.
+    descriptors are reserved or outstanding. A stuck queue is one whose `free_at` lies too far ahead. `lingering` is
+    VM -> gfn -> 1 where entries are cleared and no invalidation has completed since.
     """
 
     host: int
@@ -62,6 +63,7 @@ class Iommu(Actor):
     unmaps: dict[int, Unmap] = {}
     tickets: dict[tuple[int, int], int] = {}
     asked: int = 0
+    lingering: dict[int, IntervalMap] = {}
 
     # --- mapping, for the VMM --------------------------------------------------------------------
 
@@ -80,18 +82,23 @@ class Iommu(Actor):
 
     def map(self, vm: int, start: int, end: int, context: Context) -> int:
         """Enter a range; the time it takes."""
-        domain = self.domains[vm]
         first, last = (start, start) if vm in self.scattered else huge_part(start, end)
         small = end - start - (last - first)
         took = context.cost("vfio_map_4k", small) if small else 0
         parts = ((start, first, LEVEL_4K), (first, last, LEVEL_2M), (last, end, LEVEL_4K))
         for s, e, level in parts:
             if s < e:
-                domain.set(s, e, level)
+                self.write(vm, s, e, level)
         if first < last:
             took += context.cost("vfio_map_2m", (last - first) // PAGES_2M)
         context.observe(Dma(vm, start, end, True))
         return took
+
+    def write(self, vm: int, start: int, end: int, level: int) -> None:
+        """New entries; what an IOTLB may still know of the range is current again."""
+        self.domains[vm].set(start, end, level)
+        if vm in self.lingering:
+            self.lingering[vm].set(start, end, 0)
 
     def on_detach(self, message: m.Detach, context: Context) -> None:
         """The domain is torn down; the unit is flushed before anything else is done with the frames."""
@@ -101,6 +108,7 @@ class Iommu(Actor):
             if level:
                 domain.set(start, end, 0)
                 context.observe(Dma(message.vm, start, end, False))
+        self.flushed(message.vm, context)
 
     def mapped(self, message: m.DmaMap, reason: Reason, delay: int, context: Context) -> None:
         reply = m.DmaMapped(message.op, reason)
@@ -117,16 +125,15 @@ class Iommu(Actor):
     def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
         """The same question, and if nothing is in the way the unmap at once: it may fail in the middle."""
         unmap = Unmap(message.gmem, message.op, message.start, message.end, message.to)
-        unmap.verb = Verb.INVALIDATE
+        unmap.verb, unmap.listed = Verb.INVALIDATE, message.listed
         self.consider(unmap, context)
 
     def consider(self, unmap: Unmap, context: Context) -> None:
         """Is there anything to unmap, and can it be?"""
         key = self.key(unmap.gmem, unmap.op)
         self.unmaps[key] = unmap
-        domain = self.domains.get(vm_base(unmap.gmem))
-        if unmap.to is Share.SHARED or domain is None or domain.only(unmap.start, unmap.end, 0):
-            unmap.end = unmap.start  # nothing of it is mapped here
+        if not self.in_use(unmap):
+            unmap.end = unmap.start
             self.ready(unmap, context.link, context)
         elif self.free_at - context.now > self.timeout:
             self.refuse(key, unmap, Reason.TIMEOUT, context)
@@ -135,7 +142,18 @@ class Iommu(Actor):
         elif fault := self.choose("iommu.slots", unmap, context):
             self.refuse(key, unmap, fault.reason, context)
         else:
-            self.reserve(key, unmap, domain, context)
+            self.reserve(key, unmap, self.domains[vm_base(unmap.gmem)], context)
+
+    def in_use(self, unmap: Unmap) -> bool:
+        """May a device reach a page of the range: by an entry, or by an IOTLB that was never flushed of it?"""
+        start, end = unmap.start, unmap.end
+        domain = self.domains.get(vm_base(unmap.gmem))
+        if unmap.to is Share.SHARED or domain is None:
+            return False
+        lingering = self.lingering.get(vm_base(unmap.gmem))
+        return not domain.only(start, end, 0) or (
+            lingering is not None and not lingering.only(start, end, 0)
+        )
 
     def choose(self, point: str, unmap: Unmap, context: Context) -> Fault | None:
         """Does the fault point strike this unmap?"""
@@ -193,27 +211,28 @@ class Iommu(Actor):
         delay = max(delay, context.link)
         if (unmap.early or unmap.verb is Verb.INVALIDATE) and unmap.start < unmap.end:
             delay, failure = self.unmap_now(unmap, delay, context)
-            failed = failure is not Reason.NONE
-            if failed and unmap.early:
-                self.map_again(
-                    unmap, context
-                )  # from the list, without memory: nothing is kept of a no
-            if failed:
-                self.refuse(key, unmap, failure, context, delay)
+            if failure is not Reason.NONE:  # the driver knows when its wait is over, and not before
+                context.after(max(delay - context.link, 1), m.WaitFailed(key, failure))
                 return
         unmap.ready_at = context.now + delay
         if unmap.verb is Verb.INVALIDATE:
             self.forget(key, unmap)
-            context.send(unmap.gmem, m.Invalidated(unmap.op, Consumer.IOMMU), delay)
+            unmapped = tuple(unmap.saved) if unmap.listed else ()
+            context.send(unmap.gmem, m.Invalidated(unmap.op, Consumer.IOMMU, unmapped), delay)
         else:
             context.send(unmap.gmem, m.Ready(unmap.op, Consumer.IOMMU), delay)
 
-    def refuse(
-        self, key: int, unmap: Unmap, reason: Reason, context: Context, delay: int = 1
-    ) -> None:
+    def on_wait_failed(self, message: m.WaitFailed, context: Context) -> None:
+        """The invalidation did not complete. What was unmapped early is there again: nothing is kept of a no."""
+        unmap = self.unmaps[message.key]
+        if unmap.early:
+            self.map_again(unmap, context)
+        self.refuse(message.key, unmap, message.reason, context)
+
+    def refuse(self, key: int, unmap: Unmap, reason: Reason, context: Context) -> None:
         """No; nothing is kept."""
         no = m.Refused(unmap.op, Consumer.IOMMU, reason, unmap.start)
-        context.send(unmap.gmem, no, max(delay, context.link))
+        context.send(unmap.gmem, no, context.link)
         if unmap.aborting:
             self.aborted(key, unmap, context)
         else:
@@ -259,8 +278,7 @@ class Iommu(Actor):
             self.forget(key, unmap)
             return unmap
         unmap = Unmap(message.gmem, message.op, message.start, message.end, message.to)
-        domain = self.domains.get(vm_base(message.gmem))
-        if unmap.to is Share.SHARED or domain is None or domain.only(unmap.start, unmap.end, 0):
+        if not self.in_use(unmap):
             unmap.end = unmap.start
         return unmap
 
@@ -273,36 +291,49 @@ class Iommu(Actor):
         reason = fault.reason if fault else Reason.NONE
         if reason is Reason.TIMEOUT or waited > self.timeout:
             # Everybody behind it waits too.
-            self.free_at = max(self.free_at, context.now + self.timeout)
-            return self.timeout, Reason.TIMEOUT
+            waited, reason = self.timeout, Reason.TIMEOUT
+            self.free_at = max(self.free_at, context.now + waited)
         if reason is Reason.NONE:
+            self.flushed(vm, context)
             context.observe(Dma(vm, unmap.start, unmap.end, False))
+        else:
+            lingering = self.lingering.setdefault(vm, IntervalMap.filled(0))
+            lingering.set(unmap.start, unmap.end, 1)
         return waited, reason
+
+    def flushed(self, vm: int, context: Context) -> None:
+        """A wait descriptor completes, and so have all that stood before it in the queue."""
+        gone = self.lingering.pop(vm, None)
+        for start, end, lingers in gone.runs(0, gone.starts[-1] + 1) if gone else ():
+            if lingers:
+                context.observe(Dma(vm, start, end, False))
 
     def map_again(self, unmap: Unmap, context: Context) -> int:
         """Entries on the list are there again; the time it takes."""
-        vm = vm_base(unmap.gmem)
-        took = context.link
-        for start, end, level in unmap.saved:
-            if vm in self.detached:
-                break
-            self.domains[vm].set(start, end, level)
+        took = self.enter_again(vm_base(unmap.gmem), unmap.saved, context)
+        unmap.saved = []
+        return max(took, context.link)
+
+    def enter_again(self, vm: int, entries: Iterable[m.Mapped], context: Context) -> int:
+        """Entries as they were, unless the domain is gone; the time it takes."""
+        took = 0
+        for start, end, level in entries if vm not in self.detached else ():
+            self.write(vm, start, end, level)
             context.observe(Dma(vm, start, end, True))
             name, size = ("vfio_map_4k", 1) if level == LEVEL_4K else ("vfio_map_2m", PAGES_2M)
             took += context.cost(name, (end - start) // size)
-        unmap.saved = []
         return took
 
     def on_remap(self, message: m.Remap, context: Context) -> None:
         """Map what INVALIDATE unmapped, as the VMM would: new page table pages may be refused."""
         reason, took = Reason.NONE, context.link
         vm = vm_base(message.gmem)
-        if message.to is Share.PRIVATE and vm in self.domains and vm not in self.detached:
+        if message.unmapped and vm not in self.detached:
             key = opportunity(vm, message.op, message.start)
             fault = context.choose("iommu.map", 1, key, message.end - message.start)
             reason = fault.reason if fault else Reason.NONE
             if not fault:
-                took = self.map(vm, message.start, message.end, context)
+                took = max(took, self.enter_again(vm, message.unmapped, context))
         context.send(message.gmem, m.Remapped(message.op, Consumer.IOMMU, reason), took)
 
     def unmap(self, vm: int, unmap: Unmap, context: Context) -> int:
@@ -333,7 +364,7 @@ class Iommu(Actor):
         if unmap.ready_at >= 0:
             self.aborted(key, unmap, context)
         else:
-            unmap.aborting = True  # the allocator has still to answer
+            unmap.aborting = True  # the allocator has still to answer, or the queue
 
     def aborted(self, key: int, unmap: Unmap, context: Context) -> None:
         """As before PREPARE; told after whatever was answered to PREPARE."""
@@ -351,6 +382,7 @@ class Iommu(Actor):
         m.Abort: on_abort,
         m.Invalidate: on_invalidate,
         m.Remap: on_remap,
+        m.WaitFailed: on_wait_failed,
     }
 
 

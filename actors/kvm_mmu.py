@@ -7,7 +7,7 @@ import msgspec
 from actors import kvm_accept, kvm_fault, kvm_mapgpa, kvm_notifier, kvm_walk, kvm_zap
 from actors import messages as m
 from actors.address import ALLOCATOR, GUEST, TDX, VMM, host_base
-from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
+from actors.contract import PAGES_2M, Actor, Consumer, Context, Message, Reason, Share
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
@@ -72,7 +72,6 @@ class KvmMmu(Actor):
 
     def on_thaw(self, message: m.Thaw, context: Context) -> None:
         """INV_END: the sequence moves, then parked faults look again."""
-        self.walks.pop(message.op, None)
         del self.invalidations[message.op]
         context.observe(InvalidationEnd(self.vm, message.op))
         context.send(message.gmem, m.Thawed(message.op), context.link)
@@ -80,10 +79,6 @@ class KvmMmu(Actor):
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Step 2 of the mail: split the boundary leaves, or say no."""
-        if self.walks:
-            # A walk goes with its thaw. With freeze_at = commit a refused one meets none, though perhaps an ABORT;
-            # but a VMM makes one conversion at a time, so it is over by now.
-            self.walks = {op: walk for op, walk in self.walks.items() if op in self.invalidations}
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.busy_bugs = message.busy_bugs
         self.walks[message.op] = walk
@@ -105,13 +100,18 @@ class KvmMmu(Actor):
         kvm_walk.commit(self, walk, context)
 
     def on_abort(self, message: m.Abort, context: Context) -> None:
-        """Step 3 of the mail, the other way: as before."""
-        kvm_walk.abort(self, self.walks[message.op], context)
+        """Step 3 of the mail, the other way: as before. Whoever has refused has nothing left to undo."""
+        walk = self.walks.get(message.op)
+        if walk is None:
+            context.send(message.gmem, m.Aborted(message.op, Consumer.KVM_MMU), context.link)
+        else:
+            kvm_walk.abort(self, walk, context)
 
     def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
         """Split and unmap in one go, failing where it fails."""
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.verb, walk.whole, walk.trace = Verb.INVALIDATE, message.whole, message.trace
+        walk.listed = message.listed
         self.walks[message.op] = walk
         if self.dead:
             kvm_walk.refuse(self, walk, Reason.DEAD, message.start, context)
@@ -125,7 +125,7 @@ class KvmMmu(Actor):
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.verb = Verb.REMAP
         self.walks[message.op] = walk
-        kvm_walk.remap(self, walk, context)
+        kvm_walk.remap(self, walk, message.unmapped, context)
 
     def answer(
         self,
@@ -134,11 +134,13 @@ class KvmMmu(Actor):
         delay: int,
         context: Context,
     ) -> None:
-        """Tell guest_memfd, or whoever split a leaf for an ACCEPT."""
+        """Tell guest_memfd, or whoever split a leaf for an ACCEPT. All but a READY ends the walk."""
         if walk.op & kvm_accept.ACCEPT_OP:
             kvm_accept.split_over(self, walk, reply, delay, context)
-        else:
-            context.send(walk.gmem, reply, max(delay, context.link))
+            return
+        if type(reply) is not m.Ready:
+            self.walks.pop(walk.op, None)
+        context.send(walk.gmem, reply, max(delay, context.link))
 
     # --- mmu_lock --------------------------------------------------------------------------------
 

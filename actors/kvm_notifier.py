@@ -52,8 +52,8 @@ def trouble(kvm: "KvmMmu", message: m.RangeStart, op: int, context: Context) -> 
         return fault.reason
     if not message.blocking and not kvm.lock.idle:
         return Reason.REFERENCES  # the one that reads as EAGAIN
-    for other, walk in kvm.walks.items():
-        if converts(other) and walk.start < message.end and message.start < walk.end:
+    for other, (start, end) in kvm.invalidations.items():
+        if converts(other) and start < message.end and message.start < end:
             return Reason.BUSY
     return Reason.NONE
 
@@ -66,5 +66,5 @@ def started(kvm: "KvmMmu", number: int, reason: Reason, context: Context) -> Non
 def on_range_end(kvm: "KvmMmu", message: m.RangeEnd, context: Context) -> None:
     """The caller has changed its page tables: faults in the range look again."""
     op = op_of(message.number)
-    del kvm.notifiers[op], kvm.walks[op], kvm.invalidations[op]
+    del kvm.notifiers[op], kvm.invalidations[op]
     kvm_fault.thaw(kvm, context)

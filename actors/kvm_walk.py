@@ -5,7 +5,7 @@ and a handful of batched SEAMCALLs (docs/domain.md section 16).
 """
 
 import enum
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -70,6 +70,8 @@ class Walk(msgspec.Struct):
     busy_bugs: bool = False  # so is a second BUSY while splitting
     whole: bool = False  # a boundary leaf that cannot be split is zapped as a whole
     protects: bool = False  # leaves lose write access and stay
+    listed: bool = False  # guest_memfd wants to know what was unmapped
+    unmapped: list[m.Mapped] = []
     kept: list[tuple[int, int]] = []  # of the step in hand: leaves that could not be removed
 
 
@@ -199,7 +201,7 @@ def committed(kvm: "KvmMmu", walk: Walk, took: int, context: Context) -> None:
     if walk.verb is not Verb.INVALIDATE:
         reply: Message = m.Committed(walk.op, Consumer.KVM_MMU)
     elif walk.refusal is Reason.NONE:
-        reply = m.Invalidated(walk.op, Consumer.KVM_MMU)
+        reply = m.Invalidated(walk.op, Consumer.KVM_MMU, tuple(walk.unmapped))
     else:
         reply = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
     kvm.answer(walk, reply, took, context)
@@ -374,6 +376,8 @@ def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
     at = last if walk.protects else start
     for first, stop in [*walk.kept, (last, last)]:
         if at < min(first, last):
+            if walk.listed and side is Share.PRIVATE:
+                walk.unmapped += [run for run in kvm.mirror.runs(at, min(first, last)) if run[2]]
             leaf(kvm, at, min(first, last), side, 0, context)
         at = stop
     walk.zapped = True
@@ -437,6 +441,9 @@ def mapping_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) 
     """Only logged: what is not mapped again stays so. But a bug is KVM_BUG_ON here as well."""
     if reason is Reason.BUG:
         kvm.bug("remap", reason, True, context)
+    start, _, level = walk.todo[0]
+    if walk.done:
+        leaf(kvm, start, start + walk.done * PAGES[level], Share.PRIVATE, level, context)
     walk.refusal, walk.stage = reason, -1
     kvm.drop(WALK, walk.op, context)
     remapped(kvm, walk, context)
@@ -468,26 +475,15 @@ def left_mapped(
 # --- mapping again -------------------------------------------------------------------------------
 
 
-def remap(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
-    """PAGE.AUG for what is absent. Shared mappings need nothing: a fault brings them back."""
+def remap(kvm: "KvmMmu", walk: Walk, unmapped: Iterable[m.Mapped], context: Context) -> None:
+    """PAGE.AUG for what was zapped. Shared mappings need nothing: a fault brings them back."""
     walk.plan = MAPPING
-    if walk.to is Share.SHARED and not kvm.dead:
-        walk.todo = [
-            (s, e, LEVEL_4K)
-            for start, end, level in kvm.mirror.runs(walk.start, walk.end)
-            if not level
-            for s, e in pieces(start, end)
-        ]
+    if not kvm.dead:
+        walk.todo = list(unmapped)
     if walk.todo:
         kvm.take(WALK, walk.op, context)
     else:
         remapped(kvm, walk, context)
-
-
-def pieces(start: int, end: int) -> list[tuple[int, int]]:
-    """The range cut where 2 MiB begin."""
-    edges = [start, *range(start // PAGES_2M * PAGES_2M + PAGES_2M, end, PAGES_2M), end]
-    return list(pairwise(edges))
 
 
 def remapped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:

@@ -49,6 +49,6 @@ def on_keep_reference(kvm: "KvmMmu", message: m.KeepReference, context: Context)
 
 def on_zap_end(kvm: "KvmMmu", message: m.ZapEnd, context: Context) -> None:
     """Faults in the range look again, and find a hole."""
-    del kvm.walks[message.op], kvm.invalidations[message.op]
+    del kvm.invalidations[message.op]
     context.send(kvm.zaps.pop(message.op), m.ZapEnded(message.op), context.link)
     kvm_fault.thaw(kvm, context)

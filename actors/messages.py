@@ -8,6 +8,9 @@ from actors.contract import Consumer, Message, Reason, Share, Trace
 
 ATTEMPT_BITS = 16
 
+Mapped = tuple[int, int, int]
+"""(first gfn, the one after the last, leaf level)"""
+
 
 # --- the load and the TD guest -------------------------------------------------------------------
 
@@ -288,7 +291,8 @@ class Aborted(Message, frozen=True, tag=28):
 class Invalidate(Message, frozen=True, tag=59):
     """guest_memfd -> consumer: unmap at once, allocating and splitting on the way; may fail half way.
 
-    `whole`: a boundary leaf that cannot be split is unmapped as a whole. `trace` as in Commit.
+    `whole`: a boundary leaf that cannot be split is unmapped as a whole. `trace` as in Commit. `listed`: say what you
+    have unmapped, for a REMAP may come.
     """
 
     gmem: int
@@ -298,23 +302,36 @@ class Invalidate(Message, frozen=True, tag=59):
     to: Share
     whole: bool = False
     trace: Trace = Trace.NONE
+    listed: bool = False
 
 
 class Invalidated(Message, frozen=True, tag=60):
-    """Consumer -> guest_memfd: all of it is unmapped; else Refused."""
+    """Consumer -> guest_memfd: all of it is unmapped; else Refused. `unmapped` is what was there, if it was asked for.
+
+    guest_memfd keeps the list as long as the conversion, and gives it back with a REMAP: no consumer has to.
+    """
 
     op: int
     consumer: Consumer
+    unmapped: tuple[Mapped, ...] = ()
 
 
 class Remap(Message, frozen=True, tag=61):
-    """guest_memfd -> consumer: map again what INVALIDATE unmapped for `to`, if you can."""
+    """guest_memfd -> consumer: map again what INVALIDATE unmapped, if you can."""
 
     gmem: int
     op: int
     start: int
     end: int
     to: Share
+    unmapped: tuple[Mapped, ...] = ()
+
+
+class WaitFailed(Message, frozen=True, tag=130):
+    """Timer of the IOMMU driver: the wait for the invalidation of an unmap under way ends, and not well."""
+
+    key: int
+    reason: Reason
 
 
 class Remapped(Message, frozen=True, tag=62):

@@ -69,10 +69,11 @@ class TdxModule(Actor):
             status, index = Status.BUSY, 0
         elif rule.tracked and not td.blocked_in < td.epoch == td.drained:
             status, index = Status.NOT_TRACKED, 0
-        elif fault := strike(rule, message, attempt, context):
-            status, index = STATUS[fault.reason], fault.first
-        elif (legal := movable(td, rule, message)) < index:
-            status, index = Status.WRONG_STATE, legal
+        else:
+            if fault := strike(rule, message, attempt, context):
+                status, index = STATUS[fault.reason], fault.first
+            if (legal := movable(td, rule, message)) < index:
+                status, index = Status.WRONG_STATE, legal
         if status is Status.BUG and message.call == Call.REMOVE:
             page = message.start + index * PAGES[message.level]
             td.stuck.set(page, page + PAGES[message.level], 1)

@@ -77,7 +77,7 @@ def test_an_early_unmap_keeps_a_list_from_which_abort_maps_again():
     actor.on_prepare(m.Prepare(FILE, 3, 2, 6, PRIVATE, early=True), context)
     assert (runs(actor.ptes), actor.saved) == (
         [(0, 1), (2, 0), (6, 1), (8, 0)],
-        {3: Cleared([(2, 4), (5, 6)], told_at=2 * COST)},
+        {3: Cleared(((2, 4, 1), (5, 6, 1)), told_at=2 * COST)},
     )
     actor.on_abort(m.Abort(FILE, 3), context)
     assert (runs(actor.ptes), actor.saved) == ([(0, 1), (4, 0), (5, 1), (8, 0)], {})

@@ -8,7 +8,7 @@ from actors.contract import Consumer, Fault, Reason
 from actors.iommu import QUEUE_SLOTS, Iommu, huge_part
 from actors.observations import Dma, IotlbQueued
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
-from tests.helpers import COST, LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
+from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs, table
 
 VM, OTHER = vm_address(0, 0), vm_address(0, 1)
 FILE, OP, TIMEOUT = VM | GMEM, 3, 1_000_000
@@ -237,3 +237,77 @@ def test_frames_that_lie_anywhere_get_small_entries():
     actor.on_dma_map(m.DmaMap(VM, OP, 0, 0x400), context)
     actor.on_dma_map(m.DmaMap(OTHER, OP, 0, 0x400), context)
     assert [runs(actor.domains[vm])[0] for vm in (VM, OTHER)] == [(0, LEVEL_4K), (0, LEVEL_2M)]
+
+
+# --- an invalidation that does not complete ------------------------------------------------------
+
+
+def shared_and_in_use(*overrides):
+    """A host on which the devices reach a range that is shared."""
+    world = World(*overrides)
+    world.ask(0x1F0, 0x410, SHARED, use=True)
+    world.run()
+    return world
+
+
+def queued(world):
+    return len(world.of(IotlbQueued))
+
+
+def test_an_early_unmap_that_hangs_is_a_no_when_patience_ends_and_its_abort_waits_for_that():
+    actor = unit((0, 0x100, LEVEL_4K))
+    context = Recorder({"iommu.timeout": Fault(Reason.TIMEOUT, 0)})
+    actor.on_prepare(m.Prepare(FILE, OP, 0x10, 0x20, PRIVATE, early=True), context)
+    assert context.take() == [Sent(TIMER, m.WaitFailed(1, Reason.TIMEOUT), TIMEOUT - LINK)]
+    actor.on_abort(m.Abort(FILE, OP), context)
+    assert (context.take(), actor.domains[VM].only(0x10, 0x20, 0)) == ([], True)
+    actor.on_wait_failed(m.WaitFailed(1, Reason.TIMEOUT), context)
+    assert context.take() == [
+        Sent(FILE, refusal(Reason.TIMEOUT), LINK),
+        Sent(FILE, m.Aborted(OP, Consumer.IOMMU), LINK + 1),
+    ]
+    assert (runs(actor.domains[VM]), actor.unmaps, actor.slots) == ([(0, 1), (0x100, 0)], {}, 0)
+
+
+def test_a_refusal_that_comes_late_meets_a_conversion_that_still_waits_for_it():
+    world = shared_and_in_use("protocol.iommu_prepare=unmap-early")
+    world.pins().held[99] = (0x200, 0x201)
+    before = world.maps()
+    world.inject("iommu.timeout")
+    assert world.convert(0x1F0, 0x410, PRIVATE) is Reason.REFERENCES
+    assert (world.maps(), world.pending(), world.found) == (before, {}, set())
+
+
+@pytest.mark.parametrize("protocol", ["failable-notifier", "undo", "undo-split-first"])
+def test_what_was_never_flushed_is_invalidated_when_it_is_asked_for_again(protocol):
+    world = shared_and_in_use(f"protocol.name={protocol}")
+    world.inject("iommu.timeout")
+    assert world.convert(0x1F0, 0x410, PRIVATE) is Reason.TIMEOUT
+    world.heal()
+    before = queued(world)
+    assert world.convert(0x1F0, 0x410, PRIVATE) is Reason.NONE
+    assert (queued(world) - before, world.pending()) == (1, {})
+    assert (world.iommu().lingering, world.found) == ({}, {"AN8"})
+
+
+def test_an_invalidation_that_completes_confirms_the_ones_before_it():
+    world = shared_and_in_use("protocol.name=failable-notifier")
+    world.inject("iommu.timeout")
+    world.convert(0x1F0, 0x200, PRIVATE)
+    world.heal()
+    assert not world.iommu().lingering[VM].only(0x1F0, 0x200, 0)
+    assert world.convert(0x400, 0x410, PRIVATE) is Reason.NONE
+    assert world.iommu().lingering == {}
+    assert (world.of(Dma)[-2].start, world.of(Dma)[-2].mapped) == (0x1F0, False)
+
+
+def test_a_range_that_is_mapped_again_has_nothing_left_to_flush():
+    actor = unit(lingering={VM: table((0, 0x40, 1))})
+    actor.on_dma_map(m.DmaMap(VM, OP, 0x10, 0x20), Recorder())
+    assert runs(actor.lingering[VM]) == [(0, 1), (0x10, 0), (0x20, 1), (0x40, 0)]
+
+
+def test_a_domain_that_is_torn_down_is_flushed():
+    actor, context = unit(lingering={VM: table((0, 0x40, 1))}), Recorder()
+    actor.on_detach(m.Detach(VM), context)
+    assert (actor.lingering, context.of(Dma)) == ({}, [Dma(VM, 0, 0x40, False)])

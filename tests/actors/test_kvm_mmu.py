@@ -539,3 +539,22 @@ def test_a_second_busy_in_commit_is_the_end_of_the_vm(point):
     assert [fact.reason for fact in world.of(VmBugged)] == [Reason.BUSY]
     assert world.of(PoisonSet) and world.kvm().dead
     assert {fact.phase for fact in world.of(Failed)} == {"committing"}
+
+
+@pytest.mark.parametrize("free", [9 + SPLIT_PAGES - 1, 9 + SPLIT_PAGES])
+@pytest.mark.parametrize("freeze_at", ["prepare", "commit"])
+def test_a_walk_is_over_with_its_answer_whether_or_not_a_thaw_follows(free, freeze_at):
+    world = World(f"protocol.freeze_at={freeze_at}")
+    world.allocator().free = free
+    reason = Reason.NONE if free == 9 + SPLIT_PAGES else Reason.NO_MEMORY
+    assert world.convert(0x10, 0x20, SHARED) is reason
+    assert (world.kvm().walks, world.pending(), world.found) == ({}, {}, set())
+
+
+def test_an_abort_that_crosses_no_walk_any_more_is_acknowledged():
+    actor, context = kvm(HUGE), Recorder({"kvm.split_memory": Fault(Reason.NO_MEMORY, 0)})
+    prepared(actor, 0x10, 0x20, context=context)
+    (no,) = context.messages()
+    assert (type(no), actor.walks) == (m.Refused, {})
+    actor.on_abort(m.Abort(FILE, OP), context)
+    assert context.messages() == [m.Aborted(OP, Consumer.KVM_MMU)]

@@ -13,7 +13,7 @@ from cluster.cell import SEQUENCE_BITS
 from tests.helpers import FACTS
 
 MESSAGES = message_types(messages)
-SAMPLES = {bool: True, int: 1 << 62, str: "commit"}
+SAMPLES = {bool: True, int: 1 << 62, str: "commit", tuple[messages.Mapped, ...]: ((1, 1 << 52, 2),)}
 
 
 def sample(kind):

@@ -9,7 +9,6 @@ from actors.host_map import HostMap
 from actors.kvm_mmu import KvmMmu
 from actors.kvm_notifier import op_of
 from actors.kvm_tickets import converts
-from actors.kvm_walk import Walk
 from actors.messages import ATTEMPT_BITS
 from actors.notifier_sites import CALLERS, DIRECT, EXIT_MMAP, KVM_CHAINS, OOM_REAPER
 from actors.observations import (
@@ -93,7 +92,7 @@ def test_faults_in_the_range_wait_from_start_to_end():
 
 def test_a_void_callback_waits_whatever_is_in_its_way():
     actor, context = kvm(), Recorder({"kvm.notifier": Fault(Reason.NO_MEMORY, 0)})
-    actor.walks[4 << ATTEMPT_BITS] = Walk(0, 4 << ATTEMPT_BITS, START, END, PRIVATE)
+    actor.invalidations[4 << ATTEMPT_BITS] = (START, END)
     actor.lock.take(99, True, 0)
     start(actor, context, blocking=False)
     assert context.take() == [] and context.asked == []
@@ -103,16 +102,16 @@ def test_a_void_callback_waits_whatever_is_in_its_way():
 
 
 def trouble(actor, blocking=True, choices=None):
-    context = Recorder(choices)
+    context, before = Recorder(choices), dict(actor.invalidations)
     start(actor, context, may_fail=True, blocking=blocking)
-    assert actor.notifiers == {} == actor.invalidations
+    assert (actor.notifiers, actor.walks, actor.invalidations) == ({}, {}, before)
     (sent,) = context.take()
     return sent
 
 
 def test_one_that_may_fail_does_when_a_conversion_of_the_range_is_under_way():
     actor = kvm()
-    actor.walks[4 << ATTEMPT_BITS] = Walk(0, 4 << ATTEMPT_BITS, END - 1, END + 9, PRIVATE)
+    actor.invalidations[4 << ATTEMPT_BITS] = (END - 1, END + 9)
     expected = Sent(VM | HOST_MAP, m.RangeStarted(7, Reason.BUSY), LINK)
     assert trouble(actor) == trouble(actor, blocking=False) == expected
 
@@ -131,7 +130,7 @@ def test_one_that_may_fail_does_by_injection():
 @pytest.mark.parametrize(("first", "last"), [(0, START), (END, 0x800)])
 def test_a_conversion_beside_the_range_is_no_trouble(first, last):
     actor, context = kvm(), Recorder()
-    actor.walks[4 << ATTEMPT_BITS] = Walk(0, 4 << ATTEMPT_BITS, first, last, PRIVATE)
+    actor.invalidations[4 << ATTEMPT_BITS] = (first, last)
     start(actor, context, may_fail=True)
     assert through(actor, context)[0].reason is Reason.NONE
 

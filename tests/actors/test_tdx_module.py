@@ -102,6 +102,19 @@ def test_a_batch_stops_at_the_first_entry_in_a_wrong_state():
     ]
 
 
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [(2, (Status.BUG, 2)), (3, (Status.BUG, 3)), (4, (Status.WRONG_STATE, 3))],
+)
+def test_of_a_wrong_state_and_an_injected_failure_the_earlier_one_ends_the_batch(first, expected):
+    tdx, td = module(Entry.BLOCKED)
+    td.sept.set(3, 4, Entry.MAPPED | LEVEL_4K << LEVEL_SHIFT)
+    context = Recorder({"tdx.bug": Fault(Reason.BUG, first)})
+    assert answer(tdx, call(Call.REMOVE), context) == expected
+    assert states(td)[0] == (0, Entry.FREE, 0)
+    assert states(td)[1][0] == min(first, 3)
+
+
 def test_demote_leaves_512_small_entries():
     tdx, td = module(Entry.BLOCKED, LEVEL_2M, 512)
     answer(tdx, call(Call.DEMOTE, end=512, level=LEVEL_2M))
