@@ -81,9 +81,10 @@ class KvmMmu(Actor):
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Step 2 of the mail: split the boundary leaves, or say no."""
         if self.walks:
-            # A walk goes with its thaw. With freeze_at = commit a refused one meets none, though perhaps an ABORT;
-            # but a VMM makes one conversion at a time, so it is over by now.
-            self.walks = {op: walk for op, walk in self.walks.items() if op in self.invalidations}
+            # A conversion's walk goes with its thaw. With freeze_at = commit a refused one meets none, though perhaps an
+            # ABORT; but a VMM makes one conversion at a time, so it is over by now.
+            kept = self.walks.items()
+            self.walks = {op: w for op, w in kept if op in self.invalidations or not w.settled}
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.busy_bugs = message.busy_bugs
         self.walks[message.op] = walk
