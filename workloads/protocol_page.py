@@ -17,15 +17,16 @@ HEAD = """\
 
 Generated from `actors/protocols` by `python -m workloads.protocol_page`; do not edit.
 
-A protocol is a table. In stage *in*, on the event *on*, guest_memfd does *do*, perhaps by asking *whom*, and is in stage *then*; what has
-no row cannot happen. *step* cites the numbered steps of [docs/domain.md](../domain.md) section 4. All tables are over the same actions,
-which are listed [at the end](#actions), and the same consumers, which do not know who drives them.
+A protocol is a table. In stage *in*, on the event *on*, guest_memfd does *do*, perhaps by asking *whom*, and is in
+stage *then*; what has no row cannot happen. *step* cites the numbered steps of [docs/domain.md](../domain.md)
+section 4. All tables are over the same actions, which are listed [at the end](#actions), and over the same consumers,
+which do not know who drives them.
 
 - An event with a direction beside it is about conversions to that side only; it goes before a row for both.
-- A variant's rows stand in for the table's of the same stage, event and direction where the scenario sets the option so. What a protocol
-  sets by itself, a scenario can set otherwise (`gmemsim show`, section `[protocol]`).
-- The diagrams are of the table without variants. Edges are `event / action`; rows that only note an event and stay where they are, are left
-  out.
+- A variant's rows stand in for the table's of the same stage, event and direction where the option has that value.
+  What a protocol sets by itself, a scenario can set otherwise (`gmemsim show`, section `[protocol]`).
+- The diagrams are of the table without variants. Edges are `event / action`; rows that only note an event and stay
+  where they are, are left out.
 - Message by message: [tests/transcripts/data](../../tests/transcripts/data/README.md).
 """
 DIRECTIONS = {Share.SHARED: "to shared", Share.PRIVATE: "to private"}
@@ -55,7 +56,7 @@ def protocols() -> Iterator[str]:
         yield from table(ROW, numbered(found.rows))
         for variant in found.variants:
             option = variant.option
-            usual = said(option, getattr(Options(**dict(found.defaults)), option))
+            usual = said(option, dict(found.defaults).get(option, getattr(Options(), option)))
             yield f"With `{option} = {said(option, variant.value)}` (usually `{usual}`):\n"
             yield from table(ROW[1:], map(cells, variant.rows))
         yield from diagrams(found)

@@ -9,12 +9,14 @@ from tests.transcripts.stories.told import Told
 HEAD = """\
 # Transcripts
 
-What happens, message by message, when one conversion is requested. Each file is one situation under one protocol: what it is about, a
-line for each message, and what is left behind. They are rewritten by `pytest tests/transcripts --rewrite`, from the actors themselves.
-Two files of one line of the table, side by side, are the difference between two protocols. [witness](witness) has the sixteen reference
-traces of [docs/domain.md](../../../docs/domain.md) section 13.
+What happens, message by message, when one conversion is requested. Each file is one situation under one protocol:
+what it is about, a line for each message, and what is left behind. They are rewritten by
+`pytest tests/transcripts --rewrite`, from the actors themselves. Two files of one line of the table, side by side,
+are the difference between two protocols. [witness](witness) has the reference traces of
+[docs/domain.md](../../../docs/domain.md) section 13.
 
-A cell is the ioctl's answer and the anomalies found (docs/domain.md section 5); `-`: it cannot befall this protocol, or is told elsewhere.
+A cell is the request's answer and the anomalies found (docs/domain.md section 5); `-`: the situation cannot befall
+this protocol, or says nothing new of it.
 """
 
 

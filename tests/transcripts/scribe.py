@@ -1,6 +1,6 @@
 """Writes down what a host does: one line for each message, and what its receiver did about it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ IN_HEX = {"offset", "resume", "gfn"}
 
 
 class Scribe:
-    """Runs a world to its end; each message becomes a line once it is handled. `rows` are those of the table it took."""
+    """Runs a world to its end; each message becomes a line once it is handled. `rows` are those that were taken."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -75,7 +75,7 @@ def noted(rows: list[Row]) -> Iterator[None]:
         rows.append(gmem.row(conversion, event))
         own(gmem, conversion, event, context)
 
-    Gmem.drive = drive  # type: ignore[method-assign]
+    Gmem.drive = drive  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -161,28 +161,30 @@ CHANGES = (
 
 def effect(fact: Observation) -> str:
     """A fact in a few words, or nothing."""
-    match fact:
-        case o.Decided(commit=commit):
-            return "decision: " + ("COMMIT" if commit else "ABORT")
-        case o.Sept(state=state, level=level):
-            return f"S-EPT {span(fact)}{SIZES[level]} {Entry(state).name}"
-        case o.Leaf(share=share, level=level):
-            what = SIZES[level] or " none"
-            return f"{share.name.lower()} leaves {span(fact)}{what}"
-        case o.HostPte(present=there):
-            return f"host PTEs {span(fact)} {'there' if there else 'gone'}"
-        case o.Dma(mapped=there):
-            return f"IOMMU {span(fact)} {'mapped' if there else 'unmapped'}"
-        case o.Stashed(present=there):
-            return f"stash {span(fact)} {'put aside' if there else 'taken back'}"
-        case o.FolioOrder(order=order):
-            what = ORDERS.get(order, "none")
-            return f"folios {span(fact)} {what}"
-        case o.InvalidationBegin():
-            return f"frozen {span(fact)}"
-        case o.InvalidationEnd():
-            return "thawed"
+    words = WORDS.get(type(fact))
+    if words:
+        return words(fact)
     return told(fact, "op") if isinstance(fact, CHANGES) else ""
+
+
+def where(name: str, yes: str, no: str, field: str) -> Callable[[Any], str]:
+    """`host PTEs 0x10..0x14 gone`."""
+    return lambda fact: f"{name} {span(fact)} {yes if getattr(fact, field) else no}"
+
+
+WORDS: dict[type, Callable[[Any], str]] = {
+    o.Decided: lambda fact: "decision: " + ("COMMIT" if fact.commit else "ABORT"),
+    o.Sept: lambda fact: f"S-EPT {span(fact)}{SIZES[fact.level]} {Entry(fact.state).name}",
+    o.Leaf: lambda fact: (
+        f"{fact.share.name.lower()} leaves {span(fact)}{SIZES[fact.level] or ' none'}"
+    ),
+    o.HostPte: where("host PTEs", "there", "gone", "present"),
+    o.Dma: where("IOMMU", "mapped", "unmapped", "mapped"),
+    o.Stashed: where("stash", "put aside", "taken back", "present"),
+    o.FolioOrder: lambda fact: f"folios {span(fact)} {ORDERS.get(fact.order, 'none')}",
+    o.InvalidationBegin: lambda fact: f"frozen {span(fact)}",
+    o.InvalidationEnd: lambda _: "thawed",
+}
 
 
 def span(record: Any) -> str:

@@ -53,7 +53,7 @@ def test_the_index_is_current(request):
 @each
 def test_it_ends_as_its_story_says(protocol, name):
     story, found = STORIES[protocol][name], played(protocol, name)
-    assert (found.reason, found.found) == (story.reason, set(story.found.split()))
+    assert (found.reason, set(found.found)) == (story.reason, set(story.found.split()))
     assert (found.pending <= AT_REST) == (found.reason is not None)
 
 

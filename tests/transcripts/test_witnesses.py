@@ -2,10 +2,10 @@
 
 import functools
 import inspect
+from typing import Any
 
 import pytest
 
-from actors import messages as m
 from actors import observations as o
 from actors.contract import Reason
 from actors.gmem_steps import T_SPIN
@@ -60,7 +60,9 @@ def test_x1_undo_leaves_the_page_unmapped_and_the_guest_dies_of_it():
     assert world.inspector.counts["AN3"] == world.inspector.counts["AN1"] == 1
     order = [name for _, name, *_ in sorted(world.inspector.findings)]
     assert order.index("AN3") < order.index("AN1")
-    assert world.of(o.GuestAccess)[-1] == o.GuestAccess(world.gmem().address & ~0xFF, 0, 1, PRIVATE, False)
+    assert world.of(o.GuestAccess)[-1] == o.GuestAccess(
+        world.gmem().address & ~0xFF, 0, 1, PRIVATE, False
+    )
 
 
 def test_x2_success_is_reported_for_what_was_not_on_the_list():
@@ -101,7 +103,9 @@ def test_x6_the_page_is_lost_and_nothing_else():
     # Until the VM is gone no folio and no stash has changed.
     stopped = world.notebook.facts.index((at_stop(world), world.of(o.VmStopped)[0]))
     before = [fact for _, fact in world.notebook.facts[:stopped]]
-    assert not [fact for fact in before if isinstance(fact, o.FolioOrder | o.Stashed | o.UndoFailed)]
+    assert not [
+        fact for fact in before if isinstance(fact, o.FolioOrder | o.Stashed | o.UndoFailed)
+    ]
 
 
 def at_stop(world: World) -> int:
@@ -140,7 +144,7 @@ def test_x8_with_the_store_first_it_is_not():
 def test_x9_the_frame_is_somebody_elses_before_the_td_gives_it_up():
     world = witness("X9")
     assert "AN11" in world.found
-    facts = [fact for _, fact in world.notebook.facts]
+    facts: list[Any] = [fact for _, fact in world.notebook.facts]
     reused = next(n for n, f in enumerate(facts) if isinstance(f, o.FramesReused))
     freed = [n for n, f in enumerate(facts) if isinstance(f, o.Sept) and f.start <= 7 < f.end]
     assert facts[reused].start <= 7 < facts[reused].end

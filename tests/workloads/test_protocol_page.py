@@ -17,7 +17,9 @@ EDGE = re.compile(r"^(\w+) --> (\w+): (\w+) / (\w+)$")
 
 def test_the_page_in_the_tree_is_current():
     found = PAGE.read_text(encoding="utf-8")
-    assert found == reference(), "run: python -m workloads.protocol_page > docs/reference/protocols.md"
+    assert found == reference(), (
+        "run: python -m workloads.protocol_page > docs/reference/protocols.md"
+    )
 
 
 @pytest.mark.parametrize("to", Share)

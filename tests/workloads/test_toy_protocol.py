@@ -20,7 +20,7 @@ from workloads.catalogue import show_kind
 from workloads.cli import cli
 from workloads.errors import UsageError
 
-# As the failable notifier, but its own memory comes first and KVM comes last; on an error whoever has unmapped maps again.
+# As the failable notifier, but own memory comes first and KVM last; on an error whoever has unmapped maps again.
 IN_TURN = (Consumer.IOMMU, Consumer.PINS, Consumer.HOST_MAP, Consumer.KVM_MMU)
 # fmt: off
 KVM_LAST = Table("kvm-last", "whose pages cannot come back is asked last", (
@@ -62,7 +62,7 @@ def test_a_scenario_can_name_it():
 
 
 def test_who_mistypes_it_is_told_its_name():
-    with pytest.raises(UsageError, match='found "kvm-lats", expected .*nearest: "kvm-last"'):
+    with pytest.raises(UsageError, match=r'found "kvm-lats", expected .*nearest: "kvm-last"'):
         scenario.decode("", "test.toml", ["protocol.name=kvm-lats"])
 
 
