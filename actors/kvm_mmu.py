@@ -12,7 +12,7 @@ from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
-from actors.kvm_tickets import ACCEPT, FAULT, FREEZE, TICKETS, WALK
+from actors.kvm_tickets import ACCEPT, ACCEPT_OP, FAULT, FREEZE, TICKETS, WALK
 from actors.kvm_walk import Walk
 from actors.locks import RwLock
 from actors.observations import (
@@ -83,7 +83,11 @@ class KvmMmu(Actor):
         if self.walks:
             # A walk goes with its thaw. With freeze_at = commit a refused one meets none, though perhaps an ABORT;
             # but a VMM makes one conversion at a time, so it is over by now.
-            self.walks = {op: walk for op, walk in self.walks.items() if op in self.invalidations}
+            self.walks = {
+                op: walk
+                for op, walk in self.walks.items()
+                if op in self.invalidations or op & ACCEPT_OP
+            }
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.busy_bugs = message.busy_bugs
         self.walks[message.op] = walk
@@ -135,7 +139,7 @@ class KvmMmu(Actor):
         context: Context,
     ) -> None:
         """Tell guest_memfd, or whoever split a leaf for an ACCEPT."""
-        if walk.op & kvm_accept.ACCEPT_OP:
+        if walk.op & ACCEPT_OP:
             kvm_accept.split_over(self, walk, reply, delay, context)
         else:
             context.send(walk.gmem, reply, max(delay, context.link))
@@ -152,7 +156,7 @@ class KvmMmu(Actor):
         number, what = divmod(ticket, TICKETS)
         if what == WALK:
             walk = self.walks[number]
-            if number & kvm_accept.ACCEPT_OP and kvm_accept.overtaken(self, walk):
+            if number & ACCEPT_OP and kvm_accept.overtaken(self, walk):
                 walk.aborting = True
             context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, True))
             kvm_walk.locked(self, walk, context)
