@@ -66,9 +66,13 @@ class KvmMmu(Actor):
         self.take(FREEZE, message.op, context)
 
     def frozen(self, op: int, context: Context) -> None:
-        """mmu_lock was ours for writing: no fault is half way any more."""
-        context.send(self.freezing.pop(op), m.Frozen(op), context.link)
+        """mmu_lock was ours for writing: no fault is half way any more. If nobody waits to be told, the walk begins."""
+        gmem = self.freezing.pop(op, None)
+        if gmem is not None:
+            context.send(gmem, m.Frozen(op), context.link)
         self.drop(FREEZE, op, context)
+        if gmem is None:
+            kvm_walk.commit(self, self.walks[op], context)
 
     def on_thaw(self, message: m.Thaw, context: Context) -> None:
         """INV_END: the sequence moves, then parked faults look again."""
