@@ -13,7 +13,7 @@ from actors.address import GMEM, VMM
 from actors.contract import PAGES_2M, Context, Message, Share
 from actors.guest_outcome import Outcome
 from actors.kvm_fault import PageFault
-from actors.kvm_tickets import ACCEPT
+from actors.kvm_tickets import ACCEPT, ACCEPT_OP
 from actors.kvm_walk import Walk
 from actors.observations import AcceptHonoured
 from actors.slots import slot_of
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 # vm.guest_inhibit: the level is used for the fault in hand and forgotten (version 1 of the series); or marked, with
 # a look at the mark before the lock (version 3); or marked with the lock taken at every such fault.
 OFF, TESTED, EACH = "off", "tested", "each"
-
-# The number of a split for an ACCEPT: this bit and the access. No conversion's number reaches it (actors.names).
-ACCEPT_OP = 1 << 60
 
 
 def first(kvm: "KvmMmu", fault: PageFault, context: Context) -> bool:

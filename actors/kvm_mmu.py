@@ -12,7 +12,7 @@ from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
-from actors.kvm_tickets import ACCEPT, FAULT, FREEZE, TICKETS, WALK
+from actors.kvm_tickets import ACCEPT, ACCEPT_OP, FAULT, FREEZE, TICKETS, WALK
 from actors.kvm_walk import Walk
 from actors.locks import RwLock
 from actors.observations import (
@@ -66,9 +66,13 @@ class KvmMmu(Actor):
         self.take(FREEZE, message.op, context)
 
     def frozen(self, op: int, context: Context) -> None:
-        """mmu_lock was ours for writing: no fault is half way any more."""
-        context.send(self.freezing.pop(op), m.Frozen(op), context.link)
+        """mmu_lock was ours for writing: no fault is half way any more. If nobody waits to be told, the walk begins."""
+        gmem = self.freezing.pop(op, None)
+        if gmem is not None:
+            context.send(gmem, m.Frozen(op), context.link)
         self.drop(FREEZE, op, context)
+        if gmem is None:
+            kvm_walk.commit(self, self.walks[op], context)
 
     def on_thaw(self, message: m.Thaw, context: Context) -> None:
         """INV_END: the sequence moves, then parked faults look again."""
@@ -135,7 +139,7 @@ class KvmMmu(Actor):
         context: Context,
     ) -> None:
         """Tell guest_memfd, or whoever split a leaf for an ACCEPT. All but a READY ends the walk."""
-        if walk.op & kvm_accept.ACCEPT_OP:
+        if walk.op & ACCEPT_OP:
             kvm_accept.split_over(self, walk, reply, delay, context)
             return
         if type(reply) is not m.Ready:
@@ -154,7 +158,7 @@ class KvmMmu(Actor):
         number, what = divmod(ticket, TICKETS)
         if what == WALK:
             walk = self.walks[number]
-            if number & kvm_accept.ACCEPT_OP and kvm_accept.overtaken(self, walk):
+            if number & ACCEPT_OP and kvm_accept.overtaken(self, walk):
                 walk.aborting = True
             context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, True))
             kvm_walk.locked(self, walk, context)

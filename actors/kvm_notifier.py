@@ -11,7 +11,7 @@ from actors import kvm_fault, kvm_walk
 from actors import messages as m
 from actors.address import HOST_MAP, KVM
 from actors.contract import Context, Reason, Share, opportunity
-from actors.kvm_tickets import NOTIFIER, converts
+from actors.kvm_tickets import FREEZE, NOTIFIER, converts
 from actors.messages import ATTEMPT_BITS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def on_range_start(kvm: "KvmMmu", message: m.RangeStart, context: Context) -> No
     walk.settled, walk.protects = True, message.protect
     kvm.walks[op] = walk
     kvm.notifiers[op] = message.number
-    kvm_walk.commit(kvm, walk, context)
+    kvm.take(FREEZE, op, context)
 
 
 def trouble(kvm: "KvmMmu", message: m.RangeStart, op: int, context: Context) -> Reason:

@@ -11,6 +11,10 @@ TICKETS = 4
 OTHERS, NOTIFIER, HOLE = 0b01, 0b001, 0b101
 
 
+# The number of a split for an ACCEPT: this bit and the access. No conversion's number reaches it (actors.names).
+ACCEPT_OP = 1 << 60
+
+
 def converts(op: int) -> bool:
     """Is this the walk of a conversion?"""
-    return op >> ATTEMPT_BITS & 0b11 != OTHERS
+    return not op & ACCEPT_OP and op >> ATTEMPT_BITS & 0b11 != OTHERS

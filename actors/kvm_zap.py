@@ -9,6 +9,7 @@ from actors import kvm_fault, kvm_notifier, kvm_walk
 from actors import messages as m
 from actors.address import GMEM, KVM
 from actors.contract import Context, Reason, Share
+from actors.kvm_tickets import FREEZE
 from actors.slots import slot_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def on_zap(kvm: "KvmMmu", message: m.Zap, context: Context) -> None:
     walk = kvm_walk.Walk(kvm.vm | KVM, op, message.start, message.end, Share.SHARED)
     walk.settled, walk.trace, walk.bugs = True, message.trace, message.bugs
     kvm.walks[op] = walk
-    kvm_walk.commit(kvm, walk, context)
+    kvm.take(FREEZE, op, context)
 
 
 def on_walked(kvm: "KvmMmu", message: m.Committed, context: Context) -> None:

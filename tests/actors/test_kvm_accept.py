@@ -2,12 +2,12 @@
 
 import pytest
 
-from actors import kvm_accept
 from actors import messages as m
 from actors.address import GMEM, KVM, TDX, VMM, host_address, vm_address
 from actors.contract import Reason
 from actors.guest_outcome import Outcome
 from actors.kvm_mmu import KvmMmu
+from actors.kvm_tickets import ACCEPT_OP, converts
 from actors.observations import AcceptHonoured, HugeLost, Leaf, VmStopped
 from actors.protocols import PROTOCOLS
 from actors.slots import Slot
@@ -107,7 +107,7 @@ def test_a_larger_leaf_needs_memory_before_the_lock():
     actor = kvm("off", (0, 0x200, LEVEL_2M))
     context = accepted(actor)
     (sent,) = context.take()
-    reserve = m.Reserve(VM | KVM, kvm_accept.ACCEPT_OP | 7, 4)
+    reserve = m.Reserve(VM | KVM, ACCEPT_OP | 7, 4, start=0, end=0x200)
     assert (sent.target, sent.message, actor.lock.idle) == (host_address(0), reserve, True)
     actor.on_reserved(m.Reserved(reserve.ticket, True), context)
     (block,) = context.take()
@@ -116,6 +116,11 @@ def test_a_larger_leaf_needs_memory_before_the_lock():
         0,
         0x200,
     )
+
+
+def test_a_split_for_an_accept_is_no_conversion():
+    assert not converts(ACCEPT_OP | 7)
+    assert converts(7 << 18)
 
 
 def test_without_memory_the_ioctl_fails_and_the_vmm_stops_the_vm():
