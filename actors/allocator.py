@@ -6,7 +6,7 @@ from actors import messages as m
 from actors.address import vm_base
 from actors.contract import Actor, Context, Reason, opportunity
 from actors.intervals import IntervalMap
-from actors.observations import FramesReused
+from actors.observations import FramesReused, MemoryRefused
 
 
 class Allocator(Actor):
@@ -27,6 +27,8 @@ class Allocator(Actor):
         granted = fault is None and message.pages <= self.free
         if granted:
             self.free -= message.pages
+        else:
+            context.observe(MemoryRefused(vm, op))
         reply = m.Reserved(message.ticket, granted, fault.reason if fault else Reason.NO_MEMORY)
         took = context.cost("page_alloc", max(1, message.pages))
         context.send(message.reply_to, reply, took)

@@ -281,6 +281,7 @@ class Gmem(Actor):
         for waiter in woken:
             if context.now > waiter.since:
                 context.observe(LockWaited("ilock", context.now - waiter.since))
+                gmem_faults.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
 
     # --- where its pages are ---------------------------------------------------------------------

@@ -8,6 +8,8 @@ from actors.address import KVM, vm_base
 from actors.contract import Context, Reason, Share
 from actors.gmem_folios import HOLE
 from actors.gmem_tickets import GUEST_FAULT, HOST_FAULT, TICKETS
+from actors.locks import Waiter
+from actors.observations import FaultWaited
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
@@ -40,6 +42,15 @@ def answer_pfn(gmem: "Gmem", ticket: int, context: Context) -> None:
     reply = m.GotPfn(fault.access, reason, order, gmem.base_pfn + fault.start)
     context.send(vm_base(gmem.address) | KVM, reply, context.link)
     gmem.drop(ticket, context)
+
+
+def waited(gmem: "Gmem", waiter: Waiter, context: Context) -> None:
+    """A page fault that had to wait for the lock."""
+    fault = gmem.faults.get(waiter.ticket)
+    if fault:
+        for start, end in gmem.gfns(fault.start, fault.end):
+            wait = context.now - waiter.since
+            context.observe(FaultWaited(vm_base(gmem.address), start, end, "ilock", wait))
 
 
 def on_host_fault(gmem: "Gmem", message: m.HostFault, context: Context) -> None:

@@ -12,7 +12,14 @@ from actors.contract import PAGES_2M, Actor, Context, Reason, Share
 from actors.guest_outcome import Outcome
 from actors.intervals import IntervalMap
 from actors.names import access_number, access_task, piece_request, whole_request, whole_task
-from actors.observations import NO_LATENCY, Answered, GuestAccess, MapGpaFailed, Requested
+from actors.observations import (
+    NO_LATENCY,
+    Answered,
+    GuestAccess,
+    GuestPanicked,
+    MapGpaFailed,
+    Requested,
+)
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 
@@ -352,6 +359,7 @@ def ignore(guest: Guest, task: Task, context: Context) -> None:
 
 def panic(guest: Guest, task: Task, context: Context) -> None:
     """R5: the guest gives up."""
+    context.observe(GuestPanicked(guest.vm))
     guest.dead = True
     context.send(guest.vm | VMM, m.VmDead(), context.link)
     guest.give_up(context)

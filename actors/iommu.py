@@ -286,7 +286,7 @@ class Iommu(Actor):
         """Clear the entries and wait for the invalidation: (how long that takes from now, why it fails or NONE)."""
         vm = vm_base(unmap.gmem)
         took = after + self.unmap(vm, unmap, context)
-        waited = self.invalidate(took, context)
+        waited = self.invalidate(unmap, took, context)
         fault = self.choose("iommu.timeout", unmap, context)
         reason = fault.reason if fault else Reason.NONE
         if reason is Reason.TIMEOUT or waited > self.timeout:
@@ -346,12 +346,13 @@ class Iommu(Actor):
         took = context.cost("vfio_unmap_4k", small) if small else 0
         return took + (context.cost("vfio_unmap_2m", huge) if huge else 0)
 
-    def invalidate(self, ready_in: int, context: Context) -> int:
+    def invalidate(self, unmap: Unmap, ready_in: int, context: Context) -> int:
         """Queue an invalidation with its wait descriptor behind all others; returns when it completes, from now."""
         begin = max(context.now + ready_in, self.free_at)
         wait = begin - context.now - ready_in
         self.free_at = begin + context.cost("iotlb_invalidate")
-        context.observe(IotlbQueued(self.host, self.slots, wait))
+        vm = vm_base(unmap.gmem)
+        context.observe(IotlbQueued(self.host, self.slots, wait, vm, unmap.start, unmap.end))
         return self.free_at - context.now
 
     def on_abort(self, message: m.Abort, context: Context) -> None:

@@ -13,8 +13,16 @@ from actors.address import GMEM, GUEST, KVM, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
 from actors.guest_outcome import Outcome
 from actors.kvm_tickets import FAULT, TICKETS
+from actors.locks import Waiter
 from actors.names import implicit_access, implicit_request
-from actors.observations import Leaf
+from actors.observations import (
+    FaultFailed,
+    FaultParked,
+    FaultResumed,
+    FaultWaited,
+    Leaf,
+    ReEntered,
+)
 from actors.slots import slot_of
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Call, Status
 
@@ -36,6 +44,8 @@ class PageFault(msgspec.Struct):
     sequence: int = 0
     pfn: int = 0
     conversions: int = 0  # asked of the VMM because the attribute said the other side
+    parked: int = 0  # how often it has waited for an invalidation to end
+    parked_at: int = 0
 
 
 def shared_access(kvm: "KvmMmu", message: m.Access, context: Context) -> None:
@@ -51,7 +61,7 @@ def begin(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     """Steps 1 to 3: park in a frozen range, else snapshot the sequence and look up the folio."""
     kvm.faults[fault.access] = fault
     if frozen(kvm, fault):
-        kvm.parked.append(fault.access)
+        park(kvm, fault, context)
         return
     fault.sequence = kvm.sequence
     slot = slot_of(kvm.slots, fault.start)
@@ -66,7 +76,31 @@ def thaw(kvm: "KvmMmu", context: Context) -> None:
     kvm.sequence += 1
     parked, kvm.parked = kvm.parked, []
     for access in parked:
-        begin(kvm, kvm.faults[access], context)
+        resume(kvm, kvm.faults[access], context)
+
+
+def park(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
+    """Wait for INV_END."""
+    kvm.parked.append(fault.access)
+    fault.parked += 1
+    fault.parked_at = context.now
+    place = (fault.access, fault.start, fault.end)
+    context.observe(FaultParked(kvm.vm, *place, fault.parked))
+
+
+def resume(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
+    """INV_END: from the start, which may be another wait."""
+    place = (fault.access, fault.start, fault.end)
+    context.observe(FaultResumed(kvm.vm, *place, context.now - fault.parked_at))
+    begin(kvm, fault, context)
+
+
+def waited(kvm: "KvmMmu", waiter: Waiter, context: Context) -> None:
+    """A page fault that had to wait for mmu_lock."""
+    number, what = divmod(waiter.ticket, TICKETS)
+    if what == FAULT:
+        fault, wait = kvm.faults[number], context.now - waiter.since
+        context.observe(FaultWaited(kvm.vm, fault.start, fault.end, "mmu_lock", wait))
 
 
 def frozen(kvm: "KvmMmu", fault: PageFault) -> bool:
@@ -162,6 +196,7 @@ def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context:
 def enter_again(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     """Nothing was installed: the vCPU executes again, and the module counts that."""
     del kvm.faults[fault.access]
+    context.observe(ReEntered(kvm.vm, fault.access, fault.start, fault.end))
     enter = m.VpEnter(kvm.vm, fault.access)
     context.send(host_base(kvm.vm) | TDX, enter, context.link)
 
@@ -189,6 +224,8 @@ def converted(kvm: "KvmMmu", message: m.ConvertAnswer, context: Context) -> None
 def done(kvm: "KvmMmu", fault: PageFault, outcome: Outcome, delay: int, context: Context) -> None:
     """The fault is dealt with."""
     del kvm.faults[fault.access]
+    if outcome is Outcome.FAILED:
+        context.observe(FaultFailed(kvm.vm, fault.access))
     finish(kvm, fault.access, outcome, delay, context)
 
 

@@ -176,6 +176,7 @@ class KvmMmu(Actor):
         for waiter in self.lock.drop(number * TICKETS + what):
             if context.now > waiter.since:
                 context.observe(LockWaited("mmu_lock", context.now - waiter.since))
+                kvm_fault.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
 
     # --- answers that walks and faults wait for --------------------------------------------------

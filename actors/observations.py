@@ -175,11 +175,14 @@ class Dma(Observation, frozen=True, tag=17):
 
 
 class IotlbQueued(Observation, frozen=True, tag=18):
-    """An invalidation entered the unit's queue behind `depth` others and waited `wait`."""
+    """An invalidation of a range of the VM entered the unit's queue behind `depth` others and waited `wait`."""
 
     host: int
     depth: int
     wait: int
+    vm: int
+    start: int
+    end: int
 
 
 class Bitmap(Observation, frozen=True, tag=19):
@@ -450,3 +453,69 @@ class AcceptHonoured(Observation, frozen=True, tag=121):
     start: int
     end: int
     takes: int
+
+
+class FaultWaited(Observation, frozen=True, tag=80):
+    """A page fault on the range, the guest's or the VMM's, was granted a lock after a wait above zero."""
+
+    vm: int
+    start: int
+    end: int
+    lock: str
+    wait: int
+
+
+class FaultParked(Observation, frozen=True, tag=81):
+    """A guest's fault waits for an invalidation of its range to end, for the `times`-th time."""
+
+    vm: int
+    access: int
+    start: int
+    end: int
+    times: int
+
+
+class FaultResumed(Observation, frozen=True, tag=82):
+    """The invalidation is over and the fault starts anew, after `waited`."""
+
+    vm: int
+    access: int
+    start: int
+    end: int
+    waited: int
+
+
+class FaultFailed(Observation, frozen=True, tag=83):
+    """The fault cannot be served; the vCPU gives the access up."""
+
+    vm: int
+    access: int
+
+
+class ReEntered(Observation, frozen=True, tag=84):
+    """A vCPU executes an access to the range again although its fault installed nothing: zero-stepping looks so."""
+
+    vm: int
+    access: int
+    start: int
+    end: int
+
+
+class ListEmptied(Observation, frozen=True, tag=85):
+    """The TDX module takes the access for one that has come on, and looks closer no more."""
+
+    vm: int
+    access: int
+
+
+class MemoryRefused(Observation, frozen=True, tag=86):
+    """The allocator has no memory for this operation."""
+
+    vm: int
+    op: int
+
+
+class GuestPanicked(Observation, frozen=True, tag=87):
+    """The guest gave up by itself."""
+
+    vm: int

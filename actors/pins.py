@@ -36,7 +36,10 @@ class Found(NamedTuple):
 
 
 class Pins(Actor):
-    """`held` is pin number -> range; `freeze_budget` (ns) is how long PREPARE waits for a short reference to go."""
+    """`held` is pin number -> range; `freeze_budget` (ns) is how long PREPARE waits for a short reference to go.
+
+    Negative numbers are references that nobody will drop.
+    """
 
     vm: int
     freeze_budget: int
@@ -64,7 +67,7 @@ class Pins(Actor):
     def on_keep(self, message: m.KeepReference, _: Context) -> None:
         """A reference that stays: who looks cannot tell it from any other."""
         self.taken += 1
-        self.held[self.taken] = (message.start, message.end)
+        self.held[-self.taken] = (message.start, message.end)
 
     def on_unpin(self, message: m.Unpin, context: Context) -> None:
         """The holder lets go, unless it was made to before."""
@@ -75,7 +78,7 @@ class Pins(Actor):
     def on_drop(self, message: m.DropPins, context: Context) -> None:
         """A cooperative VMM makes its own pin holders let go of a range."""
         for pin, (start, end) in list(self.held.items()):
-            if start < message.end and message.start < end:
+            if pin > 0 and start < message.end and message.start < end:
                 del self.held[pin]
                 context.observe(Pinned(self.vm, start, end, False))
         self.unpinned(context)
@@ -214,9 +217,10 @@ class Pins(Actor):
 
     def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
         """The holders are gone with the VM."""
-        held, self.held = self.held, {}
-        for start, end in held.values():
-            context.observe(Pinned(self.vm, start, end, False))
+        held, self.held = self.held, {pin: at for pin, at in self.held.items() if pin < 0}
+        for pin, (start, end) in held.items():
+            if pin > 0:
+                context.observe(Pinned(self.vm, start, end, False))
         self.unpinned(context)
 
     HANDLERS: ClassVar = {

@@ -9,7 +9,14 @@ from actors.address import GUEST, KVM, vm_base
 from actors.contract import Actor, Context, Fault, Reason, Share, opportunity
 from actors.guest_outcome import Outcome
 from actors.intervals import IntervalMap
-from actors.observations import EpochDrained, GuestAccepted, GuestAccess, SeamcallAnswered, Sept
+from actors.observations import (
+    EpochDrained,
+    GuestAccepted,
+    GuestAccess,
+    ListEmptied,
+    SeamcallAnswered,
+    Sept,
+)
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Rule, Status
 
 ZERO_STEP_THRESHOLD = 6  # faults of one vCPU at one place before VP.ENTER becomes suspicious
@@ -141,7 +148,7 @@ class TdxModule(Actor):
         took = context.link
         outcome = Outcome.RETRY
         if seen >= GIVE_UP:
-            del td.faults[message.access]
+            came_on(td, message, context)
             outcome = Outcome.FAILED
         if seen >= ZERO_STEP_THRESHOLD:
             took = max(took, context.cost("vp_enter_zero_step"))
@@ -162,7 +169,7 @@ class TdxModule(Actor):
         if message.accept:
             self.accept(td, message, context)
             return
-        td.faults.pop(message.access, None)
+        came_on(td, message, context)
         context.observe(GuestAccess(message.vm, message.start, message.end, Share.PRIVATE, True))
         self.answer(message, Outcome.DONE, context.link, context)
 
@@ -182,7 +189,7 @@ class TdxModule(Actor):
                 return
             pending += run_end - run_start
             self.enter(td, vm, run_start, run_end, Entry.MAPPED, level, context)
-        td.faults.pop(message.access, None)
+        came_on(td, message, context)
         name = "accept_2m" if message.level == LEVEL_2M else "accept_4k"
         units = pending // PAGES[message.level]
         took = context.cost(name, units) if units else context.cost("td_exit_roundtrip")
@@ -231,6 +238,12 @@ class TdxModule(Actor):
         m.Teardown: on_teardown,
         m.Reclaim: on_reclaim,
     }
+
+
+def came_on(td: Td, message: m.Access | m.VpEnter, context: Context) -> None:
+    """The access is over, one way or the other: nothing suspicious about it any more."""
+    if td.faults.pop(message.access, None):
+        context.observe(ListEmptied(message.vm, message.access))
 
 
 def held(td: Td, rule: Rule, message: m.Seamcall, now: int) -> bool:

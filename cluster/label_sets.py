@@ -31,10 +31,10 @@ CONSUMERS = tuple(consumer.name.lower() for consumer in Consumer)
 LOCKS = ("vmm", "ilock", "mmu_lock", "iommu_queue")
 CALLS = tuple(call.name.lower() for call in Call)
 INVARIANTS = (
-    *(f"I{n}" for n in (1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 22, 23)),
-    *("L1", "L3"),
+    *(f"I{n}" for n in range(1, 24)),
+    *(f"L{n}" for n in range(1, 9)),
 )
-ANOMALIES = tuple(f"AN{n}" for n in (1, 3, 4, 7, 8, 11, 12, 13, 14, 15, 16, 18, 19, 24, 28))
+ANOMALIES = tuple(f"AN{n}" for n in range(1, 29))
 REST = "other"  # the one label for all partitions beyond the first 99
 
 Sets = Callable[[Run], Iterable[Labels]]

@@ -338,6 +338,11 @@ class World:
         self.post(GUEST, m.Touch(self.numbers, start, end, share), vm, delay)
         return self.numbers
 
+    def hold(self, start: int, end: int, vm: int = 0) -> None:
+        """Somebody has had a reference on the range from before the beginning, and keeps it."""
+        self.pins(vm).held = {1: (start, end)}
+        self.inspector.books(vm_address(0, vm)).pins.set(start, end, 1)
+
     # --- interfering -----------------------------------------------------------------------------
 
     def inject(self, *points: str, probability: float = 1.0, **rule: Any) -> None:
@@ -371,8 +376,8 @@ class World:
 
     @property
     def found(self) -> set[str]:
-        """Ids of the checks that fired; L1 when a conversion was never answered."""
-        return set(self.inspector.counts) | ({"L1"} if self.inspector.unanswered() else set())
+        """Ids of the checks that fired, and of those that do if nothing more happens."""
+        return set(self.inspector.counts) | {name for _, name, *_ in self.inspector.open()}
 
     def maps(self, vm: int = 0) -> dict[str, Any]:
         """Everything that a refused conversion has to leave as it was, by name."""

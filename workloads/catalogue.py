@@ -1,6 +1,7 @@
 """What `gmemsim list` and `gmemsim show` print: everything that can be named, from the tables that define it."""
 
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from cluster.fault_points import FAULT_POINTS, WORDS
 from workloads import cost_table
 from workloads import scenario as scenarios
 from workloads.checkers import ANOMALIES, INVARIANTS
+from workloads.checkers.admitted import described
 from workloads.checks import METRICS
 from workloads.errors import UsageError
 from workloads.scenario import KINDS
@@ -20,6 +22,7 @@ from workloads.wording import quote, suggestion
 
 Rows = list[dict[str, Any]]
 WIDEST = 110
+CHECKS = ("anomalies", "invariants")
 
 
 def scenario_rows() -> Rows:
@@ -66,7 +69,13 @@ def fault_rows() -> Rows:
 def check_rows(checks: Sequence[Any]) -> Rows:
     """Anomalies or invariants."""
     return [
-        {"name": check.id, "meaning": check.meaning, "admitted by": ", ".join(check.admitted)}
+        {
+            "name": check.id,
+            "title": check.name,
+            "meaning": check.meaning,
+            "source": check.source,
+            "admitted by": described(check.id),
+        }
         for check in checks
     ]
 
@@ -113,7 +122,24 @@ def show_kind(kind: str | None, as_json: bool) -> str:
     found = {name: LISTS[name]() for name in kinds}
     if as_json:
         return json.dumps(found, indent=2)
-    return "\n\n".join(f"{name}\n{columns(rows)}" for name, rows in found.items())
+    texts = {
+        name: (paragraphs if name in CHECKS else columns)(rows) for name, rows in found.items()
+    }
+    return "\n\n".join(f"{name}\n{text}" for name, text in texts.items())
+
+
+def paragraphs(rows: Rows) -> str:
+    """Rows of which one column is too long for a table: a block for each."""
+    return "\n".join(
+        textwrap.indent(textwrap.fill(text, WIDEST - len(indent)), indent)
+        for row in rows
+        for indent, text in (
+            ("  ", f"{row['name']}  {row['title']}"),
+            ("      ", row["meaning"]),
+            ("      ", f"source: {row['source']}"),
+            ("      ", f"admitted by: {row['admitted by']}"),
+        )
+    )
 
 
 def show_scenario(source: str, overrides: Sequence[str], as_json: bool) -> str:

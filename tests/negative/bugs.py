@@ -12,10 +12,12 @@ from actors import (
     kvm_fault,
     kvm_tickets,
     kvm_walk,
+    tdx_module,
     tdx_states,
 )
 from actors import messages as m
-from actors.address import GMEM, HOST_MAP, KVM
+from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, VMM, vm_base
+from actors.allocator import Allocator
 from actors.contract import Consumer, Context, Reason, Share
 from actors.conversion import Conversion
 from actors.gmem import Gmem
@@ -24,7 +26,8 @@ from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.kvm_mmu import KvmMmu
 from actors.kvm_walk import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, Walk
-from actors.observations import HostPte, LockOrder, Reserving
+from actors.observations import HostPte, LockOrder, MemoryRefused, Pinned, Reserving
+from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
 from actors.protocols.table import Who
 from actors.tdx_states import RULES, Call
@@ -97,6 +100,17 @@ def lose_a_folio(_: World, patch: Patch) -> None:
     after_row(patch, "complete_thaw", lose)
 
 
+def keep_the_stash(_: World, patch: Patch) -> None:
+    """A huge folio is whole again, and its metadata is still set aside."""
+    set_stash = gmem_folios.set_stash
+
+    def put_aside(file: Gmem, start: int, end: int, present: bool, context: Context) -> None:
+        if present:
+            set_stash(file, start, end, present, context)
+
+    patch.setattr(gmem_folios, "set_stash", put_aside)
+
+
 def reply_before_the_thaw(_: World, patch: Patch) -> None:
     """KVM is never told that the invalidation is over."""
 
@@ -122,6 +136,17 @@ def forget_the_iommu_in_abort(_: World, patch: Patch) -> None:
         conversion.refused |= 1 << Consumer.IOMMU
 
     before_row(patch, "decide_abort", forget)
+
+
+def take_abort_out(world: World, patch: Patch) -> None:
+    """Two-phase without its ABORT: nobody is told of the refusal, and nobody undoes what PREPARE did."""
+
+    def go_on(file: Gmem, conversion: Conversion, _: Who, context: Context) -> None:
+        gmem_steps.decide(file, conversion, False, context)
+        file.drive(conversion, Event.ALL_ABORTED, context)
+
+    patch.setitem(gmem_steps.ACTIONS, "decide_abort", go_on)
+    leave_blocked(world, patch)
 
 
 def free_poisoned_pages(world: World, _: Patch) -> None:
@@ -241,6 +266,61 @@ def no_sequence_check(_: World, patch: Patch) -> None:
         kvm_fault.augment(kvm, fault, context)
 
     patch.setattr(kvm_fault, "locked", locked)
+
+
+def forget_the_parked(_: World, patch: Patch) -> None:
+    """INV_END wakes nobody up."""
+    patch.setattr(kvm_fault, "resume", lambda *_: None)
+
+
+def look_closer_for_ever(_: World, patch: Patch) -> None:
+    """The module's list of what it suspects is never emptied."""
+    patch.setattr(tdx_module, "came_on", lambda *_: None)
+
+
+# --- pins and memory -----------------------------------------------------------------------------
+
+
+def drop_pins_twice(world: World, _: Patch) -> None:
+    """A holder that was made to let go drops its reference once more."""
+
+    def drop(pins: Pins, message: m.DropPins, context: Context) -> None:
+        for start, end in pins.held.values():
+            context.observe(Pinned(pins.vm, start, end, False))
+
+    world.replace(PINS, m.DropPins, drop)
+
+
+def overlook_pins(world: World, _: Patch) -> None:
+    """PREPARE does not look at references."""
+
+    def prepare(pins: Pins, message: m.Prepare, context: Context) -> None:
+        ready = m.Ready(message.op, Consumer.PINS)
+        context.send(message.gmem, ready, context.link)
+
+    world.replace(PINS, m.Prepare, prepare)
+
+
+def forget_to_unpin(world: World, _: Patch) -> None:
+    """A holder lets go, and its reference stays."""
+
+    def unpin(pins: Pins, message: m.Unpin, context: Context) -> None:
+        context.observe(Pinned(pins.vm, message.start, message.end, False))
+
+    world.replace(PINS, m.Unpin, unpin)
+
+
+def kill_for_memory(world: World, _: Patch) -> None:
+    """An empty pool is a reason to kill whoever asked; his answer comes later."""
+
+    def reserve(pool: Allocator, message: m.Reserve, context: Context) -> None:
+        vm = vm_base(message.reply_to)
+        context.observe(MemoryRefused(vm, message.ticket))
+        context.send(vm | VMM, m.VmDead(), context.link)
+        context.send(message.reply_to, m.Reserved(message.ticket, False), 10 * context.link)
+
+    cell = world.host.cells[world.address(ALLOCATOR, -1)]
+    cell.handlers = {**cell.handlers, m.Reserve: reserve}
 
 
 # --- host mapping --------------------------------------------------------------------------------

@@ -58,7 +58,13 @@ def word(answers=(), unanswered_requests=0, findings=(), unanswered=0, host=0):
         if failed:
             meter.failed(now, o.Failed(vm, 1, "preparing", "kvm_mmu", reason))
     counts = Counter(name for _, name, *_ in findings)
-    inspector = {"counts": dict(counts), "findings": list(findings), "unanswered": unanswered}
+    still = [[now, "L1", vm, 7, "no answer"] for _ in range(unanswered)]
+    inspector = {
+        "counts": dict(counts),
+        "findings": list(findings),
+        "open": {"L1": unanswered},
+        "open_findings": still,
+    }
     return {"meter": meter.result(), "inspector": inspector}
 
 

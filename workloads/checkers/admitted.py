@@ -1,14 +1,20 @@
 """Which anomaly each protocol admits, and which invariant it therefore cannot keep: docs/domain.md section 5 as data.
 
 Y can occur, b only with a bug in COMMIT (F6), w only in a window or with a parameter, - cannot by construction,
-n the mechanism is absent.
+n the mechanism is absent. WINDOWS says what opens a w, and what a parameter changes in any other cell.
 """
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from actors.protocols import PROTOCOLS
 
+Settings = Mapping[str, str]
+"""A run's keys and their values as text. A key that is not there is at its default."""
+
 # In the order of PROTOCOLS: A, B, B1, B2, B2H, C, C', C0.
 ROWS: dict[str, str] = {
-    "AN1": "YYwbYbw-",
+    "AN1": "YYwbY-w-",
     "AN2": "Ywwwwwww",
     "AN3": "YYwbY-w-",
     "AN4": "-YY-----",
@@ -35,8 +41,9 @@ ROWS: dict[str, str] = {
     "AN25": "YYYYYYYY",
     "AN26": "w----www",
     "AN27": "wwwwwwww",
-    "AN28": "wYYYYwww",
+    "AN28": "nYYYYwww",
 }
+CANNOT = "-n"
 # An invariant holds for a protocol unless that protocol admits one of these (docs/domain.md section 6).
 PAIRED: dict[str, tuple[str, ...]] = {
     "I1": ("AN19", "AN20"),
@@ -57,17 +64,125 @@ PAIRED: dict[str, tuple[str, ...]] = {
     "L1": ("AN9",),
     "L2": ("AN9",),
 }
-# C' with small folios stores a range although the S-EPT still maps a page of it: nothing looks at its references.
-BESIDES: dict[str, tuple[str, ...]] = {"I2": ("two-phase-refcount",)}
-CANNOT = "-n"
+
+
+class When(NamedTuple):
+    """Open while the key has one of the values; `own` is what it is when the scenario does not say."""
+
+    key: str
+    values: tuple[str, ...]
+    own: str
+
+    def open(self, settings: Settings) -> bool:
+        """In a run with these settings?"""
+        return settings.get(self.key, self.own) in self.values
+
+    @property
+    def text(self) -> str:
+        """For people; nothing where the default is enough."""
+        return "" if self.own in self.values else f"{self.key}={self.values[0]}"
+
+
+class Window(NamedTuple):
+    """What opens a cell: a setting, or nothing (None), or nothing can (NEVER); and why."""
+
+    check: str
+    protocols: tuple[str, ...]
+    when: When | None
+    why: str
+
+
+A, B, B1, B2, B2H, C, CR, C0 = PROTOCOLS  # CR is C', that leaves references
+EVERY = (A, B, B1, B2, B2H, C, CR, C0)
+C_FAMILY = (C, CR, C0)
+NEVER = When("", (), "")
+MARKED = When("protocol.mark", ("protocol", "refcount"), "protocol")
+UNMARKED = When("protocol.mark", ("none",), "protocol")
+BARE = When("protocol.mark", ("protocol", "none"), "protocol")
+COUNTED = When("protocol.mark", ("refcount",), "protocol")
+ALIVE = When("protocol.bug_on", ("no",), "protocol")
+LIVES_ON = When("protocol.bug_on", ("no", "protocol"), "protocol")
+LOOKS = When("protocol.post_commit_check", ("fail-efault",), "none")
+LOOKS_NOT = When("protocol.post_commit_check", ("none",), "none")
+UNMAP_EARLY = When("protocol.iommu_prepare", ("unmap-early",), "check-only")
+EARLY_SAVED = When("protocol.host_unmap", ("early-saved",), "late")
+FREEZE_LATE = When("protocol.freeze_at", ("commit",), "prepare")
+SWALLOW = When("protocol.swallow_enomem", ("true",), "true")
+STORE_LATE = When("protocol.store_first", ("false",), "false")
+SPLIT_FIRST = When("protocol.zap_first", ("false",), "true")
+
+# fmt: off
+WINDOWS = (
+    Window("AN1", (B1,), None, "a later range fails after the first ones are zapped, or EFAULT comes after the zap"),
+    Window("AN1", (C,), ALIVE, "the VM outlives a bug in COMMIT and has lost what was unmapped before it"),
+    Window("AN1", (CR,), LOOKS, "EFAULT leaves the old share to what was unmapped"),
+    Window("AN2", (B, B1, B2H), None, "the IOMMU has unmapped when a later step fails"),
+    Window("AN2", (B2, *C_FAMILY), UNMAP_EARLY, "the IOMMU unmaps in PREPARE, which may yet be aborted"),
+    Window("AN3", (B1,), None, "as AN1"),
+    Window("AN3", (C,), ALIVE, "as AN1"),
+    Window("AN3", (CR,), LOOKS, "as AN1"),
+    Window("AN7", C_FAMILY, NEVER, "folios are restructured after COMMIT, when nothing is refused any more"),
+    Window("AN7", (B2H,), SPLIT_FIRST, "the folio is split before the S-EPT, which may refuse"),
+    Window("AN8", C_FAMILY, EARLY_SAVED, "host PTEs are cleared in PREPARE"),
+    Window("AN9", (A, B1), None, "a reference is taken after the only look at them, or is never dropped"),
+    Window("AN9", (CR,), LOOKS_NOT, "nobody looks before the counts are frozen"),
+    Window("AN10", (A, CR), MARKED, "a reference is the only mark of a page that could not be unmapped"),
+    Window("AN10", (B2, B2H, C, C0), COUNTED, "as C'"),
+    Window("AN11", (A, B, B1, C, CR), UNMARKED, "nothing keeps a page that could not be unmapped"),
+    Window("AN11", (B2, B2H, C0), BARE, "nothing keeps a page that could not be unmapped"),
+    Window("AN17", (B1, B2H), NEVER, "faults in the range wait from before the split"),
+    Window("AN17", C_FAMILY, FREEZE_LATE, "faults are let in until the decision"),
+    Window("AN19", (B, B1), SWALLOW, "an inner variable hides that the list could not be made"),
+    Window("AN20", (B2H,), STORE_LATE, "RW1: the invalidation ends before the store"),
+    Window("AN21", (B,), NEVER, "leaves are zapped before their folios are split, or the VM is dead"),
+    Window("AN21", (B2H,), SPLIT_FIRST, "the branch without its fix-ups"),
+    Window("AN26", (A, *C_FAMILY), NEVER, "attributes are read without a lock, as later versions of the series do"),
+    Window("AN27", EVERY, NEVER, "no scenario gives shared memory pages of its own"),
+    Window("AN28", C_FAMILY, None, "a second BUSY in COMMIT, or with check-only an invalidation that hangs"),
+    Window("I2", (CR,), LIVES_ON, "a VM lives with a page that both sides map: small folios are not looked at"),
+    Window("I2", (B1, B2, B2H, C0), ALIVE, "as C'"),
+)
+# fmt: on
+_WINDOWS = {
+    (window.check, protocol): window.when for window in WINDOWS for protocol in window.protocols
+}
+
+
+def opening(check: str, protocol: str) -> When | None:
+    """What lets the protocol show this anomaly, or break this invariant, by the check's own cell; None: no setting."""
+    key = (check, protocol)
+    if key in _WINDOWS:
+        return _WINDOWS[key]
+    column = EVERY.index(protocol) if protocol in EVERY else len(EVERY)
+    cell = ROWS.get(check, "").ljust(column + 1, "-")[column]
+    return NEVER if cell in CANNOT else None
+
+
+def openings(check: str, protocol: str) -> list[When | None]:
+    """The same with the anomalies that an invariant is paired with. One without a column admits nothing."""
+    return [opening(name, protocol) for name in (check, *PAIRED.get(check, ()))]
+
+
+def admits(check: str, protocol: str, settings: Settings | None = None) -> bool:
+    """Does the protocol allow what the check finds, in a run with these settings? None: under any."""
+    return any(
+        when is None or (when is not NEVER if settings is None else when.open(settings))
+        for when in openings(check, protocol)
+    )
 
 
 def admitting(check: str) -> tuple[str, ...]:
-    """The protocols that admit this, or that need not keep it. One without a column admits nothing."""
-    anomalies = (check,) if check in ROWS else PAIRED.get(check, ())
-    return tuple(
-        protocol
-        for column, protocol in enumerate(PROTOCOLS)
-        if protocol in BESIDES.get(check, ())
-        or any(ROWS[anomaly].ljust(column + 1, "-")[column] not in CANNOT for anomaly in anomalies)
-    )
+    """The protocols that admit this anomaly, or need not keep this invariant, under some setting."""
+    return tuple(protocol for protocol in PROTOCOLS if admits(check, protocol))
+
+
+def described(check: str) -> str:
+    """The same for people, with the settings that it takes."""
+    found = [_described(check, protocol) for protocol in admitting(check)]
+    return "every protocol" if found == list(PROTOCOLS) else ", ".join(found) or "no protocol"
+
+
+def _described(check: str, protocol: str) -> str:
+    found = [when for when in openings(check, protocol) if when is not NEVER]
+    texts = [when.text if when else "" for when in found]
+    return protocol if "" in texts else f"{protocol} ({' or '.join(dict.fromkeys(texts))})"

@@ -4,18 +4,26 @@ Checks marked "before" see the books as they were before the fact was entered.
 """
 
 from actors import observations as o
-from actors.contract import ERRNO, PAGES_2M, Reason, Share
+from actors.contract import ERRNO, PAGES_2M, Consumer, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_2M, Call, Entry, Status
-from workloads.checkers.shadow import Operation, Shadow
+from workloads.checkers.operation import Operation
+from workloads.checkers.shadow import Shadow
 
 Found = str | None
-RETRIES_MAX = 1000  # R_max of docs/domain.md section 14
+ORDER_2M = 9
+ILOCK, MMU_LOCK = 1, 2  # ranks in the order in which locks are taken
+LOCKS = {ILOCK: "ilock", MMU_LOCK: "mmu_lock"}
 
 
 def span(start: int, end: int) -> str:
     """For people: a range in hexadecimal frame numbers."""
     return f"gfn {start:#x}..{end:#x}"
+
+
+def lock_name(rank: int) -> str:
+    """Of a lock of docs/domain.md section 2.9."""
+    return LOCKS.get(rank, f"a lock of rank {rank}")
 
 
 def first_not(table: IntervalMap, start: int, end: int, value: int) -> tuple[int, int, int] | None:
@@ -77,41 +85,15 @@ def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    """But for leaves of which somebody said that he could not unmap them."""
     for s, e, level in shadow.private.runs(max(0, op.begin.start - 1), op.begin.end + 1):
-        if level != LEVEL_2M:
+        if level != LEVEL_2M or not shadow.left.only(s, e, 0):
             continue
         first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
         small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
         mixed = first_not(shadow.share, first, last, Share.PRIVATE)
         if small or mixed:
             return f"a 2 MiB leaf in {span(first, last)} lies over order {small} or share {mixed}"
-    return None
-
-
-def failed(shadow: Shadow, fact: o.ConvertEnd) -> bool:
-    """The conversion was refused and the VM lives: everything has to be as before."""
-    return fact.reason is not Reason.NONE and not shadow.dead
-
-
-def differs(shadow: Shadow, fact: o.ConvertEnd, op: Operation, name: str) -> Found:
-    """Where the map of this name is not what it was when the conversion began, outside a promised prefix."""
-    # A huge folio that the prefix ends in is split for it.
-    promised = -(-fact.offset // PAGES_2M) * PAGES_2M if fact.prefix else -1
-    found = [run for run in shadow.changed(op, name) if run[1] > promised]
-    if not found:
-        return None
-    start, end, was, now = found[0]
-    return f"{name} of {span(start, end)} was {was} and is {now} after a refusal"
-
-
-def i10(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return an4(shadow, fact, op) or an7(shadow, fact, op)
-
-
-def i11(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    for start, end, was, now in shadow.changed(op, "sept") if failed(shadow, fact) else ():
-        if was == Entry.MAPPED:
-            return f"{span(start, end)} was MAPPED and is {Entry(now).name} after a refusal"
     return None
 
 
@@ -142,27 +124,6 @@ def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     )
 
 
-def an4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return differs(shadow, fact, op, "share") if failed(shadow, fact) else None
-
-
-def an7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return differs(shadow, fact, op, "order") if failed(shadow, fact) else None
-
-
-def an8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    for start, end, was, _ in shadow.changed(op, "pte") if failed(shadow, fact) else ():
-        if was:
-            return f"host PTEs of {span(start, end)} are gone after a refusal"
-    return None
-
-
-def an15(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if fact.reason is Reason.NONE or not op.lost:
-        return None
-    return f"{op.lost} mappings of 2 MiB stay split after a refusal"
-
-
 # --- single facts --------------------------------------------------------------------------------
 
 
@@ -172,18 +133,41 @@ def i1_new(shadow: Shadow, fact: o.HostPte | o.Dma) -> Found:
     return f"{span(bad[0], bad[1])} is PRIVATE and was mapped outside the TD" if bad else None
 
 
+def i9_dropped(shadow: Shadow, fact: o.Pinned) -> Found:
+    """Before: a count never goes below zero."""
+    for start, end, count in () if fact.held else shadow.pins.runs(fact.start, fact.end):
+        if not count:
+            return f"a reference on {span(start, end)} was dropped that nobody had"
+    return None
+
+
+def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
+    """Before: counts are frozen while a folio is split or merged, which takes that nobody has one of the pages.
+
+    Held over the range that is converted: that is where guest_memfd looks for references.
+    """
+    if fact.order < 0 or shadow.order.only(fact.start, fact.end, fact.order):
+        return None
+    for op in shadow.operations.values():
+        start, end = max(fact.start, op.begin.start), min(fact.end, op.begin.end)
+        for table in (shadow.pins, shadow.kept) if start < end else ():
+            bad = first_not(table, start, end, 0)
+            if bad:
+                return f"folios of {span(bad[0], bad[1])} split or merged with references on them"
+    return None
+
+
 def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
-    decided = shadow.operations[fact.op].decided
-    if decided and fact.reason is not Reason.NONE:
+    if fact.reason is not Reason.NONE and shadow.operations[fact.op].settled:
         return f"{fact.consumer.name} refused ({fact.reason.name}) after the decision to commit"
     return None
 
 
 def i15(shadow: Shadow, fact: o.LockOrder) -> Found:
     """Before: an operation that holds a lock takes only locks further inside."""
-    op = shadow.operations.get(fact.op)
-    if op and fact.taken and op.holding and fact.rank <= max(op.holding):
-        return f"lock of rank {fact.rank} taken while holding rank {max(op.holding)}"
+    inner = max((lock.rank for lock in shadow.holding.get(fact.op, ())), default=0)
+    if fact.taken and fact.rank <= inner:
+        return f"{lock_name(fact.rank)} taken while holding {lock_name(inner)}"
     return None
 
 
@@ -226,12 +210,29 @@ def an1(shadow: Shadow, fact: o.GuestAccess) -> Found:
     return f"the guest touched {span(fact.start, fact.end)}, accepted and mapped no more"
 
 
-def an12(shadow: Shadow, fact: o.Retried) -> Found:
-    return "the VMM retries for ever" if fact.attempt == RETRIES_MAX + 1 else None
+def an10(shadow: Shadow, fact: o.FramesKept) -> Found:
+    start, end = fact.gfn, fact.gfn + fact.end - fact.start
+    bad = first_not(shadow.poison, start, end, 1)
+    if not bad:
+        return None
+    return f"{span(bad[0], bad[1])} of a closed file never go back, and nobody has their names"
 
 
 def an16(shadow: Shadow, fact: o.MapGpaFailed) -> Found:
     return f"MapGPA of {span(fact.start, fact.end)} failed after {fact.converted} pages"
+
+
+def an17(shadow: Shadow, fact: o.PrepareUndone) -> Found:
+    return f"{span(fact.start, fact.end)} of a 2 MiB leaf that was not there when KVM said READY"
+
+
+def an17_new(shadow: Shadow, fact: o.Leaf) -> Found:
+    """A leaf of the side that is given up, wholly in the range of a conversion that KVM is ready for."""
+    for op in shadow.operations.values() if fact.level else ():
+        inside = op.begin.start <= fact.start and fact.end <= op.begin.end
+        if inside and Consumer.KVM_MMU in op.ready and fact.share is not op.begin.to:
+            return f"{span(fact.start, fact.end)} was mapped after KVM had said READY"
+    return None
 
 
 def an18(shadow: Shadow, fact: o.Answered) -> Found:
@@ -248,14 +249,62 @@ def an18(shadow: Shadow, fact: o.Answered) -> Found:
     return None
 
 
+def an20_new(shadow: Shadow, fact: o.Leaf) -> Found:
+    """Before: as I17, where no conversion is under way that would take the leaf out again."""
+    if shadow.dead or any(op.covers(fact.start, fact.end) for op in shadow.operations.values()):
+        return None
+    return i17(shadow, fact)
+
+
+def an20(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    """Leaves that somebody could not unmap are not stale: he said so."""
+    if shadow.dead:
+        return None
+    for s, e, side in shadow.share.runs(op.begin.start, op.begin.end):
+        other = shadow.private if side == Share.SHARED else shadow.shared
+        for first, last, level in other.runs(s, e):
+            bad = first_not(shadow.left, first, last, 1) if level else None
+            if bad:
+                kind = Share(1 - side).name
+                return f"{span(bad[0], bad[1])} is {Share(side).name} with a {kind} leaf"
+    return None
+
+
+def an21(shadow: Shadow, fact: o.FolioOrder) -> Found:
+    """The folio changes now; a leaf whose unmap failed was told of."""
+    if shadow.dead or not 0 <= fact.order < ORDER_2M:
+        return None
+    for s, e, level in shadow.private.runs(fact.start, fact.end):
+        if level == LEVEL_2M and shadow.left.only(s, e, 0):
+            return f"{span(s, e)} has folios of order {fact.order} under a leaf of 2 MiB"
+    return None
+
+
 def an24(shadow: Shadow, fact: o.VmBugged) -> Found:
     contention = not fact.injected and fact.reason is Reason.BUSY
     return f"KVM_BUG_ON in {fact.site} by a second BUSY alone" if contention else None
 
 
 def an28(shadow: Shadow, fact: o.VmBugged) -> Found:
-    late = fact.site.endswith("commit") and fact.reason is not Reason.BUG
-    return f"{fact.reason.name} after the decision to commit" if late else None
+    """Where nothing may fail any more. What has not come to that point may still report it: see `late`."""
+    settled = any(op.settled for op in shadow.operations.values())
+    return hardware(fact.reason) if settled and fact.site.endswith("commit") else None
+
+
+def late(shadow: Shadow, fact: o.ShareStored) -> Found:
+    """The conversion goes on as if its unmap had not failed."""
+    op = shadow.operations.get(fact.op)
+    return hardware(op.late) if op else None
+
+
+def late_at_end(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    return hardware(op.late) if fact.reason is not op.late else None
+
+
+def hardware(reason: Reason) -> Found:
+    """For people, if the reason is neither a bug nor none."""
+    failed = reason not in (Reason.NONE, Reason.BUG, Reason.DEAD)
+    return f"{reason.name} after the decision to commit" if failed else None
 
 
 def i18(shadow: Shadow, fact: o.NotifierError) -> Found:

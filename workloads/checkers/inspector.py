@@ -5,22 +5,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from actors import observations as o
-from actors.address import host_of, name_of, vm_address, vm_base
+from actors.address import host_of, name_of, vm_base
+from actors.contract import Reason
 from actors.intervals import IntervalMap
-from actors.slots import slot_of
 from actors.tdx_states import Entry
+from workloads.checkers.progress import still_open
 from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
+from workloads.checkers.restored import prefix
 from workloads.checkers.shadow import KEEP, Shadow
+from workloads.checkers.start import first_owners, new_shadow
 from workloads.plan import Plan
-from workloads.vm_shape import (
-    entry_at_start,
-    folios_at_start,
-    inode_pages,
-    leaves_at_start,
-    number_of,
-    shapes,
-    slots_of,
-)
 
 FINDINGS_KEPT = 5  # of each kind and host
 Finding = list[Any]
@@ -38,17 +32,19 @@ class Inspector:
         self.kept: Counter[tuple[int, str]] = Counter()
         self.findings: list[Finding] = []
         self.checks: tuple[Check, ...] = INVARIANTS + ANOMALIES
+        self.at_end = [(check.id, check.at_end) for check in self.checks if check.at_end]
 
     def watches(self) -> Mapping[type, Callable[[int, Any], None]]:
         """See cluster.world.Watcher."""
-        kinds: set[type] = {*KEEP, o.ConvertEnd, o.FramesFreed}
-        for check in self.checks:
-            kinds |= {kind for kind, _ in (*check.on, *check.after)}
         special: dict[type, Callable[[int, Any], None]] = {
             o.ConvertEnd: self.convert_end,
             o.FramesFreed: self.freed,
+            o.FramesReused: self.reused,
             o.Sept: self.sept,
         }
+        kinds: set[type] = {*KEEP, *special}
+        for check in self.checks:
+            kinds |= {kind for kind, _ in (*check.on, *check.after)}
         return {kind: special.get(kind) or self.watch(kind) for kind in kinds}
 
     def watch(self, kind: type) -> Callable[[int, Any], None]:
@@ -59,51 +55,61 @@ class Inspector:
 
         def look(now: int, fact: Any) -> None:
             shadow = self.shadow(fact)
+            shadow.now = now
             for name, test in before:
                 text = test(shadow, fact)
                 if text:
-                    self.found(now, name, shadow, getattr(fact, "op", -1), text)
+                    self.found(name, shadow, getattr(fact, "op", -1), text)
             if keep:
                 keep(shadow, fact)
             for name, test in after:
                 text = test(shadow, fact)
                 if text:
-                    self.found(now, name, shadow, getattr(fact, "op", -1), text)
+                    self.found(name, shadow, getattr(fact, "op", -1), text)
 
         return look
 
     def shadow(self, fact: Any) -> Shadow:
         """The books of the VM that the fact is about."""
-        vm = fact.vm if hasattr(fact, "vm") else vm_base(fact.gmem)
+        return self.books(fact.vm if hasattr(fact, "vm") else vm_base(fact.gmem))
+
+    def books(self, vm: int) -> Shadow:
+        """The books of the VM with this base address."""
         found = self.shadows.get(vm)
         if found is None:
             found = self.shadows[vm] = new_shadow(self.plan, vm)
         return found
 
-    def found(self, now: int, name: str, shadow: Shadow, op: int, text: str) -> None:
+    def found(self, name: str, shadow: Shadow, op: int, text: str) -> None:
         """Count a finding; keep the first ones."""
         self.counts[name] += 1
         # By host, for only within one is the order of events the same on every executor.
         here = (host_of(shadow.vm), name)
         self.kept[here] += 1
         if self.kept[here] <= FINDINGS_KEPT:
-            self.findings.append([now, name, shadow.vm, op, text])
+            self.findings.append([shadow.now, name, shadow.vm, op, text])
 
     def convert_end(self, now: int, fact: o.ConvertEnd) -> None:
         """Everything that must hold when a conversion is over."""
         shadow = self.shadow(fact)
+        shadow.now = now
         operation = shadow.operations.pop(fact.op)
+        shadow.last = (now, operation)
         if fact.redundant:
             return
-        for check in self.checks:
-            if check.at_end:
-                text = check.at_end(shadow, fact, operation)
-                if text:
-                    self.found(now, check.id, shadow, fact.op, text)
+        if fact.reason is not Reason.NONE:
+            operation.prefix = prefix(shadow, fact, operation)
+        for name, test in self.at_end:
+            text = test(shadow, fact, operation)
+            if text:
+                self.found(name, shadow, fact.op, text)
+
+    # --- host frames, which are no VM's own -------------------------------------------------------
 
     def sept(self, now: int, fact: o.Sept) -> None:
         """I3: who owns the frames behind secure EPT entries."""
         shadow = self.shadow(fact)
+        shadow.now = now
         KEEP[o.Sept](shadow, fact)
         owners = self.owners_of(fact.vm)
         last = fact.pfn + fact.end - fact.start
@@ -115,76 +121,84 @@ class Inspector:
         if others:
             start, end, owner = others[0]
             text = f"pfn {start:#x}..{end:#x} is in the secure EPT of {place(owner)} as well"
-            self.found(now, "I3", shadow, -1, text)
+            self.found("I3", shadow, -1, text)
 
     def freed(self, now: int, fact: o.FramesFreed) -> None:
-        """I4, I19 and AN11: frames that go back to the allocator."""
+        """I4 and I19: frames that go back to the allocator."""
         shadow = self.shadow(fact)
-        owned = [run for run in self.owners_of(fact.vm).runs(fact.start, fact.end) if run[2]]
-        if owned:
-            text = f"freed pfn {owned[0][0]:#x}..{owned[0][1]:#x} is still in a secure EPT"
-            self.found(now, "I4", shadow, -1, text)
-            self.found(now, "AN11", shadow, -1, text)
-        self.freed_range(now, shadow, fact.gfn, fact.gfn + fact.end - fact.start)
+        shadow.now = now
+        for start, end, owner in self.owners_of(fact.vm).runs(fact.start, fact.end):
+            if owner:
+                text = f"freed pfn {start:#x}..{end:#x} is still in a secure EPT"
+                self.found("I4", shadow, -1, text)
+                break
+        self.freed_range(shadow, fact.gfn, fact.gfn + fact.end - fact.start)
 
-    def owners_of(self, vm: int) -> IntervalMap:
-        """pfn -> VM that has the frame in its secure EPT, for the VM's host."""
-        host = host_of(vm)
+    def reused(self, now: int, fact: o.FramesReused) -> None:
+        """AN11: frames that the allocator hands out."""
+        for start, end, owner in self.owners_of(fact.host).runs(fact.start, fact.end):
+            if owner:
+                shadow = self.books(owner)
+                shadow.now = now
+                text = f"pfn {start:#x}..{end:#x} is in use again and still in a secure EPT"
+                self.found("AN11", shadow, -1, text)
+                break
+
+    def owners_of(self, address: int) -> IntervalMap:
+        """pfn -> VM that has the frame in its secure EPT, for the host of this address."""
+        host = host_of(address)
         found = self.owners.get(host)
         if found is None:
             found = self.owners[host] = first_owners(self.plan, host)
         return found
 
-    def freed_range(self, now: int, shadow: Shadow, start: int, end: int) -> None:
+    def freed_range(self, shadow: Shadow, start: int, end: int) -> None:
         """A freed frame is mapped by nobody, and was not poisoned."""
-        tables = {"host page table": shadow.pte, "shared EPT": shadow.shared, "IOMMU": shadow.dma}
+        tables = {
+            "in the host page table": shadow.pte,
+            "in the shared EPT": shadow.shared,
+            "in the IOMMU": shadow.dma,
+            "pinned": shadow.pins,
+        }
         for name, table in tables.items():
             if not table.only(start, end, 0):
-                self.found(now, "I4", shadow, -1, f"freed memory is still in the {name}")
+                self.found("I4", shadow, -1, f"freed memory is still {name}")
         if not shadow.poison.only(start, end, 0):
-            self.found(now, "I19", shadow, -1, "poisoned memory went back to the allocator")
+            self.found("I19", shadow, -1, "poisoned memory went back to the allocator")
 
-    def unanswered(self) -> int:
-        """L1: conversions that hold a lock and were never answered."""
-        return sum(len(shadow.operations) for shadow in self.shadows.values())
+    # --- what came of it ---------------------------------------------------------------------------
+
+    def open(self) -> list[Finding]:
+        """What is a breach unless it ends: conversions without an answer, locks that are held, faults that wait."""
+        return sorted(
+            [shadow.now, name, shadow.vm, op, text]
+            for shadow in self.shadows.values()
+            for name, op, text in still_open(shadow)
+        )
 
     def result(self) -> dict[str, Any]:
         """See cluster.world.Watcher."""
+        still = self.open()
         return {
             "counts": dict(self.counts),
             "findings": sorted(self.findings),
-            "unanswered": self.unanswered(),
+            "open": dict(Counter(name for _, name, *_ in still)),
+            "open_findings": first_of_each(still),
         }
+
+
+def first_of_each(findings: list[Finding]) -> list[Finding]:
+    """As many of each kind and host as are kept."""
+    kept: Counter[tuple[int, str]] = Counter()
+    found = []
+    for finding in findings:
+        here = (host_of(finding[2]), finding[1])
+        kept[here] += 1
+        if kept[here] <= FINDINGS_KEPT:
+            found.append(finding)
+    return found
 
 
 def place(vm: int) -> str:
     """For people: h0/v3."""
     return name_of(vm).rpartition("/")[0]
-
-
-def first_owners(plan: Plan, host: int) -> IntervalMap:
-    """pfn -> VM, at time 0."""
-    owners = IntervalMap.filled(0)
-    for number, shape in enumerate(shapes(plan, host)):
-        for start, end, _ in leaves_at_start(plan, shape.slots):
-            slot = slot_of(shape.slots, start)
-            pfn = shape.frames[slot.gmem] + slot.index + start - slot.gfn
-            owners.set(pfn, pfn + end - start, vm_address(host, number))
-    return owners
-
-
-def new_shadow(plan: Plan, vm: int) -> Shadow:
-    """The books of a VM at time 0."""
-    slots = slots_of(plan, number_of(plan, vm))
-    sept, leaves, order = (IntervalMap.filled(value) for value in (Entry.FREE, 0, -1))
-    for start, end, level in leaves_at_start(plan, slots):
-        sept.set(start, end, entry_at_start(plan))
-        leaves.set(start, end, level)
-    pages = inode_pages(slots)
-    for slot in slots:
-        for first, last, size in folios_at_start(plan, pages[slot.gmem]):
-            start, end = max(first, slot.index), min(last, slot.index + slot.pages)
-            if start < end:
-                shift = slot.gfn - slot.index
-                order.set(start + shift, end + shift, size)
-    return Shadow(vm, sept, leaves, order)

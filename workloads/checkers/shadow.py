@@ -1,62 +1,68 @@
 """What is known of a VM from observations alone: a second set of books, kept beside the actors' own."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors import observations as o
 from actors.contract import Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
+from workloads.checkers.operation import UNTOUCHED, Operation
 
-UNTOUCHED = -2  # no map has it as a value
 
+class Hold(NamedTuple):
+    """A lock of docs/domain.md section 2.9, held since then (ns)."""
 
-class Operation:
-    """A conversion attempt from ConvertBegin to ConvertEnd; `before` has what was overwritten since."""
-
-    def __init__(self, begin: o.ConvertBegin) -> None:
-        self.begin = begin
-        self.before: dict[str, IntervalMap] = {}
-        self.decided: bool | None = None
-        self.ready: set[int] = set()
-        self.frozen = False
-        self.holding: list[int] = []
-        self.lost = 0
-
-    def remember(self, name: str, table: IntervalMap, start: int, end: int) -> None:
-        """Keep what the pages of the range hold now, where this conversion has not changed them yet."""
-        kept = self.before.get(name)
-        if kept is None:
-            kept = self.before[name] = IntervalMap.filled(UNTOUCHED)
-        for s, e, known in list(kept.runs(start, end)):
-            if known == UNTOUCHED:
-                for s_now, e_now, value in table.runs(s, e):
-                    kept.set(s_now, e_now, value)
+    rank: int
+    since: int
 
 
 class Shadow:
-    """One VM's books; maps are by gfn. `slots` are those pages that exist."""
+    """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
-    def __init__(self, vm: int, sept: IntervalMap, leaves: IntervalMap, order: IntervalMap) -> None:
+    def __init__(
+        self, vm: int, sept: IntervalMap, leaves: IntervalMap, order: IntervalMap, huge: IntervalMap
+    ) -> None:
         self.vm = vm
+        self.now = 0
         self.share = IntervalMap.filled(Share.PRIVATE)
         self.sept = sept  # gfn -> Entry
         self.private = leaves  # gfn -> level
         self.shared = IntervalMap.filled(0)
         self.order = order
+        self.huge = (
+            huge  # order of the folios of the file's own size that it began with, 0 elsewhere
+        )
+        self.stash = IntervalMap.filled(0)
+        self.stashing = False  # huge folios have their metadata set aside when they are split
         self.pte = IntervalMap.filled(0)
         self.dma = IntervalMap.filled(0)
         self.poison = IntervalMap.filled(0)
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
+        self.left = IntervalMap.filled(0)  # 1 where a consumer said that it could not unmap
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
         self.accepted = IntervalMap.filled(0)
         for start, end, state in sept.runs(0, sept.starts[-1] + 1):
             if state == Entry.MAPPED:
                 self.accepted.set(start, end, 1)
+        self.pins = IntervalMap.filled(0)  # how many references that will be dropped some time
+        self.kept = IntervalMap.filled(0)  # 1 where there is one that will not
         self.operations: dict[int, Operation] = {}
+        self.last: tuple[int, Operation] | None = None  # when the last one ended
+        self.thawed: tuple[int, Operation] | None = None  # and whose invalidation ended last
+        self.holding: dict[int, list[Hold]] = {}  # op -> the locks it holds
+        self.nested: list[
+            tuple[int, int]
+        ] = []  # ranks of two locks, the second taken inside the first
+        self.parked: dict[
+            int, tuple[int, int, int]
+        ] = {}  # access -> range that it waits for, since when
+        self.stepping: dict[
+            int, tuple[int, int, int]
+        ] = {}  # access -> its range, how often it came again
         self.epoch = self.drained = 0
         self.blocked = -1
-        self.dead = False
+        self.dead = self.panicked = False
 
     def write(self, name: str, start: int, end: int, value: int) -> None:
         """Change one of the maps that a refused conversion must find as they were."""
@@ -66,12 +72,14 @@ class Shadow:
         table.set(start, end, value)
 
     def changed(self, operation: Operation, name: str) -> list[tuple[int, int, int, int]]:
-        """(start, end, before, now) wherever a map differs from when the conversion began."""
-        before = operation.before.get(name, IntervalMap.filled(UNTOUCHED))
+        """(start, end, before, now) wherever a map differs from when the conversion began, after its prefix."""
+        before = operation.before.get(name)
+        if before is None:
+            return []
         current: IntervalMap = getattr(self, name)
         return [
             (s, e, was, now)
-            for start, end, was in before.runs(0, before.starts[-1] + 1)
+            for start, end, was in before.runs(operation.prefix, before.starts[-1] + 1)
             if was != UNTOUCHED
             for s, e, now in current.runs(start, end)
             if now != was
@@ -85,15 +93,21 @@ class Shadow:
     def decided(self, fact: o.Decided) -> None:
         self.operations[fact.op].decided = fact.commit
 
+    def no_return(self, fact: o.NoReturn) -> None:
+        self.operations[fact.op].no_return = True
+
     def replied(self, fact: o.ConsumerReplied) -> None:
         operation = self.operations[fact.op]
         if fact.phase == "prepare" and fact.reason is Reason.NONE:
             operation.ready.add(fact.consumer)
         elif fact.phase != "prepare":
             operation.ready.discard(fact.consumer)
+            operation.aborted = operation.aborted or fact.phase == "abort"
 
     def share_stored(self, fact: o.ShareStored) -> None:
         self.write("share", fact.start, fact.end, fact.to)
+        if fact.op in self.operations:
+            self.operations[fact.op].late = Reason.NONE
         if fact.to is Share.SHARED:
             self.accepted.set(fact.start, fact.end, 0)
 
@@ -106,8 +120,15 @@ class Shadow:
         self.punched.set(fact.start, fact.end, 1)
         self.accepted.set(fact.start, fact.end, 0)
 
+    def stashed(self, fact: o.Stashed) -> None:
+        self.stashing = True
+        self.write("stash", fact.start, fact.end, int(fact.present))
+
     def poison_set(self, fact: o.PoisonSet) -> None:
         self.poison.set(fact.start, fact.end, 1)
+
+    def left_mapped(self, fact: o.LeftMapped) -> None:
+        self.left.set(fact.start, fact.end, 1)
 
     def sept_set(self, fact: o.Sept) -> None:
         self.write("sept", fact.start, fact.end, fact.state)
@@ -125,11 +146,15 @@ class Shadow:
         self.operations[fact.op].frozen = True
 
     def invalidation_end(self, fact: o.InvalidationEnd) -> None:
-        self.operations[fact.op].frozen = False
+        operation = self.operations[fact.op]
+        operation.frozen = False
+        self.thawed = (self.now, operation)
 
     def leaf(self, fact: o.Leaf) -> None:
         table = self.private if fact.share is Share.PRIVATE else self.shared
         table.set(fact.start, fact.end, fact.level)
+        if not fact.level and self.left.fragments > 1:
+            self.left.set(fact.start, fact.end, 0)
 
     def host_pte(self, fact: o.HostPte) -> None:
         self.write("pte", fact.start, fact.end, int(fact.present))
@@ -152,24 +177,81 @@ class Shadow:
             self.operations[fact.op].lost += fact.leaves
 
     def lock(self, fact: o.LockOrder) -> None:
-        operation = self.operations.get(fact.op)
-        if operation and fact.taken:
-            operation.holding.append(fact.rank)
-        elif operation and fact.rank in operation.holding:
-            operation.holding.remove(fact.rank)
+        held = self.holding.setdefault(fact.op, [])
+        if fact.taken:
+            pairs = [(outer.rank, fact.rank) for outer in held]
+            self.nested += [pair for pair in pairs if pair not in self.nested]
+            held.append(Hold(fact.rank, self.now))
+            return
+        for number in range(len(held) - 1, -1, -1):
+            if held[number].rank == fact.rank:
+                del held[number]
+                break
+        if not held:
+            del self.holding[fact.op]
 
-    def died(self, _: o.VmBugged | o.VmStopped) -> None:
+    def undo_failed(self, fact: o.UndoFailed) -> None:
+        self.operations[fact.op].undo_failed = True
+
+    def references(self, fact: o.ReferencesFound) -> None:
+        self.operations[fact.op].transient = fact.transient
+
+    def bugged(self, fact: o.VmBugged) -> None:
+        self.dead = True
+        if fact.site.endswith("commit"):
+            for operation in self.operations.values():
+                if not operation.settled:
+                    operation.late = fact.reason
+
+    def told(self, fact: o.Failed) -> None:
+        """The conversion tells of the failure, as of any other."""
+        operation = self.operations.get(fact.op)
+        if operation and operation.late is fact.reason:
+            operation.late = Reason.NONE
+
+    def pinned(self, fact: o.Pinned) -> None:
+        step = 1 if fact.held else -1
+        for start, end, count in list(self.pins.runs(fact.start, fact.end)):
+            self.pins.set(start, end, max(count + step, 0))
+
+    def reference_kept(self, fact: o.ReferenceKept) -> None:
+        self.kept.set(fact.start, fact.end, 1)
+
+    def memory_refused(self, fact: o.MemoryRefused) -> None:
+        if fact.op in self.operations:
+            self.operations[fact.op].short = True
+
+    def fault_parked(self, fact: o.FaultParked) -> None:
+        self.parked[fact.access] = (fact.start, fact.end, self.now)
+
+    def fault_resumed(self, fact: o.FaultResumed) -> None:
+        self.parked.pop(fact.access, None)
+
+    def re_entered(self, fact: o.ReEntered) -> None:
+        *_, times = self.stepping.get(fact.access, (0, 0, 0))
+        self.stepping[fact.access] = (fact.start, fact.end, times + 1)
+
+    def came_on(self, fact: o.ListEmptied | o.FaultFailed) -> None:
+        self.stepping.pop(fact.access, None)
+
+    def guest_panicked(self, _: o.GuestPanicked) -> None:
+        self.panicked = True
+
+    def stopped(self, _: o.VmStopped) -> None:
         self.dead = True
 
 
 KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.ConvertBegin: Shadow.convert_begin,
     o.Decided: Shadow.decided,
+    o.NoReturn: Shadow.no_return,
     o.ConsumerReplied: Shadow.replied,
     o.ShareStored: Shadow.share_stored,
     o.FolioOrder: Shadow.folio_order,
+    o.Stashed: Shadow.stashed,
     o.PoisonSet: Shadow.poison_set,
     o.Punched: Shadow.hole,
+    o.LeftMapped: Shadow.left_mapped,
     o.Sept: Shadow.sept_set,
     o.SeamcallAnswered: Shadow.seamcall,
     o.EpochDrained: Shadow.epoch_drained,
@@ -183,6 +265,18 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.GuestAccepted: Shadow.guest_accepted,
     o.HugeLost: Shadow.huge_lost,
     o.LockOrder: Shadow.lock,
-    o.VmBugged: Shadow.died,
-    o.VmStopped: Shadow.died,
+    o.UndoFailed: Shadow.undo_failed,
+    o.ReferencesFound: Shadow.references,
+    o.VmBugged: Shadow.bugged,
+    o.Failed: Shadow.told,
+    o.Pinned: Shadow.pinned,
+    o.ReferenceKept: Shadow.reference_kept,
+    o.MemoryRefused: Shadow.memory_refused,
+    o.FaultParked: Shadow.fault_parked,
+    o.FaultResumed: Shadow.fault_resumed,
+    o.ReEntered: Shadow.re_entered,
+    o.ListEmptied: Shadow.came_on,
+    o.FaultFailed: Shadow.came_on,
+    o.GuestPanicked: Shadow.guest_panicked,
+    o.VmStopped: Shadow.stopped,
 }

@@ -9,6 +9,7 @@ from typing import Any
 from workloads.errors import UsageError
 from workloads.outcome import files, report
 from workloads.outcome.read import read_summary
+from workloads.outcome.settings import of_scenario
 from workloads.outcome.tally import tally
 from workloads.scenario import Scenario, to_toml
 from workloads.simulate import Outcome
@@ -62,7 +63,8 @@ def write(
     folder: Path, scenario: Scenario, summary: dict[str, Any], outcome: Outcome, metrics: str
 ) -> None:
     """Every file; the report last, since it is made from the others."""
-    seen = tally(outcome.watched, scenario.protocol.name)
+    protocol, settings = scenario.protocol.name, of_scenario(scenario)
+    seen = tally(outcome.watched, protocol, outcome.finished, settings)
     texts = {
         files.SCENARIO: to_toml(scenario),
         files.LATENCY: files.latency_text(seen),

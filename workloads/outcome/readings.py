@@ -78,7 +78,7 @@ def readings(
         engine.executor,
         engine.placement,
     )
-    seen = tally(words, protocol)
+    seen = tally(words, protocol, finished)
     series = [
         *_counters(seen),
         *_gauges(words, seen, census or {}),

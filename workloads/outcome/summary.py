@@ -11,6 +11,7 @@ from workloads import __version__, checks
 from workloads.census import WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
+from workloads.outcome.settings import of_scenario
 from workloads.outcome.shape import SCHEMA, Conversions, FailedAttempts, Input
 from workloads.outcome.tally import NS, Tally, tally
 from workloads.outcome.verdict import exit_status, judge
@@ -34,7 +35,7 @@ def summarise(
 ) -> dict[str, Any]:
     """summary.json. `stopped` says why the run ended early, if it did."""
     protocol = scenario.protocol.name
-    seen = tally(outcome.watched, protocol)
+    seen = tally(outcome.watched, protocol, outcome.finished, of_scenario(scenario))
     found = findings(seen, outcome.finished)
     memory = dict(outcome.census)
     requests = with_waiting(conversions(seen), memory.pop(WAITING))
@@ -84,10 +85,10 @@ def percentiles(histogram: Histogram) -> dict[str, Any]:
 
 def findings(seen: Tally, finished: bool) -> Counter[str]:
     """How often each check found something. What is still under way has broken no promise yet."""
-    found = Counter(seen.found)
+    found = seen.found + seen.open
     if finished:
         # A conversion may hang before it takes its lock, or after.
-        found["L1"] += max(seen.unanswered, conversions(seen)["unfinished"])
+        found["L1"] += max(conversions(seen)["unfinished"] - seen.open["L1"], 0)
     return found
 
 

@@ -11,6 +11,7 @@ from workloads.outcome.files import FindingLine
 from workloads.outcome.html import command, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
 from workloads.outcome.seeds import over_seeds, seed_reasons
+from workloads.outcome.settings import of_summary
 from workloads.outcome.tally import admitted, meaning
 from workloads.outcome.verdict import show_value, where
 
@@ -149,17 +150,18 @@ def failures(summary: Summary) -> str:
 def anomalies(summary: Summary, findings: Sequence[FindingLine]) -> str:
     """What was found, what it means, and the first cases."""
     counts = {**summary["invariant_violations"], **summary["anomalies"]}
+    protocol, settings = summary["protocol"], of_summary(summary)
     rows = [
         (
             name,
             meaning(name),
             number(count),
-            "admitted" if admitted(name, summary["protocol"]) else "EXCLUDED",
+            "admitted" if admitted(name, protocol, settings) else "EXCLUDED",
         )
         for name, count in counts.items()
     ]
     cases = [(f.id, where(msgspec.structs.asdict(f)), f.text) for f in findings]
-    about = f"Admitted or excluded by the definition of {summary['protocol']}"
+    about = f"Admitted or excluded by the definition of {protocol} with these parameters"
     return section(
         "Anomalies and invariants",
         "" if rows else paragraph("No anomaly was seen, and no invariant was broken."),

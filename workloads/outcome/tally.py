@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 from cluster.histogram import Histogram
 from workloads.checkers import ANOMALIES, INVARIANTS
+from workloads.checkers.admitted import admits
 from workloads.checkers.inspector import FINDINGS_KEPT, place
+from workloads.outcome.settings import Settings
 from workloads.timeline import Row, joined
 
 NS = 1_000_000_000
@@ -23,7 +25,7 @@ class Tally(NamedTuple):
     timeline: list[Row]
     found: Counter[str]
     findings: list[dict[str, Any]]
-    unanswered: int
+    open: Counter[str]
 
     def count(self, family: str, *labels: str) -> int:
         """All that was counted under a family and the first of its labels."""
@@ -39,17 +41,27 @@ class Tally(NamedTuple):
         return total
 
 
-def tally(watched: Sequence[dict[str, Any]], protocol: str) -> Tally:
-    """Of the watchers' words, one for each partition."""
+def tally(
+    watched: Sequence[dict[str, Any]],
+    protocol: str,
+    finished: bool = True,
+    settings: Settings | None = None,
+) -> Tally:
+    """Of the watchers' words, one for each partition. What is `open` in a run that is not finished may still end.
+
+    `settings` decide what the protocol admits; without them, whatever it admits under any.
+    """
     counters: Counter[Labels] = Counter()
     histograms: dict[Labels, Histogram] = {}
     found: Counter[str] = Counter()
+    still: Counter[str] = Counter()
     for word in watched:
         for *labels, count in word["meter"]["counters"]:
             counters[tuple(labels)] += count
         for *labels, packed in word["meter"]["histograms"]:
             histograms.setdefault(tuple(labels), Histogram()).merge(Histogram.unpack(packed))
         found.update(word["inspector"]["counts"])
+        still.update(word["inspector"]["open"] if finished else {})
     width, rows = joined(packed for word in watched for packed in word["meter"]["timelines"])
     return Tally(
         counters,
@@ -57,16 +69,20 @@ def tally(watched: Sequence[dict[str, Any]], protocol: str) -> Tally:
         width,
         rows,
         found,
-        findings_of(watched, protocol),
-        sum(word["inspector"]["unanswered"] for word in watched),
+        findings_of(watched, protocol, finished, settings),
+        still,
     )
 
 
-def findings_of(watched: Sequence[dict[str, Any]], protocol: str) -> list[dict[str, Any]]:
+def findings_of(
+    watched: Sequence[dict[str, Any]], protocol: str, finished: bool, settings: Settings | None
+) -> list[dict[str, Any]]:
     """Lines of anomalies.jsonl: the first of each kind, as many as one partition would keep."""
     kept: Counter[str] = Counter()
     lines: list[dict[str, Any]] = []
-    for now, name, vm, op, text in sorted(f for w in watched for f in w["inspector"]["findings"]):
+    kinds = ("findings", "open_findings") if finished else ("findings",)
+    found = sorted(f for word in watched for kind in kinds for f in word["inspector"][kind])
+    for now, name, vm, op, text in found:
         kept[name] += 1
         if kept[name] <= FINDINGS_KEPT:
             lines.append(
@@ -76,7 +92,7 @@ def findings_of(watched: Sequence[dict[str, Any]], protocol: str) -> list[dict[s
                     "vm": place(vm),
                     "op": None if op < 0 else op,
                     "text": text,
-                    "admitted": admitted(name, protocol),
+                    "admitted": admitted(name, protocol, settings),
                 }
             )
     return lines
@@ -84,9 +100,9 @@ def findings_of(watched: Sequence[dict[str, Any]], protocol: str) -> list[dict[s
 
 def meaning(name: str) -> str:
     """Of an id, in words; results may be of another version."""
-    return CHECKS[name].meaning if name in CHECKS else "not known to this version"
+    return CHECKS[name].name if name in CHECKS else "not known to this version"
 
 
-def admitted(name: str, protocol: str) -> bool:
-    """Does the protocol's own definition allow this finding?"""
-    return name in CHECKS and protocol in CHECKS[name].admitted
+def admitted(name: str, protocol: str, settings: Settings | None = None) -> bool:
+    """Does the protocol's own definition allow this finding, with these settings?"""
+    return name in CHECKS and admits(name, protocol, settings)

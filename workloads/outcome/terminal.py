@@ -13,6 +13,7 @@ from rich.text import Text
 from workloads.outcome.figures import duration, number, rate, size, some
 from workloads.outcome.progress import Progress
 from workloads.outcome.seeds import over_seeds, seed_reasons
+from workloads.outcome.settings import of_summary
 from workloads.outcome.tally import admitted, meaning
 from workloads.outcome.verdict import show_value
 from workloads.wording import printable
@@ -161,9 +162,10 @@ def speeds(summary: Summary) -> Iterator[tuple[str, str]]:
 def findings(summary: Summary) -> Iterator[tuple[str, str]]:
     """Anomalies and broken invariants by their meaning."""
     found = {**summary["invariant_violations"], **summary["anomalies"]}
+    protocol, settings = summary["protocol"], of_summary(summary)
     lines = [
         f"{name} {meaning(name)}: {number(count)}"
-        + (" (admitted)" if admitted(name, summary["protocol"]) else " (EXCLUDED)")
+        + (" (admitted)" if admitted(name, protocol, settings) else " (EXCLUDED)")
         for name, count in found.items()
     ]
     yield "anomalies", "\n".join(lines) or "none"

@@ -5,6 +5,7 @@ from typing import Any
 
 from workloads import checks
 from workloads.outcome.figures import duration, number, share, size
+from workloads.outcome.settings import of_summary
 from workloads.outcome.tally import admitted, meaning
 
 Summary = Mapping[str, Any]
@@ -50,10 +51,11 @@ def judge(
 
 def excluded(summary: Summary) -> dict[str, int]:
     """Broken invariants and anomalies that the protocol's own definition does not admit."""
+    protocol, settings = summary["protocol"], of_summary(summary)
     return {
         name: count
         for name, count in {**summary["invariant_violations"], **summary["anomalies"]}.items()
-        if not admitted(name, summary["protocol"])
+        if not admitted(name, protocol, settings)
     }
 
 

@@ -1,0 +1,312 @@
+"""What each check means, in a paragraph, and where it comes from: docs/domain.md sections 5 and 6 for people.
+
+Sources: "mail" is the seed mail of 2025-06-05 that this simulator is about; [D] is derived here and claimed by nobody;
+the rest is named in docs/domain.md section 15. A paragraph says what is judged, which may be less than the idea.
+"""
+
+from typing import NamedTuple
+
+
+class Meaning(NamedTuple):
+    """For people."""
+
+    text: str
+    source: str
+
+
+MAIL = "mail"
+INVARIANT = "docs/domain.md section 6"
+D = "[D] docs/domain.md section 5"
+
+MEANINGS: dict[str, Meaning] = {
+    "AN1": Meaning(
+        "The guest touches private memory that it has accepted and that no conversion has taken "
+        "since, and finds its secure EPT entry gone or pending: access before acceptance, which "
+        "ends the TD. It is what a partly undone conversion to shared leads to, once the guest "
+        "goes on using the page as private.",
+        f"{MAIL}: partial unmap, then the TD treats the page as accepted; the four-step scenario",
+    ),
+    "AN2": Meaning(
+        "A device does DMA to shared memory whose conversion to private has failed, and meets "
+        "no IOMMU mapping: some consumer unmapped it before another one refused.",
+        f"{MAIL}: one user unmaps, the next one fails",
+    ),
+    "AN3": Meaning(
+        "A refused conversion leaves a secure EPT entry that was mapped before in another "
+        "state: blocked, or gone. The guest's contents are lost with it, for mapping it again "
+        "makes it pending and zero.",
+        f"{MAIL}, with the author's answer that no restore is attempted",
+    ),
+    "AN4": Meaning(
+        "A refused conversion leaves pages with another shareability than they had, outside the "
+        "prefix that it says is converted.",
+        f"{MAIL}: first of the states that an undo may not restore",
+    ),
+    "AN5": Meaning(
+        "Pages that had a folio have none in the filemap after a conversion, and were neither "
+        "poisoned nor punched out: a folio could not be added again.",
+        f"{MAIL}: second of those states; in RFC v2 a WARNING",
+    ),
+    "AN6": Meaning(
+        "The metadata of a huge folio is set aside though the folio is whole or lost, or is "
+        "missing though it is split. Judged where a protocol sets it aside at the split; one "
+        "that takes it at allocation has nothing to lose.",
+        f"{MAIL}: third of those states",
+    ),
+    "AN7": Meaning(
+        "A refused conversion leaves folios of another order than it found, after the prefix "
+        "that it says is converted.",
+        f"{MAIL}: fourth of those states",
+    ),
+    "AN8": Meaning(
+        "A refused conversion to private leaves shared pages out of the VMM's page tables that "
+        "were in them. The next access brings them back at the cost of a fault.",
+        f"{MAIL}: host page tables are not restored either",
+    ),
+    "AN9": Meaning(
+        "guest_memfd holds its invalidate lock and waits for references to a folio to go, for "
+        "longer than T_spin (1 s). When a failed unmap left the reference, nobody will ever "
+        "drop it.",
+        f"{MAIL}: conversion spins if guest_memfd is not informed",
+    ),
+    "AN10": Meaning(
+        "Frames of a file that is closed do not go back to the allocator, and no list of "
+        "poisoned pages has them: only a reference, or nothing at all, says why.",
+        f"{MAIL}: the reference as the other marking; mails of June 2025",
+    ),
+    "AN11": Meaning(
+        "The allocator hands out a frame that a secure EPT still maps, or that the PAMT still "
+        "gives an owner: the next user's writes can machine-check the host.",
+        f"{MAIL} step 5; teardown order, 2025-06-16",
+    ),
+    "AN12": Meaning(
+        "A VMM retries one request more than R_max (1000) times.",
+        f"{MAIL}: userspace is not obliged to retry for ever",
+    ),
+    "AN13": Meaning(
+        "An mmu_notifier caller that cannot bear failure gets an error from a failing callback.",
+        f"{MAIL}: the audit of 34 callers",
+    ),
+    "AN14": Meaning(
+        "The OOM reaper, which must not block, gets an error other than -EAGAIN.",
+        f"{MAIL}: (1) and (2)",
+    ),
+    "AN15": Meaning(
+        "A refused conversion leaves 2 MiB mappings split that it had split to prepare itself. "
+        "Nothing promotes them again. One finding for each conversion.",
+        "TDX huge pages v3: promotion is disallowed",
+    ),
+    "AN16": Meaning(
+        "One MapGPA of the guest fails after some of its 2 MiB pieces have changed sides. No "
+        "kernel protocol can mend that: it happens above.",
+        "KVM's MapGPA loop",
+    ),
+    "AN17": Meaning(
+        "Between KVM's READY and its COMMIT a fault installs a mapping in the range, or COMMIT "
+        "meets a 2 MiB leaf that reaches out of the range and that PREPARE had not seen: what "
+        "was prepared no longer holds.",
+        D,
+    ),
+    "AN18": Meaning(
+        "When the VMM answers, its bitmap disagrees with guest_memfd, or a page is shared and "
+        "the devices do not see it.",
+        "qemu system/ram-block-attributes.c",
+    ),
+    "AN19": Meaning(
+        "A conversion reports success, and a part of its range does not have the wanted "
+        "shareability.",
+        "code of RFC v2 patch 04; claimed by nobody on the list",
+    ),
+    "AN20": Meaning(
+        "A leaf of one kind goes in, or is there at the end of a conversion, where the "
+        "attribute says the other kind. Leaves that a consumer said it could not unmap are "
+        "I2's. In B2H it comes through the window RW1: a fault reads the old attribute with the "
+        "new sequence.",
+        "[D] from the public HugeTLB branch of December 2025",
+    ),
+    "AN21": Meaning(
+        "A folio is split while KVM still maps it by a leaf larger than what it becomes, in a "
+        "VM that lives.",
+        "TDX huge pages v3, cover letter, issue (2)",
+    ),
+    "AN22": Meaning(
+        "A refused conversion has converted a proper part of its range from the start on, and "
+        "says so by its offset.",
+        "code of the HugeTLB branch",
+    ),
+    "AN23": Meaning(
+        "Somebody who has no part in a conversion waits more than T_stall (10 ms) for it: a "
+        "fault outside the range for ilock, mmu_lock or the end of an invalidation by whole "
+        "leaves, an invalidation of any VM for the IOMMU's queue. A figure rather than a bug.",
+        D,
+    ),
+    "AN24": Meaning(
+        "KVM_BUG_ON although nobody injected a bug: a SEAMCALL was BUSY twice.",
+        "the rule to retry once, cover letter of November 2024",
+    ),
+    "AN25": Meaning(
+        "A conversion to private is refused for references that would all have gone by "
+        "themselves: LRU batches, GUP-fast.",
+        "threads of 2025-07 and 2026-01",
+    ),
+    "AN26": Meaning(
+        "An operation wants a lock inside another one that was once taken inside it, or inside "
+        "itself: two of its kind can wait for each other for ever.",
+        "TODO of the in-place series v4: an attribute lookup that wants ilock under mmu_lock",
+    ),
+    "AN27": Meaning(
+        "A device uses an IOMMU mapping that leads to a page which no longer backs its index.",
+        "why QEMU has ram-block-attributes",
+    ),
+    "AN28": Meaning(
+        "An IOTLB invalidation hangs, or a SEAMCALL is BUSY twice, where nothing may fail any "
+        "more: after the decision to commit or the point of no return, or in a step whose "
+        "failure the conversion does not tell of.",
+        "[D]; the VT-d wait loop has no timeout",
+    ),
+    "I1": Meaning(
+        "When a conversion ends, its private pages are in no host page table, shared EPT or "
+        "IOMMU domain; and none is put there later. References to private pages are not judged: "
+        "whoever takes one is astray.",
+        INVARIANT,
+    ),
+    "I2": Meaning(
+        "When a conversion ends, its shared pages are in no secure EPT and in no mirror of one.",
+        INVARIANT,
+    ),
+    "I3": Meaning(
+        "A frame of the host is in the secure EPT of one TD at most.",
+        INVARIANT,
+    ),
+    "I4": Meaning(
+        "A frame that goes back to the allocator is in no secure EPT, shared EPT, IOMMU domain "
+        "or host page table, and nobody has a pin on it.",
+        INVARIANT,
+    ),
+    "I5": Meaning(
+        "When a conversion ends, every page of its range has a folio in the filemap, or is "
+        "poisoned.",
+        INVARIANT,
+    ),
+    "I6": Meaning(
+        "Folios of shared pages have order 0.",
+        INVARIANT,
+    ),
+    "I7": Meaning(
+        "A 2 MiB leaf lies over a folio of at least 2 MiB, all of it private; but for leaves "
+        "that could not be unmapped.",
+        INVARIANT,
+    ),
+    "I8": Meaning(
+        "As AN6: the metadata of a huge folio is set aside exactly while the folio is split.",
+        INVARIANT,
+    ),
+    "I9": Meaning(
+        "References add up as far as facts tell: nobody drops a pin that was not taken, and no "
+        "folio of the range in hand is split or merged while a pin or a reference that a bug "
+        "left is on it (its count could not be frozen). Short references and map counts are not "
+        "counted.",
+        INVARIANT,
+    ),
+    "I10": Meaning(
+        "After a refusal shareability, folio orders and stash are as before, from the reported "
+        "prefix on.",
+        INVARIANT,
+    ),
+    "I11": Meaning(
+        "After a refusal every secure EPT entry that was mapped is mapped.",
+        INVARIANT,
+    ),
+    "I12": Meaning(
+        "After the decision to commit, or the point of no return, no consumer refuses. What "
+        "fails there all the same is AN28, or a bug.",
+        INVARIANT,
+    ),
+    "I13": Meaning(
+        "When a conversion ends, accepted pages in and around its range are mapped.",
+        INVARIANT,
+    ),
+    "I14": Meaning(
+        "An invalidation is over when its conversion is.",
+        INVARIANT,
+    ),
+    "I15": Meaning(
+        "An operation takes locks from the outside in: ilock, then mmu_lock; never one that it "
+        "holds.",
+        INVARIANT,
+    ),
+    "I16": Meaning(
+        "PAGE.REMOVE and PAGE.DEMOTE succeed only when a TRACK came after the last BLOCK and "
+        "every vCPU has been out since.",
+        INVARIANT,
+    ),
+    "I17": Meaning(
+        "A leaf goes in only where the attribute says its kind at that moment.",
+        INVARIANT,
+    ),
+    "I18": Meaning(
+        "Callbacks to callers that cannot fail, and to exit paths, never return an error.",
+        INVARIANT,
+    ),
+    "I19": Meaning(
+        "A poisoned page is never mapped, stored, or given back again.",
+        INVARIANT,
+    ),
+    "I20": Meaning(
+        "The dynamic PAMT count of a 2 MiB region is the number of its 4 KiB leaves.",
+        INVARIANT,
+    ),
+    "I21": Meaning(
+        "At rest the VMM's bitmap, shareability and the devices' mappings agree.",
+        INVARIANT,
+    ),
+    "I22": Meaning(
+        "Success means that the whole range has the wanted shareability.",
+        INVARIANT,
+    ),
+    "I23": Meaning(
+        "ABORT asks for no memory.",
+        INVARIANT,
+    ),
+    "L1": Meaning(
+        "Every conversion is answered by the end of the run. How long it may take is not "
+        "judged; latency shows it.",
+        INVARIANT,
+    ),
+    "L2": Meaning(
+        "No lock is held for ever: ilock not by a wait for references beyond T_spin, mmu_lock "
+        "not for 20 s (where the kernel's watchdog would bark), none at the end of the run. "
+        "Cycles of waits are AN26's.",
+        INVARIANT,
+    ),
+    "L3": Meaning(
+        "Every READY meets exactly one COMMIT or ABORT.",
+        INVARIANT,
+    ),
+    "L4": Meaning(
+        "After an ABORT in a VM that lives, shareability, folios, stash and mapped or pending "
+        "secure EPT entries are as before; host page table entries may be gone where a fault "
+        "brings them back.",
+        INVARIANT,
+    ),
+    "L5": Meaning(
+        "A fault that waits for an invalidation to end goes on: not more than R_max (1000) "
+        "waits, and none at the end of the run while its VM lives.",
+        INVARIANT,
+    ),
+    "L6": Meaning(
+        "When an access gets through, the module's list for zero-step mitigation is empty, and "
+        "no access enters more than 1000 times without progress.",
+        INVARIANT,
+    ),
+    "L7": Meaning(
+        "A conversion is refused for long-lived references only while somebody has one: a VMM "
+        "that retries ends once pins are dropped.",
+        INVARIANT,
+    ),
+    "L8": Meaning(
+        "A conversion that was refused memory ends before its VMM does: nobody is killed for "
+        "memory with ilock held.",
+        INVARIANT,
+    ),
+}

@@ -1,0 +1,48 @@
+"""One attempt of a conversion as the checks know it: what it was asked, how far it has come, what it overwrote."""
+
+from actors import observations as o
+from actors.contract import Reason
+from actors.intervals import IntervalMap
+
+UNTOUCHED = -2  # no map has it as a value
+
+
+class Operation:
+    """From ConvertBegin to ConvertEnd. `before` has, by map, what was overwritten since.
+
+    `prefix` is set at the end: how far from its start the range is converted by the word of a refusal, 0 for nowhere.
+    """
+
+    def __init__(self, begin: o.ConvertBegin) -> None:
+        self.begin = begin
+        self.before: dict[str, IntervalMap] = {}
+        self.decided: bool | None = None
+        self.no_return = False
+        self.aborted = False  # some consumer has undone what PREPARE did
+        self.undo_failed = False
+        self.transient = False  # references were found that go by themselves
+        self.short = False  # the allocator refused it memory
+        self.late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
+        self.ready: set[int] = set()
+        self.frozen = False
+        self.lost = 0
+        self.prefix = 0
+
+    @property
+    def settled(self) -> bool:
+        """Has it come to where nothing may fail any more?"""
+        return bool(self.decided) or self.no_return
+
+    def covers(self, start: int, end: int) -> bool:
+        """Is a page of [start, end) in its range?"""
+        return self.begin.start < end and start < self.begin.end
+
+    def remember(self, name: str, table: IntervalMap, start: int, end: int) -> None:
+        """Keep what the pages of the range hold now, where this conversion has not changed them yet."""
+        kept = self.before.get(name)
+        if kept is None:
+            kept = self.before[name] = IntervalMap.filled(UNTOUCHED)
+        for s, e, known in list(kept.runs(start, end)):
+            if known == UNTOUCHED:
+                for s_now, e_now, value in table.runs(s, e):
+                    kept.set(s_now, e_now, value)

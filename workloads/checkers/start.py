@@ -1,0 +1,54 @@
+"""The books at time 0: what a plan says of VMs and hosts before anything has happened."""
+
+from actors.address import vm_address
+from actors.intervals import IntervalMap
+from actors.slots import Slots, slot_of
+from actors.tdx_states import Entry
+from workloads.checkers.shadow import Shadow
+from workloads.plan import Plan
+from workloads.vm_shape import (
+    entry_at_start,
+    folios_at_start,
+    inode_pages,
+    leaves_at_start,
+    number_of,
+    shapes,
+    slots_of,
+)
+
+
+def first_owners(plan: Plan, host: int) -> IntervalMap:
+    """pfn -> base address of the VM that has the frame in its secure EPT."""
+    owners = IntervalMap.filled(0)
+    for number, shape in enumerate(shapes(plan, host)):
+        for start, end, _ in leaves_at_start(plan, shape.slots):
+            slot = slot_of(shape.slots, start)
+            pfn = shape.frames[slot.gmem] + slot.index + start - slot.gfn
+            owners.set(pfn, pfn + end - start, vm_address(host, number))
+    return owners
+
+
+def new_shadow(plan: Plan, vm: int) -> Shadow:
+    """The books of a VM."""
+    slots = slots_of(plan, number_of(plan, vm))
+    sept, leaves = (IntervalMap.filled(value) for value in (Entry.FREE, 0))
+    for start, end, level in leaves_at_start(plan, slots):
+        sept.set(start, end, entry_at_start(plan))
+        leaves.set(start, end, level)
+    order, huge = folios(plan, slots)
+    return Shadow(vm, sept, leaves, order, huge)
+
+
+def folios(plan: Plan, slots: Slots) -> tuple[IntervalMap, IntervalMap]:
+    """gfn -> order of the folio behind it, -1 for none; and where that is the files' own size, which is above 4 KiB."""
+    order, huge = (IntervalMap.filled(value) for value in (-1, 0))
+    pages = inode_pages(slots)
+    for slot in slots:
+        for first, last, size in folios_at_start(plan, pages[slot.gmem]):
+            start, end = max(first, slot.index), min(last, slot.index + slot.pages)
+            if start < end:
+                shift = slot.gfn - slot.index
+                order.set(start + shift, end + shift, size)
+                if size == plan.scenario.vm.page_order:
+                    huge.set(start + shift, end + shift, size)
+    return order, huge
