@@ -12,7 +12,6 @@ import pytest
 from actors import messages as m
 from actors.address import HOST_MAP, PINS, VMM
 from actors.notifier_sites import MM_CHAINS, OOM_REAPER
-from actors.observations import Answered, Decided, HugeLost
 from actors.observations import (
     Answered,
     Decided,
