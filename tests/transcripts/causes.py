@@ -63,7 +63,7 @@ def pin(start: int, end: int, hold: int = FOREVER) -> Arrange:
     """Somebody holds a reference on these pages."""
 
     def arrange(world: World) -> None:
-        world.pins().held = {1: (start, end)}
+        world.hold(start, end)
         if hold < FOREVER:
             world.post(PINS, m.Unpin(start, end, 1), delay=hold)
 

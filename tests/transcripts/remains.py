@@ -11,7 +11,7 @@ from tests.helpers import World, runs
 from workloads.checkers import ANOMALIES, INVARIANTS
 
 Runs = list[tuple[int, int]]
-MEANINGS = {check.id: check.meaning for check in (*INVARIANTS, *ANOMALIES)}
+MEANINGS = {check.id: check.name for check in (*INVARIANTS, *ANOMALIES)}
 
 
 def level(value: int) -> str:

@@ -105,8 +105,8 @@ def test_every_check_has_a_meaning_and_none_is_left_over():
         ("AN3", "protocol.post_commit_check=fail-efault", "two-phase-refcount"),
         ("AN11", "protocol.mark=none", "undo"),
         ("AN10", "protocol.mark=refcount", "two-phase-untraced"),
-        ("AN21", "protocol.zap_first=false", "in-place-huge"),
-        ("I7", "protocol.zap_first=false", "in-place-huge"),
+        ("AN21", "protocol.zap_first=no", "in-place-huge"),
+        ("I7", "protocol.zap_first=mixed", "in-place-huge"),
     ],
 )
 def test_a_setting_opens_a_window(check, override, protocol):
@@ -122,6 +122,7 @@ def test_a_setting_opens_a_window(check, override, protocol):
         ("AN11", "protocol.mark=refcount", "two-phase-untraced"),
         ("AN19", "protocol.swallow_enomem=false", "undo"),
         ("I22", "protocol.swallow_enomem=false", "undo"),
+        ("AN13", "protocol.notifier_scope=gmem-only", "failable-notifier"),
         ("AN20", "protocol.store_first=true", "in-place-huge"),
     ],
 )
@@ -139,7 +140,7 @@ def test_what_no_model_can_show_is_admitted_by_nobody():
     assert [name for name in ROWS if not admitting(name)] == ["AN26", "AN27"]
     assert described("AN26") == "no protocol"
     assert described("AN23") == "every protocol"
-    assert described("AN21") == "in-place-huge (protocol.zap_first=false)"
+    assert described("AN21") == "in-place-huge (protocol.zap_first=no)"
 
 
 def test_an_invariant_is_kept_unless_its_anomalies_are_admitted():

@@ -96,7 +96,7 @@ def test_it_converts_there_and_back():
 
 def test_its_refusals_are_as_its_table_has_them():
     world = shared_world()
-    world.pins().held = {1: (0x12, 0x13)}
+    world.hold(0x12, 0x13)
     before = world.maps()
     assert world.convert(0x10, 0x14, PRIVATE) is Reason.REFERENCES
     # The IOMMU driver, which was first, has mapped again; the host's page tables were not yet told.

@@ -96,10 +96,10 @@ A, B, B1, B2, B2H, C, CR, C0 = PROTOCOLS  # CR is C', that leaves references
 EVERY = (A, B, B1, B2, B2H, C, CR, C0)
 C_FAMILY = (C, CR, C0)
 NEVER = When("", (), "")
-MARKED = When("protocol.mark", ("protocol", "refcount"), "protocol")
-UNMARKED = When("protocol.mark", ("none",), "protocol")
-BARE = When("protocol.mark", ("protocol", "none"), "protocol")
-COUNTED = When("protocol.mark", ("refcount",), "protocol")
+MARKED = When("protocol.mark", ("refcount", "protocol", "mixed"), "protocol")
+UNMARKED = When("protocol.mark", ("none", "mixed"), "protocol")
+BARE = When("protocol.mark", ("none", "protocol", "mixed"), "protocol")
+COUNTED = When("protocol.mark", ("refcount", "mixed"), "protocol")
 ALIVE = When("protocol.bug_on", ("no",), "protocol")
 LIVES_ON = When("protocol.bug_on", ("no", "protocol"), "protocol")
 LOOKS = When("protocol.post_commit_check", ("fail-efault",), "none")
@@ -109,7 +109,8 @@ EARLY_SAVED = When("protocol.host_unmap", ("early-saved",), "late")
 FREEZE_LATE = When("protocol.freeze_at", ("commit",), "prepare")
 SWALLOW = When("protocol.swallow_enomem", ("true",), "true")
 STORE_LATE = When("protocol.store_first", ("false",), "false")
-SPLIT_FIRST = When("protocol.zap_first", ("false",), "true")
+SPLIT_FIRST = When("protocol.zap_first", ("no", "mixed"), "yes")
+MM_FAILS = When("protocol.notifier_scope", ("mmu_notifier",), "mmu_notifier")
 
 # fmt: off
 WINDOWS = (
@@ -122,7 +123,6 @@ WINDOWS = (
     Window("AN3", (C,), ALIVE, "as AN1"),
     Window("AN3", (CR,), LOOKS, "as AN1"),
     Window("AN7", C_FAMILY, NEVER, "folios are restructured after COMMIT, when nothing is refused any more"),
-    Window("AN7", (B2H,), SPLIT_FIRST, "the folio is split before the S-EPT, which may refuse"),
     Window("AN8", C_FAMILY, EARLY_SAVED, "host PTEs are cleared in PREPARE"),
     Window("AN9", (A, B1), None, "a reference is taken after the only look at them, or is never dropped"),
     Window("AN9", (CR,), LOOKS_NOT, "nobody looks before the counts are frozen"),
@@ -130,6 +130,8 @@ WINDOWS = (
     Window("AN10", (B2, B2H, C, C0), COUNTED, "as C'"),
     Window("AN11", (A, B, B1, C, CR), UNMARKED, "nothing keeps a page that could not be unmapped"),
     Window("AN11", (B2, B2H, C0), BARE, "nothing keeps a page that could not be unmapped"),
+    Window("AN13", (A,), MM_FAILS, "callbacks of the mm may fail, and not guest_memfd's alone"),
+    Window("AN14", (A,), MM_FAILS, "as AN13"),
     Window("AN17", (B1, B2H), NEVER, "faults in the range wait from before the split"),
     Window("AN17", C_FAMILY, FREEZE_LATE, "faults are let in until the decision"),
     Window("AN19", (B, B1), SWALLOW, "an inner variable hides that the list could not be made"),

@@ -86,6 +86,8 @@ def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """But for leaves of which somebody said that he could not unmap them."""
+    if shadow.dead:
+        return None
     for s, e, level in shadow.private.runs(max(0, op.begin.start - 1), op.begin.end + 1):
         if level != LEVEL_2M or not shadow.left.only(s, e, 0):
             continue

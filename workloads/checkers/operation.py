@@ -10,7 +10,7 @@ UNTOUCHED = -2  # no map has it as a value
 class Operation:
     """From ConvertBegin to ConvertEnd. `before` has, by map, what was overwritten since.
 
-    `prefix` is set at the end: how far from its start the range is converted by the word of a refusal, 0 for nowhere.
+    `prefix` is set at the end: up to where the range is converted although it was refused, 0 for nowhere.
     """
 
     def __init__(self, begin: o.ConvertBegin) -> None:
@@ -19,7 +19,6 @@ class Operation:
         self.decided: bool | None = None
         self.no_return = False
         self.aborted = False  # some consumer has undone what PREPARE did
-        self.undo_failed = False
         self.transient = False  # references were found that go by themselves
         self.short = False  # the allocator refused it memory
         self.late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet

@@ -17,12 +17,9 @@ def failed(shadow: Shadow, fact: o.ConvertEnd) -> bool:
 
 
 def prefix(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> int:
-    """Where the part of the range ends that this attempt has converted and that the refusal tells of; 0 for none.
-
-    What an undo has left behind is no prefix, though it may look like one.
-    """
+    """Where the part of the range ends that this attempt has converted, if the protocol promises one; 0 for none."""
     start, to = op.begin.start, op.begin.to
-    if fact.reason is Reason.NONE or op.undo_failed or not start < fact.offset < op.begin.end:
+    if fact.reason is Reason.NONE or not fact.prefix or not start < fact.offset < op.begin.end:
         return 0
     end, side = shadow.share.run_at(start, fact.offset)
     own = any(s < end for s, _, _, _ in shadow.changed(op, "share"))

@@ -190,9 +190,6 @@ class Shadow:
         if not held:
             del self.holding[fact.op]
 
-    def undo_failed(self, fact: o.UndoFailed) -> None:
-        self.operations[fact.op].undo_failed = True
-
     def references(self, fact: o.ReferencesFound) -> None:
         self.operations[fact.op].transient = fact.transient
 
@@ -265,7 +262,6 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.GuestAccepted: Shadow.guest_accepted,
     o.HugeLost: Shadow.huge_lost,
     o.LockOrder: Shadow.lock,
-    o.UndoFailed: Shadow.undo_failed,
     o.ReferencesFound: Shadow.references,
     o.VmBugged: Shadow.bugged,
     o.Failed: Shadow.told,

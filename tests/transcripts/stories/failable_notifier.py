@@ -64,13 +64,13 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "page_pinned": Told(R.REFERENCES, "AN8",
         "KVM's shared leaves and the host's PTEs are gone (2) when pins answer ERR (3): EAGAIN with the page. The "
         "PTEs do not come back by themselves (AN8). The IOMMU driver was not told yet."),
-    "stray_reference": Told(R.NONE, "",
+    "stray_reference": Told(R.NONE, "AN9 L2",
         "Nobody has looked at the references of a private page. guest_memfd waits for it to go, its lock held and "
         "the range frozen (5); the kernel would spin meanwhile."),
-    "stray_reference_for_ever": Told(None, "L1",
+    "stray_reference_for_ever": Told(None, "AN9 L1 L2",
         "Nobody has looked at the references of a private page. guest_memfd waits for it to go, its lock held and "
         "the range frozen (5): for ever (AN9)."),
-    "brief_reference": Told(R.REFERENCES, "AN8",
+    "brief_reference": Told(R.REFERENCES, "AN25 AN8",
         "Pins look once and have no patience: ERR (3), EAGAIN, for a reference that would have been gone a moment "
         "later (AN25). Host PTEs are gone (AN8)."),
     **dict.fromkeys((
@@ -84,12 +84,12 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "devices_going": Told(R.DEAD, "AN8",
         "The IOMMU driver finds that there is no domain to unmap from: ERR (3), EIO. Host PTEs are gone (AN8); the "
         "VM is on its way out."),
-    "remove_bug": Told(R.BUG, "AN15",
+    "remove_bug": Told(R.BUG, "AN10 AN15",
         "In the middle of step 2: KVM_BUG_ON, and ERR with EFAULT (3). A reference on the page is the only mark "
         "(mark = refcount): it keeps the page from being used again, and nobody will ever drop it (AN10)."),
-    "remove_busy_twice": Told(R.BUSY, "AN15 AN24 AN28",
-        "In the middle of step 2: a second BUSY where pages are removed is KVM_BUG_ON by contention alone (AN24, "
-        "AN28), and ERR with EBUSY (3). A reference on the rest of the range is the only mark."),
+    "remove_busy_twice": Told(R.BUSY, "AN10 AN15 AN24",
+        "In the middle of step 2: a second BUSY where pages are removed is KVM_BUG_ON by contention alone (AN24), "
+        "and ERR with EBUSY (3). A reference on the rest of the range is the only mark (AN10)."),
     "iotlb_hangs": Told(R.TIMEOUT, "AN8",
         "The IOMMU driver has unmapped and waits for an invalidation that never comes: ERR (3), ETIMEDOUT. The "
         "range stays shared, with no host PTE (AN8) and no device mapping."),

@@ -40,7 +40,7 @@ IN_PLACE: dict[str, Told] = {
         "success while somebody holds the page."),
     "brief_reference": Told(R.NONE, "",
         "The per-CPU LRU batches are drained, once (4), and the reference is gone: success."),
-    "brief_reference_too_long": Told(R.REFERENCES, "AN8",
+    "brief_reference_too_long": Told(R.REFERENCES, "AN25 AN8",
         "The per-CPU LRU batches are drained, once (4); the reference outlasts that: EAGAIN, for nothing that stays "
         "(AN25), and the host's PTEs are gone (AN8)."),
     "queue_full": Told(R.NO_MEMORY, "AN8",

@@ -45,7 +45,7 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "folio_not_readded_to_private": Told(R.NO_MEMORY, "AN8",
         "Host PTEs, shared leaves and device mappings are gone (4, 7) when the whole folio cannot be added (8). It "
         "stays in parts and nothing is stored; the host's PTEs do not come back by themselves (AN8)."),
-    "second_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN18 AN3 I11 I13",
+    "second_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN18 AN22 AN3 I11 I13",
         "The first batch is done when the second one fails (8): it stays converted, and error_offset says where the "
         "rest begins (AN22). The second batch stays private and unmapped (AN3)."),
     "no_memory_to_split": Told(R.NO_MEMORY, "",
@@ -58,21 +58,21 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "everything is as before."),
     "kvm_dead": Told(R.DEAD, "",
         "EIO (6). The VM is gone in any case."),
-    "second_split_refused": Told(R.NO_MEMORY, "AN15 AN18 AN3 I11",
+    "second_split_refused": Told(R.NO_MEMORY, "AN15 AN18 AN22",
         "The first two batches are done when KVM cannot split the third one's leaf (6): they stay converted, and "
         "error_offset says where the rest begins (AN22)."),
     "page_pinned": Told(R.REFERENCES, "AN8",
         "The host's page tables are cleared before the look (4): EAGAIN with the page. Their PTEs are all that is "
         "missing afterwards (AN8); the IOMMU driver gives its descriptor back."),
-    "stray_reference": Told(R.NONE, "",
+    "stray_reference": Told(R.NONE, "AN9 L2",
         "Nobody looks at the references of a private page. The pages are zapped (7) when the freeze of the folio's "
         "count waits for it to go (8), the lock held; the kernel spins meanwhile, without bound."),
-    "stray_reference_for_ever": Told(None, "L1",
+    "stray_reference_for_ever": Told(None, "AN9 L1 L2",
         "Nobody looks at the references of a private page. The pages are zapped (7) when the freeze of the folio's "
         "count waits for it to go (8), the lock held: for ever (AN9)."),
     "brief_reference": Told(R.NONE, "",
         "The per-CPU LRU batches are drained, once (4), and the reference is gone: success."),
-    "brief_reference_too_long": Told(R.REFERENCES, "AN8",
+    "brief_reference_too_long": Told(R.REFERENCES, "AN25 AN8",
         "The per-CPU LRU batches are drained, once (4); the reference outlasts that: EAGAIN, for nothing that stays "
         "(AN25), and the host's PTEs are gone (AN8)."),
     **dict.fromkeys((
@@ -104,7 +104,7 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "iotlb_hangs": Told(R.NONE, "AN28 I4",
         "Where nothing may fail (7) the VM is bugged for a device's sake (AN28). guest_memfd is told nothing and "
         "stores (9). The frames go back while a device may still write to them (I4)."),
-    "leaf_after_ready": Told(R.NONE, "I17",
+    "leaf_after_ready": Told(R.NONE, "AN20 I17",
         "The window RW1: the fault reads the old attribute before step 9, and its sequence check passes, for the "
         "invalidation has ended in step 7. A private leaf goes in where the attribute says shared (AN20)."),
     "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
@@ -124,7 +124,7 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "store_first_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN3 I11 I13",
         "The pages are zapped (7) when the folio's parts cannot be added (8). The entry is merged back without "
         "memory, and the invalidation ends after the error. The pages stay unmapped (AN3)."),
-    "folio_first_to_shared": Told(R.NONE, "",
+    "folio_first_to_shared": Told(R.NONE, "AN21",
         "Without the fix-up of TDX huge pages v3 the folio is split (8) while a leaf of 2 MiB still maps it (AN21, "
         "until KVM has split the leaf in step 6)."),
     "folio_first_several_ranges": Told(R.NONE, "",
@@ -137,7 +137,7 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "folio_first_folio_not_readded": Told(R.NO_MEMORY, "",
         "Nothing is zapped yet when the folio's parts cannot be added (8). The entry is merged back without memory: "
         "everything is as before."),
-    "folio_first_busy_twice": Told(R.BUSY, "AN24",
+    "folio_first_busy_twice": Told(R.BUSY, "AN21 AN24",
         "The folio is split when KVM says no (6): it is merged back. A second BUSY is KVM_BUG_ON in any case "
         "(AN24)."),
 }

@@ -26,7 +26,7 @@ TWO_PHASE: dict[str, Told] = {
         "The IOMMU driver cannot refuse any more: it tells guest_memfd by the poison callback of pages that a "
         "device may still write to (4), which is the one hardware failure that the protocol leaves to the commit "
         "(AN28). Nothing is stored, EFAULT (5)."),
-    "freeze_late_leaf_after_ready": Told(R.BUG, "",
+    "freeze_late_leaf_after_ready": Told(R.BUG, "AN17",
         "A leaf of 2 MiB is there when KVM is told to unmap a part of it (4; AN17). That it cannot, and PREPARE is "
         "over: KVM_BUG_ON and the poison callback, with no bug in anybody."),
     "host_unmapped_early": Told(R.TIMEOUT, "",

@@ -7,20 +7,20 @@ from tests.transcripts.stories.two_phases import TWO_PHASES
 # fmt: off
 TWO_PHASE_REFCOUNT: dict[str, Told] = {
     **TWO_PHASES,
-    "remove_bug": Told(None, "L1",
+    "remove_bug": Told(None, "AN9 L1 L2",
         "No callback and no KVM_BUG_ON: KVM leaves a reference on the page and unmaps the rest (4). guest_memfd "
         "waits for that reference for ever, its lock held and the range frozen (5): it was never told what it is "
         "(AN9)."),
-    "remove_busy_twice": Told(None, "AN24 AN28 L1",
+    "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2",
         "A second BUSY is KVM_BUG_ON by contention alone (AN24, AN28), with a reference on the rest of the range "
         "(4). guest_memfd waits for that reference for ever (5; AN9)."),
-    "kvm_dies": Told(None, "L1",
+    "kvm_dies": Told(None, "AN9 L1 L2",
         "No SEAMCALL works for a dead TD: all that KVM can do is to leave references on what is mapped (4). "
         "guest_memfd waits for them for ever (5; AN9)."),
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
-    "iotlb_hangs": Told(None, "AN28 L1",
+    "iotlb_hangs": Told(None, "AN28 AN9 L1 L2",
         "The IOMMU driver cannot refuse any more: the VM is bugged, with a reference on pages that a device may "
         "still write to (4; AN28). guest_memfd waits for that reference for ever (5; AN9)."),
     "told_by_callback": Told(R.BUG, "AN15 AN3 I11 I13",
@@ -28,7 +28,7 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
         "missing: the VM lives on with the rest of the range unmapped (AN3)."),
     "looked_once": Told(R.NONE, "",
         "No folio carries a reference that a bug left (5): store, restructure, thaw."),
-    "looked_once_after_bug": Told(R.BUG, "AN15 AN3 I11 I13",
+    "looked_once_after_bug": Told(R.BUG, "AN10 AN15 AN3 I11 I13",
         "KVM leaves a reference on the page and unmaps the rest (4). guest_memfd looks once, finds it, and answers "
         "EFAULT with the old attribute in place (5): three of four pages are unmapped, in a VM that lives on (AN3, "
         "AN1)."),

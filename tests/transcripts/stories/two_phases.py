@@ -52,7 +52,7 @@ TWO_PHASES: dict[str, Told] = {
         "held."),
     "brief_reference": Told(R.NONE, "",
         "Pins drain the per-CPU LRU batches once and wait a moment (2); the reference goes, and they say READY."),
-    "brief_reference_too_long": Told(R.REFERENCES, "",
+    "brief_reference_too_long": Told(R.REFERENCES, "AN25",
         "Pins drain the per-CPU LRU batches once and wait as long as counts may stay frozen; then they say NO (2): "
         "EAGAIN, for a reference that would have gone (AN25). Nothing was unmapped."),
     **dict.fromkeys((

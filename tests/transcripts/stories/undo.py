@@ -52,14 +52,14 @@ UNDO: dict[str, Told] = {
     "second_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN3 I11",
         "The first folio is split when the second one fails (5). The second one goes back, the undo merges the "
         "first one and stores the old value (6). Zapped pages stay zapped (AN3)."),
-    "folio_lost": Told(R.NO_MEMORY, "AN15 AN3 AN7 I10 I11 I5",
+    "folio_lost": Told(R.NO_MEMORY, "AN15 AN3 AN5 AN6 AN7 I10 I11 I5 I8",
         "The local undo of step 5 fails as well: neither the folio nor its parts are in the filemap (AN5), and its "
         "metadata is left in the stash (AN6). The kernel leaves a WARNING; the undo stores the old value over the "
         "hole (6)."),
     "undo_cannot_store": Told(R.NO_MEMORY, "AN15 AN18 AN3 AN4 I10 I11 I6",
         "The folio is not split when the undo gives up with a WARNING (6): after an error the pages are shared "
         "(AN4), and inside a huge folio."),
-    "undo_cannot_merge": Told(R.NO_MEMORY, "AN15 AN3 AN7 I10 I11",
+    "undo_cannot_merge": Told(R.NO_MEMORY, "AN15 AN3 AN6 AN7 I10 I11 I8",
         "The undo comes from the second range back to the first (6), and fails with a WARNING: its folio stays "
         "split (AN7), while its stash was taken back before the merge could fail (AN6)."),
     "undo_cannot_split": Told(R.NO_MEMORY, "AN18 AN4 AN7 AN8 I10",
@@ -69,14 +69,14 @@ UNDO: dict[str, Told] = {
     "no_memory_to_split": Told(R.NONE, "I13",
         "A leaf that cannot be split is zapped as a whole (4). Success; but the pages around the range were "
         "accepted and are mapped no more. The guest dies when it touches one of them (AN1)."),
-    "busy_twice": Told(None, "AN24 AN28 L1",
+    "busy_twice": Told(None, "AN24 AN28 AN9 L1 L2",
         "The leaf cannot be split, so it is to be zapped as a whole (4), and BLOCK is BUSY twice again: KVM_BUG_ON "
         "by contention alone (AN24, AN28) and a reference on the leaf. The result is discarded; step 5 waits for "
         "that reference for ever, with the lock held (AN9)."),
     "demote_interrupted": Told(R.NONE, "I13",
         "KVM puts the leaf back (TRACK, kick, UNBLOCK) and zaps it as a whole (4). Success; but the pages around "
         "the range were accepted and are mapped no more. The guest dies when it touches one of them (AN1)."),
-    "kvm_dead": Told(R.DEAD, "I7",
+    "kvm_dead": Told(R.DEAD, "",
         "KVM's EIO is discarded (4): nothing is zapped, the attribute is stored and the folio split (5) under "
         "leaves that are still there. The VM is gone in any case."),
     "kvm_dead_to_private": Told(R.DEAD, "",
@@ -87,13 +87,13 @@ UNDO: dict[str, Told] = {
     "page_pinned": Told(R.REFERENCES, "AN8",
         "The host's PTEs and KVM's shared leaves are gone when the references are looked at (4): EAGAIN with the "
         "page. The PTEs do not come back by themselves (AN8)."),
-    "stray_reference": Told(R.NONE, "",
+    "stray_reference": Told(R.NONE, "AN9 L2",
         "Nobody has looked at the references of a private page. guest_memfd waits for it to go, its lock held and "
         "the range frozen (5); the kernel spins meanwhile, without bound."),
-    "stray_reference_for_ever": Told(None, "L1",
+    "stray_reference_for_ever": Told(None, "AN9 L1 L2",
         "Nobody has looked at the references of a private page. guest_memfd waits for it to go, its lock held and "
         "the range frozen (5): for ever (AN9)."),
-    "brief_reference": Told(R.REFERENCES, "AN8",
+    "brief_reference": Told(R.REFERENCES, "AN25 AN8",
         "One look, no patience (4): EAGAIN, for a reference that would have been gone a moment later (AN25). Host "
         "PTEs are gone (AN8)."),
     **dict.fromkeys((
@@ -106,11 +106,11 @@ UNDO: dict[str, Told] = {
     "devices_going": Told(R.DEAD, "AN8",
         "The IOMMU driver finds that there is no domain to unmap from, and refuses (4): EIO. Host PTEs are gone "
         "(AN8); the VM is on its way out."),
-    "remove_bug": Told(None, "L1",
+    "remove_bug": Told(None, "AN9 L1 L2",
         "KVM_BUG_ON, and a reference on the page (mark = refcount). The result is discarded (4), the attribute "
         "stored; then guest_memfd waits for that reference for ever, its lock held (5): it was never told what it "
         "is (AN9)."),
-    "remove_busy_twice": Told(None, "AN24 AN28 L1",
+    "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2",
         "A second BUSY where pages are removed is KVM_BUG_ON by contention alone (AN24, AN28), with a reference on "
         "the rest of the range. The result is discarded (4); step 5 waits for that reference for ever (AN9)."),
     "iotlb_hangs": Told(R.TIMEOUT, "AN8",

@@ -27,13 +27,13 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
         "What is left of B's trouble: the first range is split and zapped (4a, 4b) when the second one cannot be "
         "split (4a). ENOMEM, and nobody maps the first range again (AN3): the guest dies when it touches a page of "
         "it (AN1)."),
-    "remove_bug": Told(R.BUG, "AN15",
+    "remove_bug": Told(R.BUG, "AN10 AN15",
         "KVM_BUG_ON, and a reference on the page (4b). The look after it finds the reference: EFAULT (4c). It keeps "
         "the page from being used again, and nobody will ever drop it (AN10)."),
-    "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28",
+    "remove_busy_twice": Told(R.BUG, "AN10 AN15 AN24 AN28",
         "Where pages are zapped a second BUSY is KVM_BUG_ON by contention alone (4b; AN24, AN28), with a reference "
         "on the rest of the range. The look after it finds the reference: EFAULT (4c)."),
-    "kvm_dies": Told(R.BUG, "AN15",
+    "kvm_dies": Told(R.BUG, "AN10 AN15",
         "No SEAMCALL works for a dead TD: all that KVM can do is to leave references on what is mapped (4b). The "
         "look after it finds them: EFAULT (4c)."),
 }
