@@ -131,6 +131,8 @@ def said(name: str, value: Any) -> str:
         return Event(value).name
     if name == "op":
         return f"{value >> ATTEMPT_BITS + 2 & 0xFF}.{value & (1 << ATTEMPT_BITS) - 1}"
+    if name == "unmapped":
+        return " ".join(f"{start:#x}..{end:#x}{SIZES[level]}" for start, end, level in value)
     if name == "request":
         return str(value >> 2 & 0xFF)
     return f"{value:#x}" if name in IN_HEX and value >= 0 else str(value)

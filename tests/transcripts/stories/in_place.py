@@ -63,9 +63,9 @@ IN_PLACE: dict[str, Told] = {
         "Teardown removes the entries before the frames go back."),
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (5), and the ioctl succeeds for a VM that is dead."),
-    "iotlb_hangs": Told(R.NONE, "AN28 I4",
+    "iotlb_hangs": Told(R.NONE, "AN28",
         "Past the point of no return (5): the VM is bugged for a device's sake (AN28). guest_memfd is told nothing "
-        "and stores (6). The frames go back while a device may still write to them (I4)."),
+        "and stores (6). Until the VMM is gone and its domain is flushed, a device may write to what is private now."),
     "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
         "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
         "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),

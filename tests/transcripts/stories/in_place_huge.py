@@ -101,9 +101,9 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "(8) and stores (9). Teardown removes the entries before the frames go back."),
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (7), and the ioctl succeeds for a VM that is dead."),
-    "iotlb_hangs": Told(R.NONE, "AN28 I4",
+    "iotlb_hangs": Told(R.NONE, "AN28",
         "Where nothing may fail (7) the VM is bugged for a device's sake (AN28). guest_memfd is told nothing and "
-        "stores (9). The frames go back while a device may still write to them (I4)."),
+        "stores (9). Until the VMM is gone and its domain is flushed, a device may write to what is private now."),
     "leaf_after_ready": Told(R.NONE, "AN20 I17",
         "The window RW1: the fault reads the old attribute before step 9, and its sequence check passes, for the "
         "invalidation has ended in step 7. A private leaf goes in where the attribute says shared (AN20)."),

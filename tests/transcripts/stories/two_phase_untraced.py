@@ -19,9 +19,9 @@ TWO_PHASE_UNTRACED: dict[str, Told] = {
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
-    "iotlb_hangs": Told(R.NONE, "AN28 I4",
-        "The VM is bugged for a device's sake (4; AN28), and that is all: guest_memfd stores (5). The frames go "
-        "back while a device may still write to them (I4)."),
+    "iotlb_hangs": Told(R.NONE, "AN28",
+        "The VM is bugged for a device's sake (4; AN28), and that is all: guest_memfd stores (5). Until "
+        "the VMM is gone and its domain is flushed, a device may write to what is private now."),
     "told_by_callback": Told(R.BUG, "AN15",
         "With a callback C0 is C again: the page is poisoned, nothing is stored, EFAULT (5)."),
 }
