@@ -50,8 +50,8 @@ IN_PLACE: dict[str, Told] = {
         "The IOMMU driver looks at its queue and refuses (4), after the host's page tables were cleared (AN8). Its "
         "own mapping is as before."),
     "two_refusals_to_private": Told(R.REFERENCES, "AN8",
-        "The no that comes first decides (4). The other one comes when its consumer is told already to take back "
-        "what it may have said."),
+        "The no that comes first decides (4), with the host's page tables cleared (AN8). The other one comes when "
+        "its consumer is told already to take back what it may have said."),
     "remove_bug": Told(R.DEAD, "AN11 I4",
         "Past the point of no return (5): KVM_BUG_ON, and that is all. guest_memfd is told nothing and stores (6). "
         "With the file the page goes back, and the host gives it to somebody else while the S-EPT maps it (AN11)."),

@@ -47,7 +47,8 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "stays in parts and nothing is stored; the host's PTEs do not come back by themselves (AN8)."),
     "second_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN18 AN22 AN3 I11 I13",
         "The first batch is done when the second one fails (8): it stays converted, and error_offset says where the "
-        "rest begins (AN22). The second batch stays private and unmapped (AN3)."),
+        "rest begins (AN22), though the VMM does not look (AN18). The second batch stays private and unmapped "
+        "(AN3)."),
     "no_memory_to_split": Told(R.NO_MEMORY, "",
         "KVM says no while nothing is zapped yet (6): the invalidation ends, ENOMEM, and everything is as before."),
     "busy_twice": Told(R.BUSY, "AN24",
@@ -60,13 +61,14 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "EIO (6). The VM is gone in any case."),
     "second_split_refused": Told(R.NO_MEMORY, "AN15 AN18 AN22",
         "The first two batches are done when KVM cannot split the third one's leaf (6): they stay converted, and "
-        "error_offset says where the rest begins (AN22)."),
+        "error_offset says where the rest begins (AN22), though the VMM does not look (AN18)."),
     "page_pinned": Told(R.REFERENCES, "AN8",
         "The host's page tables are cleared before the look (4): EAGAIN with the page. Their PTEs are all that is "
         "missing afterwards (AN8); the IOMMU driver gives its descriptor back."),
     "stray_reference": Told(R.NONE, "AN9 L2",
         "Nobody looks at the references of a private page. The pages are zapped (7) when the freeze of the folio's "
-        "count waits for it to go (8), the lock held; the kernel spins meanwhile, without bound."),
+        "count waits for it to go (8), the lock held; the kernel spins meanwhile, and more than a second of it is "
+        "AN9."),
     "stray_reference_for_ever": Told(None, "AN9 L1 L2",
         "Nobody looks at the references of a private page. The pages are zapped (7) when the freeze of the folio's "
         "count waits for it to go (8), the lock held: for ever (AN9)."),
@@ -87,8 +89,8 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "The IOMMU driver finds that there is no domain to unmap from, and refuses (4): EIO. Host PTEs are gone "
         "(AN8); the VM is on its way out."),
     "two_refusals_to_private": Told(R.NO_MEMORY, "AN8",
-        "The no that comes first decides (4). The other one comes when its consumer is told already to take back "
-        "what it may have said."),
+        "The no that comes first decides (4), with the host's page tables cleared (AN8). The other one comes when "
+        "its consumer is told already to take back what it may have said."),
     "remove_bug": Told(R.DEAD, "AN11 I4",
         "KVM_BUG_ON where nothing may fail (7), and that is all. guest_memfd is told nothing, splits the folio (8) "
         "and stores (9). With the file the page goes back, and the host gives it to somebody else while the S-EPT "

@@ -37,7 +37,7 @@ TWO_PHASE: dict[str, Told] = {
         "again from a list, without memory (3). A device that used the range in between met a DMAR fault (AN2)."),
     "iommu_unmapped_early_hangs": Told(R.TIMEOUT, "",
         "The IOMMU driver unmaps in PREPARE and its invalidation never completes: that is a NO now (2), with the "
-        "entries mapped again, and no failure after the decision (AN28) any more."),
+        "entries mapped again, and no failure after the decision any more."),
     "rest_stored": Told(R.BUG, "AN15 AN18",
         "KVM bugs the VM and tells guest_memfd of the page by the poison callback (4). guest_memfd stores and "
         "splits all but that page, which leaves the filemap with a reference of its own (5)."),

@@ -31,6 +31,6 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
     "looked_once_after_bug": Told(R.BUG, "AN10 AN15 AN3 I11 I13",
         "KVM leaves a reference on the page and unmaps the rest (4). guest_memfd looks once, finds it, and answers "
         "EFAULT with the old attribute in place (5): three of four pages are unmapped, in a VM that lives on (AN3, "
-        "AN1)."),
+        "AN1), and the fourth one never comes back (AN10)."),
 }
 # fmt: on

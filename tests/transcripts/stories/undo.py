@@ -89,7 +89,7 @@ UNDO: dict[str, Told] = {
         "page. The PTEs do not come back by themselves (AN8)."),
     "stray_reference": Told(R.NONE, "AN9 L2",
         "Nobody has looked at the references of a private page. guest_memfd waits for it to go, its lock held and "
-        "the range frozen (5); the kernel spins meanwhile, without bound."),
+        "the range frozen (5); the kernel spins meanwhile, and more than a second of it is AN9."),
     "stray_reference_for_ever": Told(None, "AN9 L1 L2",
         "Nobody has looked at the references of a private page. guest_memfd waits for it to go, its lock held and "
         "the range frozen (5): for ever (AN9)."),
