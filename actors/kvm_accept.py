@@ -7,14 +7,14 @@ and sets the slot's GUEST_INHIBIT mark, which nothing takes away; then the fault
 
 from typing import TYPE_CHECKING
 
-from actors import kvm_fault, kvm_walk
+from actors import kvm_fault, kvm_split
 from actors import messages as m
 from actors.address import GMEM, VMM
 from actors.contract import PAGES_2M, Context, Message, Share
 from actors.guest_outcome import Outcome
 from actors.kvm_fault import PageFault
+from actors.kvm_plans import Walk
 from actors.kvm_tickets import ACCEPT, ACCEPT_OP
-from actors.kvm_walk import Walk
 from actors.observations import AcceptHonoured
 from actors.slots import slot_of
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
@@ -82,7 +82,7 @@ def split(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     walk = Walk(gmem, ACCEPT_OP | fault.access, leaf, leaf + PAGES_2M, Share.PRIVATE)
     walk.todo = [(leaf, leaf + PAGES_2M, LEVEL_2M)]
     kvm.walks[walk.op] = walk
-    kvm_walk.split_leaves(kvm, walk, context)
+    kvm_split.split_leaves(kvm, walk, context)
 
 
 def overtaken(kvm: "KvmMmu", walk: Walk) -> bool:

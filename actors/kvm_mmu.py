@@ -4,7 +4,17 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import kvm_accept, kvm_fault, kvm_mapgpa, kvm_notifier, kvm_walk, kvm_zap
+from actors import (
+    kvm_accept,
+    kvm_fault,
+    kvm_hole,
+    kvm_mapgpa,
+    kvm_notifier,
+    kvm_remap,
+    kvm_split,
+    kvm_walk,
+    kvm_zap,
+)
 from actors import messages as m
 from actors.address import ALLOCATOR, GUEST, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Consumer, Context, Message, Reason, Share
@@ -12,8 +22,9 @@ from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
+from actors.kvm_plans import MAPPING, SPLITTING, UNBLOCKING, ZAPPING, ZAPPING_SHARED, Walk
 from actors.kvm_tickets import ACCEPT, ACCEPT_OP, FAULT, FREEZE, TICKETS, WALK
-from actors.kvm_walk import Walk
+from actors.kvm_walk import Way
 from actors.locks import RwLock
 from actors.observations import (
     InvalidationBegin,
@@ -72,7 +83,7 @@ class KvmMmu(Actor):
             context.send(gmem, m.Frozen(op), context.link)
         self.drop(FREEZE, op, context)
         if gmem is None:
-            kvm_walk.commit(self, self.walks[op], context)
+            kvm_zap.commit(self, self.walks[op], context)
 
     def on_thaw(self, message: m.Thaw, context: Context) -> None:
         """INV_END: the sequence moves, then parked faults look again."""
@@ -87,11 +98,11 @@ class KvmMmu(Actor):
         walk.busy_bugs = message.busy_bugs
         self.walks[message.op] = walk
         if self.dead:
-            kvm_walk.refuse(self, walk, Reason.DEAD, message.start, context)
+            kvm_split.refuse(self, walk, Reason.DEAD, message.start, context)
         elif message.to is Share.SHARED:
-            kvm_walk.prepare_split(self, walk, context)
+            kvm_split.prepare_split(self, walk, context)
         else:
-            kvm_walk.ready(self, walk, context)
+            kvm_split.ready(self, walk, context)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """Step 4 of the mail: unmap, which cannot fail."""
@@ -101,7 +112,7 @@ class KvmMmu(Actor):
             walk.settled = True
             self.walks[message.op] = walk
         walk.trace, walk.bugs = message.trace, message.bugs
-        kvm_walk.commit(self, walk, context)
+        kvm_zap.commit(self, walk, context)
 
     def on_abort(self, message: m.Abort, context: Context) -> None:
         """Step 3 of the mail, the other way: as before. Whoever has refused has nothing left to undo."""
@@ -109,7 +120,7 @@ class KvmMmu(Actor):
         if walk is None:
             context.send(message.gmem, m.Aborted(message.op, Consumer.KVM_MMU), context.link)
         else:
-            kvm_walk.abort(self, walk, context)
+            kvm_split.abort(self, walk, context)
 
     def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
         """Split and unmap in one go, failing where it fails."""
@@ -118,18 +129,18 @@ class KvmMmu(Actor):
         walk.listed = message.listed
         self.walks[message.op] = walk
         if self.dead:
-            kvm_walk.refuse(self, walk, Reason.DEAD, message.start, context)
+            kvm_split.refuse(self, walk, Reason.DEAD, message.start, context)
         elif message.to is Share.SHARED:
-            kvm_walk.prepare_split(self, walk, context)
+            kvm_split.prepare_split(self, walk, context)
         else:
-            kvm_walk.ready(self, walk, context)
+            kvm_split.ready(self, walk, context)
 
     def on_remap(self, message: m.Remap, context: Context) -> None:
         """Map again what was zapped: entries come back PENDING, for their contents are gone."""
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.verb = Verb.REMAP
         self.walks[message.op] = walk
-        kvm_walk.remap(self, walk, message.unmapped, context)
+        kvm_remap.remap(self, walk, message.unmapped, context)
 
     def answer(
         self,
@@ -183,7 +194,7 @@ class KvmMmu(Actor):
 
     def on_reserved(self, message: m.Reserved, context: Context) -> None:
         """Memory for splitting, or none."""
-        kvm_walk.reserved(self, self.walks[message.ticket], message, context)
+        kvm_split.reserved(self, self.walks[message.ticket], message, context)
 
     def on_seamcall_done(self, message: m.SeamcallDone, context: Context) -> None:
         """The TDX module answered a batch of ours."""
@@ -199,7 +210,7 @@ class KvmMmu(Actor):
 
     def on_flushed(self, message: m.Flushed, context: Context) -> None:
         """No vCPU has a stale translation of shared memory."""
-        kvm_walk.flushed(self, self.walks[message.ticket], context)
+        kvm_zap.flushed(self, self.walks[message.ticket], context)
 
     def on_step(self, message: m.Step, context: Context) -> None:
         """The time of a walk's own work is over."""
@@ -269,7 +280,7 @@ class KvmMmu(Actor):
         kept = self.tables.pages(0, self.tables.starts[-1] + 1, 1) // PAGES_2M
         if kept:
             self.tables = IntervalMap.filled(0)
-            pages = m.GiveBack(kept * kvm_walk.SPLIT_PAGES)
+            pages = m.GiveBack(kept * kvm_split.SPLIT_PAGES)
             context.send(host_base(self.vm) | ALLOCATOR, pages, context.link)
         for share, leaves in ((Share.PRIVATE, self.mirror), (Share.SHARED, self.shared_ept)):
             for start, end, level in list(leaves.runs(0, leaves.starts[-1] + 1)):
@@ -278,6 +289,13 @@ class KvmMmu(Actor):
                     context.observe(Leaf(self.vm, start, end, share, 0))
         context.send(host_base(self.vm) | TDX, message, context.link)
 
+    WAYS: ClassVar = {
+        SPLITTING: Way(kvm_split.split_done, kvm_split.split_next, kvm_split.split_failed),
+        UNBLOCKING: Way(kvm_split.unblock_done, kvm_split.settle, kvm_split.unblock_failed),
+        ZAPPING: Way(kvm_zap.zapped, kvm_zap.next_step, kvm_zap.zap_failed),
+        ZAPPING_SHARED: Way(kvm_zap.zapped, kvm_zap.next_step, kvm_zap.zap_failed),
+        MAPPING: Way(kvm_remap.mapped, kvm_remap.map_next, kvm_remap.mapping_failed),
+    }
     HANDLERS: ClassVar = {
         m.Freeze: on_freeze,
         m.Thaw: on_thaw,
@@ -302,9 +320,9 @@ class KvmMmu(Actor):
         m.Teardown: on_teardown,
         m.RangeStart: kvm_notifier.on_range_start,
         m.RangeEnd: kvm_notifier.on_range_end,
-        m.Zap: kvm_zap.on_zap,
-        m.ZapEnd: kvm_zap.on_zap_end,
-        m.Committed: kvm_zap.on_walked,
-        m.Poison: kvm_zap.on_poison,
-        m.KeepReference: kvm_zap.on_keep_reference,
+        m.Zap: kvm_hole.on_zap,
+        m.ZapEnd: kvm_hole.on_zap_end,
+        m.Committed: kvm_hole.on_walked,
+        m.Poison: kvm_hole.on_poison,
+        m.KeepReference: kvm_hole.on_keep_reference,
     }

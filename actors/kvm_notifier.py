@@ -7,10 +7,11 @@ business: nothing under the VMM's page tables backs them, and KVM filters the ra
 
 from typing import TYPE_CHECKING
 
-from actors import kvm_fault, kvm_walk
+from actors import kvm_fault
 from actors import messages as m
 from actors.address import HOST_MAP, KVM
 from actors.contract import Context, Reason, Share, opportunity
+from actors.kvm_plans import Walk
 from actors.kvm_tickets import FREEZE, NOTIFIER, converts
 from actors.messages import ATTEMPT_BITS
 
@@ -32,7 +33,7 @@ def on_range_start(kvm: "KvmMmu", message: m.RangeStart, context: Context) -> No
         return
     kvm.invalidations[op] = (message.start, message.end)
     # The walk answers to KVM itself, and goes the way to private: only shared leaves are in its way.
-    walk = kvm_walk.Walk(kvm.vm | KVM, op, message.start, message.end, Share.PRIVATE)
+    walk = Walk(kvm.vm | KVM, op, message.start, message.end, Share.PRIVATE)
     walk.settled, walk.protects = True, message.protect
     kvm.walks[op] = walk
     kvm.notifiers[op] = message.number

@@ -1,55 +1,137 @@
-"""KVM's side of a hole in guest_memfd: an invalidation that zaps private leaves, and no protocol to ask anybody first.
-
-The walk is that of a conversion's COMMIT: it cannot be refused, and what a bug leaves mapped is told to guest_memfd.
-"""
+"""COMMIT and INVALIDATE in the KVM MMU: zap the leaves of the side that is given up, tell of what is left mapped."""
 
 from typing import TYPE_CHECKING
 
-from actors import kvm_fault, kvm_notifier, kvm_walk
+from actors import kvm_walk
 from actors import messages as m
-from actors.address import GMEM, KVM
-from actors.contract import Context, Reason, Share
-from actors.kvm_tickets import FREEZE
-from actors.slots import slot_of
+from actors.address import GUEST
+from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share, Trace
+from actors.conversion import Verb
+from actors.kvm_plans import ZAPPING, ZAPPING_SHARED, Walk
+from actors.kvm_tickets import WALK
+from actors.observations import LeftMapped, PrepareUndone
+from actors.tdx_states import LEVEL_2M, PAGES, Call
 
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
 
-def on_zap(kvm: "KvmMmu", message: m.Zap, context: Context) -> None:
-    """Faults in the range wait from here on, and the private leaves go. The walk answers to KVM itself."""
-    op = message.op
-    kvm.invalidations[op] = (message.start, message.end)
-    kvm.zaps[op] = message.gmem
-    walk = kvm_walk.Walk(kvm.vm | KVM, op, message.start, message.end, Share.SHARED)
-    walk.settled, walk.trace, walk.bugs = True, message.trace, message.bugs
-    kvm.walks[op] = walk
-    kvm.take(FREEZE, op, context)
+def commit(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Zap the leaves of the side that is given up, step by step from the start of the range."""
+    assert walk.settled and not walk.todo, f"COMMIT of op {walk.op} before its READY"
+    walk.settled = False
+    walk.plan = ZAPPING if walk.to is Share.SHARED else ZAPPING_SHARED
+    walk.cursor = walk.start
+    next_step(kvm, walk, context)
 
 
-def on_walked(kvm: "KvmMmu", message: m.Committed, context: Context) -> None:
-    """A walk that was made for somebody else is over."""
-    number = kvm.notifiers.get(message.op)
-    if number is not None:
-        kvm_notifier.started(kvm, number, Reason.NONE, context)
+def next_step(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Queue for mmu_lock with the next leaves, or finish."""
+    leaves = kvm.mirror if walk.plan == ZAPPING else kvm.shared_ept
+    absent = 0
+    while walk.cursor < walk.end:
+        end, level = leaves.run_at(walk.cursor, walk.end)
+        if level and kvm.dead and walk.plan == ZAPPING:
+            # No SEAMCALL works for a dead TD: what is still mapped can only be reported.
+            for s, e, mapped in leaves.runs(walk.cursor, walk.end):
+                if mapped:
+                    left_mapped(kvm, walk, Reason.DEAD, s, e, context)
+            break
+        if level:
+            end = min(end, walk.cursor // PAGES_2M * PAGES_2M + PAGES_2M)
+            if level == LEVEL_2M and end - walk.cursor < PAGES_2M:
+                unsplit(kvm, walk, end, context)
+                continue
+            walk.todo = [(walk.cursor, end, level)]
+            walk.cursor = end
+            kvm.take(WALK, walk.op, context)
+            return
+        absent += end - walk.cursor
+        walk.cursor = end
+    took = context.cost("walk_absent_4k", absent) if absent else context.link
+    if walk.zapped and walk.plan == ZAPPING_SHARED:
+        walk.zapped = False
+        context.send(kvm.vm | GUEST, m.Flush(walk.op), took)
     else:
-        context.send(kvm.zaps[message.op], m.Zapped(message.op), context.link)
+        committed(kvm, walk, took + 1, context)
 
 
-def on_poison(kvm: "KvmMmu", message: m.Poison, context: Context) -> None:
-    """What the walk could not unmap."""
-    left = m.NotZapped(message.op, message.start, message.end)
-    context.send(kvm.zaps[message.op], left, context.link)
+def flushed(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """One remote flush for the whole range ends a zap of shared leaves."""
+    committed(kvm, walk, context.link, context)
 
 
-def on_keep_reference(kvm: "KvmMmu", message: m.KeepReference, context: Context) -> None:
-    """What the walk could not unmap, where a reference on the folio is all that tells of it."""
-    gmem = kvm.vm | GMEM | slot_of(kvm.slots, message.start).gmem
-    context.send(gmem, message, context.link)
+def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
+    """The first `leaves` of the step in hand are gone, but for those that could not be removed; a flush is due."""
+    start, _, level = walk.todo[0]
+    if not leaves:
+        return
+    side = Share.PRIVATE if walk.plan == ZAPPING else Share.SHARED
+    last = start + leaves * PAGES[level]
+    at = last if walk.protects else start
+    for first, stop in [*walk.kept, (last, last)]:
+        if at < min(first, last):
+            if walk.listed and side is Share.PRIVATE:
+                walk.unmapped += [run for run in kvm.mirror.runs(at, min(first, last)) if run[2]]
+            kvm_walk.leaf(kvm, at, min(first, last), side, 0, context)
+        at = stop
+    walk.zapped = True
 
 
-def on_zap_end(kvm: "KvmMmu", message: m.ZapEnd, context: Context) -> None:
-    """Faults in the range look again, and find a hole."""
-    del kvm.invalidations[message.op]
-    context.send(kvm.zaps.pop(message.op), m.ZapEnded(message.op), context.link)
-    kvm_fault.thaw(kvm, context)
+def committed(kvm: "KvmMmu", walk: Walk, took: int, context: Context) -> None:
+    """All leaves are gone that can go."""
+    if walk.verb is not Verb.INVALIDATE:
+        reply: Message = m.Committed(walk.op, Consumer.KVM_MMU)
+    elif walk.refusal is Reason.NONE:
+        reply = m.Invalidated(walk.op, Consumer.KVM_MMU, tuple(walk.unmapped))
+    else:
+        reply = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
+    kvm.answer(walk, reply, took, context)
+
+
+# --- what cannot be unmapped ----------------------------------------------------------------------
+
+
+def unsplit(kvm: "KvmMmu", walk: Walk, end: int, context: Context) -> None:
+    """A boundary leaf of 2 MiB where PREPARE left none: to zap a part of it is a bug (v3), and nothing is unmapped."""
+    context.observe(PrepareUndone(kvm.vm, walk.op, walk.cursor, end))
+    kvm.bug("commit", Reason.BUG, False, context)
+    left_mapped(kvm, walk, Reason.BUG, walk.cursor, end, context)
+    walk.cursor = end
+
+
+def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
+    """After it: the page is marked. A VM that lives through it has the rest of the range unmapped."""
+    if walk.bugs or reason is not Reason.BUG:
+        kvm.bug("commit", reason, reason is Reason.BUG, context)
+    start, end, level = walk.todo[0]
+    removing = kvm_walk.doing(walk) == Call.REMOVE
+    first = start + (walk.done if removing else 0) * PAGES[level]
+    last = first + PAGES[level] if removing and reason is Reason.BUG else end
+    left_mapped(kvm, walk, reason, first, last, context)
+    if kvm.dead:
+        walk.kept = []
+        kvm_walk.give_up(kvm, walk, context)
+        walk.refusal, walk.offset = reason, first
+        committed(kvm, walk, context.link + 1, context)
+        return
+    walk.kept.append((first, last))
+    walk.done, walk.attempt = (last - start) // PAGES[level], 0
+    if removing and last < end:
+        kvm_walk.act(kvm, walk, context.link, context)
+    else:
+        kvm_walk.step_done(kvm, walk, context)
+
+
+def left_mapped(
+    kvm: "KvmMmu", walk: Walk, reason: Reason, start: int, end: int, context: Context
+) -> None:
+    """Step 4 of the mail, when there is a bug: word of pages that are still mapped, the way that was asked for."""
+    context.observe(LeftMapped(kvm.vm, walk.op, start, end, walk.trace))
+    if walk.trace is Trace.CALLBACK:
+        word: Message = m.Poison(walk.op, Consumer.KVM_MMU, reason, start, end)
+    elif walk.trace is Trace.REFERENCE:
+        word = m.KeepReference(start, end)
+    else:
+        return
+    context.send(walk.gmem, word, context.link)

@@ -10,8 +10,10 @@ from actors import (
     gmem_release,
     gmem_steps,
     kvm_fault,
+    kvm_split,
     kvm_tickets,
     kvm_walk,
+    kvm_zap,
     tdx_module,
     tdx_states,
 )
@@ -25,7 +27,7 @@ from actors.gmem_tickets import HOST_FAULT
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.kvm_mmu import KvmMmu
-from actors.kvm_walk import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, Walk
+from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, Walk
 from actors.observations import HostPte, LockOrder, MemoryRefused, Pinned, Reserving
 from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
@@ -187,7 +189,7 @@ def zap_nothing(world: World, _: Patch) -> None:
     """KVM acknowledges COMMIT and leaves its leaves in place."""
 
     def commit(kvm: KvmMmu, message: m.Commit, context: Context) -> None:
-        kvm_walk.committed(kvm, kvm.walks[message.op], context.link, context)
+        kvm_zap.committed(kvm, kvm.walks[message.op], context.link, context)
 
     world.replace(KVM, m.Commit, commit)
 
@@ -198,8 +200,8 @@ def split_nothing(_: World, patch: Patch) -> None:
     def pass_over(_: KvmMmu, walk: Walk, end: int, __: Context) -> None:
         walk.cursor = end
 
-    patch.setattr(kvm_walk, "boundaries", lambda *_: [])
-    patch.setattr(kvm_walk, "unsplit", pass_over)
+    patch.setattr(kvm_split, "boundaries", lambda *_: [])
+    patch.setattr(kvm_zap, "unsplit", pass_over)
 
 
 def split_by_zap(_: World, patch: Patch) -> None:
@@ -221,9 +223,9 @@ def leave_blocked(_: World, patch: Patch) -> None:
     def put_back(kvm: KvmMmu, walk: Walk, context: Context) -> None:
         walk.stage = -1
         kvm.drop(kvm_tickets.WALK, walk.op, context)
-        kvm_walk.settle(kvm, walk, context)
+        kvm_split.settle(kvm, walk, context)
 
-    patch.setattr(kvm_walk, "put_back", put_back)
+    patch.setattr(kvm_split, "put_back", put_back)
 
 
 def refuse_in_commit(_: World, patch: Patch) -> None:
@@ -235,7 +237,7 @@ def refuse_in_commit(_: World, patch: Patch) -> None:
         no = m.Refused(walk.op, Consumer.KVM_MMU, Reason.BUG, start)
         context.send(walk.gmem, no, context.link)
 
-    patch.setattr(kvm_walk, "left_mapped", refuse)
+    patch.setattr(kvm_zap, "left_mapped", refuse)
 
 
 def attribute_under_mmu_lock(_: World, patch: Patch) -> None:

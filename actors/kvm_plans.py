@@ -1,0 +1,63 @@
+"""What a walk of the KVM MMU is made of: plans, which are data, and a walk's own state.
+
+Costs are charged per page without an event per page: a step is one leaf level, at most 2 MiB, one hold of mmu_lock,
+and a handful of batched SEAMCALLs (docs/domain.md section 16).
+"""
+
+import enum
+
+import msgspec
+
+from actors.contract import Reason, Share, Trace
+from actors.conversion import Verb
+from actors.messages import Mapped
+from actors.tdx_states import Call
+
+
+class Do(enum.IntEnum):
+    """What a plan's entry asks for beside SEAMCALLs (which keep their own numbers)."""
+
+    KICK = 16
+    ZAP_SHARED = 17
+
+
+# One plan is what happens to one step's leaves, in order, under one hold of mmu_lock.
+SPLIT = (Call.BLOCK, Call.TRACK, Do.KICK, Call.DEMOTE)
+ZAP_PRIVATE = (Call.BLOCK, Call.TRACK, Do.KICK, Call.REMOVE)
+ZAP_SHARED = (Do.ZAP_SHARED,)
+UNBLOCK = (Call.TRACK, Do.KICK, Call.UNBLOCK)
+MAP_AGAIN = (Call.AUG,)
+PLANS = (SPLIT, ZAP_PRIVATE, ZAP_SHARED, UNBLOCK, MAP_AGAIN)
+SPLITTING, ZAPPING, ZAPPING_SHARED, UNBLOCKING, MAPPING = range(5)
+
+
+class Walk(msgspec.Struct):
+    """One conversion's walk. `todo` are steps (start, end, level) still to do, the first one in hand."""
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    to: Share
+    plan: int = SPLITTING
+    stage: int = -1  # index into the plan; -1 while not under the lock
+    todo: list[tuple[int, int, int]] = []
+    cursor: int = 0  # how far COMMIT has come
+    done: int = 0  # leaves of the step in hand that the current call is through with
+    attempt: int = 0
+    reserved: int = 0
+    blocked: bool = False
+    zapped: bool = False
+    refusal: Reason = Reason.NONE
+    offset: int = 0
+    aborting: bool = False
+    settled: bool = False
+    verb: Verb = Verb.PREPARE
+    trace: Trace = Trace.CALLBACK
+    bugs: bool = True  # a page that cannot be unmapped is KVM_BUG_ON
+    busy_bugs: bool = False  # so is a second BUSY while splitting
+    whole: bool = False  # a boundary leaf that cannot be split is zapped as a whole
+    protects: bool = False  # leaves lose write access and stay
+    listed: bool = False  # guest_memfd wants to know what was unmapped
+    unmapped: list[Mapped] = []
+    kept: list[tuple[int, int]] = []  # of the step in hand: leaves that could not be removed

@@ -1,0 +1,171 @@
+"""PREPARE and ABORT in the KVM MMU: split the leaves at the range's edges, or say no with everything as it was."""
+
+from typing import TYPE_CHECKING
+
+from actors import kvm_walk, kvm_zap
+from actors import messages as m
+from actors.address import ALLOCATOR, KVM, host_base
+from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, opportunity
+from actors.conversion import Verb
+from actors.kvm_plans import UNBLOCKING, Walk
+from actors.kvm_tickets import WALK
+from actors.observations import HugeLost, Reserving
+from actors.tdx_states import LEVEL_2M, LEVEL_4K
+
+if TYPE_CHECKING:
+    from actors.kvm_mmu import KvmMmu
+
+# For each boundary leaf: an S-EPT page, its mirror, and a pair of pages for dynamic PAMT.
+SPLIT_PAGES = 4
+
+
+def prepare_split(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Find the boundary leaves, at most two, and split them."""
+    walk.todo = [(leaf, leaf + PAGES_2M, LEVEL_2M) for leaf in boundaries(kvm, walk)]
+    if walk.todo:
+        split_leaves(kvm, walk, context)
+    else:
+        ready(kvm, walk, context)
+
+
+def split_leaves(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Reserve for the leaves of `todo`, then split them under mmu_lock; ends with READY or a refusal."""
+    key = opportunity(kvm.vm, walk.op, walk.start)
+    leaves = ((start, end) for start, end, _ in walk.todo)
+    fault = context.choose("kvm.split_memory", len(walk.todo), key, places=leaves)
+    if fault:
+        refuse(kvm, walk, fault.reason, walk.start, context)
+        return
+    walk.reserved = SPLIT_PAGES * sum(1 for s, e, _ in walk.todo if kvm.tables.only(s, e, 0))
+    if not walk.reserved:
+        kvm.take(WALK, walk.op, context)
+        return
+    context.observe(Reserving(walk.gmem, walk.op, walk.reserved))
+    request = m.Reserve(kvm.vm | KVM, walk.op, walk.reserved, start=walk.start, end=walk.end)
+    context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
+
+
+def boundaries(kvm: "KvmMmu", walk: Walk) -> list[int]:
+    """First gfn of each 2 MiB leaf that the range cuts through."""
+    found = []
+    for edge in (walk.start, walk.end):
+        leaf = edge // PAGES_2M * PAGES_2M
+        if edge != leaf and kvm.mirror.get(leaf) == LEVEL_2M and leaf not in found:
+            found.append(leaf)
+    return found
+
+
+def reserved(kvm: "KvmMmu", walk: Walk, answer: m.Reserved, context: Context) -> None:
+    """Go on to split under mmu_lock, unless there is no memory or the question was taken back."""
+    if not answer.granted:
+        walk.reserved = 0
+        refuse(kvm, walk, answer.reason, walk.start, context)
+    elif walk.aborting:
+        settle(kvm, walk, context)
+    else:
+        kvm.take(WALK, walk.op, context)
+
+
+def ready(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Nothing can stop the unmap now; where nobody waits to be told, it begins."""
+    walk.settled = True
+    if walk.verb is Verb.INVALIDATE:
+        kvm_zap.commit(kvm, walk, context)
+    else:
+        kvm.answer(walk, m.Ready(walk.op, Consumer.KVM_MMU), context.link, context)
+
+
+def refuse(kvm: "KvmMmu", walk: Walk, reason: Reason, offset: int, context: Context) -> None:
+    """Say no; a leaf left blocked is put back first."""
+    walk.refusal, walk.offset = reason, offset
+    settle(kvm, walk, context)
+
+
+# --- a step is done, or fails --------------------------------------------------------------------
+
+
+def split_done(kvm: "KvmMmu", walk: Walk, _: int, context: Context) -> None:
+    """512 leaves where one was; nothing makes it one again."""
+    start, end, _ = walk.todo[0]
+    kvm_walk.leaf(kvm, start, end, Share.PRIVATE, LEVEL_4K, context)
+    context.observe(HugeLost(kvm.vm, walk.op, 1))
+    if kvm.tables.only(start, end, 0):
+        kvm.tables.set(start, end, 1)
+        walk.reserved -= SPLIT_PAGES
+
+
+def split_next(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """The other edge, or the answer."""
+    if walk.aborting:
+        settle(kvm, walk, context)
+    elif walk.todo:
+        kvm.take(WALK, walk.op, context)
+    else:
+        ready(kvm, walk, context)
+
+
+def split_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
+    """Before the decision: a no, once the leaf is back as it was."""
+    walk.refusal, walk.offset = reason, max(walk.todo[0][0], walk.start)
+    if walk.busy_bugs and reason is Reason.BUSY:
+        kvm.bug("prepare", reason, False, context)
+    put_back(kvm, walk, context)
+
+
+def put_back(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """UNBLOCK a leaf that a failed DEMOTE left blocked, still under mmu_lock; needs no memory and cannot fail."""
+    if walk.blocked:
+        walk.plan, walk.stage, walk.attempt, walk.done = UNBLOCKING, 0, 0, 0
+        kvm_walk.act(kvm, walk, context.link, context)
+    else:
+        kvm_walk.give_up(kvm, walk, context)
+        settle(kvm, walk, context)
+
+
+def unblock_done(_: "KvmMmu", __: Walk, ___: int, ____: Context) -> None:
+    """The leaf is as it was: the mirror never knew that it was blocked."""
+
+
+def unblock_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
+    """ABORT cannot fail but for a bug, and then the VM is dead."""
+    kvm.bug("abort", reason, reason is Reason.BUG, context)
+    kvm_walk.give_up(kvm, walk, context)
+    settle(kvm, walk, context)
+
+
+# --- ABORT ----------------------------------------------------------------------------------------
+
+
+def abort(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Undo what PREPARE did, at once if it is over, else as soon as what is under way allows."""
+    walk.aborting = True
+    if walk.settled:
+        settle(kvm, walk, context)
+
+
+def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Back as before PREPARE, but for leaves that stay split: return unused memory and say so."""
+    if walk.reserved:
+        host = host_base(kvm.vm) | ALLOCATOR
+        context.send(host, m.GiveBack(walk.reserved), context.link)
+        walk.reserved = 0
+    if walk.refusal is not Reason.NONE and walk.whole and not kvm.dead:
+        zap_whole(kvm, walk, context)
+        return
+    if walk.refusal is not Reason.NONE:
+        no = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
+        walk.refusal = Reason.NONE
+        kvm.answer(walk, no, context.link, context)
+    if walk.aborting:
+        kvm.answer(walk, m.Aborted(walk.op, Consumer.KVM_MMU), context.link + 1, context)
+    walk.settled = True
+
+
+def zap_whole(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """Boundary leaves that could not be split go as a whole, with what lies outside the range."""
+    walk.refusal, walk.todo = Reason.NONE, []
+    if kvm.mirror.get(walk.start) == LEVEL_2M:
+        walk.start = walk.start // PAGES_2M * PAGES_2M
+    if kvm.mirror.get(walk.end - 1) == LEVEL_2M:
+        walk.end = -(-walk.end // PAGES_2M) * PAGES_2M
+    ready(kvm, walk, context)
