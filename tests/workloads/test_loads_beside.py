@@ -115,6 +115,21 @@ def test_with_a_notifier_that_may_fail_callers_of_every_sort_are_failed():
     assert {"AN13", "I18"} <= at_rest(world) <= {"AN13", "AN14", "I18"}
 
 
+@pytest.mark.parametrize("kind", ["notifier-storm", "pin-holders", "memory-pressure"])
+def test_an_open_loop_asks_at_its_own_times_and_what_is_beside_it_goes_on(kind):
+    overrides = (
+        "workload.0.pace=open",
+        "workload.0.conversion_rate=2000",
+        "scenario.duration=50ms",
+    )
+    worlds = [played(kind, *overrides, f"protocol.name={name}") for name in ("two-phase", "undo")]
+    counts = [[len(w.of(o.Requested)), len(w.of(o.NotifierCalled)), w.pins().taken] for w in worlds]
+    assert 70 < counts[0][0] < 140 and counts[0][0] == counts[1][0]
+    assert counts[0][1] == counts[1][1]
+    assert kind != "notifier-storm" or counts[0][1] > 20
+    assert kind != "pin-holders" or counts[0][2] > 10
+
+
 # --- pin-holders ---------------------------------------------------------------------------------
 
 

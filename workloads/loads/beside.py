@@ -12,6 +12,7 @@ from actors.notifier_sites import DIRECT, EXIT_MMAP, KVM_CHAINS, MM_CHAINS, OOM_
 from cluster.draws import UNITS, block, key_of
 from workloads.loads.draws import below, exponential, lognormal
 from workloads.loads.load import STEPS, Job, Post, load_address
+from workloads.loads.pace import is_open
 from workloads.loads.pool import Pool
 from workloads.loads.programs import ChurnProgram
 from workloads.scenario import Churn, MemoryPressure, NotifierStorm, PinHolders
@@ -24,11 +25,12 @@ CHAINS = tuple(c for c in (*MM_CHAINS, *KVM_CHAINS) if c.number != EXIT_MMAP)
 class NotifierStormProgram:
     """Conversions in a pool, and callers of actors.notifier_sites on ranges of it."""
 
-    timed = one_sequence = boots = False
+    one_sequence = boots = False
     sides = 1
 
     def __init__(self, load: NotifierStorm, pages: int, seed: int, vm: int) -> None:
         self.load = load
+        self.timed = is_open(load)
         self.pool = Pool(load, pages, seed, vm)
         self.lanes = self.pool.lanes + 1
         self.host_map = vm | HOST_MAP
@@ -58,11 +60,12 @@ class NotifierStormProgram:
 class PinHoldersProgram:
     """Conversions in a pool, and holders that pin a share of its pages."""
 
-    timed = one_sequence = boots = False
+    one_sequence = boots = False
     sides = 1
 
     def __init__(self, load: PinHolders, pages: int, seed: int, vm: int) -> None:
         self.load = load
+        self.timed = is_open(load)
         self.pool = Pool(load, pages, seed, vm)
         self.lanes = self.pool.lanes + 1
         self.host_map = vm | HOST_MAP
@@ -88,12 +91,14 @@ class PinHoldersProgram:
 class MemoryPressureProgram:
     """Churn, and processes of the host that take pages of its pool and give them back."""
 
-    timed = one_sequence = boots = False
+    one_sequence = boots = False
     sides = 1
 
     def __init__(self, load: MemoryPressure, pages: int, seed: int, vm: int) -> None:
         self.load = load
-        self.churn = ChurnProgram(Churn(outstanding=load.outstanding), pages, seed, vm)
+        self.timed = is_open(load)
+        churn = Churn(pace=load.pace, rate=load.conversion_rate, outstanding=load.outstanding)
+        self.churn = ChurnProgram(churn, pages, seed, vm)
         self.lanes = self.churn.lanes + 1
         self.vm = vm
         self.key = key_of(seed, "memory-pressure", vm)

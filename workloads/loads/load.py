@@ -97,7 +97,7 @@ class Load(Actor):
         if job is None or not self.may(lane, job, context.now):
             self.end_lane(context)
             return
-        if self.program.timed and self.born + job.wait > context.now:  # before the first job
+        if self.timed(lane) and self.born + job.wait > context.now:  # before the first job
             self.schedule(lane, context)
             return
         self.steps[self.sequence(lane)] += 1
@@ -107,8 +107,17 @@ class Load(Actor):
         else:
             self.tasks[task] = lane
             self.ask(task, job, context)
-        if self.program.timed or job.post:
+        if self.timed(lane) or job.post:
             self.schedule(lane, context)
+
+    @property
+    def main(self) -> int:
+        """How many lanes do not only accompany the others."""
+        return self.program.lanes - self.program.sides
+
+    def timed(self, lane: int) -> bool:
+        """Do the lane's jobs begin at their own times? Side lanes wait from one job to the next."""
+        return self.program.timed and lane < self.main
 
     def task(self, lane: int, step: int) -> int:
         """A task's number says which job it is, whichever lane was quicker (actors.names)."""
@@ -122,14 +131,13 @@ class Load(Actor):
         """Set the timer for the lane's next job."""
         job = self.program.job(lane, self.steps[self.sequence(lane)])
         wait = 0 if job is None else job.wait
-        if self.program.timed:
+        if self.timed(lane):
             wait += self.born - context.now
         context.after(max(wait, 1), m.Tick(lane))
 
     def may(self, lane: int, job: Job, now: int) -> bool:
         """Neither limit reached; memory may still be used when conversions may not, but not by a side lane alone."""
-        main = self.program.lanes - self.program.sides
-        if lane >= main and (now >= self.until or self.ended >= main):
+        if lane >= self.main and (now >= self.until or self.ended >= self.main):
             return False
         return not job.convert or (
             now < self.until and (not self.quota or self.requests < self.quota)
@@ -173,7 +181,7 @@ class Load(Actor):
             if message.reason is Reason.NONE:
                 took = context.now - job.since
                 context.observe(MemoryTouched(self.vm, job.start, job.end, job.to, took))
-        if self.program.timed:
+        if self.timed(lane):
             return
         if message.reason is Reason.DEAD:
             self.until = 0

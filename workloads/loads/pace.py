@@ -6,12 +6,19 @@ A closed loop asks a slow protocol for less, and a dead VM for nothing, so a com
 from collections.abc import Iterator
 
 from workloads.plan import LogShape, Plan
-from workloads.scenario import AnyWorkload, Churn, Trace
+from workloads.scenario import (
+    AnyWorkload,
+    Churn,
+    MemoryPressure,
+    NotifierStorm,
+    PinHolders,
+    Trace,
+)
 
 # What would make a workload an open loop; the others take step after step by their nature.
 REMEDY: dict[type[AnyWorkload], str] = {
     Trace: 'pace = "rate" opens it, and so does "recorded" where the log has times',
-    Churn: 'pace = "open" opens it',
+    **dict.fromkeys((Churn, NotifierStorm, PinHolders, MemoryPressure), 'pace = "open" opens it'),
 }
 
 
@@ -21,7 +28,7 @@ def is_open(load: AnyWorkload, log: LogShape | None = None) -> bool:
         case Trace():
             timed = log is not None and log.has_times
             return load.pace == "rate" or (load.pace == "recorded" and timed)
-        case Churn():
+        case Churn() | NotifierStorm() | PinHolders() | MemoryPressure():
             return load.pace == "open"
         case _:
             return False

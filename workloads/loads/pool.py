@@ -3,10 +3,12 @@
 import math
 
 from actors.contract import PAGE_BYTES, Share
-from cluster.draws import block, key_of
+from cluster.draws import UNITS, block, key_of
 from workloads.loads.draws import below, exponential
 from workloads.loads.load import Job
 from workloads.scenario import PoolWorkload
+
+SECOND_NS = 1_000_000_000
 
 
 class Pool:
@@ -18,6 +20,7 @@ class Pool:
         self.start = pages - self.pages
         self.lanes = max(1, min(load.outstanding, self.pages))
         self.part = self.pages // self.lanes
+        self.slot = self.lanes * SECOND_NS / load.conversion_rate
         self.keys = tuple(key_of(seed, "pool", vm, lane) for lane in range(self.lanes))
 
     def job(self, lane: int, step: int) -> Job:
@@ -25,14 +28,16 @@ class Pool:
         first = self.start + lane * self.part
         if step == 0:
             return Job(0, first, first + self.part, Share.SHARED, use=True)
-        load = self.load
+        load, opened = self.load, self.load.pace == "open"
         cycle, back = divmod(step - 1, 2)
         size, high, low, away, home = block(self.keys[lane], cycle)[:5]
         longest = min(load.size_max // PAGE_BYTES, self.part)
         mean = max(1.0, load.size_mean / PAGE_BYTES)
         pages = min(longest, max(1, math.ceil(exponential(mean, size))))
         start = first + below(self.part - pages + 1, high, low)
-        wait = round(exponential(load.think, home if back else away))
+        pause = home if back else away
+        # Open, a lane's n-th conversion is due at a random instant of its n-th slot, as of kind churn.
+        wait = (step + pause / UNITS) * self.slot if opened else exponential(load.think, pause)
         if back:
-            return Job(wait, start, start + pages, Share.SHARED, use=True)
-        return Job(wait, start, start + pages, Share.PRIVATE)
+            return Job(round(wait), start, start + pages, Share.SHARED, use=True)
+        return Job(round(wait), start, start + pages, Share.PRIVATE)

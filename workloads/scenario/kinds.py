@@ -110,10 +110,17 @@ class PoolWorkload(Workload, frozen=True):
         int,
         key.size("memory that is shared at the start, as swiotlb is", low=4 * KIB, step=4 * KIB),
     ] = 16 * MIB
-    outstanding: Annotated[int, key.count("loops", "in each VM at once", 1, 4096)] = 4
-    think: Annotated[int, key.duration("mean pause of a loop between conversions, exponential")] = (
-        100 * DURATIONS["us"]
+    pace: Annotated[ChurnPace, key.choice(ChurnPace, "of the conversions, as of kind churn")] = (
+        "closed"
     )
+    conversion_rate: Annotated[
+        float, key.number("per second", "conversions by each VM, for pace = open", 1e-6, 1e9)
+    ] = 1000.0
+    outstanding: Annotated[int, key.count("loops", "in each VM at once", 1, 4096)] = 4
+    think: Annotated[
+        int,
+        key.duration("mean pause of a loop between conversions, exponential, for pace = closed"),
+    ] = 100 * DURATIONS["us"]
     size_mean: Annotated[int, key.size("mean length of a piece", at_most="size_max")] = 64 * KIB
     size_max: Annotated[int, key.size("longest piece", low=4 * KIB, step=4 * KIB)] = 2 * MIB
 
@@ -148,6 +155,10 @@ class PinHolders(PoolWorkload, frozen=True, tag="pin-holders"):
 class MemoryPressure(Workload, frozen=True, tag="memory-pressure"):
     """Churn, while processes of the host take pages of its pool (fleet.spare_memory) and give them back."""
 
+    pace: Annotated[ChurnPace, key.choice(ChurnPace, "of churn")] = "closed"
+    conversion_rate: Annotated[
+        float, key.number("per second", "conversions by each VM, for pace = open", 1e-6, 1e9)
+    ] = 1000.0
     outstanding: Annotated[int, key.count("loops", "of churn in each VM at once", 1, 4096)] = 4
     rate: Annotated[float, key.number("per second", "takes for each VM, Poisson", 1e-3, 1e9)] = (
         1000.0
