@@ -103,7 +103,7 @@ def test_every_check_has_a_meaning_and_none_is_left_over():
         ("AN17", "protocol.freeze_at=commit", "two-phase-untraced"),
         ("AN3", "protocol.bug_on=no", "two-phase"),
         ("AN3", "protocol.post_commit_check=fail-efault", "two-phase-refcount"),
-        ("AN11", "protocol.mark=none", "undo"),
+        ("AN11", "protocol.mark=none", "undo-split-first"),
         ("AN10", "protocol.mark=refcount", "two-phase-untraced"),
         ("AN21", "protocol.zap_first=no", "in-place-huge"),
         ("I7", "protocol.zap_first=mixed", "in-place-huge"),
