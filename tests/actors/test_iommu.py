@@ -3,7 +3,7 @@
 import pytest
 
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, IOMMU, VMM, vm_address
+from actors.address import ALLOCATOR, GMEM, IOMMU, PINS, VMM, vm_address
 from actors.contract import Consumer, Fault, Reason
 from actors.iommu import QUEUE_SLOTS, Iommu, huge_part
 from actors.observations import Dma, IotlbQueued
@@ -271,7 +271,8 @@ def test_an_early_unmap_that_hangs_is_a_no_when_patience_ends_and_its_abort_wait
 
 def test_a_refusal_that_comes_late_meets_a_conversion_that_still_waits_for_it():
     world = shared_and_in_use("protocol.iommu_prepare=unmap-early")
-    world.pins().held[99] = (0x200, 0x201)
+    world.post(PINS, m.TakePin(0x200, 0x201, 10**10))
+    world.run(world.host.now + 10)
     before = world.maps()
     world.inject("iommu.timeout")
     assert world.convert(0x1F0, 0x410, PRIVATE) is Reason.REFERENCES
