@@ -49,7 +49,8 @@ class Allocator(Actor):
         free = self.frames.only(message.start, message.end, 1) and message.pages <= self.free
         vm = vm_base(message.reply_to)
         key = opportunity(vm, message.ticket, message.reply_to & 0xFF)
-        granted = free and context.choose("alloc.pages", 1, key) is None
+        hole = (message.gfn, message.gfn + message.end - message.start)
+        granted = free and context.choose("alloc.pages", 1, key, places=(hole,)) is None
         if granted:
             self.free -= message.pages
             self.frames.set(message.start, message.end, 0)

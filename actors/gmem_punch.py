@@ -160,8 +160,9 @@ def fill(gmem: "Gmem", ticket: int, start: int, end: int, context: Context) -> N
     count = (last - first) // SIZE[gmem.page_order]
     split = folios.SPLITS.get((gmem.page_order, 0))
     metadata = count * split.pages if split and not whole else 0
-    pfn = gmem.base_pfn
-    request = m.TakeFrames(gmem.address, ticket, pfn + first, pfn + last, count, metadata)
+    frames = gmem.base_pfn + first, gmem.base_pfn + last
+    gfn = gmem.gfns(first, last)[0][0]
+    request = m.TakeFrames(gmem.address, ticket, *frames, count, metadata, gfn)
     context.send(host_base(gmem.address) | ALLOCATOR, request, context.link)
 
 

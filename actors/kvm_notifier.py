@@ -48,7 +48,8 @@ def trouble(kvm: "KvmMmu", message: m.RangeStart, op: int, context: Context) -> 
     refuse, so that the walk would wait for somebody else's failure. The walker does not know who calls it: EBUSY is
     passed on as it is.
     """
-    fault = context.choose("kvm.notifier", 1, opportunity(kvm.vm, op, message.start))
+    key = opportunity(kvm.vm, op, message.start)
+    fault = context.choose("kvm.notifier", 1, key, message.end - message.start)
     if fault:
         return fault.reason
     if not message.blocking and not kvm.lock.idle:

@@ -754,7 +754,7 @@ class ZapEnded(Message, frozen=True, tag=83):
 
 
 class TakeFrames(Message, frozen=True, tag=84):
-    """guest_memfd -> allocator: these frames (pfn) back for a hole, all or none.
+    """guest_memfd -> allocator: these frames (pfn) back for a hole at `gfn`, all or none.
 
     They make `folios` folios, and take `pages` of the pool for metadata.
     """
@@ -765,6 +765,7 @@ class TakeFrames(Message, frozen=True, tag=84):
     end: int
     folios: int
     pages: int
+    gfn: int = 0
 
 
 class FramesTaken(Message, frozen=True, tag=85):

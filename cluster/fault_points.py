@@ -69,8 +69,8 @@ PHASES = {
         "the caller gets the error, whether it can bear one or not",
     ),
     "fault": Phase(
-        "KVM installs private memory that a vCPU has touched",
-        "the vCPU faults again, a thousand times at most; a bug ends the VM",
+        "KVM installs private memory that a vCPU has touched, or guest_memfd fills a hole",
+        "the vCPU faults again, a thousand times at most, and a bug ends the VM; a hole that is not filled is an error",
     ),
 }
 
@@ -107,7 +107,7 @@ def points(rows: Iterable[tuple[str, str, str, str, str]]) -> dict[str, FaultPoi
 # fmt: off
 FAULT_POINTS = points((
     # name, phases, classes, registry, meaning
-    ("alloc.pages", "reserve prepare undo", "F1", "FI-tree FI-splitmem", "the page allocator refuses a reservation"),
+    ("alloc.pages", "reserve prepare undo fault", "F1", "FI-tree FI-splitmem", "the page allocator refuses a request"),
     ("gmem.tree", "reserve store", "F1", "FI-tree", "no tree nodes for the attribute store"),
     ("gmem.work", "list", "F1", "FI-work", "no memory for the list of ranges to convert (B, B1)"),
     ("gmem.vmemmap", "reserve restructure", "F1", "FI-vmemmap", "no vmemmap to split a huge folio"),

@@ -26,8 +26,9 @@ SITUATIONS: dict[str, tuple[dict[str, float], tuple[str, ...]]] = {
 # A thousand tries at each access take their time.
 BRIEF = {"tdx.aug_busy": {"every": 3}}
 PAIRS = [*product(FAULT_POINTS, CLASSES.values())]
-# Points of steps that two-phase does not have.
+# Points of steps that two-phase does not have, or these loads.
 ELSEWHERE = (
+    "kvm.notifier",
     "gmem.work",
     "gmem.readd",
     "gmem.undo_readd",

@@ -45,4 +45,4 @@ def test_an_example_can_be_run_and_strikes(example, untouched):
     assert decode(text, "example.toml", FLEET, FAULT_POINTS).fault
     struck = simulated(*FLEET, text=text)
     assert struck.digest != untouched
-    assert not struck.watched[0]["inspector"]["unanswered"]
+    assert not struck.watched[0]["inspector"]["open"].get("L1")

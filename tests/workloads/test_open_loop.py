@@ -57,8 +57,8 @@ class Seen:
             self.taken.add((fact.vm, fact.request))
             requested(counting, now, fact)
 
-        def draw(plan, point, count, key, now):
-            fault = choose(plan, point, count, key, now)
+        def draw(plan, point, count, key, *more):
+            fault = choose(plan, point, count, key, *more)
             self.draws[point, count, key] = fault
             return fault
 

@@ -31,7 +31,7 @@ VALUES = {
     "number": lambda key: st.floats(key.low, key.high),
     "text": lambda key: st.text(st.characters(codec="utf-8")),
     "name": lambda key: st.text(string.ascii_letters + "é_-", min_size=1),
-    "choice": lambda key: st.sampled_from(key.choices),
+    "choice": lambda key: st.sampled_from(tuple(key.choices)),
     "switch": lambda key: st.booleans(),
     "texts": lambda key: st.lists(st.text(st.characters(codec="utf-8"))),
     "counts": lambda key: st.lists(st.integers(key.low, 8)),
