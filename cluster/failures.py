@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from actors.contract import Consumer, Share
 from actors.contract import Reason as R
 from actors.conversion import Verb
-from actors.gmem_steps import ASKS
+from actors.gmem_ask import ASKS
 from actors.protocols import PROTOCOLS
 from actors.protocols.table import Event, Row, Stage, Table
 

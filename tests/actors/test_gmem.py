@@ -7,8 +7,9 @@ from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, HOST_MAP, IOMMU, KVM, PINS, VMM, vm_address
 from actors.contract import Consumer, Fault, Reason, Trace, page_of
 from actors.gmem import Binding, Gmem
+from actors.gmem_ask import consumer_address
 from actors.gmem_folios import SPLITS
-from actors.gmem_steps import TREE_PAGES, consumer_address
+from actors.gmem_store import TREE_PAGES
 from actors.intervals import IntervalMap
 from actors.observations import (
     ConsumerReplied,

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from actors import gmem_steps
+from actors import gmem_ask, gmem_steps
 from actors.conversion import Conversion
 from actors.gmem import Gmem
 from actors.intervals import IntervalMap
@@ -54,7 +54,7 @@ def test_a_rows_action_exists(row):
 
 @every_row
 def test_a_row_names_consumers_where_its_action_asks_them_and_nowhere_else(row):
-    assert bool(row.who) == (row.action in gmem_steps.ASKS)
+    assert bool(row.who) == (row.action in gmem_ask.ASKS)
     assert len(set(row.who)) == len(row.who)
 
 

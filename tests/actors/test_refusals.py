@@ -7,7 +7,7 @@ from actors import messages as m
 from actors.address import PINS
 from actors.contract import Reason
 from actors.gmem_folios import SPLITS
-from actors.gmem_steps import TREE_PAGES
+from actors.gmem_store import TREE_PAGES
 from actors.observations import ConsumerReplied, Decided, Failed, SeamcallAnswered
 from actors.tdx_states import Status
 from tests.helpers import PRIVATE, SHARED, World

@@ -5,10 +5,12 @@ from typing import Any
 from pytest import MonkeyPatch
 
 from actors import (
+    gmem_ask,
     gmem_folios,
     gmem_own,
     gmem_release,
     gmem_steps,
+    gmem_store,
     kvm_fault,
     kvm_split,
     kvm_tickets,
@@ -84,7 +86,7 @@ def restructure_in_prepare(_: World, patch: Patch) -> None:
 
 def store_nothing(_: World, patch: Patch) -> None:
     """Success without a store."""
-    patch.setattr(gmem_steps, "set_share", lambda *_: 1)
+    patch.setattr(gmem_store, "set_share", lambda *_: 1)
 
 
 def restructure_nothing(_: World, patch: Patch) -> None:
@@ -119,7 +121,8 @@ def reply_before_the_thaw(_: World, patch: Patch) -> None:
     def thaw(file: Gmem, conversion: Conversion, delay: int, context: Context) -> None:
         context.after(delay, m.Thawed(conversion.op))
 
-    patch.setattr(gmem_steps, "thaw_after", thaw)
+    for module in (gmem_ask, gmem_store):
+        patch.setattr(module, "thaw_after", thaw)
 
 
 def allocate_in_abort(_: World, patch: Patch) -> None:
@@ -144,7 +147,7 @@ def take_abort_out(world: World, patch: Patch) -> None:
     """Two-phase without its ABORT: nobody is told of the refusal, and nobody undoes what PREPARE did."""
 
     def go_on(file: Gmem, conversion: Conversion, _: Who, context: Context) -> None:
-        gmem_steps.decide(file, conversion, False, context)
+        gmem_ask.decide(file, conversion, False, context)
         file.drive(conversion, Event.ALL_ABORTED, context)
 
     patch.setitem(gmem_steps.ACTIONS, "decide_abort", go_on)

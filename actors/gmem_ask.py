@@ -1,0 +1,201 @@
+"""What guest_memfd asks others in a row of a table: KVM to freeze and thaw, consumers to let go of a range."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from actors import messages as m
+from actors.address import HOST_MAP, IOMMU, KVM, PINS, host_base, vm_base
+from actors.contract import PAGES_2M, Consumer, Context, Message, Reason
+from actors.conversion import Conversion, Verb
+from actors.gmem_own import gfns, thaw_after
+from actors.observations import Decided, NoReturn
+from actors.protocols.table import Event, Who
+
+if TYPE_CHECKING:
+    from actors.gmem import Gmem
+
+
+def freeze(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Begin the invalidation on the whole request: faults wait until the thaw."""
+    begin_invalidation(gmem, conversion, conversion.start, conversion.end, context)
+
+
+def freeze_range(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Begin the invalidation on the range in hand."""
+    begin_invalidation(gmem, conversion, *conversion.range, context)
+
+
+def begin_invalidation(
+    gmem: "Gmem", conversion: Conversion, first: int, last: int, context: Context
+) -> None:
+    """Rounded out to whole 2 MiB, as leaves may be."""
+    start = (first + conversion.shift) // PAGES_2M * PAGES_2M
+    end = -(-(last + conversion.shift) // PAGES_2M) * PAGES_2M
+    message = m.Freeze(gmem.address, conversion.op, start, end)
+    context.send(vm_base(gmem.address) | KVM, message, context.link)
+
+
+def thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """End the invalidation."""
+    thaw_after(gmem, conversion, context.link, context)
+
+
+def after_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The invalidation is over, the conversion is not: on with it, or out with its error."""
+    event = Event.GO_ON if conversion.reason is Reason.NONE else Event.FAILED
+    gmem.drive(conversion, event, context)
+
+
+def consumer_address(gmem: int, consumer: int) -> int:
+    """Where a consumer of this guest_memfd lives."""
+    if consumer == Consumer.IOMMU:
+        return host_base(gmem) | IOMMU
+    return vm_base(gmem) | (KVM, HOST_MAP, PINS)[consumer]
+
+
+def ask(gmem: "Gmem", conversion: Conversion, verb: Verb, who: Who, context: Context) -> None:
+    """Send to each of them; all of them have to answer."""
+    assert who, f"op {conversion.op} asks nobody to {verb.name}"
+    conversion.verb = verb
+    conversion.waiting = sum(1 << consumer for consumer in who)
+    conversion.asked_at = context.now
+    for consumer in who:
+        message = REQUESTS[verb](gmem, conversion, consumer)
+        context.send(consumer_address(gmem.address, consumer), message, context.link)
+
+
+def prepare_request(gmem: "Gmem", conversion: Conversion, consumer: Consumer) -> Message:
+    """PREPARE, with what the options want of this consumer."""
+    options = gmem.options
+    early = (consumer is Consumer.HOST_MAP and options.host_unmap == "early-saved") or (
+        consumer is Consumer.IOMMU and options.iommu_prepare == "unmap-early"
+    )
+    busy_bugs = consumer is Consumer.KVM_MMU and options.prepare_busy == "bug"
+    where = gfns(conversion)
+    return m.Prepare(
+        gmem.address, conversion.op, *where, conversion.to, early=early, busy_bugs=busy_bugs
+    )
+
+
+def commit_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message:
+    """COMMIT, with the way to tell of a bug."""
+    options = gmem.options
+    where = gfns(conversion)
+    return m.Commit(
+        gmem.address, conversion.op, *where, conversion.to, options.trace, options.bug_on
+    )
+
+
+def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message:
+    """INVALIDATE, with the same."""
+    where, options = gfns(conversion), gmem.options
+    listed = options.on_error == "remap"
+    return m.Invalidate(
+        gmem.address, conversion.op, *where, conversion.to, options.zap_whole, options.trace, listed
+    )
+
+
+def remap_request(gmem: "Gmem", conversion: Conversion, consumer: Consumer) -> Message:
+    """REMAP, with what this consumer has unmapped."""
+    where, unmapped = gfns(conversion), conversion.unmapped[consumer]
+    return m.Remap(gmem.address, conversion.op, *where, conversion.to, unmapped)
+
+
+REQUESTS: dict[Verb, Callable[["Gmem", Conversion, Consumer], Message]] = {
+    Verb.PREPARE: prepare_request,
+    Verb.COMMIT: commit_request,
+    Verb.ABORT: lambda gmem, conversion, _: m.Abort(gmem.address, conversion.op),
+    Verb.INVALIDATE: invalidate_request,
+    Verb.REMAP: remap_request,
+}
+
+
+def prepare(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """May the range change sides? As the kernel calls it: whoever is asked answers."""
+    conversion.refused = 0
+    ask(gmem, conversion, Verb.PREPARE, who, context)
+
+
+def prepare_in_time(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """The same, and wait no longer than the timeout for the last answer."""
+    prepare(gmem, conversion, who, context)
+    conversion.timer = context.after(gmem.prepare_timeout, m.PrepareTimeout(conversion.op))
+
+
+def commit(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """Let go, which cannot be refused."""
+    ask(gmem, conversion, Verb.COMMIT, who, context)
+
+
+def abort(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """Back to before, at everybody but those who refused, for they have undone their own."""
+    left = tuple(consumer for consumer in who if not conversion.refused >> consumer & 1)
+    ask(gmem, conversion, Verb.ABORT, left, context)
+
+
+def pass_no_return(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """COMMIT, where nothing that may fail is left to do."""
+    context.observe(NoReturn(gmem.address, conversion.op))
+    commit(gmem, conversion, who, context)
+
+
+def decide_commit(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """The decision: everybody is ready, so everybody unmaps."""
+    decide(gmem, conversion, True, context)
+    commit(gmem, conversion, who, context)
+
+
+def decide_freeze(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """The decision, where faults are let in until now."""
+    decide(gmem, conversion, True, context)
+    freeze(gmem, conversion, who, context)
+
+
+def decide_abort(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """The decision: back to before."""
+    decide(gmem, conversion, False, context)
+    abort(gmem, conversion, who, context)
+
+
+def decide(gmem: "Gmem", conversion: Conversion, commits: bool, context: Context) -> None:
+    """One history event, and the timer's end."""
+    context.cancel(conversion.timer)
+    context.observe(Decided(gmem.address, conversion.op, commits))
+
+
+def invalidate(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """Unmap, one consumer after the other."""
+    conversion.todo, conversion.agreed = list(who), 0
+    invalidate_next(gmem, conversion, who, context)
+
+
+def invalidate_next(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The next consumer's turn."""
+    ask(gmem, conversion, Verb.INVALIDATE, (conversion.todo.pop(0),), context)
+
+
+def remap(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """Whoever has unmapped is to map again, the last one first."""
+    conversion.todo = [c for c in reversed(Consumer) if conversion.agreed >> c & 1]
+    if conversion.todo:
+        remap_next(gmem, conversion, who, context)
+    else:
+        gmem.drive(conversion, Event.ALL_REMAPPED, context)
+
+
+def remap_next(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The next consumer's turn."""
+    ask(gmem, conversion, Verb.REMAP, (conversion.todo.pop(0),), context)
+
+
+ASKS: dict[str, Verb] = {
+    "prepare": Verb.PREPARE,
+    "prepare_in_time": Verb.PREPARE,
+    "commit": Verb.COMMIT,
+    "pass_no_return": Verb.COMMIT,
+    "decide_commit": Verb.COMMIT,
+    "abort": Verb.ABORT,
+    "decide_abort": Verb.ABORT,
+    "invalidate": Verb.INVALIDATE,
+}
+"""Actions that ask the consumers of their row, and what they ask."""

@@ -1,0 +1,143 @@
+"""What guest_memfd does with its own memory in a row of a table: sets pages aside, stores, waits, restructures."""
+
+from typing import TYPE_CHECKING
+
+from actors import gmem_folios as folios
+from actors import messages as m
+from actors.address import PINS, vm_base
+from actors.contract import Context, Reason, Share
+from actors.conversion import Conversion
+from actors.gmem_ask import thaw
+from actors.gmem_chance import strike, strike_folios
+from actors.gmem_own import ask_for, fail, gfns, hold, proceed, set_share, spare, thaw_after
+from actors.observations import PoisonSet
+from actors.protocols.table import Event, Stage, Who
+
+if TYPE_CHECKING:
+    from actors.gmem import Gmem
+
+FOLIO_MEMORY = ("gmem.vmemmap", "gmem.stash")
+TREE_PAGES = 1  # nodes of the attribute tree for one store (docs/domain.md section 3.1)
+T_SPIN = (
+    1_000_000_000  # ns after which a wait for references counts as AN9 (docs/domain.md section 14)
+)
+
+
+def reserve(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Everything that guest_memfd itself will need, before anybody is asked. ENOMEM here costs nobody anything."""
+    conversion.changes = []
+    if conversion.to is Share.SHARED:
+        conversion.changes = folios.plan(gmem, *conversion.range, conversion.to)
+    fault = strike(gmem, conversion, "gmem.tree", context)
+    fault = fault or strike_folios(gmem, conversion, FOLIO_MEMORY, conversion.changes, context)
+    pages = TREE_PAGES + folios.pages_for(conversion.changes)
+    ask_for(gmem, conversion, pages, context.cost("tree_reserve"), context, fault)
+
+
+def reserve_tree(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Tree nodes for the store alone."""
+    fault = strike(gmem, conversion, "gmem.tree", context)
+    ask_for(gmem, conversion, TREE_PAGES, context.cost("tree_reserve"), context, fault)
+
+
+def reserve_folios(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """vmemmap, page-cache nodes and stash for the restructuring in hand; a merge needs none."""
+    pages = folios.pages_for(conversion.changes)
+    if pages:
+        fault = strike_folios(gmem, conversion, FOLIO_MEMORY, conversion.changes, context)
+        ask_for(gmem, conversion, pages, context.link, context, fault)
+    else:
+        proceed(conversion, Event.RESERVED, context.link, context)
+
+
+def store(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The attribute of the range changes; STORED once the time is over."""
+    conversion.was = list(gmem.share.runs(*conversion.range))
+    took = set_share(gmem, conversion, *conversion.range, conversion.to, context)
+    proceed(conversion, Event.STORED, took, context)
+    spare(gmem, conversion, context)
+
+
+def await_quiet(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Freeze the reference counts of the folios that change: spin, without bound, until there are no others."""
+    if not planned(gmem, conversion, context):
+        return
+    conversion.spun_at = context.now
+    conversion.timer = context.after(T_SPIN, m.SpinCheck(conversion.op))
+    if not kept(gmem, conversion):
+        question = m.AwaitQuiet(gmem.address, conversion.op, *gfns(conversion), conversion.to)
+        context.send(vm_base(gmem.address) | PINS, question, context.link)
+
+
+def planned(gmem: "Gmem", conversion: Conversion, context: Context) -> bool:
+    """Work out which folios change; if none does, say so."""
+    conversion.changes = folios.plan(gmem, *conversion.range, conversion.to)
+    conversion.changed = 0
+    if not conversion.changes:
+        gmem.drive(conversion, Event.UNCHANGED, context)
+    return bool(conversion.changes)
+
+
+def look_once(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Look once: has an unmap that failed left a reference?"""
+    event = Event.NOT_QUIET if kept(gmem, conversion) else Event.QUIET
+    proceed(conversion, event, context.link, context)
+
+
+def kept(gmem: "Gmem", conversion: Conversion) -> bool:
+    """Does a folio of the range carry a reference that nobody will drop?"""
+    start, end = conversion.range
+    for s, e, order in gmem.folios.runs(start, end):
+        if order >= 0 and not gmem.kept.only(*folios.rounded(s, e, order), 0):
+            return True
+    return False
+
+
+def restructure(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Take folios out of the filemap, split or merge them, add what they became: RESTRUCTURED or NOT_READDED."""
+    count = sum(folios.units(change) for change in conversion.changes)
+    fault = strike_folios(gmem, conversion, ("gmem.readd",), conversion.changes, context)
+    conversion.changed = fault.first if fault else count
+    done = folios.cut(conversion.changes, conversion.changed)
+    took = folios.apply(gmem, done, context)
+    hold(gmem, conversion, folios.pages_held(done))
+    if fault:  # what merges have set free stays at hand, for to split again must not fail
+        fail(gmem, conversion, fault.reason, conversion.range[0], "gmem", context)
+    else:
+        spare(gmem, conversion, context)
+    event = Event.NOT_READDED if fault else Event.RESTRUCTURED
+    proceed(conversion, event, took, context)
+
+
+def complete_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """Store and restructure from what was reserved, or keep poisoned pages out of use; then end the invalidation."""
+    quarantine(gmem, conversion, context)
+    if conversion.poison and gmem.options.on_poison == "bail":
+        delay = context.cost("tree_store")
+    else:
+        delay = sum(
+            set_share(gmem, conversion, start, end, conversion.to, context)
+            for start, end, bad in list(gmem.poison.runs(conversion.start, conversion.end))
+            if not bad
+        )
+        changes = folios.plan(gmem, *conversion.range, conversion.to)
+        delay += folios.apply(gmem, changes, context)
+        for start, end in conversion.poison:  # out of the filemap, with a reference that keeps them
+            folios.set_order(gmem, start, end, folios.LOST, context)
+        hold(gmem, conversion, folios.pages_held(changes))
+    spare(gmem, conversion, context)
+    thaw_after(gmem, conversion, delay, context)
+
+
+def quarantine(gmem: "Gmem", conversion: Conversion, context: Context) -> None:
+    """Pages that could not be unmapped are never mapped, converted or freed again."""
+    for start, end in conversion.poison:
+        gmem.poison.set(start, end, 1)
+        shift = conversion.shift
+        context.observe(PoisonSet(gmem.address, conversion.op, start + shift, end + shift))
+
+
+def fail_efault_thaw(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """A reference that a bug left: EFAULT, although consumers were unmapped."""
+    fail(gmem, conversion, Reason.BUG, conversion.range[0], "gmem", context, Stage.CHECKING)
+    thaw(gmem, conversion, who, context)
