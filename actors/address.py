@@ -15,6 +15,7 @@ ADDRESS_BITS = 41  # 17 bits of host, 16 of VM, 4 of kind, 4 of instance
 ALLOCATOR, TDX, IOMMU = 0x00, 0x10, 0x20
 # Actors of a VM. guest_memfd instances are GMEM + 0 .. GMEM + 15.
 LOAD, GUEST, VMM, KVM, HOST_MAP, PINS, GMEM = 0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60
+DEVICES = 0xD0  # only where devices have DMA of their own
 
 HOST_KINDS = {ALLOCATOR: "allocator", TDX: "tdx", IOMMU: "iommu"}
 VM_KINDS = {
@@ -25,6 +26,7 @@ VM_KINDS = {
     HOST_MAP: "host_map",
     PINS: "pins",
     GMEM: "gmem",
+    DEVICES: "devices",
 }
 GMEMS_MAX = 16
 

@@ -24,7 +24,8 @@ class Cleared(msgspec.Struct):
 class HostMap(Actor):
     """`ptes` is gfn -> 1 where a PTE is present, `saved` op -> what PREPARE has cleared.
 
-    `failable` says whether mmu_notifiers of this mm may fail.
+    `failable` says whether mmu_notifiers of this mm may fail. `apart`: the shared side is another file, and what
+    guest_memfd says of a range is no matter.
     """
 
     vm: int
@@ -35,6 +36,7 @@ class HostMap(Actor):
     faults_made: int = 0
     dead: bool = False
     failable: bool = False
+    apart: bool = False
     calls: dict[int, host_notifier.Call] = {}  # callbacks that KVM has not answered
     calls_made: int = 0
     gups: dict[int, int] = {}  # fault -> how long the pages will be held
@@ -43,7 +45,11 @@ class HostMap(Actor):
         """A device backend uses shared memory; what has no PTE yet faults."""
         if self.dead or self.ptes.only(message.start, message.end, 1):
             return
-        self.fault(message.start, message.end, context)
+        if self.apart:
+            self.ptes.set(message.start, message.end, 1)
+            context.observe(HostPte(self.vm, message.start, message.end, True))
+        else:
+            self.fault(message.start, message.end, context)
 
     def fault(self, start: int, end: int, context: Context) -> int:
         """A page fault on the mapping of the file; returns its number."""
@@ -143,6 +149,12 @@ class HostMap(Actor):
                 took += context.cost("host_refault", end - start)
         return took
 
+    def on_discard(self, message: m.HostDiscard, context: Context) -> None:
+        """The hole that the VMM punched into the shared side takes the entries with it."""
+        if not self.ptes.only(message.start, message.end, 0):
+            self.ptes.set(message.start, message.end, 0)
+            context.observe(HostPte(self.vm, message.start, message.end, False))
+
     def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
         """exit_mmap: every PTE goes, and no backend will touch the memory again."""
         if not self.dead:
@@ -163,6 +175,7 @@ class HostMap(Actor):
         m.Abort: on_abort,
         m.Invalidate: on_invalidate,
         m.Remap: on_remap,
+        m.HostDiscard: on_discard,
         m.NotifierCall: host_notifier.on_notifier_call,
         m.RangeStarted: host_notifier.on_range_started,
     }

@@ -1,10 +1,15 @@
-"""IOMMU driver of one unit: a domain for each VM, and one invalidation queue that all of them share."""
+"""IOMMU driver of one unit, as a consumer of guest_memfd: asked before a conversion, and told to let go in it.
+
+Domains are in iommu_tables.py, the invalidation queue that all VMs share in iommu_queue.py, what the VMM maps in
+iommu_vfio.py, DMA in iommu_dma.py.
+"""
 
 from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
 
+from actors import iommu_dma, iommu_vfio
 from actors import messages as m
 from actors.address import ALLOCATOR, IOMMU, VMM, vm_base
 from actors.contract import (
@@ -21,10 +26,25 @@ from actors.contract import (
 )
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
-from actors.observations import Dma, IotlbQueued, LeftMapped, Reserving, VmBugged
+from actors.iommu_queue import Invalidation, invalidate
+from actors.iommu_tables import (
+    Run,
+    clear,
+    domains_of,
+    enter_again,
+    entries,
+    first_in_use,
+    in_use,
+    listener_of,
+)
+from actors.observations import LeftMapped, Reserving, VmBugged
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
+LISTENER_SHIFT = 4
 QUEUE_SLOTS = 256  # descriptors of a VT-d invalidation queue (docs/domain.md section 2.4)
+# Whom guest_memfd's memory in a domain belongs to: it tells us to let go, pins keep it from changing sides, or the
+# domains map another file's memory.
+NOTIFY, PIN, APART = "notify", "pin", "apart"
 
 
 class Unmap(msgspec.Struct):
@@ -35,27 +55,31 @@ class Unmap(msgspec.Struct):
     start: int
     end: int
     to: Share
-    splits: list[int] = []
+    splits: list[tuple[int, int]] = []  # (domain, first gfn) of entries at the edges
     slot: bool = False
     aborting: bool = False
     ready_at: int = -1  # when READY reaches guest_memfd
     early: bool = False  # unmapped in PREPARE
     verb: Verb = Verb.PREPARE
     listed: bool = False  # guest_memfd wants to know what was unmapped
-    saved: list[m.Mapped] = []  # entries that were unmapped and may have to come back
+    saved: list[tuple[int, Run]] = []  # (domain, entry) that may have to come back
 
 
 class Iommu(Actor):
-    """`domains` is VM base address -> iova map (gfn -> page table level, 0 unmapped).
+    """`domains` is domain -> iova map (gfn -> page table level, 0 unmapped); see iommu_tables for their numbers.
 
-    The queue is a server in virtual time: `free_at` is when its last wait descriptor completes, `slots` how many
-    descriptors are reserved or outstanding. A stuck queue is one whose `free_at` lies too far ahead. `lingering` is
-    VM -> gfn -> 1 where entries are cleared and no invalidation has completed since.
+    `slots` is how many descriptors of the queue are reserved or outstanding. A stuck queue is one whose `free_at`
+    lies too far ahead. `lingering` is domain -> gfn -> 1 where entries are cleared and no invalidation has completed
+    since.
     """
 
     host: int
     timeout: int
     domains: dict[int, IntervalMap]
+    mode: str = NOTIFY
+    hangs: bool = False  # an invalidation that a device holds up is waited for, however long
+    listeners: int = 1  # of each VMM
+    streams: bool = False  # some VM's devices have DMA of their own
     free_at: int = 0
     slots: int = 0
     detached: list[int] = []  # VMs whose domain is gone
@@ -64,55 +88,7 @@ class Iommu(Actor):
     tickets: dict[tuple[int, int], int] = {}
     asked: int = 0
     lingering: dict[int, IntervalMap] = {}
-
-    # --- mapping, for the VMM --------------------------------------------------------------------
-
-    def on_dma_map(self, message: m.DmaMap, context: Context) -> None:
-        """Map a range that became shared: 2 MiB entries where it is aligned, 4 KiB elsewhere."""
-        start, end = message.start, message.end
-        if message.vm in self.detached:
-            self.mapped(message, Reason.DEAD, context.link, context)
-            return
-        key = opportunity(message.vm, message.op, start)
-        fault = context.choose("iommu.map", 1, key, end - start)
-        if fault:
-            self.mapped(message, fault.reason, context.link, context)
-            return
-        self.mapped(message, Reason.NONE, self.map(message.vm, start, end, context), context)
-
-    def map(self, vm: int, start: int, end: int, context: Context) -> int:
-        """Enter a range; the time it takes."""
-        first, last = (start, start) if vm in self.scattered else huge_part(start, end)
-        small = end - start - (last - first)
-        took = context.cost("vfio_map_4k", small) if small else 0
-        parts = ((start, first, LEVEL_4K), (first, last, LEVEL_2M), (last, end, LEVEL_4K))
-        for s, e, level in parts:
-            if s < e:
-                self.write(vm, s, e, level)
-        if first < last:
-            took += context.cost("vfio_map_2m", (last - first) // PAGES_2M)
-        context.observe(Dma(vm, start, end, True))
-        return took
-
-    def write(self, vm: int, start: int, end: int, level: int) -> None:
-        """New entries; what an IOTLB may still know of the range is current again."""
-        self.domains[vm].set(start, end, level)
-        if vm in self.lingering:
-            self.lingering[vm].set(start, end, 0)
-
-    def on_detach(self, message: m.Detach, context: Context) -> None:
-        """The domain is torn down; the unit is flushed before anything else is done with the frames."""
-        domain = self.domains[message.vm]
-        self.detached.append(message.vm)
-        for start, end, level in list(domain.runs(0, domain.starts[-1] + 1)):
-            if level:
-                domain.set(start, end, 0)
-                context.observe(Dma(message.vm, start, end, False))
-        self.flushed(message.vm, context)
-
-    def mapped(self, message: m.DmaMap, reason: Reason, delay: int, context: Context) -> None:
-        reply = m.DmaMapped(message.op, reason)
-        context.send(message.vm | VMM, reply, max(delay, context.link))
+    closing: list[tuple[int, int, int, int]] = []  # (domain, start, end, until): unmaps under way
 
     # --- PREPARE ---------------------------------------------------------------------------------
 
@@ -132,9 +108,13 @@ class Iommu(Actor):
         """Is there anything to unmap, and can it be?"""
         key = self.key(unmap.gmem, unmap.op)
         self.unmaps[key] = unmap
-        if not self.in_use(unmap):
+        vm = vm_base(unmap.gmem)
+        if self.nothing_to_do(unmap):
             unmap.end = unmap.start
             self.ready(unmap, context.link, context)
+        elif self.mode == PIN:
+            held = first_in_use(self, vm, unmap.start, unmap.end)
+            self.refuse(key, unmap, Reason.REFERENCES, context, offset=held)
         elif self.free_at - context.now > self.timeout:
             self.refuse(key, unmap, Reason.TIMEOUT, context)
         elif self.slots >= QUEUE_SLOTS:
@@ -142,18 +122,14 @@ class Iommu(Actor):
         elif fault := self.choose("iommu.slots", unmap, context):
             self.refuse(key, unmap, fault.reason, context)
         else:
-            self.reserve(key, unmap, self.domains[vm_base(unmap.gmem)], context)
+            self.reserve(key, unmap, context)
 
-    def in_use(self, unmap: Unmap) -> bool:
-        """May a device reach a page of the range: by an entry, or by an IOTLB that was never flushed of it?"""
-        start, end = unmap.start, unmap.end
-        domain = self.domains.get(vm_base(unmap.gmem))
-        if unmap.to is Share.SHARED or domain is None:
-            return False
-        lingering = self.lingering.get(vm_base(unmap.gmem))
-        return not domain.only(start, end, 0) or (
-            lingering is not None and not lingering.only(start, end, 0)
-        )
+    def nothing_to_do(self, unmap: Unmap) -> bool:
+        """Nothing of the range can be reached by a device, or what is mapped is other memory."""
+        if unmap.to is Share.SHARED or self.mode == APART:
+            return True
+        domains = domains_of(self, vm_base(unmap.gmem))
+        return not any(in_use(self, domain, unmap.start, unmap.end) for domain in domains)
 
     def choose(self, point: str, unmap: Unmap, context: Context) -> Fault | None:
         """Does the fault point strike this unmap?"""
@@ -168,20 +144,22 @@ class Iommu(Actor):
             found = self.tickets[gmem, op] = self.asked
         return found
 
-    def reserve(self, key: int, unmap: Unmap, domain: IntervalMap, context: Context) -> None:
+    def reserve(self, key: int, unmap: Unmap, context: Context) -> None:
         """Take a descriptor; boundary entries of 2 MiB have to be split now, which takes a page each."""
         self.slots += 1
         unmap.slot = True
-        for edge in (unmap.start, unmap.end):
-            leaf = edge // PAGES_2M * PAGES_2M
-            if edge != leaf and domain.get(leaf) == LEVEL_2M and leaf not in unmap.splits:
-                unmap.splits.append(leaf)
+        vm = vm_base(unmap.gmem)
+        for domain in domains_of(self, vm):
+            for edge in (unmap.start, unmap.end):
+                leaf = edge // PAGES_2M * PAGES_2M
+                huge = edge != leaf and self.domains[domain].get(leaf) == LEVEL_2M
+                if huge and (domain, leaf) not in unmap.splits:
+                    unmap.splits.append((domain, leaf))
         if not unmap.splits:
             self.ready(unmap, context.link, context)
             return
         pages = len(unmap.splits)
         context.observe(Reserving(unmap.gmem, unmap.op, pages))
-        vm = vm_base(unmap.gmem)
         memory = unmap.start, unmap.end
         request = m.Reserve(self.host | IOMMU, key, pages, vm, unmap.op, *memory)
         context.send(self.host | ALLOCATOR, request, context.link)
@@ -197,9 +175,8 @@ class Iommu(Actor):
             context.send(self.host | ALLOCATOR, pages, context.link)
             self.refuse(message.ticket, unmap, Reason.DEAD, context)
             return
-        domain = self.domains[vm_base(unmap.gmem)]
-        for leaf in unmap.splits:
-            domain.set(leaf, leaf + PAGES_2M, LEVEL_4K)
+        for domain, leaf in unmap.splits:
+            self.domains[domain].set(leaf, leaf + PAGES_2M, LEVEL_4K)
         unmap.early = unmap.early and not unmap.aborting
         self.ready(unmap, context.cost("ept_split_2m", len(unmap.splits)), context)
         if unmap.aborting:
@@ -217,7 +194,7 @@ class Iommu(Actor):
         unmap.ready_at = context.now + delay
         if unmap.verb is Verb.INVALIDATE:
             self.forget(key, unmap)
-            unmapped = tuple(unmap.saved) if unmap.listed else ()
+            unmapped = listed(unmap.saved) if unmap.listed else ()
             context.send(unmap.gmem, m.Invalidated(unmap.op, Consumer.IOMMU, unmapped), delay)
         else:
             context.send(unmap.gmem, m.Ready(unmap.op, Consumer.IOMMU), delay)
@@ -229,9 +206,12 @@ class Iommu(Actor):
             self.map_again(unmap, context)
         self.refuse(message.key, unmap, message.reason, context)
 
-    def refuse(self, key: int, unmap: Unmap, reason: Reason, context: Context) -> None:
-        """No; nothing is kept."""
-        no = m.Refused(unmap.op, Consumer.IOMMU, reason, unmap.start)
+    def refuse(
+        self, key: int, unmap: Unmap, reason: Reason, context: Context, offset: int = -1
+    ) -> None:
+        """No, from `offset` or the start on; nothing is kept."""
+        first = offset if offset >= 0 else unmap.start
+        no = m.Refused(unmap.op, Consumer.IOMMU, reason, first)
         context.send(unmap.gmem, no, context.link)
         if unmap.aborting:
             self.aborted(key, unmap, context)
@@ -278,35 +258,19 @@ class Iommu(Actor):
             self.forget(key, unmap)
             return unmap
         unmap = Unmap(message.gmem, message.op, message.start, message.end, message.to)
-        if not self.in_use(unmap):
+        if self.nothing_to_do(unmap):
             unmap.end = unmap.start
         return unmap
 
     def unmap_now(self, unmap: Unmap, after: int, context: Context) -> tuple[int, Reason]:
         """Clear the entries and wait for the invalidation: (how long that takes from now, why it fails or NONE)."""
-        vm = vm_base(unmap.gmem)
-        took = after + self.unmap(vm, unmap, context)
-        waited = self.invalidate(unmap, took, context)
-        fault = self.choose("iommu.timeout", unmap, context)
-        reason = fault.reason if fault else Reason.NONE
-        if reason is Reason.TIMEOUT or waited > self.timeout:
-            # Everybody behind it waits too.
-            waited, reason = self.timeout, Reason.TIMEOUT
-            self.free_at = max(self.free_at, context.now + waited)
-        if reason is Reason.NONE:
-            self.flushed(vm, context)
-            context.observe(Dma(vm, unmap.start, unmap.end, False))
-        else:
-            lingering = self.lingering.setdefault(vm, IntervalMap.filled(0))
-            lingering.set(unmap.start, unmap.end, 1)
-        return waited, reason
-
-    def flushed(self, vm: int, context: Context) -> None:
-        """A wait descriptor completes, and so have all that stood before it in the queue."""
-        gone = self.lingering.pop(vm, None)
-        for start, end, lingers in gone.runs(0, gone.starts[-1] + 1) if gone else ():
-            if lingers:
-                context.observe(Dma(vm, start, end, False))
+        vm, start, end = vm_base(unmap.gmem), unmap.start, unmap.end
+        domains = [each for each in domains_of(self, vm) if in_use(self, each, start, end)]
+        took = after
+        for domain in domains:
+            unmap.saved += [(domain, run) for run in entries(self, domain, start, end)]
+            took += clear(self, domain, start, end, context)
+        return invalidate(self, Invalidation(vm, unmap.op, start, end, domains), took, context)
 
     def map_again(self, unmap: Unmap, context: Context) -> int:
         """Entries on the list are there again; the time it takes."""
@@ -314,15 +278,12 @@ class Iommu(Actor):
         unmap.saved = []
         return max(took, context.link)
 
-    def enter_again(self, vm: int, entries: Iterable[m.Mapped], context: Context) -> int:
+    def enter_again(self, vm: int, saved: Iterable[tuple[int, Run]], context: Context) -> int:
         """Entries as they were, unless the domain is gone; the time it takes."""
-        took = 0
-        for start, end, level in entries if vm not in self.detached else ():
-            self.write(vm, start, end, level)
-            context.observe(Dma(vm, start, end, True))
-            name, size = ("vfio_map_4k", 1) if level == LEVEL_4K else ("vfio_map_2m", PAGES_2M)
-            took += context.cost(name, (end - start) // size)
-        return took
+        here = domains_of(self, vm)
+        return sum(
+            enter_again(self, domain, run, context) for domain, run in saved if domain in here
+        )
 
     def on_remap(self, message: m.Remap, context: Context) -> None:
         """Map what INVALIDATE unmapped, as the VMM would: new page table pages may be refused."""
@@ -333,27 +294,8 @@ class Iommu(Actor):
             fault = context.choose("iommu.map", 1, key, message.end - message.start)
             reason = fault.reason if fault else Reason.NONE
             if not fault:
-                took = max(took, self.enter_again(vm, message.unmapped, context))
+                took = max(took, self.enter_again(vm, told(vm, message.unmapped), context))
         context.send(message.gmem, m.Remapped(message.op, Consumer.IOMMU, reason), took)
-
-    def unmap(self, vm: int, unmap: Unmap, context: Context) -> int:
-        """Clear the page table entries; returns the time that takes."""
-        domain = self.domains[vm]
-        small = domain.pages(unmap.start, unmap.end, LEVEL_4K)
-        huge = domain.pages(unmap.start, unmap.end, LEVEL_2M) // PAGES_2M
-        unmap.saved = [run for run in domain.runs(unmap.start, unmap.end) if run[2]]
-        domain.set(unmap.start, unmap.end, 0)
-        took = context.cost("vfio_unmap_4k", small) if small else 0
-        return took + (context.cost("vfio_unmap_2m", huge) if huge else 0)
-
-    def invalidate(self, unmap: Unmap, ready_in: int, context: Context) -> int:
-        """Queue an invalidation with its wait descriptor behind all others; returns when it completes, from now."""
-        begin = max(context.now + ready_in, self.free_at)
-        wait = begin - context.now - ready_in
-        self.free_at = begin + context.cost("iotlb_invalidate")
-        vm = vm_base(unmap.gmem)
-        context.observe(IotlbQueued(self.host, self.slots, wait, vm, unmap.start, unmap.end))
-        return self.free_at - context.now
 
     def on_abort(self, message: m.Abort, context: Context) -> None:
         """Give the descriptor back; with check_only nothing was unmapped."""
@@ -375,8 +317,10 @@ class Iommu(Actor):
         context.send(unmap.gmem, m.Aborted(unmap.op, Consumer.IOMMU), delay)
 
     HANDLERS: ClassVar = {
-        m.DmaMap: on_dma_map,
-        m.Detach: on_detach,
+        m.DmaMap: iommu_vfio.on_map,
+        m.DmaUnmap: iommu_vfio.on_unmap,
+        m.Detach: iommu_vfio.on_detach,
+        m.DmaAccess: iommu_dma.on_access,
         m.Prepare: on_prepare,
         m.Reserved: on_reserved,
         m.Commit: on_commit,
@@ -387,8 +331,17 @@ class Iommu(Actor):
     }
 
 
-def huge_part(start: int, end: int) -> tuple[int, int]:
-    """The part of [start, end) that 2 MiB entries can map; empty at `start` when there is none."""
-    first = -(-start // PAGES_2M) * PAGES_2M
-    last = end // PAGES_2M * PAGES_2M
-    return (first, last) if first < last else (start, start)
+def listed(saved: Iterable[tuple[int, Run]]) -> tuple[m.Mapped, ...]:
+    """Entries for guest_memfd's list, which knows no domains: the listener stands above the level."""
+    return tuple(
+        (start, end, level | listener_of(domain) << LISTENER_SHIFT)
+        for domain, (start, end, level) in saved
+    )
+
+
+def told(vm: int, unmapped: Iterable[m.Mapped]) -> list[tuple[int, Run]]:
+    """And back."""
+    mask = (1 << LISTENER_SHIFT) - 1
+    return [
+        (vm | value >> LISTENER_SHIFT, (start, end, value & mask)) for start, end, value in unmapped
+    ]

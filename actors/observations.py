@@ -166,12 +166,13 @@ class Pinned(Observation, frozen=True, tag=16):
 
 
 class Dma(Observation, frozen=True, tag=17):
-    """The IOMMU domain maps the range, or no longer does; IOTLB invalidation included."""
+    """A listener's IOMMU domain maps the range, or no longer does; IOTLB invalidation included."""
 
     vm: int
     start: int
     end: int
     mapped: bool
+    listener: int = 0
 
 
 class IotlbQueued(Observation, frozen=True, tag=18):
@@ -519,3 +520,41 @@ class GuestPanicked(Observation, frozen=True, tag=87):
     """The guest gave up by itself."""
 
     vm: int
+
+
+class DmaDone(Observation, frozen=True, tag=100):
+    """A device has read or written the range; `stale` when only its IOTLB still knew it."""
+
+    vm: int
+    start: int
+    end: int
+    listener: int
+    write: bool
+    stale: bool
+
+
+class DmarFault(Observation, frozen=True, tag=101):
+    """A device met this range with no translation: a DMAR fault in the host's log, and the DMA is lost."""
+
+    host: int
+    vm: int
+    start: int
+    end: int
+    listener: int
+    write: bool
+
+
+class DmaHeld(Observation, frozen=True, tag=102):
+    """A stream of DMA stood still for `wait` while the VMM moved its window."""
+
+    vm: int
+    wait: int
+
+
+class SideDiscarded(Observation, frozen=True, tag=103):
+    """With two backends: the VMM gave up this side's pages of the range; who still maps them has stale ones."""
+
+    vm: int
+    start: int
+    end: int
+    side: Share

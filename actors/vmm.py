@@ -5,21 +5,20 @@ from typing import ClassVar
 import msgspec
 
 from actors import messages as m
-from actors import vmm_balloon, vmm_exit
+from actors import vmm_balloon, vmm_exit, vmm_listeners
 from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, PINS, host_base
 from actors.contract import Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
 from actors.messages import ATTEMPT_BITS
 from actors.observations import (
     Answered,
-    Bitmap,
-    Failed,
     LockWaited,
     Requested,
     Retried,
     VmStopped,
 )
 from actors.slots import Slots, slot_of
+from actors.vmm_listeners import Follow, Part, Round, Window
 
 RETRYABLE = {
     Reason.NO_MEMORY,
@@ -29,6 +28,7 @@ RETRYABLE = {
     Reason.TIMEOUT,
 }
 FATAL = {Reason.BUG, Reason.DEAD}
+IDLE = -1  # nobody has the conversion lock; a window's number is below it
 
 
 class Policy(msgspec.Struct, frozen=True, array_like=True):
@@ -55,12 +55,13 @@ class Pending(msgspec.Struct):
     reply_to: int
     attempt: int = 0
     queued_at: int = 0
+    unmapped: list[Part] = []  # of the devices' tables, and not mapped again yet
 
 
 class Vmm(Actor):
-    """`bitmap` is gfn -> Share as the VMM believes it, `holes` gfn -> 1 where the devices' mapping failed.
+    """`bitmap` is gfn -> Share as the VMM believes it, `holes` gfn -> bits of the listeners whose map has failed.
 
-    `queue` waits for the conversion lock, first in first out.
+    `queue` waits for the conversion lock, first in first out: requests, and windows of devices by negative numbers.
     """
 
     vm: int
@@ -69,9 +70,13 @@ class Vmm(Actor):
     devices: int
     bitmap: IntervalMap
     holes: IntervalMap = msgspec.field(default_factory=lambda: IntervalMap.filled(0))
+    follow: Follow = msgspec.field(default_factory=Follow)
     pending: dict[int, Pending] = {}
     queue: list[int] = []
-    current: int = -1
+    current: int = IDLE
+    telling: Round | None = None
+    windows: dict[int, Window] = {}
+    windows_moved: int = 0
     dead: bool = False
 
     def on_request(self, message: m.ConvertRequest, context: Context) -> None:
@@ -98,45 +103,50 @@ class Vmm(Actor):
         self.next(context)
 
     def next(self, context: Context) -> None:
-        """Whoever is first in the queue makes its ioctl."""
-        if self.current >= 0 or not self.queue:
+        """Whoever is first in the queue makes its ioctl, or moves its window."""
+        if self.current != IDLE or not self.queue:
             return
         self.current = self.queue.pop(0)
-        pending = self.pending[self.current]
+        if self.current < IDLE:
+            vmm_listeners.move(self, self.windows[self.current], context)
+            return
+        pending = self.in_hand()
         if context.now > pending.queued_at:
             context.observe(LockWaited("vmm", context.now - pending.queued_at))
+        vmm_listeners.before(self, pending, self.op_of(pending), context)
+
+    def in_hand(self) -> Pending:
+        """The request that has the conversion lock."""
+        return self.pending[self.current]
+
+    @staticmethod
+    def op_of(pending: Pending) -> int:
+        """The number of the request's attempt."""
+        return pending.request << ATTEMPT_BITS | min(pending.attempt, (1 << ATTEMPT_BITS) - 1)
+
+    @staticmethod
+    def window_number(stream: int) -> int:
+        """How the queue knows a stream's window."""
+        return IDLE - 1 - stream
+
+    def ioctl(self, pending: Pending, op: int, took: int, context: Context) -> None:
+        """Ask guest_memfd to convert, after `took` in the VMM."""
         slot = slot_of(self.slots, pending.start)
         shift = slot.index - slot.gfn
-        op = pending.request << ATTEMPT_BITS | min(pending.attempt, (1 << ATTEMPT_BITS) - 1)
-        ioctl = m.Convert(op, pending.start + shift, pending.end + shift, pending.to)
-        took = context.cost("vmm_overhead") + context.cost("convert_ioctl")
-        context.send(self.vm | GMEM | slot.gmem, ioctl, took)
+        call = m.Convert(op, pending.start + shift, pending.end + shift, pending.to)
+        context.send(self.vm | GMEM | slot.gmem, call, took + context.cost("convert_ioctl"))
 
     def on_converted(self, message: m.Converted, context: Context) -> None:
         """The ioctl returned: follow it in bitmap and devices, or decide what to do about the error."""
         pending = self.pending[message.op >> ATTEMPT_BITS]
         assert pending.request == self.current, "an ioctl returns to a VMM that did not make it"
-        if message.reason is not Reason.NONE:
-            slot = slot_of(self.slots, pending.start)
-            offset = message.offset + slot.gfn - slot.index if message.offset >= 0 else -1
-            self.failed(pending, message.reason, offset, context)
+        if message.reason is Reason.NONE:
+            pending.unmapped = []
+            vmm_listeners.follow(self, pending, message.op, message.redundant, context)
             return
-        self.bitmap.set(pending.start, pending.end, pending.to)
-        context.observe(Bitmap(self.vm, pending.start, pending.end, pending.to))
-        unseen = not message.redundant or not self.holes.only(pending.start, pending.end, 0)
-        if pending.to is Share.SHARED and self.devices and unseen:
-            mapping = m.DmaMap(self.vm, message.op, pending.start, pending.end)
-            context.send(host_base(self.vm) | IOMMU, mapping, context.cost("vfio_ioctl"))
-        else:
-            self.done(pending, Reason.NONE, -1, message.redundant, context)
-
-    def on_dma_mapped(self, message: m.DmaMapped, context: Context) -> None:
-        """The devices see the range, or cannot: then the conversion counts as failed although the kernel made it."""
-        pending = self.pending[message.op >> ATTEMPT_BITS]
-        self.holes.set(pending.start, pending.end, int(message.reason is not Reason.NONE))
-        if message.reason is not Reason.NONE:
-            context.observe(Failed(self.vm, message.op, "map", "iommu", message.reason))
-        self.done(pending, message.reason, -1, False, context)
+        slot = slot_of(self.slots, pending.start)
+        offset = message.offset + slot.gfn - slot.index if message.offset >= 0 else -1
+        vmm_listeners.refused(self, pending, message.op, message.reason, offset, context)
 
     def failed(self, pending: Pending, reason: Reason, offset: int, context: Context) -> None:
         """An error: again after a while, or to the guest, or the end of the VM."""
@@ -145,6 +155,10 @@ class Vmm(Actor):
             self.stop(context)
             self.done(pending, reason, offset, False, context)
         elif reason in RETRYABLE and (policy.tries < 0 or pending.attempt < policy.tries):
+            if policy.drop_pins and reason is Reason.REFERENCES:
+                op = self.op_of(pending)
+                if vmm_listeners.let_go(self, pending, op, offset, context):
+                    return
             self.again(pending, offset, context)
         else:
             self.done(pending, reason, offset, False, context)
@@ -170,7 +184,11 @@ class Vmm(Actor):
     def done(
         self, pending: Pending, reason: Reason, offset: int, redundant: bool, context: Context
     ) -> None:
-        """Answer and release the conversion lock."""
+        """Answer and release the conversion lock; of what did not happen, devices keep no trace."""
+        if pending.unmapped and not self.dead:
+            telling = Round(self.op_of(pending), [], True, "answer", reason, offset, redundant)
+            vmm_listeners.take_back(self, pending, telling, context)
+            return
         self.answer(pending, reason, offset, redundant, context)
         self.release(context)
 
@@ -197,7 +215,7 @@ class Vmm(Actor):
 
     def release(self, context: Context) -> None:
         """The next in the queue may go on."""
-        self.current = -1
+        self.current = IDLE
         self.next(context)
 
     # --- death -----------------------------------------------------------------------------------
@@ -225,7 +243,10 @@ class Vmm(Actor):
     HANDLERS: ClassVar = {
         m.ConvertRequest: on_request,
         m.Converted: on_converted,
-        m.DmaMapped: on_dma_mapped,
+        m.DmaMapped: vmm_listeners.on_mapped,
+        m.DmaUnmapped: vmm_listeners.on_unmapped,
+        m.Discarded: vmm_listeners.on_discarded,
+        m.MoveWindow: vmm_listeners.on_move_window,
         m.Retry: on_retry,
         m.VmDead: on_vm_dead,
         m.PunchHole: vmm_balloon.on_punch_hole,

@@ -1,8 +1,8 @@
 """What can fail where under a protocol, and for which reason: read off its table, so that a new one needs no word here.
 
 A failure's phase is the stage that the conversion was in (workloads.meter); "map" is the VMM's mapping for its devices,
-after the ioctl. Consumers' reasons are those of docs/domain.md section 3, and two more: no answer in time (section 4.C,
-step 4), and EIO where the VM had died before.
+after the ioctl, "map_again" of what it had unmapped for one that failed. Consumers' reasons are those of docs/domain.md
+section 3, and two more: no answer in time (section 4.C, step 4), and EIO where the VM had died before.
 """
 
 import functools
@@ -18,7 +18,8 @@ from actors.protocols.table import Event, Row, Stage, Table
 Reasons = tuple[R, ...]
 Failures = tuple[tuple[str, str, Reasons], ...]
 
-TO_UNMAP_DMA = (R.NO_MEMORY, R.TIMEOUT, R.DEAD)
+TO_UNMAP_DMA = (R.NO_MEMORY, R.REFERENCES, R.TIMEOUT, R.DEAD)
+TO_MAP_DMA = (R.NO_MEMORY, R.DEAD)
 # What a consumer can say no for, by what it is asked and the direction. What is not here it cannot refuse.
 REFUSALS: dict[tuple[Verb, Share], dict[Consumer, Reasons]] = {
     (Verb.PREPARE, Share.SHARED): {
@@ -70,7 +71,7 @@ def in_table(table: Table) -> Failures:
         (stage.name.lower(), who, tuple(r for s, w, r in ordered if (s, w) == (stage, who)))
         for stage, who in places
     ]
-    return (*own, ("map", "iommu", (R.NO_MEMORY, R.DEAD)))
+    return (*own, *(("map", "iommu", TO_MAP_DMA), ("map_again", "iommu", TO_MAP_DMA)))
 
 
 def names() -> list[str]:

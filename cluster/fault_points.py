@@ -117,6 +117,7 @@ FAULT_POINTS = points((
     ("gmem.undo_tree", "undo", "F1", "FI-tree", "no tree nodes to store the old attribute again (B, B1: AN4)"),
     ("gmem.undo_restructure", "undo", "F1", "FI-xa", "a folio cannot be merged or split back (B, B1: AN6, AN7)"),
     ("iommu.map", "map undo", "F1", "FI-vfio", "the VMM cannot map a range that became shared for its devices"),
+    ("iommu.outlier", "prepare commit", "F5", "FI-iotlb", "an invalidation is held up for as long as iotlb_outlier"),
     ("iommu.slots", "prepare", "F1 F5", "", "the IOMMU driver finds no room to unmap in PREPARE"),
     ("iommu.timeout", "prepare commit", "F5 F6", "FI-iotlb", "an IOTLB invalidation does not complete (AN28)"),
     ("kvm.interrupt", "mapgpa", "F4", "", "an interrupt is pending between two pieces of a MapGPA"),

@@ -29,6 +29,7 @@ OUTCOMES = ("completed", "failed")
 PHASES = ("prepare", "commit", "abort", "invalidate", "remap")
 CONSUMERS = tuple(consumer.name.lower() for consumer in Consumer)
 LOCKS = ("vmm", "ilock", "mmu_lock", "iommu_queue")
+DMA_OUTCOMES = ("done", "stale", "fault")
 CALLS = tuple(call.name.lower() for call in Call)
 INVARIANTS = (
     *(f"I{n}" for n in range(1, 24)),

@@ -6,6 +6,7 @@ from typing import Any
 from actors import messages as m
 from actors.address import (
     ALLOCATOR,
+    DEVICES,
     GMEM,
     GUEST,
     HOST_MAP,
@@ -19,11 +20,12 @@ from actors.address import (
 )
 from actors.allocator import Allocator
 from actors.contract import PAGE_BYTES, Actor, Message, Reason, Share
+from actors.devices import Devices
 from actors.gmem import Binding, Gmem
 from actors.guest import Guest
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
-from actors.iommu import Iommu
+from actors.iommu import APART, Iommu
 from actors.kvm_mmu import KvmMmu
 from actors.pins import Pins
 from actors.protocols import PROTOCOLS, Event, Options, key_of
@@ -31,19 +33,22 @@ from actors.slots import Slots
 from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Policy, Vmm
+from actors.vmm_listeners import Follow
 from cluster.costs import CostModel
 from cluster.fault_points import CLASSES
 from cluster.faults import FaultPlan, FaultRule
 from cluster.world import Feed, World
+from workloads import cost_table
 from workloads.census import census
 from workloads.checkers import checkers
+from workloads.loads.dma import DmaLoad, DmaStormProgram, DmaStreams
 from workloads.loads.load import Load, Program, load_address
 from workloads.loads.programs import BootProgram
 from workloads.loads.table import PROGRAMS
 from workloads.loads.trace import TraceProgram
 from workloads.meter import Meter
 from workloads.plan import DECODER, Plan
-from workloads.scenario import Boot, Fault, Scenario, Trace
+from workloads.scenario import Boot, DmaStorm, Fault, Scenario, Trace
 from workloads.vm_shape import (
     Shape,
     entry_at_start,
@@ -88,6 +93,9 @@ def fault_rules(scenario: Scenario) -> list[FaultRule]:
     rules = [fault_rule(fault) for fault in scenario.fault]
     if scenario.vm.interrupt_probability:
         rules.append(FaultRule("kvm.interrupt", scenario.vm.interrupt_probability))
+    if scenario.vm.iotlb_outliers:
+        outlier = cost_table.read(scenario.costs.model)["cost"]["iotlb_outlier"]
+        rules.append(FaultRule("iommu.outlier", outlier["probability"]))
     return rules
 
 
@@ -121,7 +129,8 @@ class HostBuilder:
         self.first: list[tuple[int, int, Message]] = []
         self.feeds: list[Feed] = []
         self.tdx = TdxModule({}, IntervalMap.filled(0))
-        self.iommu = Iommu(self.base, self.scenario.protocol.prepare_timeout, {})
+        self.follow = follow(plan.scenario)
+        self.iommu = unit(plan.scenario, self.base)
 
     def build(self) -> dict[int, Actor]:
         """Address -> actor."""
@@ -148,9 +157,7 @@ class HostBuilder:
             leaves.set(start, end, level)
         self.tdx.tds[vm] = self.td(vm, shape)
         if scenario.vm.devices:
-            self.iommu.domains[vm] = IntervalMap.filled(0)
-            if scenario.vm.page_order == 0:
-                self.iommu.scattered[vm] = True
+            self.domains(vm, slots)
         program = self.program(fleet, vm, slots)
         born = fleet * scenario.fleet.stagger
         self.first += [
@@ -160,7 +167,7 @@ class HostBuilder:
         return {
             load_address(vm): self.load(fleet, vm, program, born),
             vm | GUEST: self.guest(vm, vcpus, leaves),
-            vm | VMM: Vmm(vm, slots, policy(scenario), scenario.vm.devices, IntervalMap.filled(0)),
+            vm | VMM: self.vmm(vm, slots),
             vm | KVM: KvmMmu(
                 vm,
                 slots,
@@ -169,10 +176,43 @@ class HostBuilder:
                 IntervalMap.filled(0),
                 guest_inhibit=scenario.vm.guest_inhibit,
             ),
-            vm | HOST_MAP: HostMap(vm, slots, IntervalMap.filled(0), failable=failable(scenario)),
+            vm | HOST_MAP: self.host_map(vm, slots),
             vm | PINS: Pins(vm, scenario.protocol.freeze_budget, scenario.fleet.cpus),
             **self.gmems(vm, shape),
+            **self.devices(fleet, vm),
         }
+
+    def vmm(self, vm: int, slots: Slots) -> Vmm:
+        """The VM's VMM; all memory is private."""
+        scenario = self.scenario
+        found = Vmm(vm, slots, policy(scenario), scenario.vm.devices, IntervalMap.filled(0))
+        found.follow = self.follow
+        return found
+
+    def host_map(self, vm: int, slots: Slots) -> HostMap:
+        """The VMM's own page tables, empty."""
+        found = HostMap(vm, slots, IntervalMap.filled(0), failable=failable(self.scenario))
+        found.apart = self.follow.apart
+        return found
+
+    def domains(self, vm: int, slots: Slots) -> None:
+        """The VM's IOMMU domains: empty, or where no listener is told anything, full of the shared side."""
+        listeners = self.follow.listeners
+        for listener in range(max(1, listeners)):
+            self.iommu.domains[vm | listener] = IntervalMap.filled(0)
+        for slot in slots if not listeners else ():
+            self.iommu.domains[vm].set(slot.gfn, slot.gfn + slot.pages, LEVEL_4K)
+        if self.scenario.vm.page_order == 0:
+            self.iommu.scattered[vm] = True
+
+    def devices(self, number: int, vm: int) -> dict[int, Actor]:
+        """Devices that do DMA, where the VM's workload has some."""
+        load = self.scenario.workload[self.plan.workload_of(number)]
+        if not isinstance(load, DmaStorm):
+            return {}
+        self.iommu.streams = True
+        streams = DmaStreams(load, self.scenario.scenario.seed, vm)
+        return {vm | DEVICES: Devices.of(vm, streams, self.iommu.listeners)}
 
     def guest(self, vm: int, vcpus: int, leaves: IntervalMap) -> Guest:
         """The TD guest; what is mapped at the start is accepted, unless it is only prefaulted."""
@@ -199,7 +239,8 @@ class HostBuilder:
         quota = self.plan.quota_of(number)
         until = self.scenario.scenario.duration if quota >= 0 else NEVER
         sequences = 1 if program.one_sequence else program.lanes
-        return Load(vm, program, max(quota, 0), until, born, [0] * sequences)
+        kind = DmaLoad if isinstance(program, DmaStormProgram) else Load
+        return kind(vm, program, max(quota, 0), until, born, [0] * sequences)
 
     def program(self, number: int, vm: int, slots: Slots) -> Program:
         """What the VM is going to do."""
@@ -258,6 +299,22 @@ class HostBuilder:
             pfn = start + frames.get(start)
             self.tdx.pamt.set(pfn, pfn + end - start, vm)
         return Td(entries, frames)
+
+
+def unit(scenario: Scenario, host: int) -> Iommu:
+    """A host's IOMMU unit."""
+    vm = scenario.vm
+    mode = APART if vm.backend == "two-backends" else vm.iommu
+    listeners = max(1, scenario.vmm.listeners)
+    timeout = scenario.protocol.prepare_timeout
+    return Iommu(host, timeout, {}, mode, vm.inval_fail == "hang", listeners)
+
+
+def follow(scenario: Scenario) -> Follow:
+    """How VMMs follow conversions for their devices."""
+    vm, vmm = scenario.vm, scenario.vmm
+    apart = vm.backend == "two-backends"
+    return Follow(vmm.listeners, vm.iommu == "pin", vmm.unmap == "first" or apart, apart)
 
 
 # What hosts do by turns where a parameter says "mixed", and what "yes" and "no" stand for.

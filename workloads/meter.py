@@ -40,6 +40,9 @@ class Meter:
             o.IotlbQueued: self.queued,
             o.Booted: self.booted,
             o.PoisonSet: self.poisoned,
+            o.DmaDone: self.dma_done,
+            o.DmarFault: self.dmar_fault,
+            o.DmaHeld: self.dma_held,
             o.NotifierCalled: self.notifier_called,
             o.NotifierError: self.notifier_failed,
         }
@@ -99,6 +102,15 @@ class Meter:
 
     def poisoned(self, _: int, fact: o.PoisonSet) -> None:
         self.counters["poisoned_pages",] += fact.end - fact.start
+
+    def dma_done(self, _: int, fact: o.DmaDone) -> None:
+        self.counters["dma", "stale" if fact.stale else "done"] += 1
+
+    def dmar_fault(self, _: int, fact: o.DmarFault) -> None:
+        self.counters["dma", "fault"] += 1
+
+    def dma_held(self, _: int, fact: o.DmaHeld) -> None:
+        self.histogram("dma_held").add(fact.wait)
 
     def notifier_called(self, _: int, fact: o.NotifierCalled) -> None:
         self.counters["notifier_calls",] += 1

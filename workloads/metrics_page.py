@@ -33,7 +33,7 @@ MEANINGS = {
     "invariant": "id in [docs/domain.md](../domain.md) section 6",
     "lock": "in the order in which a conversion meets them",
     "operation": "SEAMCALL",
-    "outcome": "of the request, as its guest sees it",
+    "outcome": "of the request, as its guest sees it; of a DMA, at the IOMMU",
     "partition": f"number from 0; `{REST}` is all beyond the first {SETS_MAX - 1}",
     "phase": "of the protocol; of a failure, the stage that it was in",
     "placement": "`engine.placement`",

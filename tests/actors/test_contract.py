@@ -8,6 +8,7 @@ from actors import messages
 from actors.address import host_address, vm_address
 from actors.allocator import Allocator
 from actors.contract import ERRNO, VM_KEY_SHIFT, Actor, Reason, opportunity, page_of
+from actors.devices import Devices
 from actors.gmem import Gmem
 from actors.guest import Guest
 from actors.host_map import HostMap
@@ -21,7 +22,7 @@ from cluster.batch import message_types
 from tests.helpers import LINK, Recorder, Sent
 from workloads.loads.load import Load
 
-ACTORS = (Allocator, Gmem, Guest, HostMap, Iommu, KvmMmu, Load, Pins, TdxModule, Vmm)
+ACTORS = (Allocator, Devices, Gmem, Guest, HostMap, Iommu, KvmMmu, Load, Pins, TdxModule, Vmm)
 
 
 def test_receive_hands_the_message_to_its_handler():

@@ -10,9 +10,9 @@ from actors.protocols import PROTOCOLS
 from cluster.fault_points import CLASSES, FAULT_POINTS
 from cluster.faults import FaultPlan, FaultRule
 from tests.helpers import PRIVATE, SHARED, World
-from workloads.checkers import ANOMALIES
+from workloads.checkers import ANOMALIES, INVARIANTS
 
-ADMITTED = {check.id for check in ANOMALIES if "two-phase" in check.admitted}
+ADMITTED = {c.id for c in INVARIANTS + ANOMALIES if "two-phase" in c.admitted}
 # Ranges that cut through leaves, lie within one, are whole leaves, and a page.
 RANGES = ((0x1F0, 0x410), (0x10, 0x20), (0x400, 0x800), (0x300, 0x301))
 # How often, for how long, and on which hosts.
@@ -172,7 +172,7 @@ def test_a_mapping_for_the_devices_fails_with_its_class_and_the_memory_is_shared
     world.inject("iommu.map", reason=reason)
     assert world.convert(0x1F0, 0x410, SHARED) is reason
     assert world.gmem().share.only(0x1F0, 0x410, SHARED)
-    assert (world.found, world.vmm().dead) == ({"AN18"}, False)
+    assert (world.found, world.vmm().dead) == ({"AN18", "I21"}, False)
 
 
 @pytest.mark.parametrize(("point", "to"), [("tdx.aug_busy", PRIVATE), ("kvm.interrupt", SHARED)])

@@ -5,7 +5,8 @@ import pytest
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, IOMMU, PINS, VMM, vm_address
 from actors.contract import Consumer, Fault, Reason
-from actors.iommu import QUEUE_SLOTS, Iommu, huge_part
+from actors.iommu import QUEUE_SLOTS, Iommu
+from actors.iommu_tables import huge_part
 from actors.observations import Dma, IotlbQueued
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs, table
@@ -200,22 +201,22 @@ def test_huge_entries_map_the_aligned_part(start, end, part):
 
 def test_a_map_has_small_entries_at_its_edges():
     actor, context = unit(), Recorder(costs={"vfio_map_4k": 400, "vfio_map_2m": 6000})
-    actor.on_dma_map(m.DmaMap(VM, OP, 0x1F0, 0x410), context)
+    actor.receive(m.DmaMap(VM, OP, 0x1F0, 0x410), context)
     assert runs(actor.domains[VM]) == [(0, 0), (0x1F0, 1), (0x200, 2), (0x400, 1), (0x410, 0)]
     assert context.take() == [Sent(VM | VMM, m.DmaMapped(OP, Reason.NONE), 6400)]
 
 
 def test_a_map_that_fails_maps_nothing():
     actor, context = unit(), Recorder({"iommu.map": Fault(Reason.NO_MEMORY, 0)})
-    actor.on_dma_map(m.DmaMap(VM, OP, 0x1F0, 0x410), context)
+    actor.receive(m.DmaMap(VM, OP, 0x1F0, 0x410), context)
     assert (runs(actor.domains[VM]), context.facts) == ([(0, 0)], [])
     assert context.messages() == [m.DmaMapped(OP, Reason.NO_MEMORY)]
 
 
 def test_a_detached_vm_has_nothing_mapped_and_maps_nothing_any_more():
     actor, context = unit(HUGE), Recorder()
-    actor.on_detach(m.Detach(VM), context)
-    actor.on_dma_map(m.DmaMap(VM, OP, 0, 0x200), context)
+    actor.receive(m.Detach(VM), context)
+    actor.receive(m.DmaMap(VM, OP, 0, 0x200), context)
     assert (runs(actor.domains[VM]), context.messages()) == (
         [(0, 0)],
         [m.DmaMapped(OP, Reason.DEAD)],
@@ -234,8 +235,8 @@ def test_a_vm_that_stops_while_it_converts_leaves_no_device_mapping_behind():
 
 def test_frames_that_lie_anywhere_get_small_entries():
     actor, context = unit(scattered={VM: True}), Recorder(costs={"vfio_map_4k": 67})
-    actor.on_dma_map(m.DmaMap(VM, OP, 0, 0x400), context)
-    actor.on_dma_map(m.DmaMap(OTHER, OP, 0, 0x400), context)
+    actor.receive(m.DmaMap(VM, OP, 0, 0x400), context)
+    actor.receive(m.DmaMap(OTHER, OP, 0, 0x400), context)
     assert [runs(actor.domains[vm])[0] for vm in (VM, OTHER)] == [(0, LEVEL_4K), (0, LEVEL_2M)]
 
 
@@ -304,11 +305,11 @@ def test_an_invalidation_that_completes_confirms_the_ones_before_it():
 
 def test_a_range_that_is_mapped_again_has_nothing_left_to_flush():
     actor = unit(lingering={VM: table((0, 0x40, 1))})
-    actor.on_dma_map(m.DmaMap(VM, OP, 0x10, 0x20), Recorder())
+    actor.receive(m.DmaMap(VM, OP, 0x10, 0x20), Recorder())
     assert runs(actor.lingering[VM]) == [(0, 1), (0x10, 0), (0x20, 1), (0x40, 0)]
 
 
 def test_a_domain_that_is_torn_down_is_flushed():
     actor, context = unit(lingering={VM: table((0, 0x40, 1))}), Recorder()
-    actor.on_detach(m.Detach(VM), context)
+    actor.receive(m.Detach(VM), context)
     assert (actor.lingering, context.of(Dma)) == ({}, [Dma(VM, 0, 0x40, False)])

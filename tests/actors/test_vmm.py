@@ -63,13 +63,14 @@ def test_after_success_the_bitmap_moves_first_and_the_devices_follow():
 
 
 @pytest.mark.parametrize(
-    ("to", "devices", "redundant"),
-    [(SHARED, 0, False), (PRIVATE, 1, False), (SHARED, 1, True)],
-    ids=["no devices", "to private", "redundant"],
+    ("to", "devices", "before"),
+    [(SHARED, 0, PRIVATE), (PRIVATE, 1, PRIVATE), (SHARED, 1, SHARED)],
+    ids=["no devices", "to private", "seen already"],
 )
-def test_the_devices_are_told_of_fresh_shared_memory_only(to, devices, redundant):
+def test_the_devices_are_told_of_fresh_shared_memory_only(to, devices, before):
     actor = vmm(devices=devices)
-    sent = returned(actor, request(actor, to=to), redundant=redundant)
+    actor.bitmap.set(0, 0x400, before)
+    sent = returned(actor, request(actor, to=to), redundant=to is before)
     assert sent == [Sent(VM | KVM, m.ConvertAnswer(7, Reason.NONE, -1), LINK)]
 
 
@@ -77,7 +78,7 @@ def test_a_map_that_fails_fails_the_request_and_rolls_nothing_back():
     actor = vmm()
     context = request(actor)
     returned(actor, context)
-    actor.on_dma_mapped(m.DmaMapped(FIRST, Reason.NO_MEMORY), context)
+    actor.receive(m.DmaMapped(FIRST, Reason.NO_MEMORY), context)
     assert context.messages() == [m.ConvertAnswer(7, Reason.NO_MEMORY, -1)]
     assert actor.bitmap.get(0x10) == SHARED
     assert [fact.phase for fact in context.of(Failed)] == ["map"]

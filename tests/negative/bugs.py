@@ -18,6 +18,7 @@ from actors import (
     kvm_zap,
     tdx_module,
     tdx_states,
+    vmm_listeners,
 )
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, VMM, vm_base
@@ -326,6 +327,14 @@ def kill_for_memory(world: World, _: Patch) -> None:
 
     cell = world.host.cells[world.address(ALLOCATOR, -1)]
     cell.handlers = {**cell.handlers, m.Reserve: reserve}
+
+
+# --- VMM -----------------------------------------------------------------------------------------
+
+
+def forget_the_devices(_: World, patch: Patch) -> None:
+    """The bitmap follows a conversion to shared, and no listener is told."""
+    patch.setattr(vmm_listeners, "populates", lambda *_: [])
 
 
 # --- host mapping --------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import pytest
 
 from actors import messages as m
-from actors.address import HOST_MAP, PINS, VMM
+from actors.address import HOST_MAP, IOMMU, PINS, VMM, vm_address
 from actors.notifier_sites import MM_CHAINS, OOM_REAPER
 from actors.observations import (
     Answered,
     Decided,
+    Dma,
     HugeLost,
     InvalidationBegin,
     InvalidationEnd,
@@ -31,7 +32,7 @@ FOREVER = 10**15  # ns
 REMAP = MM_CHAINS[2].number  # N3
 START, END = 0x10, 0x20  # cuts one leaf of 2 MiB
 EDGES = (0x1F0, 0x410)  # cuts two
-ADMITTED = {check.id for check in ANOMALIES if admits(check.id, "two-phase", {})}
+ADMITTED = {check.id for check in INVARIANTS + ANOMALIES if admits(check.id, "two-phase", {})}
 
 Run = Callable[[World], object]
 
@@ -215,6 +216,7 @@ CASES = [
     Case("I18 AN13", bugs.callbacks_fail_unasked, driver_cleans_up_its_mmap),
     Case("AN14", bugs.callbacks_fail_unasked, oom_reaper_comes),
     Case("I19", bugs.free_poisoned_pages, commit_bug),
+    Case("I21 AN18", bugs.forget_the_devices, to_shared),
     Case("I22 AN19", bugs.store_nothing, to_shared),
     Case("I23", bugs.allocate_in_abort, refused_to_shared),
     Case("L1 L2", bugs.lose_an_acknowledgement, to_shared),
@@ -383,6 +385,32 @@ def bug_in_zap(world: World, cause: bool) -> None:
     world.run(world.host.now + 3 * 10**9)
 
 
+def dma(world: World) -> None:
+    """A device uses the range, just now."""
+    access = m.DmaAccess(vm_address(0, 0), START, END, 0, True)
+    world.post(IOMMU, access, vm=-1)
+
+
+def unmapped_for_nothing(world: World, cause: bool) -> None:
+    """With pins the VMM unmaps before it asks; a pin of somebody else's then refuses, and a device was quicker."""
+    to_shared(world)
+    if cause:
+        world.post(PINS, m.TakePin(START, END, FOREVER))
+    world.request(START, END, PRIVATE)
+    world.run_until(lambda: not all(fact.mapped for fact in world.of(Dma)))
+    dma(world)
+    world.run(world.host.now + 10**8)
+
+
+def discarded_under_a_device(world: World, cause: bool) -> None:
+    """The invalidation of the VMM's unmap is given up, and the VMM discards the shared side all the same."""
+    to_shared(world)
+    world.inject(*["iommu.timeout"] * cause)
+    world.convert(START, END, PRIVATE)
+    dma(world)
+    world.run()
+
+
 C_REFCOUNT = "protocol.name=two-phase-refcount"
 UNACCEPTED = "vm.start=unaccepted"
 BRIEF = ("costs.override.transient_ref=1ms", "protocol.freeze_budget=100us")
@@ -402,13 +430,15 @@ SHOWN = [
     ("AN17", fault_installs_after_ready, (UNACCEPTED, "protocol.freeze_at=commit")),
     ("AN17", fault_installs_a_huge_leaf_after_ready, (UNACCEPTED, "protocol.freeze_at=commit")),
     ("I17 AN20", alias_touched_before_the_store, ("protocol.name=in-place-huge",)),
-    ("AN18 AN22", second_huge_page_fails, ("protocol.name=in-place-huge",)),
+    ("AN2", unmapped_for_nothing, ("vm.iommu=pin",)),
+    ("AN18 AN27 I21", discarded_under_a_device, ("vm.iommu=pin", "vm.backend=two-backends")),
+    ("AN18 AN22 I21", second_huge_page_fails, ("protocol.name=in-place-huge",)),
     ("AN23", fault_behind_a_long_conversion, (UNACCEPTED,)),
     ("AN25", brief_reference, BRIEF),
     ("AN12", pin_and_spin, ("vmm.retry=spin",)),
     ("AN15", lock_taken_between_two_splits, ()),
     ("AN16", pool_empty_after_two_pieces, ()),
-    ("AN18", devices_cannot_map, ()),
+    ("AN18 I21", devices_cannot_map, ()),
     ("AN10 AN24", lock_taken_before_the_zap, ("protocol.name=failable-notifier",)),  # and says so
     ("AN24 AN28 L1 L2", lock_taken_before_the_zap, ("protocol.name=undo",)),  # which discards it
     ("AN24 AN28", lock_taken_before_the_zap, ("protocol.name=in-place-huge",)),

@@ -9,6 +9,7 @@ from actors.contract import Consumer, Context, Fault, Message, Reason
 from actors.gmem import Gmem
 from actors.iommu import QUEUE_SLOTS, Iommu
 from actors.kvm_mmu import KvmMmu
+from actors.tdx_states import LEVEL_2M
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
 
@@ -158,6 +159,11 @@ def poison(start: int, end: int) -> Arrange:
     return lambda world: world.gmem().poison.set(start, end, 1)
 
 
+def one_entry(start: int, end: int) -> Arrange:
+    """The devices map the range by entries of 2 MiB where they can, as if it had been mapped in one go."""
+    return lambda world: world.iommu().domains[vm_address(0, 0)].set(start, end, LEVEL_2M)
+
+
 def detached(world: World) -> None:
     """The VM's IOMMU domain is gone."""
     iommu = world.iommu()
@@ -168,7 +174,7 @@ def detached_meanwhile(world: World) -> None:
     """The VM's IOMMU domain goes while its driver waits for memory."""
 
     def on_reserved(iommu: Iommu, message: m.Reserved, context: Context) -> None:
-        iommu.on_detach(m.Detach(vm_address(0, 0)), context)
+        iommu.receive(m.Detach(vm_address(0, 0)), context)
         iommu.on_reserved(message, context)
 
     world.replace(IOMMU, m.Reserved, on_reserved, vm=-1)

@@ -16,6 +16,7 @@ from tests.transcripts.causes import (
     detached_meanwhile,
     dies_at,
     no_memory_for,
+    one_entry,
     pin,
     poison,
     pool,
@@ -155,12 +156,19 @@ PLAIN: dict[str, Situation] = {
     # --- the IOMMU driver, while a no can still be said
     "no_memory_for_iopte": Situation(
         "The devices map the huge page by one entry, and there is no memory to split it.",
-        PRIVATE, after(shared_before(FOLIO), no_memory_for("iommu"))),
+        PRIVATE, after(shared_before(FOLIO), one_entry(*FOLIO), no_memory_for("iommu"))),
     "queue_full": Situation("Every descriptor of the invalidation queue is taken.", PRIVATE, queue_full),
     "queue_stuck": Situation("The invalidation queue waits for another VM's request.", PRIVATE, queue_stuck),
     "devices_going": Situation(
         "The VM's devices are closed while the IOMMU driver waits for memory to split their entry.",
-        PRIVATE, after(shared_before(FOLIO), detached_meanwhile)),
+        PRIVATE, after(shared_before(FOLIO), one_entry(*FOLIO), detached_meanwhile)),
+    "devices_pin": Situation(
+        "Device mappings hold pins, and the VMM unmaps only what was refused for them. With vm.iommu = pin.",
+        PRIVATE, overrides=("vm.iommu=pin", "vmm.retry=cooperative", "vmm.unmap=on-eagain")),
+    "devices_not_mapped_again": Situation(
+        "Device mappings hold pins, which the VMM drops before it asks. Another device holds the third page, and "
+        "there is no memory to map the range again. With vm.iommu = pin.",
+        PRIVATE, after(pin(0x12, 0x13), strike(iommu__map={})), overrides=("vm.iommu=pin",)),
     "two_refusals": Situation(
         "Two say no: somebody astray holds a reference, and there is no memory to split the leaf.",
         arrange=after(pin(0x12, 0x13), no_memory_for("kvm"))),

@@ -26,6 +26,8 @@ WITH_CALLBACK = {
 }
 # With small folios the devices have small entries: their driver never waits for memory, and so never for too long.
 NEVER_WAITS = {("checking", "iommu", Reason.DEAD)}
+# The VMM's devices would have to be closed between two of its own calls.
+BETWEEN_CALLS = {("map_again", "iommu", Reason.DEAD)}
 NOT_SHOWN = {
     "in-place": NEVER_WAITS,
     "two-phase-refcount": WITH_CALLBACK,
@@ -100,7 +102,7 @@ def test_everything_that_can_fail_fails_somewhere(protocol):
         (phase, who, reason) for phase, who, found in failures_of(protocol) for reason in found
     }
     shown = {failure for name in STORIES[protocol] for failure in played(protocol, name).failures}
-    assert allowed - shown == NOT_SHOWN.get(protocol, set())
+    assert allowed - shown == NOT_SHOWN.get(protocol, set()) | BETWEEN_CALLS
     assert shown <= allowed
 
 

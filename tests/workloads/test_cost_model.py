@@ -32,7 +32,8 @@ tlb_flush_per_vcpu lru_drain_fixed lru_drain_per_cpu host_unmap_4k host_unmap_fl
 host_refault shared_refault tree_reserve tree_store page_alloc folio_truncate folio_split_2m folio_split_1g
 folio_merge_2m folio_merge_1g folio_split_1g_2m folio_merge_1g_2m convert_ioctl vmm_overhead
 vfio_map_4k vfio_unmap_4k vfio_map_2m
-vfio_unmap_2m vfio_ioctl iotlb_invalidate iotlb_outlier transient_ref long_pin stray_ref link kick_link
+vfio_unmap_2m vfio_ioctl side_discard_4k iotlb_invalidate iotlb_outlier iommu_hang
+transient_ref long_pin stray_ref link kick_link
 """
 NAMES = set(NAMES_TEXT.split())
 

@@ -104,6 +104,8 @@ ALIVE = When("protocol.bug_on", ("no",), "protocol")
 LIVES_ON = When("protocol.bug_on", ("no", "protocol"), "protocol")
 LOOKS = When("protocol.post_commit_check", ("fail-efault",), "none")
 LOOKS_NOT = When("protocol.post_commit_check", ("none",), "none")
+PINNED = When("vm.iommu", ("pin",), "notify")
+APART = When("vm.backend", ("two-backends",), "in-place")
 UNMAP_EARLY = When("protocol.iommu_prepare", ("unmap-early",), "check-only")
 EARLY_SAVED = When("protocol.host_unmap", ("early-saved",), "late")
 FREEZE_LATE = When("protocol.freeze_at", ("commit",), "prepare")
@@ -119,6 +121,7 @@ WINDOWS = (
     Window("AN1", (CR,), LOOKS, "EFAULT leaves the old share to what was unmapped"),
     Window("AN2", (B, B1, B2H), None, "the IOMMU has unmapped when a later step fails"),
     Window("AN2", (B2, *C_FAMILY), UNMAP_EARLY, "the IOMMU unmaps in PREPARE, which may yet be aborted"),
+    Window("AN2", (B2, *C_FAMILY), PINNED, "the VMM unmaps what is pinned before it asks, and is refused"),
     Window("AN3", (B1,), None, "as AN1"),
     Window("AN3", (C,), ALIVE, "as AN1"),
     Window("AN3", (CR,), LOOKS, "as AN1"),
@@ -140,30 +143,32 @@ WINDOWS = (
     Window("AN21", (B,), NEVER, "leaves are zapped before their folios are split, or the VM is dead"),
     Window("AN21", (B2H,), SPLIT_FIRST, "the branch without its fix-ups"),
     Window("AN26", (A, *C_FAMILY), NEVER, "attributes are read without a lock, as later versions of the series do"),
-    Window("AN27", EVERY, NEVER, "no scenario gives shared memory pages of its own"),
+    Window("AN27", EVERY, APART, "the VMM discards the shared side although a device may still use it"),
     Window("AN28", C_FAMILY, None, "a second BUSY in COMMIT, or with check-only an invalidation that hangs"),
     Window("I2", (CR,), LIVES_ON, "a VM lives with a page that both sides map: small folios are not looked at"),
     Window("I2", (B1, B2, B2H, C0), ALIVE, "as C'"),
 )
 # fmt: on
-_WINDOWS = {
-    (window.check, protocol): window.when for window in WINDOWS for protocol in window.protocols
-}
+_WINDOWS: dict[tuple[str, str], list[When | None]] = {}
+for _window in WINDOWS:
+    for _protocol in _window.protocols:
+        _WINDOWS.setdefault((_window.check, _protocol), []).append(_window.when)
 
 
-def opening(check: str, protocol: str) -> When | None:
+def opening(check: str, protocol: str) -> list[When | None]:
     """What lets the protocol show this anomaly, or break this invariant, by the check's own cell; None: no setting."""
     key = (check, protocol)
     if key in _WINDOWS:
         return _WINDOWS[key]
     column = EVERY.index(protocol) if protocol in EVERY else len(EVERY)
     cell = ROWS.get(check, "").ljust(column + 1, "-")[column]
-    return NEVER if cell in CANNOT else None
+    return [NEVER if cell in CANNOT else None]
 
 
 def openings(check: str, protocol: str) -> list[When | None]:
     """The same with the anomalies that an invariant is paired with. One without a column admits nothing."""
-    return [opening(name, protocol) for name in (check, *PAIRED.get(check, ()))]
+    names = (check, *PAIRED.get(check, ()))
+    return [when for name in names for when in opening(name, protocol)]
 
 
 def admits(check: str, protocol: str, settings: Settings | None = None) -> bool:

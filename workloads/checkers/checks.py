@@ -53,8 +53,7 @@ def elsewhere(
 def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
-    tables = {"host page table": shadow.pte, "shared EPT": shadow.shared, "IOMMU": shadow.dma}
-    return elsewhere(Share.PRIVATE, tables, shadow, op.begin.start, op.begin.end)
+    return elsewhere(Share.PRIVATE, shadow.outside(), shadow, op.begin.start, op.begin.end)
 
 
 def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -131,6 +130,7 @@ def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def i1_new(shadow: Shadow, fact: o.HostPte | o.Dma) -> Found:
     added = fact.present if isinstance(fact, o.HostPte) else fact.mapped
+    added = added and not shadow.devices.backing.apart
     bad = first_not(shadow.share, fact.start, fact.end, Share.SHARED) if added else None
     return f"{span(bad[0], bad[1])} is PRIVATE and was mapped outside the TD" if bad else None
 
@@ -234,20 +234,6 @@ def an17_new(shadow: Shadow, fact: o.Leaf) -> Found:
         inside = op.begin.start <= fact.start and fact.end <= op.begin.end
         if inside and Consumer.KVM_MMU in op.ready and fact.share is not op.begin.to:
             return f"{span(fact.start, fact.end)} was mapped after KVM had said READY"
-    return None
-
-
-def an18(shadow: Shadow, fact: o.Answered) -> Found:
-    if fact.latency == o.NO_LATENCY:  # no VMM was asked: what there is to find was found before
-        return None
-    start, end = fact.start, fact.end
-    for s, e, side in shadow.share.runs(start, end):
-        if first_not(shadow.bitmap, s, e, side):
-            return f"bitmap of {span(s, e)} disagrees with guest_memfd"
-    # To shared it would succeed at once, but for a dead VM: so it is the devices' mapping that failed.
-    refused_map = fact.to is Share.SHARED and fact.reason not in (Reason.NONE, Reason.DEAD)
-    if refused_map and not shadow.dead and shadow.share.only(start, end, Share.SHARED):
-        return f"{span(start, end)} is SHARED and the devices do not see it"
     return None
 
 

@@ -95,14 +95,13 @@ class Inspector:
         shadow.now = now
         operation = shadow.operations.pop(fact.op)
         shadow.last = (now, operation)
-        if fact.redundant:
-            return
         if fact.reason is not Reason.NONE:
             operation.prefix = prefix(shadow, fact, operation)
-        for name, test in self.at_end:
+        for name, test in self.at_end if not fact.redundant else ():
             text = test(shadow, fact, operation)
             if text:
                 self.found(name, shadow, fact.op, text)
+        shadow.devices.ended(fact, operation)
 
     # --- host frames, which are no VM's own -------------------------------------------------------
 
@@ -154,12 +153,8 @@ class Inspector:
 
     def freed_range(self, shadow: Shadow, start: int, end: int) -> None:
         """A freed frame is mapped by nobody, and was not poisoned."""
-        tables = {
-            "in the host page table": shadow.pte,
-            "in the shared EPT": shadow.shared,
-            "in the IOMMU": shadow.dma,
-            "pinned": shadow.pins,
-        }
+        outside = {f"in the {name}": table for name, table in shadow.outside().items()}
+        tables = {**outside, "pinned": shadow.pins}
         for name, table in tables.items():
             if not table.only(start, end, 0):
                 self.found("I4", shadow, -1, f"freed memory is still {name}")

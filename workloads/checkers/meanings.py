@@ -108,8 +108,9 @@ MEANINGS: dict[str, Meaning] = {
         D,
     ),
     "AN18": Meaning(
-        "When the VMM answers, its bitmap disagrees with guest_memfd, or a page is shared and "
-        "the devices do not see it.",
+        "When the VMM answers, for the range that it answers about, its bitmap disagrees with "
+        "guest_memfd, or a listener's devices do not see a page that is shared or still see one "
+        "that is private.",
         "qemu system/ram-block-attributes.c",
     ),
     "AN19": Meaning(
@@ -155,7 +156,9 @@ MEANINGS: dict[str, Meaning] = {
         "TODO of the in-place series v4: an attribute lookup that wants ilock under mmu_lock",
     ),
     "AN27": Meaning(
-        "A device uses an IOMMU mapping that leads to a page which no longer backs its index.",
+        "A device uses an IOMMU mapping that leads to a page which no longer backs its index: "
+        "with two backends, a page of the shared side that the VMM has discarded since it was "
+        "mapped.",
         "why QEMU has ram-block-attributes",
     ),
     "AN28": Meaning(
@@ -257,7 +260,8 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I21": Meaning(
-        "At rest the VMM's bitmap, shareability and the devices' mappings agree.",
+        "At rest the VMM's bitmap, shareability and the devices' mappings agree; rest is when "
+        "the VMM answers, for the range that it answers about.",
         INVARIANT,
     ),
     "I22": Meaning(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from actors import observations as o
 from workloads.checkers import checks as c
+from workloads.checkers import dma as d
 from workloads.checkers import progress as p
 from workloads.checkers import restored as r
 from workloads.checkers.admitted import admitting
@@ -43,7 +44,8 @@ def _on(test: Callable[[Any, Any], str | None], *kinds: type) -> Any:
 
 
 INVARIANTS = (
-    Check("I1", "a private page has no host PTE, shared leaf or IOMMU entry", c.i1, _on(c.i1_new, o.HostPte, o.Dma)),
+    Check("I1", "a private page has no host PTE, shared leaf or IOMMU entry", c.i1,
+          (*_on(c.i1_new, o.HostPte, o.Dma), *_on(d.i1_dma, o.DmaDone))),
     Check("I2", "a shared page is in no secure EPT", c.i2),
     Check("I3", "a host frame is in one TD's secure EPT at most, at one gfn"),
     Check("I4", "a free frame is mapped nowhere"),
@@ -64,6 +66,7 @@ INVARIANTS = (
     Check("I18", "callbacks to no-fail callers and exit paths never return an error",
           on=_on(c.i18, o.NotifierError)),
     Check("I19", "poisoned pages never come back", on=_on(c.i19, o.Leaf, o.HostPte, o.Dma, o.ShareStored)),
+    Check("I21", "bitmap, attribute and device mappings agree at rest", after=_on(d.an18, o.Answered)),
     Check("I22", "success means that the whole range is converted", c.i22),
     Check("I23", "ABORT asks for no memory", on=_on(c.i23, o.Reserving)),
     Check("L1", "every conversion is answered"),
@@ -79,6 +82,7 @@ INVARIANTS = (
 
 ANOMALIES = (
     Check("AN1", "access before acceptance", on=_on(c.an1, o.GuestAccess)),
+    Check("AN2", "DMAR fault after a failed conversion", d.an2_after, _on(d.an2, o.DmarFault)),
     Check("AN3", "S-EPT mapping not restored", r.i11),
     Check("AN4", "shareability not restored", r.an4),
     Check("AN5", "folio missing from the filemap", r.an5),
@@ -95,7 +99,7 @@ ANOMALIES = (
     Check("AN16", "partial MapGPA", on=_on(c.an16, o.MapGpaFailed)),
     Check("AN17", "prepared state undone by a racing fault",
           on=(*_on(c.an17, o.PrepareUndone), *_on(c.an17_new, o.Leaf))),
-    Check("AN18", "VMM bitmap or device mappings diverge", after=_on(c.an18, o.Answered)),
+    Check("AN18", "VMM bitmap or device mappings diverge", after=_on(d.an18, o.Answered)),
     Check("AN19", "success reported, range not converted", c.i22),
     Check("AN20", "stale-attribute mapping", c.an20, _on(c.an20_new, o.Leaf)),
     Check("AN21", "folio split under a live huge mapping", on=_on(c.an21, o.FolioOrder)),
@@ -106,6 +110,7 @@ ANOMALIES = (
     Check("AN24", "VM bugged by contention", on=_on(c.an24, o.VmBugged)),
     Check("AN25", "false EAGAIN", r.an25),
     Check("AN26", "lock-order inversion", on=_on(p.an26, o.LockOrder)),
+    Check("AN27", "stale DMA target", on=_on(d.an27, o.DmaDone)),
     Check("AN28", "hardware failure in commit", c.late_at_end,
           (*_on(c.an28, o.VmBugged), *_on(c.late, o.ShareStored))),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from actors import observations as o
 from actors.contract import Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
+from workloads.checkers.dma import Backing, DeviceBooks
 from workloads.checkers.operation import UNTOUCHED, Operation
 
 
@@ -21,7 +22,13 @@ class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     def __init__(
-        self, vm: int, sept: IntervalMap, leaves: IntervalMap, order: IntervalMap, huge: IntervalMap
+        self,
+        vm: int,
+        sept: IntervalMap,
+        leaves: IntervalMap,
+        order: IntervalMap,
+        huge: IntervalMap,
+        backing: Backing,
     ) -> None:
         self.vm = vm
         self.now = 0
@@ -36,7 +43,7 @@ class Shadow:
         self.stash = IntervalMap.filled(0)
         self.stashing = False  # huge folios have their metadata set aside when they are split
         self.pte = IntervalMap.filled(0)
-        self.dma = IntervalMap.filled(0)
+        self.devices = DeviceBooks(backing)
         self.poison = IntervalMap.filled(0)
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
         self.left = IntervalMap.filled(0)  # 1 where a consumer said that it could not unmap
@@ -85,6 +92,12 @@ class Shadow:
             if now != was
         ]
 
+    def outside(self) -> dict[str, IntervalMap]:
+        """What maps the VM's memory outside the TD, by name; not what maps another file for it."""
+        if self.devices.backing.apart:
+            return {"shared EPT": self.shared}
+        return {"host page table": self.pte, "shared EPT": self.shared, **self.devices.tables()}
+
     # --- keeping the books -----------------------------------------------------------------------
 
     def convert_begin(self, fact: o.ConvertBegin) -> None:
@@ -106,6 +119,7 @@ class Shadow:
 
     def share_stored(self, fact: o.ShareStored) -> None:
         self.write("share", fact.start, fact.end, fact.to)
+        self.devices.stored(fact)
         if fact.op in self.operations:
             self.operations[fact.op].late = Reason.NONE
         if fact.to is Share.SHARED:
@@ -164,7 +178,13 @@ class Shadow:
         self.pte.set(fact.start, fact.end, 0)
 
     def dma_mapped(self, fact: o.Dma) -> None:
-        self.dma.set(fact.start, fact.end, int(fact.mapped))
+        self.devices.map(fact)
+
+    def dmar_fault(self, fact: o.DmarFault) -> None:
+        self.devices.fault(fact)
+
+    def side_discarded(self, fact: o.SideDiscarded) -> None:
+        self.devices.discarded(fact)
 
     def bitmap_set(self, fact: o.Bitmap) -> None:
         self.bitmap.set(fact.start, fact.end, fact.to)
@@ -258,6 +278,8 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.HostPte: Shadow.host_pte,
     o.MmUnmapped: Shadow.mm_unmapped,
     o.Dma: Shadow.dma_mapped,
+    o.DmarFault: Shadow.dmar_fault,
+    o.SideDiscarded: Shadow.side_discarded,
     o.Bitmap: Shadow.bitmap_set,
     o.GuestAccepted: Shadow.guest_accepted,
     o.HugeLost: Shadow.huge_lost,

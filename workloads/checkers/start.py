@@ -4,8 +4,10 @@ from actors.address import vm_address
 from actors.intervals import IntervalMap
 from actors.slots import Slots, slot_of
 from actors.tdx_states import Entry
+from workloads.checkers.dma import Backing
 from workloads.checkers.shadow import Shadow
 from workloads.plan import Plan
+from workloads.scenario import Scenario
 from workloads.vm_shape import (
     entry_at_start,
     folios_at_start,
@@ -36,7 +38,15 @@ def new_shadow(plan: Plan, vm: int) -> Shadow:
         sept.set(start, end, entry_at_start(plan))
         leaves.set(start, end, level)
     order, huge = folios(plan, slots)
-    return Shadow(vm, sept, leaves, order, huge)
+    return Shadow(vm, sept, leaves, order, huge, backing(plan.scenario, slots))
+
+
+def backing(scenario: Scenario, slots: Slots) -> Backing:
+    """How the devices of a VM see its memory."""
+    apart = scenario.vm.backend == "two-backends"
+    listeners = scenario.vmm.listeners if scenario.vm.devices else 0
+    told = not scenario.vm.devices or listeners or not apart
+    return Backing(listeners, apart, 0 if told else max(slot.gfn + slot.pages for slot in slots))
 
 
 def folios(plan: Plan, slots: Slots) -> tuple[IntervalMap, IntervalMap]:

@@ -9,6 +9,7 @@ from workloads.plan import LogShape, Plan
 from workloads.scenario import (
     AnyWorkload,
     Churn,
+    DmaStorm,
     MemoryPressure,
     NotifierStorm,
     PinHolders,
@@ -18,7 +19,9 @@ from workloads.scenario import (
 # What would make a workload an open loop; the others take step after step by their nature.
 REMEDY: dict[type[AnyWorkload], str] = {
     Trace: 'pace = "rate" opens it, and so does "recorded" where the log has times',
-    **dict.fromkeys((Churn, NotifierStorm, PinHolders, MemoryPressure), 'pace = "open" opens it'),
+    **dict.fromkeys(
+        (Churn, DmaStorm, NotifierStorm, PinHolders, MemoryPressure), 'pace = "open" opens it'
+    ),
 }
 
 
@@ -28,7 +31,7 @@ def is_open(load: AnyWorkload, log: LogShape | None = None) -> bool:
         case Trace():
             timed = log is not None and log.has_times
             return load.pace == "rate" or (load.pace == "recorded" and timed)
-        case Churn() | NotifierStorm() | PinHolders() | MemoryPressure():
+        case Churn() | DmaStorm() | NotifierStorm() | PinHolders() | MemoryPressure():
             return load.pace == "open"
         case _:
             return False

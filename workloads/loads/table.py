@@ -8,12 +8,14 @@ from workloads.loads.beside import (
     NotifierStormProgram,
     PinHoldersProgram,
 )
+from workloads.loads.dma import DmaStormProgram
 from workloads.loads.load import Program
 from workloads.loads.programs import ChurnProgram, HotRangeProgram
 from workloads.loads.whole import BalloonProgram, ShutdownProgram, SweepProgram
 from workloads.scenario import (
     Balloon,
     Churn,
+    DmaStorm,
     HotRange,
     MemoryPressure,
     NotifierStorm,
@@ -29,6 +31,7 @@ Make = Callable[[Any, int, int, int], Program]
 PROGRAMS: dict[type, Make] = {
     Balloon: BalloonProgram,
     Churn: ChurnProgram,
+    DmaStorm: DmaStormProgram,
     HotRange: lambda load, pages, seed, vm: HotRangeProgram(load, pages),
     MemoryPressure: MemoryPressureProgram,
     NotifierStorm: NotifierStormProgram,

@@ -32,12 +32,14 @@ COUNTERS = {
     "vms_bugged": "gmemsim_vms_bugged_total",
     "tdx_busy": "gmemsim_tdx_busy_total",
     "huge_lost": "gmemsim_huge_mappings_lost_total",
+    "dma": "gmemsim_dma_total",
 }
 HISTOGRAMS = {
     "conversion_latency": "gmemsim_conversion_latency_seconds",
     "phase_latency": "gmemsim_phase_latency_seconds",
     "lock_wait": "gmemsim_lock_wait_seconds",
     "boot": "gmemsim_boot_seconds",
+    "dma_held": "gmemsim_dma_held_seconds",
 }
 
 

@@ -61,6 +61,7 @@ def render(found: Files) -> str:
         phases(summary),
         report_tables.failures(summary),
         report_tables.anomalies(summary, found.findings),
+        report_tables.dma(summary),
         report_tables.memory(summary),
         report_tables.replayed(summary),
         report_tables.engine(summary),

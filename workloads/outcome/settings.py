@@ -11,9 +11,12 @@ Settings = Mapping[str, str]
 
 
 def of_scenario(scenario: Scenario) -> Settings:
-    """Every key of [protocol] as text."""
-    values = msgspec.to_builtins(scenario.protocol)
-    return {f"protocol.{name}": as_text(value) for name, value in values.items()}
+    """Every key of [protocol] and [vm] as text."""
+    return {
+        f"{section}.{name}": as_text(value)
+        for section, keys in (("protocol", scenario.protocol), ("vm", scenario.vm))
+        for name, value in msgspec.to_builtins(keys).items()
+    }
 
 
 def of_summary(summary: Mapping[str, Any]) -> Settings:

@@ -53,6 +53,15 @@ class Memory(TypedDict):
     huge_mappings_lost: int
 
 
+class Dma(TypedDict):
+    """DMAs of streams by what became of them, and how long streams stood still for their windows."""
+
+    done: int
+    stale: int
+    fault: int
+    held_seconds: Percentiles
+
+
 class CheckRow(TypedDict):
     """One limit of [checks]; `value` in seconds, bytes, a fraction or a number."""
 
@@ -145,6 +154,7 @@ class Summary(TypedDict):
     notifier_calls: NotRequired[int]  # results of before have none of the three
     no_fail_failures: NotRequired[int]
     no_fail_callers_failed: NotRequired[Counts]
+    dma: NotRequired[Dma]
     phases: dict[str, dict[str, Percentiles]]
     failures: Counts
     failures_by_consumer: dict[str, Counts]

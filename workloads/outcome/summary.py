@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cluster.histogram import Histogram
+from cluster.label_sets import DMA_OUTCOMES
 from workloads import __version__, checks
 from workloads.census import WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
@@ -55,6 +56,7 @@ def summarise(
         "boot_seconds": percentiles(seen.histogram("boot")),
         "vms_bugged": seen.count("vms_bugged"),
         **notifiers(seen),
+        **dma(seen),
         "phases": phases(seen),
         **failures(seen),
         "memory": {**memory, "huge_mappings_lost": seen.count("huge_lost")},
@@ -172,6 +174,14 @@ def notifiers(seen: Tally) -> dict[str, Any]:
         "no_fail_failures": sum(failed.values()),
         "no_fail_callers_failed": failed,
     }
+
+
+def dma(seen: Tally) -> dict[str, Any]:
+    """What became of the DMA of streams, where there were any."""
+    outcomes = {name: seen.count("dma", name) for name in DMA_OUTCOMES}
+    if not any(outcomes.values()):
+        return {}
+    return {"dma": {**outcomes, "held_seconds": percentiles(seen.histogram("dma_held"))}}
 
 
 def parameters(scenario: Scenario) -> list[Mapping[str, str]]:

@@ -170,6 +170,24 @@ def anomalies(summary: Summary, findings: Sequence[FindingLine]) -> str:
     )
 
 
+def dma(summary: Summary) -> str:
+    """What became of the DMA of streams."""
+    found = summary.get("dma")
+    if not found:
+        return ""
+    rows = [
+        ("done", number(found["done"])),
+        ("by a stale translation", number(found["stale"])),
+        ("DMAR faults", number(found["fault"])),
+    ]
+    held = [(("held for a window",), found["held_seconds"])]
+    return section(
+        "DMA",
+        table("DMAs of the devices' streams", ("", ""), rows, heads=False),
+        percentile_table("Streams that stood still", ("",), held),
+    )
+
+
 def memory(summary: Summary) -> str:
     """Where memory ended up."""
     found = summary["memory"]

@@ -119,6 +119,8 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
             "no-fail callers",
             f"{failed} got an error: {counts(summary['no_fail_callers_failed'])}",
         )
+    if "dma" in summary:
+        yield "DMA", dma(summary["dma"])
     yield from findings(summary)
     for check in summary["checks"]:
         value = check["value"]
@@ -128,6 +130,19 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
     yield from places(summary)
     of = "" if summary["finished"] else " (of the part that ran)"
     yield "digest", summary["digest"] + (f" (seed {summary['seed']})" if "seeds" in summary else of)
+
+
+def dma(found: Mapping[str, Any]) -> str:
+    """What became of the DMA of streams."""
+    held = found["held_seconds"]
+    windows = ""
+    if held["count"]:
+        cells = ", ".join(f"{rank} {duration(held[rank])}" for rank in RANKS)
+        windows = f"\n{number(held['count'])} windows moved, streams held: {cells}"
+    return (
+        f"{number(found['done'])} done, {number(found['stale'])} by a stale translation, "
+        f"{number(found['fault'])} DMAR faults{windows}"
+    )
 
 
 def counts(found: Mapping[str, int]) -> str:

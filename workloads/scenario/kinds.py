@@ -203,11 +203,61 @@ class Shutdown(Workload, frozen=True, tag="shutdown"):
     )
 
 
+class DmaStorm(Workload, frozen=True, tag="dma-storm"):
+    """Devices read and write a shared pool; conversions go on beside it, and now and then in it."""
+
+    pool: Annotated[
+        int, key.size("memory that becomes shared at the start, for DMA", low=2 * MIB, step=2 * MIB)
+    ] = 8 * MIB
+    streams: Annotated[
+        int, key.count("streams", "of DMA at once, each in a part of the pool", 1, 64)
+    ] = 4
+    dma_rate: Annotated[float, key.number("per second", "DMAs of each stream", 1e-3, 1e9)] = (
+        100_000.0
+    )
+    dma_mean: Annotated[int, key.size("mean length of a DMA", at_most="dma_max")] = 4 * KIB
+    dma_max: Annotated[int, key.size("longest DMA", low=4 * KIB, step=4 * KIB)] = 64 * KIB
+    windows: Annotated[
+        float,
+        key.number("per second", "times that a stream has a window mapped anew by the VMM", 0, 1e6),
+    ] = 100.0
+    window_min: Annotated[
+        int, key.size("shortest window", low=4 * KIB, step=4 * KIB, at_most="window_max")
+    ] = 64 * KIB
+    window_max: Annotated[
+        int,
+        key.size("longest window, and no longer than a stream's part", low=4 * KIB, step=4 * KIB),
+    ] = 2 * MIB
+    pace: Annotated[
+        ChurnPace,
+        key.choice(
+            ChurnPace,
+            "of conversions; closed: after the answer; open: at rate, whatever became of it",
+        ),
+    ] = "closed"
+    rate: Annotated[
+        float, key.number("per second", "conversions by each VM, for pace = open", 1e-6, 1e9)
+    ] = 1000.0
+    outstanding: Annotated[
+        int, key.count("loops", "of conversions in each VM at once", 1, 4096)
+    ] = 4
+    think: Annotated[
+        int,
+        key.duration("mean pause of a loop before it begins anew, exponential, for pace = closed"),
+    ] = 100 * DURATIONS["us"]
+    size_mean: Annotated[int, key.size("mean length of a range", at_most="size_max")] = 16 * KIB
+    size_max: Annotated[int, key.size("longest range", low=4 * KIB, step=4 * KIB)] = 2 * MIB
+    pool_hits: Annotated[
+        float, key.number("probability", "a conversion takes a part of the pool away, for a while")
+    ] = 0.01
+
+
 AnyWorkload = (
     Trace
     | Churn
     | Boot
     | HotRange
+    | DmaStorm
     | NotifierStorm
     | PinHolders
     | MemoryPressure

@@ -6,6 +6,7 @@ from actors.protocols import PROTOCOLS, Event
 from workloads.scenario.kinds import (
     Balloon,
     Churn,
+    DmaStorm,
     HotRange,
     NotifierStorm,
     PoolWorkload,
@@ -74,6 +75,9 @@ def _room(scenario: Scenario) -> Iterator[Breach]:
                 yield f"workload.{index}.region", text
             case PoolWorkload(pool=size) if size > memory:
                 yield f"workload.{index}.pool", f'found "{format_size(size)}", expected {room}'
+            case DmaStorm(pool=size) if size >= memory:
+                text = f'found "{format_size(size)}", expected less than vm.memory'
+                yield f"workload.{index}.pool", f"{text} ({format_size(memory)})"
             case Balloon() if scenario.vm.page_order == 18:
                 text = 'found "balloon", expected vm.page_order 0 or 9: its blocks are 2 MiB'
                 yield f"workload.{index}.kind", text
@@ -103,6 +107,24 @@ def _believed(scenario: Scenario) -> Iterator[Breach]:
                 f"workload.{index}.writers",
                 f'found {workload.writers}, expected 0 with vm.start = "unaccepted"',
             )
+
+
+def _devices(scenario: Scenario) -> Iterator[Breach]:
+    """DMA needs somebody who does it, and modes of the VMM and the IOMMU have to go together."""
+    vm, vmm = scenario.vm, scenario.vmm
+    if vm.backend == "two-backends" and vm.iommu != "pin":
+        text = f'found "{vm.iommu}", expected "pin": another file\'s memory is no affair of guest_memfd\'s'
+        yield "vm.iommu", text
+    if not vmm.listeners and vm.devices and vm.backend != "two-backends":
+        yield "vmm.listeners", 'found 0, expected 1 or more, or vm.backend = "two-backends"'
+    if vmm.unmap == "on-eagain" and (vm.iommu != "pin" or vmm.retry != "cooperative"):
+        text = (
+            'found "on-eagain", expected "first", or vm.iommu = "pin" and vmm.retry = "cooperative"'
+        )
+        yield "vmm.unmap", text
+    for index, workload in enumerate(scenario.workload):
+        if isinstance(workload, DmaStorm) and not vm.devices:
+            yield "vm.devices", f"found 0, expected 1 or more: workload.{index} is dma-storm"
 
 
 def _windows(scenario: Scenario) -> Iterator[Breach]:
@@ -192,6 +214,7 @@ RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _room,
     _shares,
     _believed,
+    _devices,
     _windows,
     _schedules,
     _ranges,

@@ -23,6 +23,9 @@ Level = Literal["2m", "4k"]
 Inhibit = Literal["off", "tested", "each"]
 Track = Literal["page", "step"]
 Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
+Iommu = Literal["notify", "pin"]
+Backend = Literal["in-place", "two-backends"]
+InvalFail = Literal["error", "hang"]
 Retry = Literal["legacy", "spin", "backoff", "cooperative", "report"]
 PageOrder = Literal[0, 9, 18]
 Executor = Literal["local", "ray"]
@@ -100,6 +103,31 @@ class Vm(Section, frozen=True):
     devices: Annotated[
         int, key.count("devices", "behind the IOMMU, map shared memory; 0 = no IOMMU domain", 0, 64)
     ] = 1
+    iommu: Annotated[
+        Iommu,
+        key.choice(
+            Iommu,
+            "device mappings: guest_memfd has the driver unmap, or each holds pins and the VMM must",
+        ),
+    ] = "notify"
+    backend: Annotated[
+        Backend,
+        key.choice(
+            Backend,
+            "both sides in one file, or the shared side in another, whose pages are discarded; needs iommu = pin",
+        ),
+    ] = "in-place"
+    inval_fail: Annotated[
+        InvalFail,
+        key.choice(
+            InvalFail,
+            "an IOTLB invalidation held up by a device: error after prepare_timeout, or a wait with the queue held",
+        ),
+    ] = "error"
+    iotlb_outliers: Annotated[
+        bool,
+        key.switch("invalidations are held up as rarely, and as long, as cost iotlb_outlier says"),
+    ] = False
     track: Annotated[Track, key.choice(Track, "TRACK and kick for each page or each step")] = "page"
     interrupt_probability: Annotated[
         float, key.number("probability", "a step of MapGPA meets a pending interrupt")
@@ -119,6 +147,19 @@ class Vmm(Section, frozen=True):
     retry_first: Annotated[int, key.duration("first pause", at_most="retry_max")] = MS
     retry_max: Annotated[int, key.duration("longest pause")] = 100 * MS
     retry_tries: Annotated[int, key.count("tries", "before the VMM gives up", 1, 1_000_000)] = 10
+    listeners: Annotated[
+        int,
+        key.count(
+            "listeners", "each with a domain of the IOMMU; 0 = none is told (two-backends)", 0, 15
+        ),
+    ] = 1
+    unmap: Annotated[
+        Literal["first", "on-eagain"],
+        key.choice(
+            ("first", "on-eagain"),
+            "iommu = pin: before the ioctl, or where it was refused (retry = cooperative)",
+        ),
+    ] = "first"
 
 
 class Protocol(Section, frozen=True):

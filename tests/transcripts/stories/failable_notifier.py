@@ -28,24 +28,25 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "pool_empty": Told(R.NO_MEMORY, "",
         "KVM, the first to be told, cannot split the boundary leaf: ERR (3). Nothing was unmapped before, so "
         "nothing is missing."),
-    "pool_empty_to_private": Told(R.NO_MEMORY, "AN8",
+    "pool_empty_to_private": Told(R.NO_MEMORY, "AN18 AN8 I21",
         "Everybody has unmapped (2) when the store finds no memory (4). The range stays shared, with no host PTE "
-        "(AN8) and no device mapping: a device that uses it next meets a DMAR fault (AN2)."),
+        "(AN8) and no device mapping, of which the VMM knows nothing (AN18): a device that uses it next meets a "
+        "DMAR fault (AN2)."),
     "no_tree_nodes": Told(R.NO_MEMORY, "AN15 AN3 I11 I13",
         "KVM has unmapped the pages (2) when the store fails (4). They stay private, and unmapped (AN3); the guest "
         "holds them for accepted and dies when it touches one (AN1)."),
-    "no_tree_nodes_to_private": Told(R.NO_MEMORY, "AN8",
+    "no_tree_nodes_to_private": Told(R.NO_MEMORY, "AN18 AN8 I21",
         "Everybody has unmapped (2) when the store fails (4). The range stays shared, with no host PTE (AN8) and no "
-        "device mapping."),
+        "device mapping (AN18)."),
     "no_vmemmap": Told(R.NO_MEMORY, "AN15 AN3 I11",
         "The attribute is stored (4), then the folio cannot be split (5). The store is taken back, what KVM "
         "unmapped is not mapped again (AN3)."),
     "folio_not_readded": Told(R.NO_MEMORY, "AN15 AN3 I11",
         "The attribute is stored (4), then the parts of the folio cannot be added (5). The store is taken back, "
         "what KVM unmapped is not mapped again (AN3)."),
-    "folio_not_readded_to_private": Told(R.NO_MEMORY, "AN8",
+    "folio_not_readded_to_private": Told(R.NO_MEMORY, "AN18 AN8 I21",
         "The attribute is stored (4), then the whole folio cannot be added (5). The store is taken back; host PTEs "
-        "(AN8) and device mappings are not."),
+        "(AN8) and device mappings (AN18) are not."),
     "second_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN3 AN7 I10 I11",
         "The first folio is split when the second one fails (5). The store is taken back, the split is not (AN7), "
         "nor is anything mapped again (AN3)."),
@@ -84,6 +85,12 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "devices_going": Told(R.DEAD, "AN8",
         "The IOMMU driver finds that there is no domain to unmap from: ERR (3), EIO. Host PTEs are gone (AN8); the "
         "VM is on its way out."),
+    "devices_pin": Told(R.NONE, "AN8",
+        "The IOMMU driver comes last and answers ERR with EAGAIN: its mapping is a pin (3). The host's PTEs are gone "
+        "(AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the way."),
+    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
+        "The VMM unmaps the range from its devices before it asks. Pins answer ERR (3), and when the VMM maps the "
+        "range again it has no memory: shared, and not mapped for devices (AN18), as are the host's PTEs (AN8)."),
     "remove_bug": Told(R.BUG, "AN10 AN15",
         "In the middle of step 2: KVM_BUG_ON, and ERR with EFAULT (3). A reference on the page is the only mark "
         "(mark = refcount): it keeps the page from being used again, and nobody will ever drop it (AN10)."),
@@ -93,13 +100,13 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "iotlb_hangs": Told(R.TIMEOUT, "AN8",
         "The IOMMU driver has unmapped and waits for an invalidation that never comes: ERR (3), ETIMEDOUT. The "
         "range stays shared, with no host PTE (AN8) and no device mapping."),
-    "remapped_not_for_devices": Told(R.NO_MEMORY, "",
+    "remapped_not_for_devices": Told(R.NO_MEMORY, "AN18 I21",
         "The store fails (4), so all four are asked to map again (3). The IOMMU driver cannot, which is only "
-        "logged: the range stays shared without a device mapping, and the next DMA faults (AN2)."),
+        "logged: the range stays shared without a device mapping (AN18), and the next DMA faults (AN2)."),
     "remapped_not_in_kvm": Told(R.NO_MEMORY, "AN15 AN3 I11 I13",
         "The store fails (4), so all four are asked to map again (3). KVM's AUG finds a lock held, which is only "
         "logged: the pages are not even PENDING (AN3)."),
-    "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
+    "devices_not_mapped": Told(R.NO_MEMORY, "AN18 I21",
         "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
         "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),
     "devices_gone": Told(R.DEAD, "",

@@ -66,7 +66,15 @@ IN_PLACE: dict[str, Told] = {
     "iotlb_hangs": Told(R.NONE, "AN28",
         "Past the point of no return (5): the VM is bugged for a device's sake (AN28). guest_memfd is told nothing "
         "and stores (6). Until the VMM is gone and its domain is flushed, a device may write to what is private now."),
-    "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
+    "devices_pin": Told(R.NONE, "AN8",
+        "The IOMMU driver is asked with the references and says no with EAGAIN: its mapping is a pin (4). The host's "
+        "PTEs are gone (AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the "
+        "way."),
+    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
+        "The VMM unmaps the range from its devices before it asks. EAGAIN for somebody else's pin (4), with the "
+        "host's PTEs gone (AN8). The VMM has no memory to map the range again: shared, and not mapped for devices "
+        "(AN18)."),
+    "devices_not_mapped": Told(R.NO_MEMORY, "AN18 I21",
         "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
         "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),
     "devices_gone": Told(R.DEAD, "",

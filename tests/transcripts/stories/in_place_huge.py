@@ -42,10 +42,11 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "The pages are zapped and the invalidation is over (7) when the folio's parts cannot be added (8). The "
         "entry is merged back without memory and nothing is stored; but the pages stay private and unmapped (AN3, "
         "AN1)."),
-    "folio_not_readded_to_private": Told(R.NO_MEMORY, "AN8",
+    "folio_not_readded_to_private": Told(R.NO_MEMORY, "AN18 AN8 I21",
         "Host PTEs, shared leaves and device mappings are gone (4, 7) when the whole folio cannot be added (8). It "
-        "stays in parts and nothing is stored; the host's PTEs do not come back by themselves (AN8)."),
-    "second_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN18 AN22 AN3 I11 I13",
+        "stays in parts and nothing is stored; neither the host's PTEs (AN8) nor the device mappings (AN18) come "
+        "back by themselves."),
+    "second_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN18 AN22 AN3 I11 I13 I21",
         "The first batch is done when the second one fails (8): it stays converted, and error_offset says where the "
         "rest begins (AN22), though the VMM does not look (AN18). The second batch stays private and unmapped "
         "(AN3)."),
@@ -59,7 +60,7 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "everything is as before."),
     "kvm_dead": Told(R.DEAD, "",
         "EIO (6). The VM is gone in any case."),
-    "second_split_refused": Told(R.NO_MEMORY, "AN15 AN18 AN22",
+    "second_split_refused": Told(R.NO_MEMORY, "AN15 AN18 AN22 I21",
         "The first two batches are done when KVM cannot split the third one's leaf (6): they stay converted, and "
         "error_offset says where the rest begins (AN22), though the VMM does not look (AN18)."),
     "page_pinned": Told(R.REFERENCES, "AN8",
@@ -109,7 +110,15 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "leaf_after_ready": Told(R.NONE, "AN20 I17",
         "The window RW1: the fault reads the old attribute before step 9, and its sequence check passes, for the "
         "invalidation has ended in step 7. A private leaf goes in where the attribute says shared (AN20)."),
-    "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
+    "devices_pin": Told(R.NONE, "AN8",
+        "The IOMMU driver is asked with the references and says no with EAGAIN: its mapping is a pin (4). The host's "
+        "PTEs are gone (AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the "
+        "way."),
+    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
+        "The VMM unmaps the range from its devices before it asks. EAGAIN for somebody else's pin (4), with the "
+        "host's PTEs gone (AN8). The VMM has no memory to map the range again: shared, and not mapped for devices "
+        "(AN18)."),
+    "devices_not_mapped": Told(R.NO_MEMORY, "AN18 I21",
         "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
         "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),
     "devices_gone": Told(R.DEAD, "",

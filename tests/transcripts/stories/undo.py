@@ -25,30 +25,30 @@ UNDO: dict[str, Told] = {
         "(5). Its metadata is put aside in the stash."),
     "file_closed": Told(R.DEAD, "",
         "EIO, and nothing was begun (1)."),
-    "pool_empty": Told(R.NONE, "AN18 AN19 I1 I22",
+    "pool_empty": Told(R.NONE, "AN18 AN19 I1 I21 I22",
         "No memory for the list (2). An inner variable hides the error (swallow_enomem): success is reported and "
         "nothing is converted (AN19). The VMM believes it, and maps a private page for its devices (AN18)."),
-    "pool_empty_to_private": Told(R.NONE, "AN18 AN19 I22",
+    "pool_empty_to_private": Told(R.NONE, "AN18 AN19 I21 I22",
         "No memory for the list (2). An inner variable hides the error (swallow_enomem): success is reported and "
         "nothing is converted (AN19). The VMM believes it (AN18)."),
     "no_tree_nodes": Told(R.NO_MEMORY, "AN15 AN3 I11 I13",
         "The pages are zapped (4) when the store fails (5). There is nothing to undo but page tables, and those are "
         "not undone (6): the pages stay private and unmapped (AN3), and the guest dies when it touches one (AN1)."),
-    "no_tree_nodes_to_private": Told(R.NO_MEMORY, "AN8",
+    "no_tree_nodes_to_private": Told(R.NO_MEMORY, "AN18 AN8 I21",
         "Everything is unmapped (4) when the store fails (5). There is nothing to undo but page tables, and those "
-        "are not undone (6): host PTEs (AN8), shared leaves and device mappings are missing."),
+        "are not undone (6): host PTEs (AN8), shared leaves and device mappings (AN18) are missing."),
     "no_vmemmap": Told(R.NO_MEMORY, "AN15 AN3 I11",
         "The attribute is stored when the folio cannot be split (5). The undo stores the old value (6). Zapped "
         "pages stay zapped (AN3), the split leaf stays split (AN15)."),
-    "no_list_item": Told(R.NONE, "AN18 AN19 I1 I22",
+    "no_list_item": Told(R.NONE, "AN18 AN19 I1 I21 I22",
         "An inner variable hides the error (swallow_enomem): the list ends before the second range (2). The first "
         "one is converted, and success is reported for both (AN19, AN18)."),
     "folio_not_readded": Told(R.NO_MEMORY, "AN15 AN3 I11",
         "The attribute is stored and the folio out of the filemap when its parts cannot be added (5). It goes back "
         "as it was, and the undo stores the old value (6). Zapped pages stay zapped (AN3)."),
-    "folio_not_readded_to_private": Told(R.NO_MEMORY, "AN8",
+    "folio_not_readded_to_private": Told(R.NO_MEMORY, "AN18 AN8 I21",
         "The attribute is stored when the whole folio cannot be added (5). Its parts go back, and the undo stores "
-        "the old value (6). Host PTEs (AN8), shared leaves and device mappings stay away."),
+        "the old value (6). Host PTEs (AN8), shared leaves and device mappings (AN18) stay away."),
     "second_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN3 I11",
         "The first folio is split when the second one fails (5). The second one goes back, the undo merges the "
         "first one and stores the old value (6). Zapped pages stay zapped (AN3)."),
@@ -56,13 +56,13 @@ UNDO: dict[str, Told] = {
         "The local undo of step 5 fails as well: neither the folio nor its parts are in the filemap (AN5), and its "
         "metadata is left in the stash (AN6). The kernel leaves a WARNING; the undo stores the old value over the "
         "hole (6)."),
-    "undo_cannot_store": Told(R.NO_MEMORY, "AN15 AN18 AN3 AN4 I10 I11 I6",
+    "undo_cannot_store": Told(R.NO_MEMORY, "AN15 AN18 AN3 AN4 I10 I11 I21 I6",
         "The folio is not split when the undo gives up with a WARNING (6): after an error the pages are shared "
         "(AN4), and inside a huge folio."),
     "undo_cannot_merge": Told(R.NO_MEMORY, "AN15 AN3 AN6 AN7 I10 I11 I8",
         "The undo comes from the second range back to the first (6), and fails with a WARNING: its folio stays "
         "split (AN7), while its stash was taken back before the merge could fail (AN6)."),
-    "undo_cannot_split": Told(R.NO_MEMORY, "AN18 AN4 AN7 AN8 I10",
+    "undo_cannot_split": Told(R.NO_MEMORY, "AN18 AN4 AN7 AN8 I10 I21",
         "The undo comes back to the first range (6), whose folio was merged. A shared page must not lie in a huge "
         "folio, so it can only leave the range as it is, with a WARNING: private after an error (AN4), merged "
         "(AN7)."),
@@ -106,6 +106,13 @@ UNDO: dict[str, Told] = {
     "devices_going": Told(R.DEAD, "AN8",
         "The IOMMU driver finds that there is no domain to unmap from, and refuses (4): EIO. Host PTEs are gone "
         "(AN8); the VM is on its way out."),
+    "devices_pin": Told(R.NONE, "AN8",
+        "The IOMMU driver comes last and refuses with EAGAIN: its mapping is a pin (4). The host's PTEs are gone "
+        "(AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the way."),
+    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
+        "The VMM unmaps the range from its devices before it asks. References are looked at after the host's page "
+        "tables (4): EAGAIN. The VMM has no memory to map the range again: shared, and not mapped for devices "
+        "(AN18), as are the host's PTEs (AN8)."),
     "remove_bug": Told(None, "AN9 L1 L2",
         "KVM_BUG_ON, and a reference on the page (mark = refcount). The result is discarded (4), the attribute "
         "stored; then guest_memfd waits for that reference for ever, its lock held (5): it was never told what it "
@@ -116,7 +123,7 @@ UNDO: dict[str, Told] = {
     "iotlb_hangs": Told(R.TIMEOUT, "AN8",
         "The IOMMU driver has unmapped and waits for an invalidation that never comes (4): ETIMEDOUT. The range "
         "stays shared, with no host PTE (AN8) and no device mapping."),
-    "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
+    "devices_not_mapped": Told(R.NO_MEMORY, "AN18 I21",
         "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
         "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),
     "devices_gone": Told(R.DEAD, "",

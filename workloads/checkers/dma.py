@@ -1,0 +1,181 @@
+"""Books and checks about devices: what the IOMMU maps, what a DMA met there, and whether the VMM knows it."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from actors import observations as o
+from actors.contract import Reason, Share
+from actors.intervals import IntervalMap
+
+if TYPE_CHECKING:
+    from workloads.checkers.operation import Operation
+    from workloads.checkers.shadow import Shadow
+
+Found = str | None
+
+
+class Backing(NamedTuple):
+    """How a VM's devices see its memory: by how many listeners, and whether the shared side is a file of its own.
+
+    `before`: all of it is mapped for listener 0 when the VM starts, and nobody tells devices of conversions.
+    """
+
+    listeners: int = 0
+    apart: bool = False
+    before: int = 0  # pages
+
+
+class Domain:
+    """What one listener has mapped. Maps are gfn -> 0 or 1."""
+
+    def __init__(self) -> None:
+        self.mapped = IntervalMap.filled(0)
+        self.lost = IntervalMap.filled(
+            0
+        )  # it was mapped, and is no more, on the side that it was mapped on
+        self.stale = IntervalMap.filled(0)  # the pages that it maps are no more the guest's
+        self.faulted = IntervalMap.filled(
+            0
+        )  # a DMA met a lost page; the conversion at fault has not ended
+
+
+class DeviceBooks:
+    """One VM's devices. `refused` is gfn -> 1 where the last conversion has failed."""
+
+    def __init__(self, backing: Backing) -> None:
+        self.backing = backing
+        self.domains = [Domain() for _ in range(max(1, backing.listeners))]
+        self.refused = IntervalMap.filled(0)
+        if backing.before:
+            self.domains[0].mapped.set(0, backing.before, 1)
+
+    def tables(self) -> dict[str, IntervalMap]:
+        """What is mapped, by a name for people."""
+        names = ("IOMMU", *(f"IOMMU for listener {n}" for n in range(1, len(self.domains))))
+        return dict(zip(names, (domain.mapped for domain in self.domains), strict=True))
+
+    def map(self, fact: o.Dma) -> None:
+        domain = self.domains[fact.listener]
+        if not fact.mapped:
+            for start, end, mapped in list(domain.mapped.runs(fact.start, fact.end)):
+                if mapped:
+                    domain.lost.set(start, end, 1)
+        else:
+            domain.lost.set(fact.start, fact.end, 0)
+        domain.mapped.set(fact.start, fact.end, int(fact.mapped))
+        domain.stale.set(fact.start, fact.end, 0)
+
+    def stored(self, fact: o.ShareStored) -> None:
+        """From here on devices see the new side, or nothing, and neither is a loss."""
+        for domain in self.domains:
+            domain.lost.set(fact.start, fact.end, 0)
+
+    def discarded(self, fact: o.SideDiscarded) -> None:
+        """Whoever maps the side that was given up maps pages of nobody."""
+        for domain in self.domains if fact.side is Share.SHARED else ():
+            for start, end, mapped in list(domain.mapped.runs(fact.start, fact.end)):
+                if mapped:
+                    domain.stale.set(start, end, 1)
+
+    def fault(self, fact: o.DmarFault) -> None:
+        domain = self.domains[fact.listener]
+        for start, end, lost in domain.lost.runs(fact.start, fact.end):
+            if lost:
+                domain.faulted.set(start, end, 1)
+
+    def ended(self, fact: o.ConvertEnd, operation: "Operation") -> None:
+        """A conversion is over; whoever met its traces has been told by now."""
+        start, end = operation.begin.start, operation.begin.end
+        failed = fact.reason is not Reason.NONE
+        if failed or not self.refused.only(start, end, 0):
+            self.refused.set(start, end, int(failed))
+        for domain in self.domains:
+            if not domain.faulted.only(start, end, 0):
+                domain.faulted.set(start, end, 0)
+
+
+def at(start: int, end: int) -> str:
+    """For people: a range in hexadecimal frame numbers."""
+    return f"gfn {start:#x}..{end:#x}"
+
+
+# --- DMAR faults ---------------------------------------------------------------------------------
+
+
+def an2(shadow: "Shadow", fact: o.DmarFault) -> Found:
+    """Before: the page is shared, and the last conversion of it was refused."""
+    if shadow.dead or under_way(shadow, fact.start, fact.end):
+        return None
+    for start, end, side in shadow.share.runs(fact.start, fact.end):
+        if side != Share.SHARED:
+            continue
+        for first, last, refused in shadow.devices.refused.runs(start, end):
+            if refused:
+                return f"DMAR fault at {at(first, last)}, SHARED since a conversion of it failed"
+    return None
+
+
+def an2_after(shadow: "Shadow", fact: o.ConvertEnd, op: "Operation") -> Found:
+    """The conversion was refused, and a device has met what it had taken away."""
+    if fact.reason is Reason.NONE or shadow.dead:
+        return None
+    for domain in shadow.devices.domains:
+        for start, end, faulted in domain.faulted.runs(op.begin.start, op.begin.end):
+            if faulted:
+                return f"DMAR fault at {at(start, end)} on account of a conversion that then failed"
+    return None
+
+
+def under_way(shadow: "Shadow", start: int, end: int) -> bool:
+    """Is a conversion of a part of the range under way?"""
+    begun = (operation.begin for operation in shadow.operations.values())
+    return any(begin.start < end and start < begin.end for begin in begun)
+
+
+# --- where DMA went ------------------------------------------------------------------------------
+
+
+def i1_dma(shadow: "Shadow", fact: o.DmaDone) -> Found:
+    """Before: no device reaches private memory."""
+    if shadow.dead or shadow.devices.backing.apart:
+        return None
+    for start, end, side in shadow.share.runs(fact.start, fact.end):
+        if side != Share.SHARED:
+            return f"a device {way(fact)} {at(start, end)}, which is PRIVATE"
+    return None
+
+
+def an27(shadow: "Shadow", fact: o.DmaDone) -> Found:
+    """Before: the listener's domain maps pages of the side that the VMM has given up."""
+    if shadow.dead:
+        return None
+    for start, end, stale in shadow.devices.domains[fact.listener].stale.runs(fact.start, fact.end):
+        if stale:
+            return f"a device {way(fact)} {at(start, end)} in pages that were discarded"
+    return None
+
+
+def way(fact: o.DmaDone) -> str:
+    """In a word."""
+    return "wrote" if fact.write else "read"
+
+
+# --- does the VMM know? --------------------------------------------------------------------------
+
+
+def an18(shadow: "Shadow", fact: o.Answered) -> Found:
+    """After: of the range that was answered, bitmap, attribute and every listener's domain say the same."""
+    if fact.latency == o.NO_LATENCY:  # no VMM was asked: what there is to find was found before
+        return None
+    devices = shadow.devices
+    gone = shadow.dead or fact.reason is Reason.DEAD  # with the VM go its devices
+    used = not gone and (devices.backing.listeners or devices.backing.before)
+    domains = devices.domains if used else ()
+    for start, end, side in shadow.share.runs(fact.start, fact.end):
+        if not shadow.bitmap.only(start, end, side):
+            return f"bitmap of {at(start, end)} disagrees with guest_memfd"
+        for listener, domain in enumerate(domains):
+            for first, last, mapped in domain.mapped.runs(start, end):
+                if mapped != side:
+                    still = "is PRIVATE and still mapped" if mapped else "is SHARED and not mapped"
+                    return f"{at(first, last)} {still} for the devices of listener {listener}"
+    return None
