@@ -1,5 +1,6 @@
 """The watcher that keeps every VM's books and holds the checks against them; counts and first findings."""
 
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from actors.address import host_of, name_of, vm_base
 from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
+from workloads.checkers import story
 from workloads.checkers.progress import still_open
 from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
 from workloads.checkers.restored import prefix
@@ -16,9 +18,9 @@ from workloads.checkers.shadow import KEEP, Shadow
 from workloads.checkers.start import first_owners, new_shadow
 from workloads.plan import Plan
 
-FINDINGS_KEPT = 5  # of each kind and host
+FINDINGS_KEPT = 5  # of each kind: the first ones
 Finding = list[Any]
-"""[time in ns, id, VM's base address, op or -1, text]"""
+"""[time in ns, id, VM's base address, op or -1, text, story]"""
 
 
 class Inspector:
@@ -29,8 +31,7 @@ class Inspector:
         self.shadows: dict[int, Shadow] = {}
         self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> VM's base address
         self.counts: Counter[str] = Counter()
-        self.kept: Counter[tuple[int, str]] = Counter()
-        self.findings: list[Finding] = []
+        self.first: dict[str, list[Finding]] = {}  # id -> in order of time
         self.checks: tuple[Check, ...] = INVARIANTS + ANOMALIES
         self.at_end = [(check.id, check.at_end) for check in self.checks if check.at_end]
 
@@ -42,36 +43,41 @@ class Inspector:
             o.FramesReused: self.reused,
             o.Sept: self.sept,
         }
-        kinds: set[type] = {*KEEP, *special}
+        kinds: set[type] = {*KEEP, *story.KINDS, *special}
         for check in self.checks:
             kinds |= {kind for kind, _ in (*check.on, *check.after)}
         return {kind: special.get(kind) or self.watch(kind) for kind in kinds}
 
     def watch(self, kind: type) -> Callable[[int, Any], None]:
-        """Checks before, the books, checks after: one function for this kind of fact."""
+        """The story, checks before, the books, checks after: one function for this kind of fact."""
         before = [(c.id, test) for c in self.checks for k, test in c.on if k is kind]
         after = [(c.id, test) for c in self.checks for k, test in c.after if k is kind]
-        keep = KEEP.get(kind)
+        keep, told, worth = KEEP.get(kind), kind in story.KINDS, story.WORTH.get(kind)
+        books = self.books_of(kind)
 
         def look(now: int, fact: Any) -> None:
-            shadow = self.shadow(fact)
+            shadow = books(fact)
             shadow.now = now
+            if told and (worth is None or worth(fact)):
+                shadow.story.append((now, fact))
             for name, test in before:
                 text = test(shadow, fact)
                 if text:
-                    self.found(name, shadow, getattr(fact, "op", -1), text)
+                    self.found(name, shadow, fact, text)
             if keep:
                 keep(shadow, fact)
             for name, test in after:
                 text = test(shadow, fact)
                 if text:
-                    self.found(name, shadow, getattr(fact, "op", -1), text)
+                    self.found(name, shadow, fact, text)
 
         return look
 
-    def shadow(self, fact: Any) -> Shadow:
-        """The books of the VM that the fact is about."""
-        return self.books(fact.vm if hasattr(fact, "vm") else vm_base(fact.gmem))
+    def books_of(self, kind: type) -> Callable[[Any], Shadow]:
+        """The books of the VM that a fact of this kind is about."""
+        if "vm" in kind.__struct_fields__:  # type: ignore[attr-defined]
+            return lambda fact: self.books(fact.vm)
+        return lambda fact: self.books(vm_base(fact.gmem))
 
     def books(self, vm: int) -> Shadow:
         """The books of the VM with this base address."""
@@ -80,19 +86,21 @@ class Inspector:
             found = self.shadows[vm] = new_shadow(self.plan, vm)
         return found
 
-    def found(self, name: str, shadow: Shadow, op: int, text: str) -> None:
-        """Count a finding; keep the first ones."""
+    def found(self, name: str, shadow: Shadow, fact: Any, text: str) -> None:
+        """Count a finding; the first ones are kept, with their stories."""
         self.counts[name] += 1
-        # By host, for only within one is the order of events the same on every executor.
-        here = (host_of(shadow.vm), name)
-        self.kept[here] += 1
-        if self.kept[here] <= FINDINGS_KEPT:
-            self.findings.append([shadow.now, name, shadow.vm, op, text])
+        first = self.first.setdefault(name, [])
+        here = [shadow.now, name, shadow.vm, getattr(fact, "op", -1), text]
+        # By time: hosts of a partition run one after the other.
+        if len(first) < FINDINGS_KEPT or here < first[-1]:
+            insort(first, [*here, how(shadow, fact)])
+            del first[FINDINGS_KEPT:]
 
     def convert_end(self, now: int, fact: o.ConvertEnd) -> None:
         """Everything that must hold when a conversion is over."""
-        shadow = self.shadow(fact)
+        shadow = self.books(vm_base(fact.gmem))
         shadow.now = now
+        shadow.story.append((now, fact))
         operation = shadow.operations.pop(fact.op)
         shadow.last = (now, operation)
         if fact.reason is not Reason.NONE:
@@ -100,15 +108,18 @@ class Inspector:
         for name, test in self.at_end if not fact.redundant else ():
             text = test(shadow, fact, operation)
             if text:
-                self.found(name, shadow, fact.op, text)
+                self.found(name, shadow, fact, text)
+        if fact.reason is not Reason.NONE:
+            shadow.refused = (operation, list(shadow.story))
         shadow.devices.ended(fact, operation)
 
     # --- host frames, which are no VM's own -------------------------------------------------------
 
     def sept(self, now: int, fact: o.Sept) -> None:
         """I3: who owns the frames behind secure EPT entries."""
-        shadow = self.shadow(fact)
+        shadow = self.books(fact.vm)
         shadow.now = now
+        shadow.story.append((now, fact))
         KEEP[o.Sept](shadow, fact)
         owners = self.owners_of(fact.vm)
         last = fact.pfn + fact.end - fact.start
@@ -120,18 +131,19 @@ class Inspector:
         if others:
             start, end, owner = others[0]
             text = f"pfn {start:#x}..{end:#x} is in the secure EPT of {place(owner)} as well"
-            self.found("I3", shadow, -1, text)
+            self.found("I3", shadow, fact, text)
 
     def freed(self, now: int, fact: o.FramesFreed) -> None:
         """I4 and I19: frames that go back to the allocator."""
-        shadow = self.shadow(fact)
+        shadow = self.books(fact.vm)
         shadow.now = now
+        shadow.story.append((now, fact))
         for start, end, owner in self.owners_of(fact.vm).runs(fact.start, fact.end):
             if owner:
                 text = f"freed pfn {start:#x}..{end:#x} is still in a secure EPT"
-                self.found("I4", shadow, -1, text)
+                self.found("I4", shadow, fact, text)
                 break
-        self.freed_range(shadow, fact.gfn, fact.gfn + fact.end - fact.start)
+        self.freed_range(shadow, fact)
 
     def reused(self, now: int, fact: o.FramesReused) -> None:
         """AN11: frames that the allocator hands out."""
@@ -139,8 +151,9 @@ class Inspector:
             if owner:
                 shadow = self.books(owner)
                 shadow.now = now
+                shadow.story.append((now, fact))
                 text = f"pfn {start:#x}..{end:#x} is in use again and still in a secure EPT"
-                self.found("AN11", shadow, -1, text)
+                self.found("AN11", shadow, fact, text)
                 break
 
     def owners_of(self, address: int) -> IntervalMap:
@@ -151,15 +164,16 @@ class Inspector:
             found = self.owners[host] = first_owners(self.plan, host)
         return found
 
-    def freed_range(self, shadow: Shadow, start: int, end: int) -> None:
+    def freed_range(self, shadow: Shadow, fact: o.FramesFreed) -> None:
         """A freed frame is mapped by nobody, and was not poisoned."""
+        start, end = fact.gfn, fact.gfn + fact.end - fact.start
         outside = {f"in the {name}": table for name, table in shadow.outside().items()}
         tables = {**outside, "pinned": shadow.pins}
         for name, table in tables.items():
             if not table.only(start, end, 0):
-                self.found("I4", shadow, -1, f"freed memory is still {name}")
+                self.found("I4", shadow, fact, f"freed memory is still {name}")
         if not shadow.poison.only(start, end, 0):
-            self.found("I19", shadow, -1, "poisoned memory went back to the allocator")
+            self.found("I19", shadow, fact, "poisoned memory went back to the allocator")
 
     # --- what came of it ---------------------------------------------------------------------------
 
@@ -171,27 +185,32 @@ class Inspector:
             for name, op, text in still_open(shadow)
         )
 
+    @property
+    def findings(self) -> list[Finding]:
+        """The first ones of each kind, in order of time."""
+        return sorted(finding for found in self.first.values() for finding in found)
+
     def result(self) -> dict[str, Any]:
         """See cluster.world.Watcher."""
         still = self.open()
+        numbers = Counter(name for _, name, *_ in still)
+        first = [f for name in numbers for f in [f for f in still if f[1] == name][:FINDINGS_KEPT]]
         return {
             "counts": dict(self.counts),
-            "findings": sorted(self.findings),
-            "open": dict(Counter(name for _, name, *_ in still)),
-            "open_findings": first_of_each(still),
+            "findings": self.findings,
+            "open": dict(numbers),
+            "open_findings": [[*f, how(self.shadows[f[2]], None)] for f in first],
         }
 
 
-def first_of_each(findings: list[Finding]) -> list[Finding]:
-    """As many of each kind and host as are kept."""
-    kept: Counter[tuple[int, str]] = Counter()
-    found = []
-    for finding in findings:
-        here = (host_of(finding[2]), finding[1])
-        kept[here] += 1
-        if kept[here] <= FINDINGS_KEPT:
-            found.append(finding)
-    return found
+def how(shadow: Shadow, fact: Any) -> list[str]:
+    """The story of what is found with this fact: of the conversion in hand, or of one that was refused before."""
+    operation = next(iter(shadow.operations.values()), shadow.last[1] if shadow.last else None)
+    if isinstance(fact, o.GuestAccess) and shadow.refused:
+        before, told = shadow.refused
+        if before is not operation and before.covers(fact.start, fact.end):
+            return story.lines([*told, (shadow.now, fact)], before)
+    return story.lines(shadow.story, operation)
 
 
 def place(vm: int) -> str:

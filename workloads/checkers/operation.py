@@ -13,8 +13,9 @@ class Operation:
     `prefix` is set at the end: up to where the range is converted although it was refused, 0 for nowhere.
     """
 
-    def __init__(self, begin: o.ConvertBegin) -> None:
+    def __init__(self, begin: o.ConvertBegin, now: int) -> None:
         self.begin = begin
+        self.began = now
         self.before: dict[str, IntervalMap] = {}
         self.decided: bool | None = None
         self.no_return = False

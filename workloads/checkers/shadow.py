@@ -1,5 +1,6 @@
 """What is known of a VM from observations alone: a second set of books, kept beside the actors' own."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
 from workloads.checkers.dma import Backing, DeviceBooks
 from workloads.checkers.operation import UNTOUCHED, Operation
+from workloads.checkers.story import KEPT, Told
 
 
 class Hold(NamedTuple):
@@ -69,6 +71,12 @@ class Shadow:
         ] = {}  # access -> its range, how often it came again
         self.epoch = self.drained = 0
         self.blocked = -1
+        self.story: deque[Told] = deque(
+            maxlen=KEPT
+        )  # of the last conversion, and what came after it
+        self.refused: tuple[Operation, list[Told]] | None = (
+            None  # the last one that was refused, and its story
+        )
         self.dead = self.panicked = False
 
     def write(self, name: str, start: int, end: int, value: int) -> None:
@@ -101,7 +109,9 @@ class Shadow:
     # --- keeping the books -----------------------------------------------------------------------
 
     def convert_begin(self, fact: o.ConvertBegin) -> None:
-        self.operations[fact.op] = Operation(fact)
+        self.operations[fact.op] = Operation(fact, self.now)
+        self.story.clear()
+        self.story.append((self.now, fact))
 
     def decided(self, fact: o.Decided) -> None:
         self.operations[fact.op].decided = fact.commit

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -57,9 +58,16 @@ class FindingLine(msgspec.Struct, frozen=True):
     op: Count | None
     text: str
     admitted: bool
+    story: tuple[str, ...] = ()
+    replay: str = ""
 
 
 Row = TypeVar("Row", LatencyRow, TimelineRow)
+
+
+def replay(folder: Path) -> str:
+    """The command that makes a run's every event again."""
+    return f"gmemsim run {shlex.quote(str(folder / SCENARIO))}"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -69,7 +69,9 @@ def write(
         files.SCENARIO: to_toml(scenario),
         files.LATENCY: files.latency_text(seen),
         files.TIMELINE: files.timeline_text(seen),
-        files.ANOMALIES: files.jsonl_text(seen.findings),
+        files.ANOMALIES: files.jsonl_text(
+            {**line, "replay": files.replay(folder)} for line in seen.findings
+        ),
         files.METRICS: metrics,
         files.SUMMARY: files.json_text(summary),
     }

@@ -79,6 +79,12 @@ def command(text: str) -> str:
     return f"<pre><code>{escape(text)}</code></pre>"
 
 
+def folded(title: str, lines: Iterable[str]) -> str:
+    """Lines that are shown on request."""
+    body = escape("\n".join(lines))
+    return f"<details>\n<summary>{escape(title)}</summary>\n<pre>{body}</pre>\n</details>"
+
+
 def figure(drawing: str, text: str) -> str:
     """An SVG and what it shows."""
     return f"<figure>\n{drawing}\n<figcaption>{escape(text)}</figcaption>\n</figure>"

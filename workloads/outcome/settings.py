@@ -21,7 +21,7 @@ def of_scenario(scenario: Scenario) -> Settings:
 
 def of_summary(summary: Mapping[str, Any]) -> Settings:
     """The keys that were not at their defaults; a summary holds their values as TOML."""
-    return {row["key"]: row["value"].strip('"') for row in summary["parameters"]}
+    return {row["key"]: row["value"].strip('"') for row in summary.get("parameters", ())}
 
 
 def as_text(value: object) -> str:

@@ -98,6 +98,18 @@ class Engine(TypedDict):
     wait_seconds: list[float]
 
 
+class Counterexample(TypedDict):
+    """The first finding that the protocol's definition does not admit, and how it came about, line by line."""
+
+    time_seconds: float
+    id: str
+    vm: str
+    op: int | None
+    text: str
+    admitted: bool
+    story: list[str]
+
+
 class Input(TypedDict):
     """Of a replay: what its logs held. `damaged_lines` are the first of each file."""
 
@@ -162,6 +174,7 @@ class Summary(TypedDict):
     memory: Memory
     anomalies: Counts
     invariant_violations: Counts
+    counterexample: NotRequired[Counterexample]
     checks: list[CheckRow]
     parameters: list[Parameter]
     input: NotRequired[Input]

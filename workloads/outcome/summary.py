@@ -70,6 +70,9 @@ def summarise(
     }
     summary["checks"] = checks.evaluate(scenario.checks, summary)
     summary["verdict"], summary["reasons"] = judge(summary, seen.findings, stopped, expect_digest)
+    first = next((finding for finding in seen.findings if not finding["admitted"]), None)
+    if first:
+        summary["counterexample"] = first
     return summary
 
 

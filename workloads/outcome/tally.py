@@ -82,7 +82,7 @@ def findings_of(
     lines: list[dict[str, Any]] = []
     kinds = ("findings", "open_findings") if finished else ("findings",)
     found = sorted(f for word in watched for kind in kinds for f in word["inspector"][kind])
-    for now, name, vm, op, text in found:
+    for now, name, vm, op, text, *story in found:
         kept[name] += 1
         if kept[name] <= FINDINGS_KEPT:
             lines.append(
@@ -93,6 +93,7 @@ def findings_of(
                     "op": None if op < 0 else op,
                     "text": text,
                     "admitted": admitted(name, protocol, settings),
+                    "story": story[0] if story else [],
                 }
             )
     return lines

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workloads.outcome.figures import duration, number, rate, size, some
+from workloads.outcome.files import replay
 from workloads.outcome.progress import Progress
 from workloads.outcome.seeds import over_seeds, seed_reasons
 from workloads.outcome.settings import of_summary
@@ -55,7 +56,10 @@ def write(found: RenderableType, stream: TextIO, widest: int) -> None:
 def verdict_and_table(summary: Summary, folder: Path, note: str) -> RenderableType:
     """For a rich console of any width."""
     notes = [Text(note)] if note else []
-    return Group(*verdict(summary), Text(), table(summary), Text(), *notes, results_line(folder))
+    how = counterexample(summary, folder)
+    return Group(
+        *verdict(summary), Text(), *how, table(summary), Text(), *notes, results_line(folder)
+    )
 
 
 def results_line(folder: Path) -> Text:
@@ -72,6 +76,18 @@ def verdict(summary: Summary) -> Iterator[RenderableType]:
         return
     about = f"{name}, {number(seeds['count'])} of {some(seeds['wanted'], 'seed')} from {summary['seed']}"
     yield from headline(seeds["verdict"], about, seed_reasons(seeds))
+
+
+def counterexample(summary: Summary, folder: Path) -> Iterator[RenderableType]:
+    """How the first finding that is excluded came about, and how to see it again."""
+    found = summary.get("counterexample")
+    if not found or not found["story"] or "seeds" in summary:
+        return
+    yield Padding(Text(f"How {found['id']} came about in {found['vm']}:"), (0, 0, 0, 2))
+    for line in found["story"]:
+        yield Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 4))
+    yield Padding(Text(f"again: {replay(folder)}", overflow="fold", no_wrap=True), (0, 0, 0, 2))
+    yield Text()
 
 
 def headline(

@@ -1,0 +1,244 @@
+"""How a finding is told: from facts to lines, from lines to file, terminal and report."""
+
+import json
+
+import pytest
+
+from actors import messages as m
+from actors import observations as o
+from actors.address import PINS
+from cluster.partition import FOREVER, Order, Partition
+from tests.helpers import PRIVATE, SHARED, World
+from tests.runs import SMALL, simulated
+from tests.workloads.small_runs import decode, outcome, word
+from workloads.checkers import story
+from workloads.fleet import build
+from workloads.outcome.files import ANOMALIES
+from workloads.outcome.folder import open_folder, write
+from workloads.outcome.read import read_findings
+from workloads.outcome.summary import summarise
+from workloads.outcome.tally import tally
+from workloads.outcome.terminal import show
+from workloads.plan import ENCODER
+from workloads.simulate import prepare, unpack
+
+START, END = 0x10, 0x20
+
+
+def told(world, check):
+    """The story of the first finding of this check, without its times."""
+    found = world.inspector.first[check][0]
+    return [line.partition(" ms ")[2] or line for line in found[5]]
+
+
+@pytest.fixture(scope="module")
+def undone():
+    """RFC v2: the split folio cannot be added again, nor can the one it was."""
+    world = World("protocol.name=undo")
+    world.inject("gmem.readd", "gmem.undo_readd")
+    world.convert(START, END, SHARED)
+    return world
+
+
+def test_a_story_says_who_did_what_with_the_state_before_and_after(undone):
+    assert told(undone, "AN5") == [
+        "gmem: takes ilock for op 1073741828.0, 0x10..0x20 to SHARED",
+        "kvm: INV_BEGIN 0x0..0x200, faults wait",
+        "kvm: BLOCK 0x0..0x200 MAPPED -> BLOCKED",
+        "kvm: DEMOTE 0x0..0x200 BLOCKED -> MAPPED",
+        "kvm: PRIVATE leaves of 4 KiB at 0x0..0x200",
+        "kvm: 2 MiB leaves split: 1",
+        "kvm: BLOCK 0x10..0x20 MAPPED -> BLOCKED",
+        "kvm: REMOVE 0x10..0x20 BLOCKED -> FREE",
+        "kvm_mmu: has unmapped",
+        "gmem: share of 0x10..0x20 PRIVATE -> SHARED",
+        "gmem: ENOMEM while restructuring",
+        "gmem: folios of 0x0..0x200 order 9 -> none",
+        "gmem: stash of 0x0..0x200 in place -> aside",
+        "gmem: WARNING, the undo fails (readd)",
+        "gmem: share of 0x10..0x20 SHARED -> PRIVATE",
+        "kvm: INV_END",
+        "gmem: answers ENOMEM, drops ilock",
+    ]
+
+
+def test_its_times_are_simulated_and_go_on(undone):
+    lines = undone.inspector.first["AN5"][0][5]
+    times = [float(line.partition(" ms ")[0]) for line in lines]
+    assert times == sorted(times)
+    assert times[-1] - times[0] == pytest.approx(undone.of(o.ConvertEnd)[0].held / 1e6, abs=1e-4)
+
+
+def test_all_findings_of_one_conversion_tell_the_same(undone):
+    assert len({tuple(first[0][5]) for first in undone.inspector.first.values()}) == 1
+
+
+def test_a_guest_that_dies_of_an_earlier_refusal_is_told_of_that_refusal():
+    world = World("protocol.name=in-place-huge", "vm.reaction=keep-private")
+    world.inject("gmem.vmemmap")
+    world.ask(START, END, SHARED, use=True)
+    world.run()
+    lines = told(world, "AN1")
+    assert "gmem: answers ENOMEM, drops ilock" in lines
+    assert lines[-1] == "guest: touches 0x10..0x20, which is pending: the TD is over"
+
+
+def test_a_refusal_before_another_conversion_is_remembered():
+    world = World("protocol.name=in-place-huge")
+    world.inject("gmem.vmemmap")
+    world.convert(START, END, SHARED)
+    world.heal()
+    world.convert(0x400, 0x420, SHARED)
+    world.touch(START, END, PRIVATE)
+    world.run()
+    lines = told(world, "AN1")
+    assert lines[0].endswith("0x10..0x20 to SHARED") and lines[-1].startswith("guest: touches")
+    assert not any("0x400" in line for line in lines)
+
+
+def test_what_comes_after_a_conversion_is_told_too():
+    world = World("protocol.name=two-phase-untraced")
+    world.inject("tdx.bug")
+    world.convert(START, END, SHARED)
+    lines = told(world, "AN11")
+    assert lines[-1] == "pool: hands out pfn 0x0..0x800"
+    assert "vmm: gives the VM up" in lines
+
+
+@pytest.mark.parametrize("check", ["L1", "L2"])
+def test_what_never_ends_has_a_story_as_well(check):
+    world = World("protocol.name=two-phase-refcount")
+    world.inject("tdx.bug")
+    world.request(START, END, SHARED)
+    world.run(world.host.now + 3 * 10**9)
+    (found,) = [f for f in world.inspector.result()["open_findings"] if f[1] == check]
+    assert found[5][-1].endswith("gmem: still waits for references, 1000 ms so far")
+
+
+def test_a_long_story_is_cut_in_its_middle():
+    world = World("vmm.retry=spin")
+    world.convert(0, 0x600, SHARED)
+    world.post(PINS, m.TakePin(START, END, 10**15))
+    for _ in range(3):
+        world.request(0, 0x600, PRIVATE)
+    world.run(world.host.now + 10**8)
+    lines = world.inspector.first["AN12"][0][5]
+    assert len(lines) <= story.LINES_MAX
+
+
+def test_of_a_conversion_of_many_steps_the_beginning_is_known():
+    world = World("vm.memory=256MiB", "protocol.name=two-phase-untraced")
+    world.request(0, 0x8000, SHARED)
+    world.run_until(lambda: len(world.of(o.Sept)) > 2 * story.KEPT)
+    world.inject("tdx.bug")
+    world.run()
+    lines = told(world, "AN11")
+    assert lines[0].endswith("0x0..0x8000 to SHARED")
+    assert lines[1] == "... its first events are not kept ..."
+    assert len(lines) <= story.LINES_MAX
+
+
+def test_every_kind_that_is_told_has_words():
+    world = World("protocol.name=undo", "vm.start=unaccepted")
+    world.touch(0, 0x400, PRIVATE)
+    world.ask(START, END, SHARED, use=True)
+    world.run()
+    world.inject("pins.transient")
+    world.convert(START, END, PRIVATE)
+    facts = [fact for _, fact in world.notebook.facts if type(fact) in story.KINDS]
+    assert all(story.sentence(fact, {}) for fact in facts)
+    assert len({type(fact) for fact in facts}) > 15
+
+
+def test_where_the_state_before_is_not_known_the_story_does_not_say_it():
+    blocked, free = (o.Sept(256, START, END, state, 1, START) for state in (3, 0))
+    assert story.sentence(blocked, {}) == "kvm: BLOCK 0x10..0x20 -> BLOCKED"
+    assert story.sentence(free, {}) == "tdx: 0x10..0x20 -> FREE"
+
+
+# --- the same on every executor ----------------------------------------------------------------------
+
+OFTEN = 'fault=[{point="iommu.map",probability=0.3},{point="tdx.interrupted",probability=0.2}]'
+
+
+def words_of(*groups):
+    """What partitions with these hosts have seen of one run."""
+    plan = ENCODER.encode(prepare(decode(*SMALL, OFTEN)).plan)
+    places = [next(n for n, group in enumerate(groups) if host in group) for host in range(4)]
+    found = []
+    for place, group in enumerate(groups):
+        partition = Partition(build, plan, group, places, place)
+        partition.advance(Order(FOREVER, 1e9))
+        found.append(unpack(partition.watched()))
+    return found
+
+
+def test_findings_and_their_stories_do_not_depend_on_partitions():
+    whole = tally(words_of((0, 1, 2, 3)), "two-phase").findings
+    assert whole and all(line["story"] for line in whole)
+    assert tally(words_of((0, 3), (1, 2)), "two-phase").findings == whole
+    assert tally(words_of((0,), (1,), (2,), (3,)), "two-phase").findings == whole
+
+
+def test_no_more_is_kept_than_is_shown():
+    found = simulated(*SMALL, OFTEN)
+    (seen,) = found.watched
+    kept = [name for _, name, *_ in seen["inspector"]["findings"]]
+    assert max(map(kept.count, kept)) <= 5 < max(seen["inspector"]["counts"].values())
+
+
+# --- where it is shown -------------------------------------------------------------------------------
+
+LINES = [
+    "0.0110 ms gmem: takes ilock <for> op 1.0",
+    "0.0140 ms kvm: INV_BEGIN 0x0..0x200, faults wait",
+]
+FINDING = [2_000_000, "AN3", 1024, 41, "gfn 0x10..0x20 was MAPPED and is BLOCKED", LINES]
+
+
+@pytest.fixture
+def written(tmp_path):
+    found = outcome(word([(1, False)], findings=[FINDING]))
+    folder = open_folder(tmp_path, "small", 1)
+    summary = summarise(decode(), found)
+    write(folder, decode(), summary, found, "")
+    return folder, summary
+
+
+def test_each_finding_has_its_story_and_the_command_that_replays_it(written):
+    folder, _ = written
+    (line,) = map(json.loads, (folder / ANOMALIES).read_text().splitlines())
+    assert (line["story"], line["replay"]) == (LINES, f"gmemsim run {folder}/scenario.toml")
+
+
+def test_the_summary_has_the_first_finding_that_is_excluded(written):
+    _, summary = written
+    assert (summary["counterexample"]["id"], summary["counterexample"]["story"]) == ("AN3", LINES)
+
+
+def test_a_valid_run_has_no_counterexample():
+    seen = word([(1, False)], findings=[[1, "AN15", 256, 7, "split", LINES]])
+    assert "counterexample" not in summarise(decode(), outcome(seen))
+
+
+def test_the_terminal_tells_it_under_the_verdict(written, capsys):
+    folder, summary = written
+    show(summary, folder)
+    text = capsys.readouterr().out
+    after = text.index("How AN3 came about in h0/v3:")
+    assert text.index("VIOLATED") < after < text.index(LINES[0]) < text.index("again: gmemsim run")
+    assert text.index("again: gmemsim run") < text.index("conversions ")
+
+
+def test_the_report_unfolds_it(written):
+    text = (written[0] / "report.html").read_text()
+    assert "<summary>How AN3 came about in h0/v3, 2.00 ms</summary>" in text
+    assert "takes ilock &lt;for&gt; op 1.0\n0.0140 ms kvm" in text
+
+
+def test_findings_of_older_results_are_read_without_stories(tmp_path):
+    file = tmp_path / ANOMALIES
+    line = '{"time_seconds":1.0,"id":"AN15","vm":"h0/v0","op":null,"text":"x","admitted":true}\n'
+    file.write_text(line)
+    (found,) = read_findings(file)
+    assert (found.story, found.replay) == ((), "")
