@@ -130,10 +130,20 @@ class Shadow:
     def share_stored(self, fact: o.ShareStored) -> None:
         self.write("share", fact.start, fact.end, fact.to)
         self.devices.stored(fact)
-        if fact.op in self.operations:
-            self.operations[fact.op].late = Reason.NONE
+        operation = self.operations.get(fact.op)
+        if operation:
+            operation.late = Reason.NONE
         if fact.to is Share.SHARED:
-            self.accepted.set(fact.start, fact.end, 0)
+            self.write("accepted", fact.start, fact.end, 0)
+        elif operation and operation.begin.to is Share.SHARED:
+            self.taken_back(operation, fact.start, fact.end)
+
+    def taken_back(self, operation: Operation, start: int, end: int) -> None:
+        """A conversion that failed has undone its store: to the guest, what it had accepted is so still."""
+        before = operation.before.get("accepted")
+        for first, last, was in before.runs(start, end) if before else ():
+            if was != UNTOUCHED:
+                self.accepted.set(first, last, was)
 
     def folio_order(self, fact: o.FolioOrder) -> None:
         self.write("order", fact.start, fact.end, fact.order)

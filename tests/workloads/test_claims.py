@@ -1,0 +1,72 @@
+"""Every claim comes out as the table says, and the scenario of all failures shows what each protocol admits."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from actors.protocols import PROTOCOLS
+from workloads.checkers.admitted import CANNOT, NEVER, ROWS, WINDOWS
+from workloads.claims import CLAIMS, NOT_SHOWN, OVERALL
+from workloads.claims_page import differences, mark_of, reference, seen
+from workloads.scenario import shipped
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
+ALL_AT_ONCE = pytest.mark.timeout(300)  # some 45 s of CPU, once for all tests of this file
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.scenario)
+def test_a_claim_is_shown_by_the_protocols_it_is_claimed_of_and_by_no_other(claim):
+    runs = seen(claim.scenario)
+    found = {
+        check: tuple(name for name, run in runs.items() if run.anomalies.get(check))
+        for check in claim.shows
+    }
+    assert found == {check: tuple(names) for check, names in claim.shows.items()}
+    assert {name: run.reasons for name, run in runs.items() if run.verdict != "valid"} == {}
+
+
+def test_each_scenario_of_a_claim_is_in_the_table_once():
+    assert sorted(claim.scenario for claim in CLAIMS) == [
+        name for name in sorted(shipped()) if name.startswith("claim-")
+    ]
+
+
+def test_what_two_phase_shows_is_said_to_be_so():
+    """It is claimed to leave nothing but these: retries, a MapGPA half done, a mapping that stays split."""
+    shows = {
+        check for claim in CLAIMS for check, names in claim.shows.items() if "two-phase" in names
+    }
+    assert shows == {"AN12", "AN15", "AN16"}
+
+
+@ALL_AT_ONCE
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_scenario_of_all_failures_shows_every_cell_that_says_so_and_no_excluded_one(protocol):
+    run = seen(OVERALL)[protocol]
+    assert (run.verdict, run.reasons) == ("valid", ())
+    wanted = {check for check in ROWS if mark_of(check, protocol) in "Yb"}
+    excused = {check for check, name in NOT_SHOWN if name == protocol}
+    assert wanted - {*run.anomalies} == excused
+    excluded = {check for check in ROWS if mark_of(check, protocol) in CANNOT}
+    assert not excluded & {*run.anomalies}
+
+
+@ALL_AT_ONCE
+def test_the_page_in_the_tree_is_current():
+    assert PAGE.read_text(encoding="utf-8") == reference(), (
+        "run: python -m workloads.claims_page > docs/claims.md"
+    )
+
+
+def test_every_window_that_nothing_opens_is_told_as_a_difference():
+    told = {row[:2] for row in differences()}
+    assert {(w.check, p) for w in WINDOWS if w.when is NEVER for p in w.protocols} <= told
+    assert {*NOT_SHOWN} <= told
+
+
+@ALL_AT_ONCE
+def test_the_page_names_a_command_for_each_claim_that_the_command_line_takes():
+    commands = re.findall(r"gmemsim compare (claim-\S+) --protocol (\S+)", reference())
+    assert [name for name, _ in commands] == [claim.scenario for claim in CLAIMS]
+    assert all(name in PROTOCOLS for _, names in commands for name in names.split(","))

@@ -1,0 +1,187 @@
+"""What the seed mail and later sources claim of conversion protocols, each with a scenario that shows it by itself.
+
+docs/claims.md is this table with the figures of real runs (workloads/claims_page.py); tests hold every row.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from workloads.checkers.admitted import B1, B2, B2H, C0, CR, A, B, C
+
+EVERY = (A, B, B1, B2, B2H, C, CR, C0)
+UNDOING = (B, B1)
+MAIL = "seed mail, 2025-06-05"
+OVERALL = "claims"
+"""The scenario that shows all anomalies at once."""
+
+
+class Claim(NamedTuple):
+    """One claim. `shows`: anomaly -> the protocols that show it in this scenario, and no other does."""
+
+    scenario: str
+    says: str
+    where: str
+    shows: Mapping[str, tuple[str, ...]]
+    two_phase: str
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The first protocol it is claimed of, and two-phase."""
+        first = next(iter(self.shows.values()))[0]
+        return tuple(dict.fromkeys((first, C)))
+
+
+CLAIMS = (
+    Claim(
+        "claim-access-before-acceptance",
+        "A conversion to shared that fails after a part was unmapped leaves the guest with private memory that "
+        "it has accepted and that "
+        "is mapped no more. Its next access is fatal.",
+        f"{MAIL}: the four steps from MapGPA to the access",
+        {"AN1": (A, B, B1, B2H), "AN3": (A, B, B1, B2H)},
+        "What may fail is asked for before anything is unmapped, so the refusal comes while the page tables are "
+        "whole.",
+    ),
+    Claim(
+        "claim-sept-not-restored",
+        "The secure EPT is not put back when a conversion fails; a later fault brings a page, but not one that "
+        "is accepted.",
+        f"{MAIL}: not restoring is a problem for the S-EPT",
+        {"AN3": (A, B, B1)},
+        "The tree node is reserved in the first step. In-place reserves it first, too.",
+    ),
+    Claim(
+        "claim-shareability-not-restored",
+        "An undo can itself fail: shareability stays as the failed conversion stored it.",
+        f"{MAIL}: first of four states that patch 38 may not restore",
+        {"AN4": UNDOING},
+        "Shareability is stored once nothing can fail any more, and from memory set aside before. There is "
+        "nothing to undo.",
+    ),
+    Claim(
+        "claim-filemap-not-restored",
+        "An undo can itself fail: a folio is out of the filemap and nothing puts it back.",
+        f"{MAIL}: second of the four",
+        {"AN5": UNDOING},
+        "Page-cache nodes are reserved in the first step; folios change after the decision.",
+    ),
+    Claim(
+        "claim-stash-not-restored",
+        "An undo can itself fail: the hugetlb metadata that was set aside does not go back.",
+        f"{MAIL}: third of the four",
+        {"AN6": UNDOING},
+        "The record is reserved with the rest; a refused conversion has not touched it.",
+    ),
+    Claim(
+        "claim-merge-not-restored",
+        "An undo can itself fail: a folio stays merged (or split), which it was not before.",
+        f"{MAIL}: fourth of the four",
+        {"AN7": UNDOING, "AN4": UNDOING},
+        "Folios change after the decision alone.",
+    ),
+    Claim(
+        "claim-host-page-table",
+        "The host page table is not restored when a conversion to private is refused.",
+        f"{MAIL}: nor is the host page table",
+        {"AN8": (A, B, B1, B2, B2H)},
+        "References are looked at in PREPARE; host entries go in COMMIT. With `protocol.host_unmap=early-saved` "
+        "they go before.",
+    ),
+    Claim(
+        "claim-spin",
+        "If guest_memfd is not told of a page that could not be unmapped, a conversion waits for its reference "
+        "for ever.",
+        f"{MAIL}: it will spin while it removes the folio",
+        {"AN9": (B, CR)},
+        "The poison callback tells it. The conversion fails with EFAULT, the VM is lost, the page is never used "
+        "again. By a "
+        "reference instead of the callback (`two-phase-refcount`) it spins as well.",
+    ),
+    Claim(
+        "claim-leaked-page",
+        "A reference keeps the page from being used again, and nobody can tell it from any other reference: "
+        "once the file is closed "
+        "it is lost without a name.",
+        f"{MAIL}: step 4, the reference as the other marking; mails of 2025-06-16 and 17",
+        {"AN10": (A, B, B1, CR)},
+        "The page is lost as well, but guest_memfd's list of poisoned pages has its name.",
+    ),
+    Claim(
+        "claim-page-reused",
+        "A page that could not be unmapped must not be reallocated while the secure EPT has it.",
+        f"{MAIL}: step 5; teardown order, 2025-06-16",
+        {"AN11": (A, B, B2, B2H, C0)},
+        "A poisoned page never goes back. `failable-notifier` and `undo` give it away on the second host, where "
+        "nothing marks it.",
+    ),
+    Claim(
+        "claim-no-fail-caller",
+        "Callers of mmu_notifiers that have no way to bear a failure meet one if notifiers may fail.",
+        f"{MAIL}: the audit of 34 callers and of KVM's own",
+        {"AN13": (A,)},
+        "Notifiers of the mm do not fail. Only guest_memfd's own PREPARE may be refused.",
+    ),
+    Claim(
+        "claim-oom-reaper",
+        "The OOM reaper bears -EAGAIN alone and warns of anything else.",
+        f"{MAIL}: the one caller of the non-blocking variant",
+        {"AN14": (A,)},
+        "As above.",
+    ),
+    Claim(
+        "claim-retry-for-ever",
+        "Userspace cannot be relied on to try until it works; so a failed conversion has to leave everything as "
+        "it was.",
+        f"{MAIL}: on unexpected references",
+        {"AN12": EVERY},
+        "It has this too, for no protocol can drop somebody else's pin. There is no damage: each refusal leaves "
+        "all as it was.",
+    ),
+    Claim(
+        "claim-false-success",
+        "The call says 0 and a part of the range is not converted, when there is no memory for the list of ranges.",
+        "code of RFC v2 patch 04; docs/domain.md section 4.B",
+        {"AN19": UNDOING},
+        "It has no such list; a reservation that fails is an ENOMEM.",
+    ),
+    Claim(
+        "claim-backend-split",
+        "The backing folio is split while KVM still maps it whole.",
+        "TDX huge pages v3, cover letter; docs/domain.md section 0, 2026-01-06",
+        {"AN21": (B2H,)},
+        "Folios are split after COMMIT has unmapped them. `in-place-huge` shows it without its fix-up "
+        "(`protocol.zap_first=no`) alone.",
+    ),
+    Claim(
+        "claim-partial-prefix",
+        "A conversion that fails at its second huge page has converted the first.",
+        "code of the HugeTLB branch; docs/domain.md section 4.B2H",
+        {"AN22": (B2H,)},
+        "One decision for the whole range.",
+    ),
+    Claim(
+        "claim-partial-mapgpa",
+        "One MapGPA is several conversions; when a later one fails the earlier ones stay.",
+        "KVM's MapGPA loop; docs/domain.md section 2.6",
+        {"AN16": EVERY},
+        "It has this too: the pieces are cut above guest_memfd.",
+    ),
+    Claim(
+        "claim-aborted-prepare",
+        "A prepare that is aborted has split a 2 MiB mapping, which nothing promotes again.",
+        "TDX huge pages v3: promotion is disallowed; docs/domain.md section 3.1",
+        {"AN15": (A, B1, B2H, C, CR, C0)},
+        "This is its price. `undo` does not pay it here, because it zaps the leaf whole.",
+    ),
+)
+
+NOT_SHOWN: Mapping[tuple[str, str], str] = {
+    ("AN1", B2): "a bug in COMMIT ends the VM at that instant, so no guest lives to use the memory",
+    (
+        "AN3",
+        B2,
+    ): "a bug in COMMIT ends the VM, and the ioctl reports success: there is no refusal to judge",
+    ("AN2", A): "no devices do DMA all the time (docs/design.md, not modelled yet)",
+    ("AN20", B2H): "no load touches private aliases while they are converted",
+}
+"""Cells of docs/domain.md section 5 that say Y or b and that the scenario `claims` does not show; and why."""
