@@ -38,16 +38,16 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "no_tree_nodes_to_private": Told(R.NO_MEMORY, "AN18 AN8 I21",
         "Everybody has unmapped (2) when the store fails (4). The range stays shared, with no host PTE (AN8) and no "
         "device mapping (AN18)."),
-    "no_vmemmap": Told(R.NO_MEMORY, "AN15 AN3 I11",
+    "no_vmemmap": Told(R.NO_MEMORY, "AN3 AN15 I11 I13",
         "The attribute is stored (4), then the folio cannot be split (5). The store is taken back, what KVM "
         "unmapped is not mapped again (AN3)."),
-    "folio_not_readded": Told(R.NO_MEMORY, "AN15 AN3 I11",
+    "folio_not_readded": Told(R.NO_MEMORY, "AN3 AN15 I11 I13",
         "The attribute is stored (4), then the parts of the folio cannot be added (5). The store is taken back, "
         "what KVM unmapped is not mapped again (AN3)."),
     "folio_not_readded_to_private": Told(R.NO_MEMORY, "AN18 AN8 I21",
         "The attribute is stored (4), then the whole folio cannot be added (5). The store is taken back; host PTEs "
         "(AN8) and device mappings (AN18) are not."),
-    "second_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN3 AN7 I10 I11",
+    "second_folio_not_readded": Told(R.NO_MEMORY, "AN3 AN7 AN15 I10 I11 I13",
         "The first folio is split when the second one fails (5). The store is taken back, the split is not (AN7), "
         "nor is anything mapped again (AN3)."),
     "no_memory_to_split": Told(R.NO_MEMORY, "",

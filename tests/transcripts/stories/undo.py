@@ -37,29 +37,29 @@ UNDO: dict[str, Told] = {
     "no_tree_nodes_to_private": Told(R.NO_MEMORY, "AN18 AN8 I21",
         "Everything is unmapped (4) when the store fails (5). There is nothing to undo but page tables, and those "
         "are not undone (6): host PTEs (AN8), shared leaves and device mappings (AN18) are missing."),
-    "no_vmemmap": Told(R.NO_MEMORY, "AN15 AN3 I11",
+    "no_vmemmap": Told(R.NO_MEMORY, "AN3 AN15 I11 I13",
         "The attribute is stored when the folio cannot be split (5). The undo stores the old value (6). Zapped "
         "pages stay zapped (AN3), the split leaf stays split (AN15)."),
     "no_list_item": Told(R.NONE, "AN18 AN19 I1 I21 I22",
         "An inner variable hides the error (swallow_enomem): the list ends before the second range (2). The first "
         "one is converted, and success is reported for both (AN19, AN18)."),
-    "folio_not_readded": Told(R.NO_MEMORY, "AN15 AN3 I11",
+    "folio_not_readded": Told(R.NO_MEMORY, "AN3 AN15 I11 I13",
         "The attribute is stored and the folio out of the filemap when its parts cannot be added (5). It goes back "
         "as it was, and the undo stores the old value (6). Zapped pages stay zapped (AN3)."),
     "folio_not_readded_to_private": Told(R.NO_MEMORY, "AN18 AN8 I21",
         "The attribute is stored when the whole folio cannot be added (5). Its parts go back, and the undo stores "
         "the old value (6). Host PTEs (AN8), shared leaves and device mappings (AN18) stay away."),
-    "second_folio_not_readded": Told(R.NO_MEMORY, "AN15 AN3 I11",
+    "second_folio_not_readded": Told(R.NO_MEMORY, "AN3 AN15 I11 I13",
         "The first folio is split when the second one fails (5). The second one goes back, the undo merges the "
         "first one and stores the old value (6). Zapped pages stay zapped (AN3)."),
-    "folio_lost": Told(R.NO_MEMORY, "AN15 AN3 AN5 AN6 AN7 I10 I11 I5 I8",
+    "folio_lost": Told(R.NO_MEMORY, "AN3 AN5 AN6 AN7 AN15 I5 I8 I10 I11 I13",
         "The local undo of step 5 fails as well: neither the folio nor its parts are in the filemap (AN5), and its "
         "metadata is left in the stash (AN6). The kernel leaves a WARNING; the undo stores the old value over the "
         "hole (6)."),
     "undo_cannot_store": Told(R.NO_MEMORY, "AN15 AN18 AN3 AN4 I10 I11 I21 I6",
         "The folio is not split when the undo gives up with a WARNING (6): after an error the pages are shared "
         "(AN4), and inside a huge folio."),
-    "undo_cannot_merge": Told(R.NO_MEMORY, "AN15 AN3 AN6 AN7 I10 I11 I8",
+    "undo_cannot_merge": Told(R.NO_MEMORY, "AN3 AN6 AN7 AN15 I8 I10 I11 I13",
         "The undo comes from the second range back to the first (6), and fails with a WARNING: its folio stays "
         "split (AN7), while its stash was taken back before the merge could fail (AN6)."),
     "undo_cannot_split": Told(R.NO_MEMORY, "AN18 AN4 AN7 AN8 I10 I21",
