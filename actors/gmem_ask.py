@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 from actors import messages as m
 from actors.address import HOST_MAP, IOMMU, KVM, PINS, host_base, vm_base
-from actors.contract import PAGES_2M, Consumer, Context, Message, Reason
+from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share
 from actors.conversion import Conversion, Verb
 from actors.gmem_own import gfns, thaw_after
 from actors.observations import Decided, NoReturn
+from actors.protocols import maps_again
 from actors.protocols.table import Event, Who
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def commit_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message
 def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message:
     """INVALIDATE, with the same."""
     where, options = gfns(conversion), gmem.options
-    listed = options.on_error == "remap"
+    listed = maps_again(gmem.protocol, Share(conversion.to))
     return m.Invalidate(
         gmem.address, conversion.op, *where, conversion.to, options.zap_whole, options.trace, listed
     )

@@ -1,5 +1,7 @@
 """Conversion protocols, one table each; guest_memfd (actors/gmem.py) drives whichever its scenario names."""
 
+from functools import cache
+
 from actors.contract import Share
 from actors.protocols.failable_notifier import FAILABLE_NOTIFIER
 from actors.protocols.in_place import IN_PLACE, IN_PLACE_HUGE
@@ -40,6 +42,12 @@ def key_of(protocol: str, options: Options) -> str:
     return key
 
 
+@cache
+def maps_again(key: str, to: Share) -> bool:
+    """Do these rows ask consumers to map again what they have unmapped?"""
+    return any(row.action == "remap" for row in INDEX[key, to].values())
+
+
 __all__ = [
     "INDEX",
     "PROTOCOLS",
@@ -52,4 +60,5 @@ __all__ = [
     "Table",
     "Variant",
     "key_of",
+    "maps_again",
 ]

@@ -416,7 +416,7 @@ UNACCEPTED = "vm.start=unaccepted"
 BRIEF = ("costs.override.transient_ref=1ms", "protocol.freeze_budget=100us")
 SHOWN = [
     (
-        "AN3 AN5 AN6 AN7 AN15 I5 I8 I10 I11",
+        "AN3 AN5 AN6 AN7 AN15 I5 I8 I10 I11 I13",
         folio_lost_in_the_undo,
         ("protocol.name=undo",),
     ),
