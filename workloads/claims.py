@@ -43,6 +43,13 @@ CLAIMS = (
         "whole.",
     ),
     Claim(
+        "claim-dmar-fault",
+        "After a failed conversion to private the memory is shared, its devices' mappings are gone, and DMA faults.",
+        f"{MAIL}: mappings of A and B that cannot be restored",
+        {"AN2": (A, B, B1)},
+        "With `check-only` the IOMMU unmaps after the decision. With `protocol.iommu_prepare=unmap-early` it does so before.",
+    ),
+    Claim(
         "claim-sept-not-restored",
         "The secure EPT is not put back when a conversion fails; a later fault brings a page, but not one that "
         "is accepted.",
@@ -181,7 +188,9 @@ NOT_SHOWN: Mapping[tuple[str, str], str] = {
         "AN3",
         B2,
     ): "a bug in COMMIT ends the VM, and the ioctl reports success: there is no refusal to judge",
-    ("AN2", A): "no devices do DMA all the time (docs/design.md, not modelled yet)",
-    ("AN20", B2H): "no load touches private aliases while they are converted",
+    (
+        "AN20",
+        B2H,
+    ): "no load touches a private alias while it is converted; the window is tested on the actors",
 }
 """Cells of docs/domain.md section 5 that say Y or b and that the scenario `claims` does not show; and why."""
