@@ -9,7 +9,8 @@ from actors.contract import PAGES_2M, Consumer, Context, Message, Reason
 from actors.conversion import Conversion, Verb
 from actors.gmem_own import gfns, thaw_after
 from actors.observations import Decided, NoReturn
-from actors.protocols.table import Event, Who
+from actors.protocols import INDEX
+from actors.protocols.table import Event, Stage, Who
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
@@ -89,9 +90,15 @@ def commit_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message
 def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message:
     """INVALIDATE, with the same."""
     where, options = gfns(conversion), gmem.options
-    listed = options.on_error == "remap"
+    may_remap = (Stage.REMAPPING, Event.ALL_REMAPPED) in INDEX[gmem.protocol, conversion.to]
     return m.Invalidate(
-        gmem.address, conversion.op, *where, conversion.to, options.zap_whole, options.trace, listed
+        gmem.address,
+        conversion.op,
+        *where,
+        conversion.to,
+        options.zap_whole,
+        options.trace,
+        may_remap,
     )
 
 

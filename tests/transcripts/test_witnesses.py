@@ -17,7 +17,6 @@ from tests.transcripts.scribe import Scribe
 from tests.transcripts.witnesses import WITNESSES
 
 
-
 @functools.cache
 def seen(name: str) -> tuple[World, str]:
     """The world at its end, and the trace's file."""
