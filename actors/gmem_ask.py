@@ -92,7 +92,13 @@ def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Mes
     where, options = gfns(conversion), gmem.options
     listed = maps_again(gmem.protocol, Share(conversion.to))
     return m.Invalidate(
-        gmem.address, conversion.op, *where, conversion.to, options.zap_whole, options.trace, listed
+        gmem.address,
+        conversion.op,
+        *where,
+        conversion.to,
+        options.zap_whole,
+        options.trace,
+        may_remap,
     )
 
 

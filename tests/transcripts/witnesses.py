@@ -6,12 +6,13 @@ The docstring is the head of the trace's file: what happens, and what it has to 
 from collections.abc import Callable
 
 from actors import messages as m
-from actors.address import GUEST, IOMMU, LOAD
+from actors.address import GUEST, IOMMU, LOAD, vm_address
 from actors.contract import Consumer, Context, Message, Reason
 from tests.helpers import PRIVATE, SHARED, World
 from tests.transcripts.causes import FOREVER, Arrange, pin, shared_before, strike
 
 MIB_2 = 0x200  # pages
+SECOND = 10**9  # ns
 
 
 def host(protocol: str, *overrides: str) -> World:
@@ -217,11 +218,15 @@ def x13() -> World:
 def x13_to_private() -> World:
     """X13, A, shared to private. KVM has unmapped; the IOMMU driver has unmapped too when its invalidation fails.
 
-    The page stays shared without an IOMMU entry: a device that uses it meets a DMAR fault, AN2.
+    The page stays shared without an IOMMU entry. A device's IOTLB may know it for a while, until another conversion's
+    invalidation completes behind it; then the device meets a DMAR fault: AN2.
     """
-    world = used(host("failable-notifier"), 0x20, 0x21)
-    strike(iommu__timeout={})(world)
+    world = used(host("failable-notifier"), 0x20, 0x22)
+    strike(iommu__timeout={1: 0})(world)
     world.request(0x20, 0x21, PRIVATE)
+    world.request(0x21, 0x22, PRIVATE, delay=SECOND + SECOND // 2)
+    read = m.DmaAccess(vm_address(0, 0), 0x20, 0x21, listener=0, write=False)
+    world.post(IOMMU, read, vm=-1, delay=2 * SECOND)  # long after the refusal
     return world
 
 
@@ -234,6 +239,17 @@ def x14() -> World:
     world = host("two-phase", "vm.guest_retries=0")
     strike(gmem__tree={3: 0, 4: 0})(world)
     world.ask(0, 4 * MIB_2, SHARED)
+    return world
+
+
+def x15() -> World:
+    """X15, two-phase as an example. The ioctl succeeds; of the VMM's two listeners the second one cannot map the page.
+
+    Neither the bitmap nor the first listener is taken back, and the guest is told that the conversion failed: AN18.
+    """
+    world = host("two-phase", "vmm.listeners=2")
+    strike(iommu__map={2: 0})(world)
+    world.request(0, 1, SHARED)
     return world
 
 
@@ -266,5 +282,6 @@ WITNESSES: dict[str, Callable[[], World]] = {
     "X13": x13,
     "X13_to_private": x13_to_private,
     "X14": x14,
+    "X15": x15,
     "X16": x16,
 }
