@@ -98,7 +98,7 @@ def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Mes
         conversion.to,
         options.zap_whole,
         options.trace,
-        may_remap,
+        listed,
     )
 
 

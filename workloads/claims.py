@@ -47,7 +47,7 @@ CLAIMS = (
         "After a failed conversion to private the memory is shared, its devices' mappings are gone, and DMA faults.",
         f"{MAIL}: mappings of A and B that cannot be restored",
         {"AN2": (A, B, B1)},
-        "With `check-only` the IOMMU unmaps after the decision. With `protocol.iommu_prepare=unmap-early` it does so before.",
+        "With `check-only` the IOMMU unmaps after the decision; with `protocol.iommu_prepare=unmap-early` before it.",
     ),
     Claim(
         "claim-sept-not-restored",

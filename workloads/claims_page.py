@@ -31,7 +31,8 @@ OVERALL_HEAD = """\
 
 The scenario `claims` has every class of failure, on hosts of its own. Each protocol shows what
 section 5 of [docs/domain.md](domain.md) says it can, but for
-[some cells](#differences-from-docsdomainmd-section-5), and nothing else; every run is `valid`. A cell is that section's mark and the count.
+[some cells](#differences-from-docsdomainmd-section-5), and nothing else; every run is `valid`. A cell is that
+section's mark and the count.
 
     gmemsim compare claims
 """
