@@ -148,7 +148,9 @@ def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
 
     Held over the range that is converted: that is where guest_memfd looks for references.
     """
-    if fact.order < 0 or shadow.order.only(fact.start, fact.end, fact.order):
+    if fact.order < 0 or shadow.pins.fragments == 1 == shadow.kept.fragments:
+        return None
+    if shadow.order.only(fact.start, fact.end, fact.order):
         return None
     for op in shadow.operations.values():
         start, end = max(fact.start, op.begin.start), min(fact.end, op.begin.end)
@@ -167,10 +169,13 @@ def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
 
 def i15(shadow: Shadow, fact: o.LockOrder) -> Found:
     """Before: an operation that holds a lock takes only locks further inside."""
-    inner = max((lock.rank for lock in shadow.holding.get(fact.op, ())), default=0)
-    if fact.taken and fact.rank <= inner:
-        return f"{lock_name(fact.rank)} taken while holding {lock_name(inner)}"
-    return None
+    held = shadow.holding.get(fact.op)
+    if not held or not fact.taken:
+        return None
+    inner = max(rank for rank, _ in held)
+    if fact.rank > inner:
+        return None
+    return f"{lock_name(fact.rank)} taken while holding {lock_name(inner)}"
 
 
 def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
@@ -230,7 +235,9 @@ def an17(shadow: Shadow, fact: o.PrepareUndone) -> Found:
 
 def an17_new(shadow: Shadow, fact: o.Leaf) -> Found:
     """A leaf of the side that is given up, wholly in the range of a conversion that KVM is ready for."""
-    for op in shadow.operations.values() if fact.level else ():
+    if not fact.level:
+        return None
+    for op in shadow.operations.values():
         inside = op.begin.start <= fact.start and fact.end <= op.begin.end
         if inside and Consumer.KVM_MMU in op.ready and fact.share is not op.begin.to:
             return f"{span(fact.start, fact.end)} was mapped after KVM had said READY"
@@ -239,16 +246,22 @@ def an17_new(shadow: Shadow, fact: o.Leaf) -> Found:
 
 def an20_new(shadow: Shadow, fact: o.Leaf) -> Found:
     """Before: as I17, where no conversion is under way that would take the leaf out again."""
-    if shadow.dead or any(op.covers(fact.start, fact.end) for op in shadow.operations.values()):
+    if not fact.level or shadow.dead:
         return None
+    for op in shadow.operations.values():
+        if op.covers(fact.start, fact.end):
+            return None
     return i17(shadow, fact)
 
 
 def an20(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Leaves that somebody could not unmap are not stale: he said so."""
-    if shadow.dead:
+    start, end = op.begin.start, op.begin.end
+    whole, side = shadow.share.run_at(start, end)
+    other = shadow.private if side == Share.SHARED else shadow.shared
+    if shadow.dead or (whole == end and other.only(start, end, 0)):
         return None
-    for s, e, side in shadow.share.runs(op.begin.start, op.begin.end):
+    for s, e, side in shadow.share.runs(start, end):
         other = shadow.private if side == Share.SHARED else shadow.shared
         for first, last, level in other.runs(s, e):
             bad = first_not(shadow.left, first, last, 1) if level else None
@@ -282,11 +295,11 @@ def an28(shadow: Shadow, fact: o.VmBugged) -> Found:
 def late(shadow: Shadow, fact: o.ShareStored) -> Found:
     """The conversion goes on as if its unmap had not failed."""
     op = shadow.operations.get(fact.op)
-    return hardware(op.late) if op else None
+    return hardware(op.late) if op and op.late else None
 
 
 def late_at_end(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return hardware(op.late) if fact.reason is not op.late else None
+    return hardware(op.late) if op.late and fact.reason is not op.late else None
 
 
 def hardware(reason: Reason) -> Found:

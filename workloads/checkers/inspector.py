@@ -2,7 +2,7 @@
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from actors import observations as o
@@ -11,6 +11,7 @@ from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
 from workloads.checkers import story
+from workloads.checkers.operation import Operation
 from workloads.checkers.progress import still_open
 from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
 from workloads.checkers.restored import prefix
@@ -23,6 +24,20 @@ Finding = list[Any]
 """[time in ns, id, VM's base address, op or -1, text, story]"""
 
 
+Test = Callable[..., str | None]
+Tests = list[tuple[Test, list[str]]]
+"""Each test with the ids of the checks that share it."""
+
+
+def by_test(pairs: Iterable[tuple[Test | None, str]]) -> Tests:
+    """Checks with the same test have it run once."""
+    found: dict[Test, list[str]] = {}
+    for test, name in pairs:
+        if test:
+            found.setdefault(test, []).append(name)
+    return list(found.items())
+
+
 class Inspector:
     """One partition's checks."""
 
@@ -33,7 +48,8 @@ class Inspector:
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[Finding]] = {}  # id -> in order of time
         self.checks: tuple[Check, ...] = INVARIANTS + ANOMALIES
-        self.at_end = [(check.id, check.at_end) for check in self.checks if check.at_end]
+        self.at_end = by_test((check.at_end, check.id) for check in self.checks)
+        self.refused = by_test((check.refused, check.id) for check in self.checks)
 
     def watches(self) -> Mapping[type, Callable[[int, Any], None]]:
         """See cluster.world.Watcher."""
@@ -53,10 +69,11 @@ class Inspector:
         before = [(c.id, test) for c in self.checks for k, test in c.on if k is kind]
         after = [(c.id, test) for c in self.checks for k, test in c.after if k is kind]
         keep, told, worth = KEEP.get(kind), kind in story.KINDS, story.WORTH.get(kind)
-        books = self.books_of(kind)
+        shadows, own = self.shadows, "vm" in kind.__struct_fields__  # type: ignore[attr-defined]
 
         def look(now: int, fact: Any) -> None:
-            shadow = books(fact)
+            vm = fact.vm if own else vm_base(fact.gmem)
+            shadow = shadows.get(vm) or self.books(vm)
             shadow.now = now
             if told and (worth is None or worth(fact)):
                 shadow.story.append((now, fact))
@@ -72,12 +89,6 @@ class Inspector:
                     self.found(name, shadow, fact, text)
 
         return look
-
-    def books_of(self, kind: type) -> Callable[[Any], Shadow]:
-        """The books of the VM that a fact of this kind is about."""
-        if "vm" in kind.__struct_fields__:  # type: ignore[attr-defined]
-            return lambda fact: self.books(fact.vm)
-        return lambda fact: self.books(vm_base(fact.gmem))
 
     def books(self, vm: int) -> Shadow:
         """The books of the VM with this base address."""
@@ -105,13 +116,21 @@ class Inspector:
         shadow.last = (now, operation)
         if fact.reason is not Reason.NONE:
             operation.prefix = prefix(shadow, fact, operation)
-        for name, test in self.at_end if not fact.redundant else ():
-            text = test(shadow, fact, operation)
-            if text:
-                self.found(name, shadow, fact, text)
+        operation.differences = {}
+        if not fact.redundant:
+            self.hold(self.at_end, shadow, fact, operation)
         if fact.reason is not Reason.NONE:
+            self.hold(self.refused, shadow, fact, operation)
             shadow.refused = (operation, list(shadow.story))
         shadow.devices.ended(fact, operation)
+
+    def hold(self, tests: Tests, shadow: Shadow, fact: o.ConvertEnd, operation: Operation) -> None:
+        """Tests against a conversion that is over."""
+        for test, names in tests:
+            text = test(shadow, fact, operation)
+            if text:
+                for name in names:
+                    self.found(name, shadow, fact, text)
 
     # --- host frames, which are no VM's own -------------------------------------------------------
 

@@ -5,6 +5,8 @@ from actors.contract import Reason
 from actors.intervals import IntervalMap
 
 UNTOUCHED = -2  # no map has it as a value
+Difference = tuple[int, int, int, int]
+"""(start, end, before, now) of pages that are not what they were when the conversion began."""
 
 
 class Operation:
@@ -13,20 +15,23 @@ class Operation:
     `prefix` is set at the end: up to where the range is converted although it was refused, 0 for nowhere.
     """
 
+    decided: bool | None = None
+    no_return = False
+    aborted = False  # some consumer has undone what PREPARE did
+    transient = False  # references were found that go by themselves
+    short = False  # the allocator refused it memory
+    late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
+    frozen = False
+    emptied = False  # folios were taken out of the filemap
+    lost = 0
+    prefix = 0
+    differences: dict[str, list[Difference]] | None = None  # by map, once it has ended
+
     def __init__(self, begin: o.ConvertBegin, now: int) -> None:
         self.begin = begin
         self.began = now
         self.before: dict[str, IntervalMap] = {}
-        self.decided: bool | None = None
-        self.no_return = False
-        self.aborted = False  # some consumer has undone what PREPARE did
-        self.transient = False  # references were found that go by themselves
-        self.short = False  # the allocator refused it memory
-        self.late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
         self.ready: set[int] = set()
-        self.frozen = False
-        self.lost = 0
-        self.prefix = 0
 
     @property
     def settled(self) -> bool:
@@ -42,6 +47,9 @@ class Operation:
         kept = self.before.get(name)
         if kept is None:
             kept = self.before[name] = IntervalMap.filled(UNTOUCHED)
+            for s, e, value in table.runs(start, end):
+                kept.set(s, e, value)
+            return
         for s, e, known in list(kept.runs(start, end)):
             if known == UNTOUCHED:
                 for s_now, e_now, value in table.runs(s, e):

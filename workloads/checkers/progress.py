@@ -70,20 +70,23 @@ def an23_queue(shadow: Shadow, fact: o.IotlbQueued) -> Found:
 
 def an26(shadow: Shadow, fact: o.LockOrder) -> Found:
     """Before: two locks taken in both orders, or one inside itself: two such operations can wait for each other."""
-    for outer in shadow.holding.get(fact.op, ()) if fact.taken else ():
-        if outer.rank == fact.rank or (fact.rank, outer.rank) in shadow.nested:
-            inner = lock_name(fact.rank)
-            return (
-                f"{inner} is wanted inside {lock_name(outer.rank)}, which is taken inside {inner}"
-            )
+    held = shadow.holding.get(fact.op)
+    if not held or not fact.taken:
+        return None
+    for rank, _ in held:
+        if rank == fact.rank or (fact.rank, rank) in shadow.nested:
+            inner, outer = lock_name(fact.rank), lock_name(rank)
+            return f"{inner} is wanted inside {outer}, which is taken inside {inner}"
     return None
 
 
 def l2(shadow: Shadow, fact: o.LockOrder) -> Found:
     """Before: mmu_lock was held without sleep. A conversion may hold ilock as long as its range is large."""
-    for lock in () if fact.taken or fact.rank < MMU_LOCK else shadow.holding.get(fact.op, ()):
-        if lock.rank == fact.rank and shadow.now - lock.since > T_HOLD_NS:
-            return f"{lock_name(fact.rank)} was held for {ms(shadow.now - lock.since)}"
+    if fact.taken or fact.rank < MMU_LOCK:
+        return None
+    for rank, since in shadow.holding.get(fact.op, ()):
+        if rank == fact.rank and shadow.now - since > T_HOLD_NS:
+            return f"{lock_name(fact.rank)} was held for {ms(shadow.now - since)}"
     return None
 
 
@@ -135,7 +138,7 @@ def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
         where = f"the conversion of {span(begin.start, begin.end)} to {begin.to.name}"
         yield "L1", op, f"{where} was never answered"
     for op, locks in shadow.holding.items():
-        for lock in locks:
-            yield "L2", op, f"{lock_name(lock.rank)}, taken at {ms(lock.since)}, was never dropped"
+        for rank, since in locks:
+            yield "L2", op, f"{lock_name(rank)}, taken at {ms(since)}, was never dropped"
     for start, end, since in () if shadow.dead else shadow.parked.values():
         yield "L5", -1, f"a fault at {span(start, end)} waits since {ms(since)}"

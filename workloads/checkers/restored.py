@@ -39,12 +39,13 @@ def i8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Held over whatever this conversion did to folios and their stash."""
     if shadow.dead or not shadow.stashing:
         return None
-    for name in ("order", "stash"):
-        for start, end, _, _ in shadow.changed(op, name):
-            for s, e, huge in shadow.huge.runs(start, end):
-                text = stash_wrong(shadow, s, e) if huge else None
-                if text:
-                    return text
+    folios = [run[:2] for run in shadow.changed(op, "order")]
+    stash = [run[:2] for run in shadow.changed(op, "stash") if run[:2] not in folios]
+    for start, end in folios + stash:
+        for s, e, huge in shadow.huge.runs(start, end):
+            text = stash_wrong(shadow, s, e) if huge else None
+            if text:
+                return text
     return None
 
 
@@ -95,7 +96,9 @@ def an4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def an5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Whether it was refused or not. Poisoned pages are out of the filemap on purpose."""
-    for start, end, was, now in () if shadow.dead else shadow.changed(op, "order"):
+    if shadow.dead or not op.emptied:
+        return None
+    for start, end, was, now in shadow.changed(op, "order"):
         if was >= 0 > now and not shadow.poison.only(start, end, 1):
             return f"{span(start, end)} had folios of order {was} and has none in the filemap"
     return None

@@ -2,22 +2,18 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from actors import observations as o
 from actors.contract import Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
 from workloads.checkers.dma import Backing, DeviceBooks
-from workloads.checkers.operation import UNTOUCHED, Operation
+from workloads.checkers.operation import UNTOUCHED, Difference, Operation
 from workloads.checkers.story import KEPT, Told
 
-
-class Hold(NamedTuple):
-    """A lock of docs/domain.md section 2.9, held since then (ns)."""
-
-    rank: int
-    since: int
+Hold = tuple[int, int]
+"""The rank of a lock of docs/domain.md section 2.9, and since when it is held (ns)."""
 
 
 class Shadow:
@@ -86,8 +82,17 @@ class Shadow:
             operation.remember(name, table, start, end)
         table.set(start, end, value)
 
-    def changed(self, operation: Operation, name: str) -> list[tuple[int, int, int, int]]:
-        """(start, end, before, now) wherever a map differs from when the conversion began, after its prefix."""
+    def changed(self, operation: Operation, name: str) -> list[Difference]:
+        """Wherever a map differs from when the conversion began, after its prefix. What has ended changes no more."""
+        known = operation.differences
+        if known is None:
+            return self.differences(operation, name)
+        if name not in known:
+            known[name] = self.differences(operation, name)
+        return known[name]
+
+    def differences(self, operation: Operation, name: str) -> list[Difference]:
+        """The same, looked up."""
         before = operation.before.get(name)
         if before is None:
             return []
@@ -147,6 +152,9 @@ class Shadow:
 
     def folio_order(self, fact: o.FolioOrder) -> None:
         self.write("order", fact.start, fact.end, fact.order)
+        if fact.order < 0:
+            for operation in self.operations.values():
+                operation.emptied = True
         if fact.order >= 0:
             self.punched.set(fact.start, fact.end, 0)
 
@@ -168,9 +176,11 @@ class Shadow:
         self.write("sept", fact.start, fact.end, fact.state)
 
     def seamcall(self, fact: o.SeamcallAnswered) -> None:
-        if fact.status == Status.OK and fact.call == Call.TRACK:
+        if fact.status != Status.OK:
+            self.story.append((self.now, fact))
+        elif fact.call == Call.TRACK:
             self.epoch += 1
-        elif fact.call == Call.BLOCK and fact.status == Status.OK:
+        elif fact.call == Call.BLOCK:
             self.blocked = self.epoch
 
     def epoch_drained(self, _: o.EpochDrained) -> None:
@@ -217,18 +227,21 @@ class Shadow:
             self.operations[fact.op].lost += fact.leaves
 
     def lock(self, fact: o.LockOrder) -> None:
-        held = self.holding.setdefault(fact.op, [])
+        rank, held = fact.rank, self.holding.get(fact.op)
         if fact.taken:
-            pairs = [(outer.rank, fact.rank) for outer in held]
-            self.nested += [pair for pair in pairs if pair not in self.nested]
-            held.append(Hold(fact.rank, self.now))
-            return
-        for number in range(len(held) - 1, -1, -1):
-            if held[number].rank == fact.rank:
-                del held[number]
-                break
-        if not held:
-            del self.holding[fact.op]
+            if held is None:
+                self.holding[fact.op] = [(rank, self.now)]
+                return
+            for outer, _ in held:
+                if (outer, rank) not in self.nested:
+                    self.nested.append((outer, rank))
+            held.append((rank, self.now))
+        elif held:
+            found = [number for number, lock in enumerate(held) if lock[0] == rank]
+            if found:
+                del held[found[-1]]
+            if not held:
+                del self.holding[fact.op]
 
     def references(self, fact: o.ReferencesFound) -> None:
         self.operations[fact.op].transient = fact.transient

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from actors import observations as o
-from actors.contract import ERRNO, Consumer, Reason, Share, Trace
+from actors.contract import ERRNO, Reason, Share, Trace
 from actors.intervals import IntervalMap
 from actors.messages import ATTEMPT_BITS
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
@@ -159,14 +159,10 @@ WORDS: dict[type, Callable[[Any], str]] = {
 }  # fmt: skip
 # Kinds that are not always worth a line.
 WORTH: dict[type, Callable[[Any], bool]] = {
-    o.SeamcallAnswered: lambda fact: fact.status != Status.OK,
     o.Leaf: lambda fact: fact.level > 0 or fact.share is Share.SHARED,
     o.GuestAccess: lambda fact: not fact.ok,
-    o.ConsumerReplied: lambda fact: (
-        fact.reason is not Reason.NONE or fact.consumer is not Consumer.PINS
-    ),
 }
-KINDS = {*WORDS, *CHANGES}
+KINDS = {*WORDS, *CHANGES} - {o.SeamcallAnswered}  # whose failures the books add
 # What a story that is too long can do without, the dullest first.
 DULL = (
     (o.Leaf, o.HugeLost, o.Answered, o.Bitmap),
