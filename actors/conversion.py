@@ -20,6 +20,10 @@ class Verb(enum.IntEnum):
     REMAP = 5
 
 
+PHASES = {verb: verb.name.lower() for verb in Verb}
+"""What a verb is called in facts."""
+
+
 class Change(msgspec.Struct, array_like=True):
     """Folios of the index range have order `old` and are to have order `new`."""
 

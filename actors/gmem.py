@@ -8,7 +8,7 @@ from actors import gmem_faults, gmem_punch, gmem_ranges, gmem_release, gmem_step
 from actors import messages as m
 from actors.address import PINS, vm_base
 from actors.contract import Actor, Consumer, Context, Reason, Share
-from actors.conversion import Conversion, Verb
+from actors.conversion import PHASES, Conversion, Verb
 from actors.gmem_own import fail
 from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
 from actors.intervals import IntervalMap
@@ -102,7 +102,7 @@ class Gmem(Actor):
 
     def drive(self, conversion: Conversion, event: Event, context: Context) -> None:
         """Take the protocol's row: the next stage, and the action that leads there."""
-        row = self.row(conversion, event)
+        row = INDEX[self.protocol, conversion.to][conversion.stage, event]
         conversion.stage = row.then
         gmem_steps.ACTIONS[row.action](self, conversion, row.who, context)
 
@@ -251,7 +251,7 @@ class Gmem(Actor):
             conversion.waiting &= ~(1 << consumer)
             conversion.agreed |= (reason is Reason.NONE) << consumer
         took = context.now - conversion.asked_at
-        phase = verb.name.lower()
+        phase = PHASES[verb]
         context.observe(ConsumerReplied(self.address, conversion.op, phase, consumer, reason, took))
 
     # --- the invalidate lock ---------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from actors import messages as m
 from actors.address import HOST_MAP, IOMMU, KVM, PINS, host_base, vm_base
 from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share
@@ -57,28 +59,24 @@ def consumer_address(gmem: int, consumer: int) -> int:
 def ask(gmem: "Gmem", conversion: Conversion, verb: Verb, who: Who, context: Context) -> None:
     """Send to each of them; all of them have to answer."""
     assert who, f"op {conversion.op} asks nobody to {verb.name}"
-    conversion.verb = verb
-    conversion.waiting = sum(1 << consumer for consumer in who)
+    conversion.verb, conversion.waiting = verb, 0
     conversion.asked_at = context.now
+    plain = REQUESTS[verb](gmem, conversion, who)
+    early = gmem.options.early if verb is Verb.PREPARE else ()
     for consumer in who:
-        message = REQUESTS[verb](gmem, conversion, consumer)
+        conversion.waiting |= 1 << consumer
+        message = msgspec.structs.replace(plain, early=True) if consumer in early else plain
         context.send(consumer_address(gmem.address, consumer), message, context.link)
 
 
-def prepare_request(gmem: "Gmem", conversion: Conversion, consumer: Consumer) -> Message:
-    """PREPARE, with what the options want of this consumer."""
-    options = gmem.options
-    early = (consumer is Consumer.HOST_MAP and options.host_unmap == "early-saved") or (
-        consumer is Consumer.IOMMU and options.iommu_prepare == "unmap-early"
-    )
-    busy_bugs = consumer is Consumer.KVM_MMU and options.prepare_busy == "bug"
+def prepare_request(gmem: "Gmem", conversion: Conversion, who: Who) -> Message:
+    """PREPARE, with what the options want."""
+    busy_bugs = gmem.options.prepare_busy == "bug" and Consumer.KVM_MMU in who
     where = gfns(conversion)
-    return m.Prepare(
-        gmem.address, conversion.op, *where, conversion.to, early=early, busy_bugs=busy_bugs
-    )
+    return m.Prepare(gmem.address, conversion.op, *where, conversion.to, True, False, busy_bugs)
 
 
-def commit_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message:
+def commit_request(gmem: "Gmem", conversion: Conversion, _: Who) -> Message:
     """COMMIT, with the way to tell of a bug."""
     options = gmem.options
     where = gfns(conversion)
@@ -87,7 +85,7 @@ def commit_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message
     )
 
 
-def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Message:
+def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Who) -> Message:
     """INVALIDATE, with the same."""
     where, options = gfns(conversion), gmem.options
     listed = maps_again(gmem.protocol, Share(conversion.to))
@@ -102,13 +100,14 @@ def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Consumer) -> Mes
     )
 
 
-def remap_request(gmem: "Gmem", conversion: Conversion, consumer: Consumer) -> Message:
+def remap_request(gmem: "Gmem", conversion: Conversion, who: Who) -> Message:
     """REMAP, with what this consumer has unmapped."""
+    (consumer,) = who
     where, unmapped = gfns(conversion), conversion.unmapped[consumer]
     return m.Remap(gmem.address, conversion.op, *where, conversion.to, unmapped)
 
 
-REQUESTS: dict[Verb, Callable[["Gmem", Conversion, Consumer], Message]] = {
+REQUESTS: dict[Verb, Callable[["Gmem", Conversion, Who], Message]] = {
     Verb.PREPARE: prepare_request,
     Verb.COMMIT: commit_request,
     Verb.ABORT: lambda gmem, conversion, _: m.Abort(gmem.address, conversion.op),

@@ -28,7 +28,7 @@ class Split(NamedTuple):
 # docs/domain.md sections 3.1 and 8 (VT13). With HVO a folio of 2 MiB keeps 1 of its 8 vmemmap pages, one of 1 GiB 1 of
 # 4,096. Page-cache nodes of 576 B hold 64 slots: one for 2 MiB; 4,096 + 64 + 1 for 1 GiB in 4 KiB, 8 + 1 in 2 MiB. And
 # one page of stash.
-SPLITS = {
+SPLITS: dict[tuple[int, int], Split] = {
     (9, 0): Split(7 + 1, "folio_split_2m", "folio_merge_2m"),
     (18, 9): Split(511 + 2 + 1, "folio_split_1g_2m", "folio_merge_1g_2m"),
     (18, 0): Split(4095 + -(-4161 * 576 // 4096) + 1, "folio_split_1g", "folio_merge_1g"),
@@ -43,18 +43,16 @@ def plan(gmem: "Gmem", start: int, end: int, to: Share) -> list[Change]:
 def splits(gmem: "Gmem", start: int, end: int) -> list[Change]:
     """Huge folios that the range touches, the largest first."""
     found = []
-    ends = {order: rounded(start, end, order) for order in (9, 18)}
-    for order in (18, 9):
-        for s, e, had in gmem.folios.runs(*ends[order]):
-            if had != order:
-                continue
-            first, last = rounded(max(s, start), min(e, end), order)
-            if first >= last or s >= end or e <= start:
-                continue
-            whole = order == 18 and gmem.options.uniform_split
-            found.append(Change(first, last, order, 0 if whole or order == 9 else 9))
-            if order == 18 and not whole:
-                found.append(Change(*rounded(max(first, start), min(last, end), 9), 9, 0))
+    if gmem.page_order == 18:
+        whole = gmem.options.uniform_split
+        for s, e, had in gmem.folios.runs(*rounded(start, end, 18)):
+            if had == 18:
+                found.append(Change(s, e, 18, 0 if whole else 9))
+            if had == 18 and not whole:
+                found.append(Change(*rounded(max(s, start), min(e, end), 9), 9, 0))
+    if gmem.page_order:
+        runs = gmem.folios.runs(*rounded(start, end, 9))
+        found += [Change(s, e, 9, 0) for s, e, had in runs if had == 9]
     return found
 
 
@@ -106,25 +104,33 @@ def rounded(start: int, end: int, order: int) -> tuple[int, int]:
 
 def units(change: Change) -> int:
     """How many huge folios it makes or breaks."""
-    return (change.end - change.start) // SIZE[max(change.old, change.new)]
+    order = change.old if change.old > change.new else change.new
+    return (change.end - change.start) // SIZE[order]
 
 
 def kind_of(change: Change) -> Split:
     """What the change takes, whichever way it goes."""
-    return SPLITS[max(change.old, change.new), min(change.old, change.new)]
+    if change.old > change.new:
+        return SPLITS[change.old, change.new]
+    return SPLITS[change.new, change.old]
 
 
 def pages_for(changes: list[Change]) -> int:
     """Metadata that the splits among the changes need."""
-    return sum(kind_of(c).pages * units(c) for c in changes if c.old > c.new)
+    pages = 0
+    for change in changes:
+        if change.old > change.new:
+            pages += kind_of(change).pages * units(change)
+    return pages
 
 
 def pages_held(changes: list[Change]) -> int:
     """Metadata that folios hold after the changes and did not before: less, where merges set it free."""
-    return sum(
-        kind_of(c).pages * units(c) if c.old > c.new else -kind_of(c).pages * units(c)
-        for c in changes
-    )
+    pages = 0
+    for change in changes:
+        needs = kind_of(change).pages * units(change)
+        pages += needs if change.old > change.new else -needs
+    return pages
 
 
 def inverse(changes: list[Change]) -> list[Change]:

@@ -34,8 +34,11 @@ def ask_for(
 
 def gfns(conversion: Conversion) -> Place:
     """The range in hand, as consumers know it."""
-    start, end = conversion.range
-    return start + conversion.shift, end + conversion.shift
+    shift = conversion.shift
+    if conversion.ranges:
+        start, end = conversion.range
+        return start + shift, end + shift
+    return conversion.start + shift, conversion.end + shift
 
 
 def proceed(conversion: Conversion, event: Event, delay: int, context: Context) -> None:

@@ -52,7 +52,7 @@ def reserve_folios(gmem: "Gmem", conversion: Conversion, _: Who, context: Contex
 
 def store(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """The attribute of the range changes; STORED once the time is over."""
-    conversion.was = list(gmem.share.runs(*conversion.range))
+    conversion.was = gmem.share.runs(*conversion.range)
     took = set_share(gmem, conversion, *conversion.range, conversion.to, context)
     proceed(conversion, Event.STORED, took, context)
     spare(gmem, conversion, context)
@@ -117,10 +117,12 @@ def complete_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context
     else:
         delay = sum(
             set_share(gmem, conversion, start, end, conversion.to, context)
-            for start, end, bad in list(gmem.poison.runs(conversion.start, conversion.end))
+            for start, end, bad in gmem.poison.runs(conversion.start, conversion.end)
             if not bad
         )
-        changes = folios.plan(gmem, *conversion.range, conversion.to)
+        changes = conversion.changes  # those for which memory was reserved; a merge takes none
+        if conversion.to is Share.PRIVATE:
+            changes = folios.plan(gmem, *conversion.range, conversion.to)
         delay += folios.apply(gmem, changes, context)
         for start, end in conversion.poison:  # out of the filemap, with a reference that keeps them
             folios.set_order(gmem, start, end, folios.LOST, context)

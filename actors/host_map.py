@@ -160,7 +160,7 @@ class HostMap(Actor):
         if not self.dead:
             host_notifier.exit_mmap(self, context)
         self.dead = True
-        for start, end, present in list(self.ptes.runs(0, self.ptes.starts[-1] + 1)):
+        for start, end, present in self.ptes.runs(0, self.ptes.starts[-1] + 1):
             if present:
                 self.ptes.set(start, end, 0)
                 context.observe(HostPte(self.vm, start, end, False))

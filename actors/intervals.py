@@ -1,7 +1,6 @@
 """A total map from page numbers to small integers, kept as maximal runs: state costs its fragments."""
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
 
 import msgspec
 
@@ -31,33 +30,26 @@ class IntervalMap(msgspec.Struct):
         first = bisect_right(starts, start) - 1
         if starts[first] == start:
             first -= 1
-        last = bisect_right(starts, end, lo=first + 1) - 1
+        last = bisect_right(starts, end, first + 1) - 1
         after = values[last]
-        new_starts, new_values = [], []
-        if first < 0 or values[first] != value:
-            new_starts.append(start)
-            new_values.append(value)
-        if starts[last] == end:
-            tail = last + (after == value)
+        joins = first >= 0 and values[first] == value  # the run before
+        tail = last + (after == value or starts[last] != end)
+        if after == value or starts[last] == end:
+            starts[first + 1 : tail] = () if joins else (start,)
+            values[first + 1 : tail] = () if joins else (value,)
         else:
-            tail = last + 1
-            if after != value:
-                new_starts.append(end)
-                new_values.append(after)
-        starts[first + 1 : tail] = new_starts
-        values[first + 1 : tail] = new_values
+            starts[first + 1 : tail] = (end,) if joins else (start, end)
+            values[first + 1 : tail] = (after,) if joins else (value, after)
 
-    def runs(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    def runs(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """The runs that meet [start, end), cut to it: (start, end, value), in order."""
         starts, values = self.starts, self.values
-        at = bisect_right(starts, start) - 1
-        stop = len(starts)
-        while start < end:
-            run_end = starts[at + 1] if at + 1 < stop else end
-            cut = min(run_end, end)
-            yield start, cut, values[at]
-            start = cut
-            at += 1
+        after = bisect_right(starts, start)
+        if after == len(starts) or starts[after] >= end:
+            return [(start, end, values[after - 1])] if start < end else []
+        last = bisect_left(starts, end, after)
+        edges = [start, *starts[after:last], end]
+        return list(zip(edges, edges[1:], values[after - 1 : last], strict=False))
 
     def run_at(self, page: int, limit: int) -> tuple[int, int]:
         """(end, value) of the run that holds `page`, its end cut to `limit`."""
@@ -71,7 +63,11 @@ class IntervalMap(msgspec.Struct):
 
     def pages(self, start: int, end: int, value: int) -> int:
         """How many pages of [start, end) have the value."""
-        return sum(e - s for s, e, v in self.runs(start, end) if v == value)
+        found = 0
+        for first, last, has in self.runs(start, end):
+            if has == value:
+                found += last - first
+        return found
 
     @property
     def fragments(self) -> int:

@@ -50,7 +50,7 @@ def on_detach(iommu: "Iommu", message: m.Detach, context: Context) -> None:
     """The domains are torn down; the unit is flushed before anything else is done with the frames."""
     for domain in domains_of(iommu, message.vm):
         table = iommu.domains[domain]
-        for start, end, level in list(table.runs(0, table.starts[-1] + 1)):
+        for start, end, level in table.runs(0, table.starts[-1] + 1):
             if level:
                 table.set(start, end, 0)
                 context.observe(Dma(message.vm, start, end, False, listener_of(domain)))

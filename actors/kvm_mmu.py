@@ -283,7 +283,7 @@ class KvmMmu(Actor):
             pages = m.GiveBack(kept * kvm_split.SPLIT_PAGES)
             context.send(host_base(self.vm) | ALLOCATOR, pages, context.link)
         for share, leaves in ((Share.PRIVATE, self.mirror), (Share.SHARED, self.shared_ept)):
-            for start, end, level in list(leaves.runs(0, leaves.starts[-1] + 1)):
+            for start, end, level in leaves.runs(0, leaves.starts[-1] + 1):
                 if level:
                     leaves.set(start, end, 0)
                     context.observe(Leaf(self.vm, start, end, share, 0))

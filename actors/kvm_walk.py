@@ -52,7 +52,7 @@ def locked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:
     """Do the plan's next thing to the step's leaves."""
     start, end, level = walk.todo[0]
-    what = doing(walk)
+    what = PLANS[walk.plan][walk.stage]
     leaves = (end - start) // PAGES[level]
     # TRACK and kick come once for each leaf, as KVM does today, or once for the whole step.
     rounds = leaves if kvm.track_per_page else 1
@@ -83,7 +83,7 @@ def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:
 
 def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Context) -> None:
     """The TDX module's word on the batch: on, again after a kick, or this walk's end."""
-    call = doing(walk)
+    call = PLANS[walk.plan][walk.stage]
     if status == Status.OK:
         walk.blocked = walk.blocked or call == Call.BLOCK
         passed(kvm, walk, index, context)
@@ -103,15 +103,16 @@ def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Contex
 
 def passed(kvm: "KvmMmu", walk: Walk, calls: int, context: Context) -> None:
     """All calls of the batch went well: what is left of the step after a retry, or the plan's next entry."""
-    start, end, level = walk.todo[0]
-    call, leaves = doing(walk), (end - start) // PAGES[level]
-    retried = walk.attempt > 0 and walk.plan != UNBLOCKING
-    if call == Call.TRACK or not retried or walk.done + calls >= leaves:
+    if not walk.attempt or walk.plan == UNBLOCKING or doing(walk) == Call.TRACK:
         advance(kvm, walk, context)
         return
+    start, end, level = walk.todo[0]
     walk.done += calls
-    walk.attempt = 0
-    act(kvm, walk, context.link, context)
+    if walk.done >= (end - start) // PAGES[level]:
+        advance(kvm, walk, context)
+    else:
+        walk.attempt = 0
+        act(kvm, walk, context.link, context)
 
 
 REASONS: dict[int, Reason] = {
@@ -128,7 +129,7 @@ REASONS: dict[int, Reason] = {
 
 def kicked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """A kick of the plan is over, or the one that comes before a retry."""
-    if doing(walk) == Do.KICK:
+    if PLANS[walk.plan][walk.stage] == Do.KICK:
         advance(kvm, walk, context)
     else:
         act(kvm, walk, context.link, context)

@@ -113,7 +113,7 @@ class TdxModule(Actor):
         level = 1 if message.call == Call.DEMOTE else message.level
         if message.call == Call.AUG and message.pfn >= 0:
             td.frames.set(message.start, end, message.pfn - message.start)
-        for start, stop, value in list(td.sept.runs(message.start, end)):
+        for start, stop, value in td.sept.runs(message.start, end):
             state = rule.moves.get(value & STATE_MASK)
             assert state is not None, (
                 f"{Call(message.call).name} of {start:#x}..{stop:#x}"
@@ -177,7 +177,7 @@ class TdxModule(Actor):
         """PENDING entries become MAPPED, zeroed. A 2 MiB ACCEPT of 4 KiB entries is a size mismatch."""
         vm, start, end = message.vm, message.start, message.end
         pending = 0
-        for run_start, run_end, value in list(td.sept.runs(start, end)):
+        for run_start, run_end, value in td.sept.runs(start, end):
             level = value >> LEVEL_SHIFT
             if value & STATE_MASK != Entry.PENDING:
                 continue
@@ -216,8 +216,8 @@ class TdxModule(Actor):
         """The file is closed: what can be removed is. The rest goes with the HKID; its frames may be gone by then."""
         vm = vm_base(message.gmem)
         td = self.tds[vm]
-        for start, end, value in list(td.sept.runs(0, td.sept.starts[-1] + 1)):
-            for first, last, stuck in list(td.stuck.runs(start, end)) if value else ():
+        for start, end, value in td.sept.runs(0, td.sept.starts[-1] + 1):
+            for first, last, stuck in td.stuck.runs(start, end) if value else ():
                 if not stuck:
                     self.enter(td, vm, first, last, Entry.FREE, 0, context)
         context.send(message.gmem, m.TornDown(), context.link)
@@ -226,7 +226,7 @@ class TdxModule(Actor):
     def on_reclaim(self, message: m.Reclaim, context: Context) -> None:
         """No frame of the TD is owned by anybody."""
         td = self.tds[message.vm]
-        for start, end, value in list(td.sept.runs(0, td.sept.starts[-1] + 1)):
+        for start, end, value in td.sept.runs(0, td.sept.starts[-1] + 1):
             if value:
                 self.enter(td, message.vm, start, end, Entry.FREE, 0, context)
 

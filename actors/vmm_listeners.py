@@ -187,7 +187,7 @@ def mark(vmm: "Vmm", part: Part, failed: bool) -> None:
     """Whether the listener's map of the range has failed."""
     listener, start, end = part
     bit = 1 << listener
-    for s, e, failures in list(vmm.holes.runs(start, end)):
+    for s, e, failures in vmm.holes.runs(start, end):
         vmm.holes.set(s, e, failures | bit if failed else failures & ~bit)
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from actors.contract import Trace
+from actors.contract import Consumer, Trace
 
 
 class Options(msgspec.Struct, frozen=True, array_like=True):
@@ -24,6 +24,14 @@ class Options(msgspec.Struct, frozen=True, array_like=True):
     stash: str = "at-split"  # or "at-allocation": when a huge folio's metadata is set aside
     prefix: bool = False  # an error leaves a converted prefix, and says where it ends
     uniform_split: bool = False  # a 1 GiB folio is split into 4 KiB ones at once, as RFC v2 does
+
+    @property
+    def early(self) -> tuple[Consumer, ...]:
+        """Who unmaps in PREPARE already."""
+        if self.host_unmap == "late" and self.iommu_prepare == "check-only":
+            return ()
+        host = (Consumer.HOST_MAP,) if self.host_unmap == "early-saved" else ()
+        return (*host, Consumer.IOMMU) if self.iommu_prepare == "unmap-early" else host
 
     @property
     def trace(self) -> Trace:
