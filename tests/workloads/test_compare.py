@@ -102,6 +102,7 @@ def test_a_protocol_by_another_name_meets_the_same_fate(one):
     for summary in told:
         for key in ("protocol", "parameters", "verdict", "reasons", "engine", "digest"):
             del summary[key]
+        summary.pop("counterexample", None)  # what one admits is a violation of the other
     assert told[0] == told[1]
     assert told[0]["vms_bugged"] > 0
 
