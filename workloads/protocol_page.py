@@ -7,7 +7,7 @@ from actors.gmem_steps import ACTIONS
 from actors.protocols import PROTOCOLS
 from actors.protocols.options import Options
 from actors.protocols.table import ALL, Row, Stage, Table
-from workloads.checkers.admitted import ROWS, admitting
+from workloads.checkers.admitted import NEVER, ROWS, admits, admitting, opening
 from workloads.markdown import codes, table
 from workloads.scenario import Protocol
 from workloads.scenario.keys import entries
@@ -51,8 +51,7 @@ def protocols() -> Iterator[str]:
         yield f"{found.meaning}.\n"
         own = [f"{option} = {said(option, value)}" for option, value in found.defaults]
         yield f"By itself it sets {codes(own)}.\n" if own else "It sets no option by itself.\n"
-        admitted = [check for check in ROWS if name in admitting(check)]
-        yield f"Anomalies that its definition admits: {', '.join(admitted)}.\n"
+        yield f"Anomalies that its definition admits: {admitted(name)}.\n"
         yield from table(ROW, numbered(found.rows))
         for variant in found.variants:
             option = variant.option
@@ -60,6 +59,20 @@ def protocols() -> Iterator[str]:
             yield f"With `{option} = {said(option, variant.value)}` (usually `{usual}`):\n"
             yield from table(ROW[1:], map(cells, variant.rows))
         yield from diagrams(found)
+
+
+def admitted(protocol: str) -> str:
+    """What it admits by itself, and then what takes a setting."""
+    found = [check for check in ROWS if protocol in admitting(check)]
+    usual = [check for check in found if admits(check, protocol, {})]
+    rest = [f"{check} ({by_settings(check, protocol)})" for check in found if check not in usual]
+    return ", ".join(usual) + (f"; with a setting {', '.join(rest)}" if rest else "")
+
+
+def by_settings(check: str, protocol: str) -> str:
+    """Any of these opens the cell."""
+    found = [when for when in opening(check, protocol) if when and when is not NEVER]
+    return " or ".join(f"`{when.text}`" for when in found)
 
 
 def said(option: str, value: str | bool) -> str:

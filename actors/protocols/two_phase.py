@@ -51,6 +51,7 @@ LOOK_AFTER = (
     Row(S.QUIETING,   E.UNCHANGED,     "complete_thaw", S.THAWING,  "5: no folio changes"),
     Row(S.QUIETING,   E.QUIET,         "complete_thaw", S.THAWING,  "5: store, restructure, thaw"),
 )
+MARKED = Variant("mark", "refcount", LOOK_AFTER)  # what a bug has left is met where folios change
 LOOK_ONCE = Variant("post_commit_check", "fail-efault", (
     Row(S.COMMITTING, E.ALL_COMMITTED, "look_once",        S.CHECKING, "5: does a folio carry one more?"),
     Row(S.CHECKING,   E.QUIET,         "complete_thaw",    S.THAWING,  "5: store, restructure, thaw"),
@@ -62,7 +63,7 @@ TWO_PHASE = Table(
     "two-phase",
     "C: ask everybody, then abort or unmap without failure; a bug poisons the page by callback",
     ROWS,
-    (FREEZE_LATE,),
+    (FREEZE_LATE, MARKED),
 )
 TWO_PHASE_REFCOUNT = Table(
     "two-phase-refcount",
@@ -75,6 +76,6 @@ TWO_PHASE_UNTRACED = Table(
     "two-phase-untraced",
     "C0: as C, but a bug in COMMIT only marks the VM dead (TDX huge pages v3)",
     ROWS,
-    (FREEZE_LATE,),
+    (FREEZE_LATE, MARKED),
     (("mark", "none"),),
 )

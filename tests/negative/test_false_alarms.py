@@ -8,6 +8,7 @@ from actors.contract import Reason
 from tests.helpers import PRIVATE, SHARED, World
 
 AN18 = "AN18 holds the bitmap of a mixed range against the attribute of its first page"
+SECOND = 1_000_000_000
 AN18_DEVICES = "AN18 takes any ENOMEM of a shared range for a failed device map"
 
 
@@ -63,3 +64,12 @@ def test_there_and_back_leaves_nothing_behind(start, page_order):
     same = ("share", "folios", "poison", "shared_ept", "iommu", "ptes", "bitmap")
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
     assert (world.found, world.pending()) == (set(), {})
+
+
+@pytest.mark.parametrize("protocol", ["two-phase", "two-phase-refcount", "two-phase-untraced"])
+def test_a_reference_that_a_bug_left_is_waited_for_and_never_split_over(protocol):
+    bug = 'fault=[{point="tdx.bug",nth=[3]}]'
+    world = World(f"protocol.name={protocol}", "protocol.mark=refcount", bug)
+    world.request(0x10, 0x18, SHARED)
+    world.run(5 * SECOND)
+    assert (world.answers, world.found) == ([], {"AN9", "L1", "L2"})

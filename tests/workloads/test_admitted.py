@@ -112,7 +112,9 @@ def test_every_check_has_a_meaning_and_none_is_left_over():
         ("AN3", "protocol.post_commit_check=fail-efault", "two-phase-refcount"),
         ("AN11", "protocol.mark=none", "undo-split-first"),
         ("AN10", "protocol.mark=refcount", "two-phase-untraced"),
+        ("AN9", "protocol.mark=refcount", "two-phase"),
         ("AN21", "protocol.zap_first=no", "in-place-huge"),
+        ("AN21", "protocol.uniform_split=true", "two-phase"),
         ("I7", "protocol.zap_first=mixed", "in-place-huge"),
     ],
 )
@@ -138,6 +140,12 @@ def test_a_setting_closes_one(check, override, protocol):
     assert not admits(check, *of(f"protocol.name={protocol}", override))
 
 
+def test_a_window_may_take_two_settings():
+    known = ("protocol.bug_on=no", "protocol.mark=none")
+    assert not any(admits("I2", *of(one)) for one in known)
+    assert admits("I2", *of(*known))
+
+
 def test_two_phase_admits_at_its_defaults_what_nobody_can_help():
     found = {name for name in ROWS if admits(name, *of())}
     assert found == {f"AN{n}" for n in (12, 15, 16, 18, 23, 24, 25, 28)}
@@ -147,7 +155,7 @@ def test_what_no_model_can_show_is_admitted_by_nobody():
     assert [name for name in ROWS if not admitting(name)] == ["AN26"]
     assert described("AN26") == "no protocol"
     assert described("AN23") == "every protocol"
-    assert described("AN21") == "in-place-huge (protocol.zap_first=no)"
+    assert described("AN20") == "in-place-huge"
 
 
 def test_an_invariant_is_kept_unless_its_anomalies_are_admitted():

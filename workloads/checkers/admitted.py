@@ -67,20 +67,26 @@ PAIRED: dict[str, tuple[str, ...]] = {
 
 
 class When(NamedTuple):
-    """Open while the key has one of the values; `own` is what it is when the scenario does not say."""
+    """Open while the key has one of the values; `own` is what it is when the scenario does not say.
+
+    `also` has to be open with it.
+    """
 
     key: str
     values: tuple[str, ...]
     own: str
+    also: "When | None" = None
 
     def open(self, settings: Settings) -> bool:
         """In a run with these settings?"""
-        return settings.get(self.key, self.own) in self.values
+        here = settings.get(self.key, self.own) in self.values
+        return here and (self.also is None or self.also.open(settings))
 
     @property
     def text(self) -> str:
         """For people; nothing where the default is enough."""
-        return "" if self.own in self.values else f"{self.key}={self.values[0]}"
+        own = "" if self.own in self.values else f"{self.key}={self.values[0]}"
+        return f"{own} with {self.also.text}" if self.also else own
 
 
 class Window(NamedTuple):
@@ -102,6 +108,12 @@ BARE = When("protocol.mark", ("none", "protocol", "mixed"), "protocol")
 COUNTED = When("protocol.mark", ("refcount", "mixed"), "protocol")
 ALIVE = When("protocol.bug_on", ("no",), "protocol")
 LIVES_ON = When("protocol.bug_on", ("no", "protocol"), "protocol")
+UNTOLD = When(
+    "protocol.bug_on",
+    ("no",),
+    "protocol",
+    When("protocol.mark", ("none", "refcount", "mixed"), "protocol"),
+)
 LOOKS = When("protocol.post_commit_check", ("fail-efault",), "none")
 LOOKS_NOT = When("protocol.post_commit_check", ("none",), "none")
 PINNED = When("vm.iommu", ("pin",), "notify")
@@ -111,6 +123,7 @@ EARLY_SAVED = When("protocol.host_unmap", ("early-saved",), "late")
 FREEZE_LATE = When("protocol.freeze_at", ("commit",), "prepare")
 SWALLOW = When("protocol.swallow_enomem", ("true",), "true")
 STORE_LATE = When("protocol.store_first", ("false",), "false")
+UNIFORM = When("protocol.uniform_split", ("true",), "false")
 SPLIT_FIRST = When("protocol.zap_first", ("no", "mixed"), "yes")
 MM_FAILS = When("protocol.notifier_scope", ("mmu_notifier",), "mmu_notifier")
 
@@ -128,6 +141,7 @@ WINDOWS = (
     Window("AN7", C_FAMILY, NEVER, "folios are restructured after COMMIT, when nothing is refused any more"),
     Window("AN8", C_FAMILY, EARLY_SAVED, "host PTEs are cleared in PREPARE"),
     Window("AN9", (A, B1), None, "a reference is taken after the only look at them, or is never dropped"),
+    Window("AN9", (C, C0), COUNTED, "as C'"),
     Window("AN9", (CR,), LOOKS_NOT, "nobody looks before the counts are frozen"),
     Window("AN10", (A, CR), MARKED, "a reference is the only mark of a page that could not be unmapped"),
     Window("AN10", (B2, B2H, C, C0), COUNTED, "as C'"),
@@ -142,11 +156,13 @@ WINDOWS = (
     Window("AN20", (B2H,), STORE_LATE, "RW1: the invalidation ends before the store"),
     Window("AN21", (B,), NEVER, "leaves are zapped before their folios are split, or the VM is dead"),
     Window("AN21", (B2H,), SPLIT_FIRST, "the branch without its fix-ups"),
+    Window("AN21", (A, B, B1, B2H, *C_FAMILY), UNIFORM, "a 1 GiB folio becomes small at once, under leaves of 2 MiB"),
     Window("AN26", (A, *C_FAMILY), NEVER, "attributes are read without a lock, as later versions of the series do"),
     Window("AN27", EVERY, APART, "the VMM discards the shared side although a device may still use it"),
     Window("AN28", C_FAMILY, None, "a second BUSY in COMMIT, or with check-only an invalidation that hangs"),
     Window("I2", (CR,), LIVES_ON, "a VM lives with a page that both sides map: small folios are not looked at"),
     Window("I2", (B1, B2, B2H, C0), ALIVE, "as C'"),
+    Window("I2", (C,), UNTOLD, "as C'"),
 )
 # fmt: on
 _WINDOWS: dict[tuple[str, str], list[When | None]] = {}
