@@ -61,10 +61,11 @@ def on_host_fault(gmem: "Gmem", message: m.HostFault, context: Context) -> None:
 
 
 def answer_host(gmem: "Gmem", ticket: int, context: Context) -> None:
-    """SIGBUS unless the whole range is shared."""
+    """SIGBUS unless the whole range is shared, and no page of it poisoned."""
     fault = gmem.faults[ticket]
     assert isinstance(fault, m.HostFault)
-    allowed = not gmem.released and gmem.share.only(fault.start, fault.end, Share.SHARED)
+    shared = gmem.share.only(fault.start, fault.end, Share.SHARED)
+    allowed = shared and not gmem.released and gmem.poison.only(fault.start, fault.end, 0)
     orders = (order for _, _, order in gmem.folios.runs(fault.start, fault.end))
     if allowed and HOLE in orders:
         gmem_punch.fill(gmem, ticket, fault.start, fault.end, context)

@@ -49,6 +49,7 @@ class Pins(Actor):
     waiting: dict[int, int] = {}  # op -> key of the timer that will answer PREPARE
     spinning: dict[int, Where] = {}  # conversions that wait for long references to go
     frozen: dict[int, tuple[int, int]] = {}  # op -> range whose references cannot grow meanwhile
+    gone: bool = False  # the VM is, and with it whoever would take a reference
 
     def on_take_pin(self, message: m.TakePin, context: Context) -> None:
         """A holder takes a long-lived reference; on a frozen folio it would have to come again, and does not."""
@@ -59,6 +60,8 @@ class Pins(Actor):
 
     def take(self, start: int, end: int, hold: int, context: Context) -> None:
         """Until the holder lets go by itself, or a cooperative VMM makes it."""
+        if self.gone:
+            return
         self.taken += 1
         self.held[self.taken] = (start, end)
         context.observe(Pinned(self.vm, start, end, True))
@@ -217,6 +220,7 @@ class Pins(Actor):
 
     def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
         """The holders are gone with the VM."""
+        self.gone = True
         held, self.held = self.held, {pin: at for pin, at in self.held.items() if pin < 0}
         for pin, (start, end) in held.items():
             if pin > 0:

@@ -443,6 +443,13 @@ def test_the_host_may_fault_on_shared_pages_only_and_holds_the_lock_until_it_is_
     assert actor.ilock.idle
 
 
+def test_the_host_may_not_have_a_poisoned_page_though_it_is_shared():
+    actor, context = gmem(shared=[(0x10, 0x20)]), Recorder()
+    actor.poison.set(0x12, 0x13, 1)
+    gmem_faults.on_host_fault(actor, m.HostFault(VM | HOST_MAP, 6, 0x10, 0x20), context)
+    assert (context.messages(), actor.ilock.idle) == ([m.HostPage(6, False)], True)
+
+
 # --- the end -------------------------------------------------------------------------------------
 
 

@@ -129,6 +129,14 @@ def test_the_holders_go_with_the_vm():
     assert (actor.held, len(context.of(Pinned))) == ({}, 2)
 
 
+def test_nobody_takes_a_page_of_a_vm_that_is_gone():
+    actor = pins()
+    actor.receive(m.VmDead(), Recorder())
+    actor.receive(m.TakePin(0x10, 0x11, 700), Recorder())
+    prepare(actor, choices={"pins.long": LONG})
+    assert actor.held == {}
+
+
 def test_nobody_takes_pages_between_prepare_and_the_end_of_a_conversion():
     actor = pins()
     prepare(actor)

@@ -1,12 +1,14 @@
 """What becomes of a situation under C alone."""
 
 from actors.contract import Reason as R
+from tests.transcripts.stories.referenced import REFERENCED
 from tests.transcripts.stories.told import Told
 from tests.transcripts.stories.two_phases import TWO_PHASES
 
 # fmt: off
 TWO_PHASE: dict[str, Told] = {
     **TWO_PHASES,
+    **REFERENCED,
     "page_poisoned": Told(R.POISONED, "",
         "EHWPOISON, and nobody is asked (before 1)."),
     "remove_bug": Told(R.BUG, "AN15",
