@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors import kvm_entry
 from actors import messages as m
 from actors.address import GMEM, GUEST, KVM, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
@@ -197,8 +198,7 @@ def enter_again(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     """Nothing was installed: the vCPU executes again, and the module counts that."""
     del kvm.faults[fault.access]
     context.observe(ReEntered(kvm.vm, fault.access, fault.start, fault.end))
-    enter = m.VpEnter(kvm.vm, fault.access)
-    context.send(host_base(kvm.vm) | TDX, enter, context.link)
+    kvm_entry.enter(kvm, fault.access, context)
 
 
 def installed(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:

@@ -62,6 +62,8 @@ class KvmMmu(Actor):
     calls: dict[int, MapGpaCall] = {}
     guest_inhibit: str = kvm_accept.OFF
     inhibited: IntervalMap = msgspec.field(default_factory=lambda: IntervalMap.filled(0))
+    # Accesses whose vCPUs wait for the end of wait_for_sept_zap; UNSET, and no part of the state, while it is not set.
+    kept_out: list[int] | msgspec.UnsetType = msgspec.UNSET
     closing: list[m.Teardown] = []  # files that were closed while a vCPU was still in its ioctl
     dead: bool = False
     notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for

@@ -429,10 +429,18 @@ class SeamcallDone(Message, frozen=True, tag=33):
 
 
 class Kick(Message, frozen=True, tag=34):
-    """KVM -> guest: every vCPU out of the guest, `count` times over (once for each TRACK)."""
+    """KVM -> guest: every vCPU out of the guest, `count` times over (once for each TRACK).
+
+    `stay`: none may enter again before LetIn (KVM's wait_for_sept_zap).
+    """
 
     ticket: int
     count: int
+    stay: bool = False
+
+
+class LetIn(Message, frozen=True, tag=102):
+    """KVM -> guest: the SEAMCALL that had met BUSY is through; vCPUs may enter again."""
 
 
 class VpExits(Message, frozen=True, tag=35):
@@ -786,6 +794,15 @@ class Write(Message, frozen=True, tag=86):
     task: int
     start: int
     end: int
+
+
+class UseAlias(Message, frozen=True, tag=101):
+    """Load -> guest: use the private alias of a range, whoever may be converting it: `accept` it, or read it."""
+
+    task: int
+    start: int
+    end: int
+    accept: bool
 
 
 class GetPages(Message, frozen=True, tag=87):

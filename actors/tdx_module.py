@@ -170,7 +170,8 @@ class TdxModule(Actor):
             self.accept(td, message, context)
             return
         came_on(td, message, context)
-        context.observe(GuestAccess(message.vm, message.start, message.end, Share.PRIVATE, True))
+        used = (message.vm, message.start, message.end, Share.PRIVATE, True, message.access)
+        context.observe(GuestAccess(*used))
         self.answer(message, Outcome.DONE, context.link, context)
 
     def accept(self, td: Td, message: m.Access, context: Context) -> None:
@@ -196,7 +197,7 @@ class TdxModule(Actor):
         if message.ticking and units and message.level == LEVEL_4K:
             took += storm(message.ticking, units, took, context)
         td.entry_start, td.entry_end, td.entry_until = start, end, context.now + took - 1
-        context.observe(GuestAccepted(vm, start, end))
+        context.observe(GuestAccepted(vm, start, end, message.access))
         self.answer(message, Outcome.DONE, took, context)
 
     def violation(
@@ -204,7 +205,8 @@ class TdxModule(Actor):
     ) -> None:
         """To the host: no entry (a fault like any other), blocked (the same), or pending and touched (fatal)."""
         if pending:
-            context.observe(GuestAccess(message.vm, start, end, Share.PRIVATE, False))
+            met = (message.vm, start, end, Share.PRIVATE, False, message.access)
+            context.observe(GuestAccess(*met))
         fault = m.Violation(message.access, start, end, message.level, pending, message.accept)
         context.send(message.vm | KVM, fault, context.link)
 

@@ -364,7 +364,7 @@ def test_accept_maps_and_holds_the_entries_meanwhile():
     sent, context = access(tdx, accept=True)
     assert (states(td)[0], sent.delay) == ((0, Entry.MAPPED, LEVEL_4K), COST)
     assert (td.entry_start, td.entry_end, td.entry_until) == (0, 8, COST - 1)
-    assert context.of(GuestAccepted) == [GuestAccepted(VM, 0, 8)]
+    assert context.of(GuestAccepted) == [GuestAccepted(VM, 0, 8, 4)]
 
 
 def test_a_huge_accept_of_small_entries_is_a_size_mismatch():
@@ -410,7 +410,7 @@ def test_vcpus_that_tick_get_into_the_way_of_a_small_accept(ticking, level, took
 def test_accepting_a_mapped_page_again_costs_an_exit():
     sent, context = access(module()[0], accept=True)
     assert (sent.message, sent.delay) == (m.Accessed(4, Outcome.DONE), 3850)
-    assert context.of(GuestAccepted) == [GuestAccepted(VM, 0, 8)]
+    assert context.of(GuestAccepted) == [GuestAccepted(VM, 0, 8, 4)]
 
 
 def test_the_first_page_in_the_way_decides():
