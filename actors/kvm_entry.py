@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
 
-def enter(kvm: "KvmMmu", access: int, context: Context) -> None:
-    """VP.ENTER after a fault that made no progress."""
+def enter(
+    kvm: "KvmMmu", access: int, delay: int, context: Context, elsewhere: bool = False
+) -> None:
+    """VP.ENTER after a fault, `delay` from now; `elsewhere`: the access is given up."""
+    call = m.VpEnter(kvm.vm, access, elsewhere)
     if kvm.kept_out is msgspec.UNSET:
-        context.send(host_base(kvm.vm) | TDX, m.VpEnter(kvm.vm, access), context.link)
+        context.send(host_base(kvm.vm) | TDX, call, delay)
     else:
-        kvm.kept_out.append(access)
+        kvm.kept_out.append((call, delay))
 
 
 def keep_out(kvm: "KvmMmu", ticket: int, wait: int, context: Context) -> None:
@@ -37,5 +40,5 @@ def let_in(kvm: "KvmMmu", context: Context) -> None:
     if waiting is msgspec.UNSET:
         return
     context.send(kvm.vm | GUEST, m.LetIn(), context.link)
-    for access in waiting:
-        enter(kvm, access, context)
+    for call, delay in waiting:
+        context.send(host_base(kvm.vm) | TDX, call, delay)

@@ -479,10 +479,14 @@ class Step(Message, frozen=True, tag=55):
 
 
 class VpEnter(Message, frozen=True, tag=56):
-    """KVM -> TDX module: enter again after a fault that made no progress; six at one place are suspicious."""
+    """KVM -> TDX module: a vCPU enters after a fault that installed nothing, or one that is suspicious.
+
+    `elsewhere`: it gives the access up, and goes on with something else.
+    """
 
     vm: int
     access: int
+    elsewhere: bool = False
 
 
 class Honoured(Message, frozen=True, tag=121):
@@ -516,6 +520,7 @@ class Violation(Message, frozen=True, tag=38):
     """TDX module -> KVM: EPT violation; the range has no entries, or (`pending`) entries nobody accepted.
 
     `accept`: it came of an ACCEPT, so `level` is the guest's; the entries may also be there and larger than that.
+    `suspect`: the module looks for zero-stepping when the vCPU enters again, with the tree lock.
     """
 
     access: int
@@ -524,6 +529,7 @@ class Violation(Message, frozen=True, tag=38):
     level: int
     pending: bool
     accept: bool = False
+    suspect: bool = False
 
 
 class Accessed(Message, frozen=True, tag=39):

@@ -14,7 +14,7 @@ from actors.kvm_split import SPLIT_PAGES
 from actors.observations import EpochDrained, Failed, HugeLost, Leaf, PoisonSet, VmBugged
 from actors.slots import Slot
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Status
-from tests.helpers import LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
+from tests.helpers import COST, LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
 FILE = VM | GMEM
@@ -271,7 +271,7 @@ def test_after_a_second_busy_nobody_gets_in_before_the_leaf_is_unblocked():
 def test_a_vcpu_whose_fault_came_to_nothing_enters_after_the_retry():
     actor, context = kvm(SMALL), Recorder()
     kvm_entry.keep_out(actor, OP, LINK, context)
-    kvm_entry.enter(actor, 7, context)
+    kvm_entry.enter(actor, 7, LINK, context)
     assert context.take() == [Sent(VM | GUEST, m.Kick(OP, 1, stay=True), LINK)]
     kvm_entry.let_in(actor, context)
     assert context.take() == [
@@ -370,9 +370,9 @@ def test_an_abort_that_crosses_a_refusal_is_answered_as_well():
 # --- faults --------------------------------------------------------------------------------------
 
 
-def violation(actor, start, end, level=LEVEL_4K, context=None):
+def violation(actor, start, end, level=LEVEL_4K, context=None, suspect=False):
     context = context or Recorder()
-    actor.on_violation(m.Violation(7, start, end, level, False), context)
+    actor.on_violation(m.Violation(7, start, end, level, False, suspect=suspect), context)
     return context
 
 
@@ -463,6 +463,28 @@ def test_the_mirror_follows_what_aug_did_and_busy_is_not_fatal(status, index):
     assert (context.messages(), actor.faults, actor.lock.idle) == ([last], {}, True)
 
 
+def test_after_a_suspicious_fault_the_way_back_leads_through_the_module_whatever_came_of_it():
+    actor, context = kvm(), Recorder()
+    actor.on_freeze(m.Freeze(FILE, OP, 0, 0x200), context)
+    violation(actor, 3, 8, context=context, suspect=True)
+    actor.on_thaw(m.Thaw(FILE, OP), context)  # it has waited, and is served all the same
+    got(actor, context).take()
+    aug = m.SeamcallDone(7 * kvm_tickets.TICKETS + 1, Call.AUG, Status.OK, 5)
+    actor.on_seamcall_done(aug, context)
+    assert context.take() == [Sent(host_base(VM) | TDX, m.VpEnter(VM, 7), LINK)]
+
+
+def test_a_vcpu_enters_again_after_its_memory_fault_and_half_the_exit_is_the_way_back():
+    actor = kvm()
+    context = violation(actor, 3, 8)
+    context.take()
+    (exit_,) = got(actor, context, reason=Reason.REFERENCES).take()
+    assert (exit_.message.to, exit_.delay) == (PRIVATE, COST // 2)
+    actor.on_convert_answer(m.ConvertAnswer(exit_.message.request, Reason.NONE, -1), context)
+    assert context.take() == [Sent(host_base(VM) | TDX, m.VpEnter(VM, 7), COST // 2)]
+    assert actor.faults == {}
+
+
 def test_a_fault_of_the_wrong_kind_is_a_request_to_convert():
     actor = kvm()
     context = Recorder()
@@ -478,7 +500,7 @@ def test_a_page_that_cannot_be_had_fails_the_access():
     actor = kvm()
     context = violation(actor, 3, 8)
     got(actor, context, reason=Reason.POISONED)
-    assert context.sent[-1] == Sent(VM | GUEST, m.Accessed(7, Outcome.FAILED), LINK)
+    assert context.sent[-1] == Sent(host_base(VM) | TDX, m.VpEnter(VM, 7, elsewhere=True), LINK)
 
 
 def test_touching_what_was_never_accepted_is_the_end_of_the_vm():

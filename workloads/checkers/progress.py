@@ -100,7 +100,8 @@ def l5(shadow: Shadow, fact: o.FaultParked) -> Found:
 
 
 def l6(shadow: Shadow, fact: o.GuestAccepted | o.GuestAccess) -> Found:
-    if fact.access not in shadow.stepping:
+    got_through = not isinstance(fact, o.GuestAccess) or fact.ok
+    if not got_through or fact.access not in shadow.stepping:
         return None
     start, end, _ = shadow.stepping[fact.access]
     return f"{span(start, end)} is in use and the module still looks for zero-steps there"

@@ -209,6 +209,15 @@ class Hostile(Workload, frozen=True, tag="hostile"):
 
     size: Annotated[int, key.size("the range", low=4 * KIB, step=4 * KIB)] = 4 * KIB
     vcpus: Annotated[int, key.count("vCPUs", "that use the private alias", 1, 1024)] = 3
+    access_size: Annotated[
+        int,
+        key.size(
+            "memory of one access, somewhere in the range",
+            low=4 * KIB,
+            step=4 * KIB,
+            at_most="size",
+        ),
+    ] = 4 * KIB
     access: Annotated[
         AliasAccess,
         key.choice(
@@ -225,6 +234,12 @@ class Hostile(Workload, frozen=True, tag="hostile"):
     touch: Annotated[
         float, key.number("probability", "that one uses the memory while it is shared")
     ] = 0.0
+    back: Annotated[
+        float,
+        key.number(
+            "probability", "it takes the range back; else it shares again what the others took back"
+        ),
+    ] = 1.0
 
 
 class DmaStorm(Workload, frozen=True, tag="dma-storm"):
