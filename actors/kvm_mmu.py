@@ -62,6 +62,8 @@ class KvmMmu(Actor):
     calls: dict[int, MapGpaCall] = {}
     guest_inhibit: str = kvm_accept.OFF
     inhibited: IntervalMap = msgspec.field(default_factory=lambda: IntervalMap.filled(0))
+    # What waits for the end of wait_for_sept_zap, and its delay; UNSET, and no part of the state, while that is not set.
+    kept_out: list[tuple[m.VpEnter, int]] | msgspec.UnsetType = msgspec.UNSET
     closing: list[m.Teardown] = []  # files that were closed while a vCPU was still in its ioctl
     dead: bool = False
     notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for
@@ -230,6 +232,7 @@ class KvmMmu(Actor):
             fault = PageFault(
                 message.access, message.start, message.end, Share.PRIVATE, message.level
             )
+            fault.suspect = message.suspect
             if not (message.accept and kvm_accept.first(self, fault, context)):
                 kvm_fault.begin(self, fault, context)
 

@@ -429,10 +429,18 @@ class SeamcallDone(Message, frozen=True, tag=33):
 
 
 class Kick(Message, frozen=True, tag=34):
-    """KVM -> guest: every vCPU out of the guest, `count` times over (once for each TRACK)."""
+    """KVM -> guest: every vCPU out of the guest, `count` times over (once for each TRACK).
+
+    `stay`: none may enter again before LetIn (KVM's wait_for_sept_zap).
+    """
 
     ticket: int
     count: int
+    stay: bool = False
+
+
+class LetIn(Message, frozen=True, tag=102):
+    """KVM -> guest: the SEAMCALL that had met BUSY is through; vCPUs may enter again."""
 
 
 class VpExits(Message, frozen=True, tag=35):
@@ -471,10 +479,14 @@ class Step(Message, frozen=True, tag=55):
 
 
 class VpEnter(Message, frozen=True, tag=56):
-    """KVM -> TDX module: enter again after a fault that made no progress; six at one place are suspicious."""
+    """KVM -> TDX module: a vCPU enters after a fault that installed nothing, or one that is suspicious.
+
+    `elsewhere`: it gives the access up, and goes on with something else.
+    """
 
     vm: int
     access: int
+    elsewhere: bool = False
 
 
 class Honoured(Message, frozen=True, tag=121):
@@ -508,6 +520,7 @@ class Violation(Message, frozen=True, tag=38):
     """TDX module -> KVM: EPT violation; the range has no entries, or (`pending`) entries nobody accepted.
 
     `accept`: it came of an ACCEPT, so `level` is the guest's; the entries may also be there and larger than that.
+    `suspect`: the module looks for zero-stepping when the vCPU enters again, with the tree lock.
     """
 
     access: int
@@ -516,6 +529,7 @@ class Violation(Message, frozen=True, tag=38):
     level: int
     pending: bool
     accept: bool = False
+    suspect: bool = False
 
 
 class Accessed(Message, frozen=True, tag=39):
@@ -786,6 +800,15 @@ class Write(Message, frozen=True, tag=86):
     task: int
     start: int
     end: int
+
+
+class UseAlias(Message, frozen=True, tag=101):
+    """Load -> guest: use the private alias of a range, whoever may be converting it: `accept` it, or read it."""
+
+    task: int
+    start: int
+    end: int
+    accept: bool
 
 
 class GetPages(Message, frozen=True, tag=87):

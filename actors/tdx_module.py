@@ -36,6 +36,14 @@ STATUS = {
 }
 
 
+class Stuck(msgspec.Struct):
+    """EPT violations of one access at one place; `again`: its vCPU has entered although nothing was installed."""
+
+    start: int
+    times: int = 0
+    again: bool = False
+
+
 class Td(msgspec.Struct):
     """The module's part of one TD. Times are until when (ns) a lock is held."""
 
@@ -54,7 +62,7 @@ class Td(msgspec.Struct):
     stuck: IntervalMap = msgspec.field(
         default_factory=lambda: IntervalMap.filled(0)
     )  # REMOVE failed for a bug
-    faults: dict[int, int] = {}  # access -> entries without progress
+    faults: dict[int, Stuck] = {}  # by access
 
 
 class TdxModule(Actor):
@@ -70,7 +78,7 @@ class TdxModule(Actor):
         td = self.tds[message.vm]
         rule = RULES[message.call]
         # The retries of an AUG are new faults of the same access; their number tells them apart.
-        attempt = td.faults.get(message.op, 0) if message.call == Call.AUG else message.attempt
+        attempt = faulted(td, message.op) if message.call == Call.AUG else message.attempt
         status, index = Status.OK, message.count
         if held(td, rule, message, context.now):
             status, index = Status.BUSY, 0
@@ -141,18 +149,19 @@ class TdxModule(Actor):
         context.send(message.vm | KVM, m.Kicked(message.ticket), context.link)
 
     def on_vp_enter(self, message: m.VpEnter, context: Context) -> None:
-        """A vCPU comes back without progress. From the sixth time on the module takes the tree lock to look closer."""
+        """A vCPU comes back from a fault. From the sixth at one place on the module takes the tree lock to look closer."""
         td = self.tds[message.vm]
-        seen = td.faults.get(message.access, 0) + 1
-        td.faults[message.access] = seen
+        stuck = td.faults[message.access]
+        stuck.again = True
         took = context.link
-        outcome = Outcome.RETRY
-        if seen >= GIVE_UP:
-            came_on(td, message, context)
+        outcome = Outcome.FAILED if message.elsewhere else Outcome.RETRY
+        if stuck.times >= GIVE_UP:
             outcome = Outcome.FAILED
-        if seen >= ZERO_STEP_THRESHOLD:
+        if stuck.times >= ZERO_STEP_THRESHOLD and not message.elsewhere:
             took = max(took, context.cost("vp_enter_zero_step"))
             td.zero_step_until = context.now + took
+        if outcome is Outcome.FAILED:
+            came_on(td, message, context)
         context.send(message.vm | GUEST, m.Accessed(message.access, outcome), took)
 
     # --- the guest's walks -----------------------------------------------------------------------
@@ -170,7 +179,8 @@ class TdxModule(Actor):
             self.accept(td, message, context)
             return
         came_on(td, message, context)
-        context.observe(GuestAccess(message.vm, message.start, message.end, Share.PRIVATE, True))
+        used = (message.vm, message.start, message.end, Share.PRIVATE, True, message.access)
+        context.observe(GuestAccess(*used))
         self.answer(message, Outcome.DONE, context.link, context)
 
     def accept(self, td: Td, message: m.Access, context: Context) -> None:
@@ -196,7 +206,7 @@ class TdxModule(Actor):
         if message.ticking and units and message.level == LEVEL_4K:
             took += storm(message.ticking, units, took, context)
         td.entry_start, td.entry_end, td.entry_until = start, end, context.now + took - 1
-        context.observe(GuestAccepted(vm, start, end))
+        context.observe(GuestAccepted(vm, start, end, message.access))
         self.answer(message, Outcome.DONE, took, context)
 
     def violation(
@@ -204,8 +214,11 @@ class TdxModule(Actor):
     ) -> None:
         """To the host: no entry (a fault like any other), blocked (the same), or pending and touched (fatal)."""
         if pending:
-            context.observe(GuestAccess(message.vm, start, end, Share.PRIVATE, False))
-        fault = m.Violation(message.access, start, end, message.level, pending, message.accept)
+            met = (message.vm, start, end, Share.PRIVATE, False, message.access)
+            context.observe(GuestAccess(*met))
+        suspect = suspected(self.tds[message.vm], message.access, start)
+        at = (message.access, start, end, message.level)
+        fault = m.Violation(*at, pending, message.accept, suspect)
         context.send(message.vm | KVM, fault, context.link)
 
     def answer(self, message: m.Access, outcome: Outcome, delay: int, context: Context) -> None:
@@ -240,9 +253,30 @@ class TdxModule(Actor):
     }
 
 
+def suspected(td: Td, access: int, start: int) -> bool:
+    """Count a violation, whatever the host will make of it: one that it lets wait is one, too. Is it the sixth?
+
+    What has come further than the last time is at another place.
+    """
+    stuck = td.faults.get(access)
+    if stuck is None:
+        stuck = td.faults[access] = Stuck(start)
+    elif stuck.start != start:
+        stuck.start, stuck.times = start, 0
+    stuck.times += 1
+    return stuck.times >= ZERO_STEP_THRESHOLD
+
+
+def faulted(td: Td, access: int) -> int:
+    """How often the access has faulted here before the fault in hand."""
+    stuck = td.faults.get(access)
+    return stuck.times - 1 if stuck else 0
+
+
 def came_on(td: Td, message: m.Access | m.VpEnter, context: Context) -> None:
     """The access is over, one way or the other: nothing suspicious about it any more."""
-    if td.faults.pop(message.access, None):
+    stuck = td.faults.pop(message.access, None)
+    if stuck and stuck.again:
         context.observe(ListEmptied(message.vm, message.access))
 
 

@@ -278,7 +278,9 @@ class Shadow:
         self.parked.pop(fact.access, None)
 
     def re_entered(self, fact: o.ReEntered) -> None:
-        *_, times = self.stepping.get(fact.access, (0, 0, 0))
+        at, _, times = self.stepping.get(fact.access, (fact.start, 0, 0))
+        if at != fact.start:  # it has come on that far
+            times = 0
         self.stepping[fact.access] = (fact.start, fact.end, times + 1)
 
     def came_on(self, fact: o.ListEmptied | o.FaultFailed) -> None:
