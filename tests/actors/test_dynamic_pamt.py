@@ -9,7 +9,7 @@ from actors import messages as m
 from actors.address import ALLOCATOR, KVM, VMM
 from actors.allocator import Allocator
 from actors.contract import Reason
-from actors.kvm_memory import SPLIT_PAGES, TABLE_PAGES
+from actors.kvm_memory import SPLIT_PAGES, TABLE_PAGES, PageCache
 from actors.observations import FaultFailed, PamtCounted, Reserving
 from actors.tdx_module import LEVEL_SHIFT
 from actors.tdx_pamt import PAIR, DynamicPamt, count, empty
@@ -24,19 +24,29 @@ A = ("protocol.name=failable-notifier", "protocol.on_error=remap")
 
 def regions(world: World) -> list[tuple[int, int]]:
     """(first region, leaves) of the host."""
-    return runs(world.tdx().dynamic.counts)
+    dynamic = world.tdx().dynamic
+    assert dynamic is not msgspec.UNSET
+    return runs(dynamic.counts)
 
 
-def in_use(world: World) -> int:
-    """Pages of the pool that are not with a cache of KVM's."""
-    return world.allocator().free + world.kvm().cache.pages
+def cache(world: World) -> PageCache:
+    """KVM's."""
+    found = world.kvm().cache
+    assert found is not msgspec.UNSET
+    return found
+
+
+def spare(world: World) -> int:
+    """Pages of the pool, and those that wait in KVM's cache."""
+    return world.allocator().free + cache(world).pages
 
 
 # --- counting ------------------------------------------------------------------------------------
 
 
 def test_counts_and_pairs_are_those_of_a_plain_set_of_frames():
-    pamt, frames, draw = DynamicPamt(), set(), random.Random(1)
+    pamt, draw = DynamicPamt(), random.Random(1)
+    frames: set[int] = set()
     for _ in range(500):
         first = draw.randrange(4000)
         last = first + draw.randrange(1, 2000)
@@ -108,25 +118,25 @@ def test_the_pair_goes_back_with_the_last_leaf_and_both_ways_take_time():
 
 def test_a_split_brings_the_pair_and_the_end_of_its_last_leaf_takes_it_back():
     world = World(DYNAMIC)
-    free = in_use(world)
+    free = spare(world)
     assert world.convert(0x10, 0x20, SHARED) is Reason.NONE
     assert regions(world) == [(0, 512 - 16), (1, 0)]
     assert world.convert(0, 0x200, SHARED) is Reason.NONE
     assert regions(world) == [(0, 0)]
     metadata = world.gmem().metadata
-    assert free - in_use(world) - metadata == 2  # the page table and its mirror stay
+    assert free - spare(world) - metadata == 2  # the page table and its mirror stay
     assert world.found == set()
 
 
 def test_faults_share_a_cache_and_only_the_first_one_of_a_region_uses_it():
     world = World(DYNAMIC, UNACCEPTED, "vm.accept_level=4k")
-    free = in_use(world)
+    free = spare(world)
     for start in (0x10, 0x20, 0x210):
         world.touch(start, start + 1, PRIVATE)
         world.run()
     assert regions(world) == [(0, 2), (1, 1), (2, 0)]
-    assert free - in_use(world) == 2 * PAIR
-    assert (world.kvm().cache.pages, world.kvm().cache.lent) == (0, {})
+    assert free - spare(world) == 2 * PAIR
+    assert (cache(world).pages, cache(world).lent) == (0, {})
     assert world.found == set()
 
 
@@ -134,7 +144,7 @@ def test_a_fault_of_2_mib_leaves_its_pair_to_the_next_one():
     world = World(DYNAMIC, UNACCEPTED)
     world.touch(0, 0x200, PRIVATE)
     world.run()
-    assert (world.kvm().cache.pages, regions(world)) == (PAIR, [(0, 0)])
+    assert (cache(world).pages, regions(world)) == (PAIR, [(0, 0)])
 
 
 def test_a_fault_without_memory_ends_the_access():
@@ -142,7 +152,7 @@ def test_a_fault_without_memory_ends_the_access():
     world.touch(0x10, 0x11, PRIVATE)
     world.run()
     assert len(world.of(FaultFailed)) == 1
-    assert (world.kvm().cache.lent, world.kvm().cache.asked) == ({}, {})
+    assert (cache(world).lent, cache(world).asked) == ({}, {})
     assert world.pending() == {}
 
 
@@ -167,10 +177,10 @@ def test_what_is_mapped_again_wants_pairs_and_stays_unmapped_without(free):
     world.inject("gmem.tree")
     if not free:
         world.replace(ALLOCATOR, m.Reserve, refusing_the_second(), vm=-1)
-    before = in_use(world)
+    before = spare(world)
     assert world.convert(0, 0x200, SHARED) is Reason.NO_MEMORY
     assert regions(world) == ([(0, 496), (1, 0)] if free else [(0, 0)])
-    assert in_use(world) - before == (0 if free else PAIR)
+    assert spare(world) - before == (0 if free else PAIR)
     assert world.pending() == {} and "I20" not in world.found
 
 
