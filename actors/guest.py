@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-import msgspec
-
 from actors import guest_balloon
 from actors import messages as m
 from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, host_base
@@ -39,8 +37,7 @@ class Guest(Actor):
     active: dict[int, Task] = {}
     dead: bool = False
     # What vCPUs would do in the guest while KVM keeps them out: target, message, time of the work.
-    # UNSET, and no part of the state, while it does not.
-    kept_out: list[tuple[int, Message, int]] | msgspec.UnsetType = msgspec.UNSET
+    kept_out: list[tuple[int, Message, int]] | None = None
 
     # --- tasks -----------------------------------------------------------------------------------
 
@@ -231,14 +228,14 @@ class Guest(Actor):
 
     def execute(self, target: int, message: Message, work: int, context: Context) -> None:
         """What a vCPU does in the guest: now, or once it is let in again."""
-        if self.kept_out is msgspec.UNSET:
+        if self.kept_out is None:
             context.send(target, message, work)
         else:
             self.kept_out.append((target, message, work))
 
     def in_guest(self) -> int:
         """How many vCPUs run in the guest: the busy ones, less those that wait for the host."""
-        if self.kept_out is not msgspec.UNSET:
+        if self.kept_out is not None:
             return 0
         out = sum(task.out for task in self.active.values())
         return max(0, min(self.busy, self.vcpus - out))
@@ -254,12 +251,12 @@ class Guest(Actor):
                 took += context.cost("tick_slope", ticking * message.count)
         exits = m.VpExits(self.vm, message.ticket, kicked * message.count)
         context.send(host_base(self.vm) | TDX, exits, took)
-        if message.stay and self.kept_out is msgspec.UNSET:
+        if message.stay and self.kept_out is None:
             self.kept_out = []
 
     def on_let_in(self, _: m.LetIn, context: Context) -> None:
         """KVM keeps nobody out any more."""
-        waiting, self.kept_out = self.kept_out, msgspec.UNSET
+        waiting, self.kept_out = self.kept_out, None
         for target, message, work in waiting or ():
             context.send(target, message, work)
 

@@ -6,8 +6,6 @@ again between the kick and the retry, so none gets in before the retry is over.
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from actors import messages as m
 from actors.address import GUEST, TDX, host_base
 from actors.contract import Context
@@ -21,7 +19,7 @@ def enter(
 ) -> None:
     """VP.ENTER after a fault, `delay` from now; `elsewhere`: the access is given up."""
     call = m.VpEnter(kvm.vm, access, elsewhere)
-    if kvm.kept_out is msgspec.UNSET:
+    if kvm.kept_out is None:
         context.send(host_base(kvm.vm) | TDX, call, delay)
     else:
         kvm.kept_out.append((call, delay))
@@ -29,15 +27,15 @@ def enter(
 
 def keep_out(kvm: "KvmMmu", ticket: int, wait: int, context: Context) -> None:
     """Everybody out after `wait` ns, and nobody in again."""
-    if kvm.kept_out is msgspec.UNSET:
+    if kvm.kept_out is None:
         kvm.kept_out = []
     context.send(kvm.vm | GUEST, m.Kick(ticket, 1, stay=True), wait)
 
 
 def let_in(kvm: "KvmMmu", context: Context) -> None:
     """The retry is over, well or not."""
-    waiting, kvm.kept_out = kvm.kept_out, msgspec.UNSET
-    if waiting is msgspec.UNSET:
+    waiting, kvm.kept_out = kvm.kept_out, None
+    if waiting is None:
         return
     context.send(kvm.vm | GUEST, m.LetIn(), context.link)
     for call, delay in waiting:

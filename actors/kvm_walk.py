@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from actors import kvm_entry
+from actors import kvm_entry, kvm_memory
 from actors import messages as m
 from actors.address import GUEST, TDX, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
 from actors.kvm_plans import PLANS, SPLITTING, UNBLOCKING, ZAPPING_SHARED, Do, Walk
 from actors.kvm_tickets import TICKETS, WALK
 from actors.observations import Leaf
+from actors.tdx_pamt import PAIR
 from actors.tdx_states import PAGES, Call, Status
 
 if TYPE_CHECKING:
@@ -78,8 +79,16 @@ def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:
             -1,
             walk.op,
             attempt,
+            pairs(kvm, walk, what),
         )
         context.send(host_base(kvm.vm) | TDX, call, max(delay, context.link))
+
+
+def pairs(kvm: "KvmMmu", walk: Walk, what: int) -> int:
+    """Pairs of PAMT pages that come with the call."""
+    if what == Call.DEMOTE:
+        return kvm_memory.split_pairs(kvm)
+    return walk.reserved // PAIR if what == Call.AUG else 0
 
 
 def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Context) -> None:

@@ -405,6 +405,7 @@ class Seamcall(Message, frozen=True, tag=32):
     """KVM -> TDX module: one SEAMCALL on each of `count` leaves of the range, as one batch.
 
     `attempt` is 1 when it is the one retry after BUSY, -1 in ABORT. `pfn` is the frame of `start`, -1 the one it had.
+    `pairs` of pages for the dynamic PAMT come with it, for the module to take what it needs.
     """
 
     vm: int
@@ -417,15 +418,20 @@ class Seamcall(Message, frozen=True, tag=32):
     pfn: int
     op: int
     attempt: int
+    pairs: int = 0
 
 
 class SeamcallDone(Message, frozen=True, tag=33):
-    """TDX module -> KVM: status of the batch; `index` is the first leaf that failed."""
+    """TDX module -> KVM: status of the batch; `index` is the first leaf that failed.
+
+    The dynamic PAMT took `pairs` of pages; below zero, it gave them back.
+    """
 
     ticket: int
     call: int
     status: int
     index: int
+    pairs: int = 0
 
 
 class Kick(Message, frozen=True, tag=34):

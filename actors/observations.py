@@ -560,3 +560,16 @@ class SideDiscarded(Observation, frozen=True, tag=103):
     start: int
     end: int
     side: Share
+
+
+class PamtCounted(Observation, frozen=True, tag=140):
+    """The dynamic PAMT counts so many leaves of 4 KiB in each of the 2 MiB regions [start, end) of host memory.
+
+    A region's number is pfn // 512. For this change `pairs` of pages came, or went back (below zero).
+    """
+
+    vm: int
+    start: int
+    end: int
+    count: int
+    pairs: int

@@ -5,7 +5,8 @@ from typing import ClassVar
 import msgspec
 
 from actors import messages as m
-from actors.address import GUEST, KVM, vm_base
+from actors import tdx_pamt
+from actors.address import ALLOCATOR, GUEST, KVM, host_base, vm_base
 from actors.contract import Actor, Context, Fault, Reason, Share, opportunity
 from actors.guest_outcome import Outcome
 from actors.intervals import IntervalMap
@@ -14,9 +15,11 @@ from actors.observations import (
     GuestAccepted,
     GuestAccess,
     ListEmptied,
+    PamtCounted,
     SeamcallAnswered,
     Sept,
 )
+from actors.tdx_pamt import PAIR, DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Rule, Status
 
 ZERO_STEP_THRESHOLD = 6  # faults of one vCPU at one place before VP.ENTER becomes suspicious
@@ -66,10 +69,14 @@ class Td(msgspec.Struct):
 
 
 class TdxModule(Actor):
-    """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none."""
+    """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none.
+
+    `dynamic` is there where the host gives the PAMT its pages by region, and counts what is in each.
+    """
 
     tds: dict[int, Td]
     pamt: IntervalMap
+    dynamic: DynamicPamt | msgspec.UnsetType = msgspec.UNSET
 
     # --- SEAMCALLs -------------------------------------------------------------------------------
 
@@ -89,17 +96,22 @@ class TdxModule(Actor):
                 status, index = STATUS[fault.reason], fault.first
             if (legal := movable(td, rule, message)) < index:
                 status, index = Status.WRONG_STATE, legal
+            if index and self.short(td, message, index):
+                status, index = Status.NO_PAMT, 0
         if status is Status.BUG and message.call == Call.REMOVE:
             page = message.start + index * PAGES[message.level]
             td.stuck.set(page, page + PAGES[message.level], 1)
         span = index * PAGES[message.level]
+        pairs = 0
         if index and rule.moves:
-            self.move(td, rule, message, message.start + span, context)
+            pairs = self.move(td, rule, message, message.start + span, context)
         if status is Status.OK and message.call == Call.TRACK:
             td.epoch += 1
         if message.call == Call.BLOCK and index:
             td.blocked_in = td.epoch
-        took = duration(rule, message.level, max(index, 1), context)
+        took = duration(rule, message, max(index, 1), context)
+        if pairs and message.call != Call.DEMOTE:  # whose own costs have it
+            took += context.cost("pamt_add_pair" if pairs > 0 else "pamt_remove_pair", abs(pairs))
         if index and rule.serial and message.level == LEVEL_4K:
             begin = max(context.now, td.serial_until)
             td.serial_until = begin + context.cost(rule.serial, index)
@@ -113,11 +125,24 @@ class TdxModule(Actor):
                 message.vm, message.call, message.start, message.end, status, message.op
             )
         )
-        reply = m.SeamcallDone(message.ticket, message.call, status, index)
+        reply = m.SeamcallDone(message.ticket, message.call, status, index, pairs)
         context.send(message.vm | KVM, reply, max(took, context.link))
 
-    def move(self, td: Td, rule: Rule, message: m.Seamcall, end: int, context: Context) -> None:
-        """Take the entries of [start, end) to their next state, run by run."""
+    def short(self, td: Td, message: m.Seamcall, leaves: int) -> bool:
+        """Would so many leaves of the batch want more pages for the PAMT than came with it?"""
+        if self.dynamic is msgspec.UNSET or not makes_small(message):
+            return False
+        end = message.start + leaves * PAGES[message.level]
+        if message.call == Call.AUG and message.pfn >= 0:
+            shifts = [(message.start, end, message.pfn - message.start)]
+        else:
+            shifts = td.frames.runs(message.start, end)
+        wanted = sum(tdx_pamt.empty(self.dynamic, s + shift, e + shift) for s, e, shift in shifts)
+        return wanted > message.pairs
+
+    def move(self, td: Td, rule: Rule, message: m.Seamcall, end: int, context: Context) -> int:
+        """Take the entries of [start, end) to their next state, run by run; as `enter`."""
+        pairs = 0
         level = 1 if message.call == Call.DEMOTE else message.level
         if message.call == Call.AUG and message.pfn >= 0:
             td.frames.set(message.start, end, message.pfn - message.start)
@@ -127,17 +152,31 @@ class TdxModule(Actor):
                 f"{Call(message.call).name} of {start:#x}..{stop:#x}"
                 f" in state {Entry(value & STATE_MASK).name}"
             )
-            self.enter(td, message.vm, start, stop, state, level, context)
+            pairs += self.enter(td, message.vm, start, stop, state, level, context)
+        return pairs
 
     def enter(
         self, td: Td, vm: int, start: int, end: int, state: int, level: int, context: Context
-    ) -> None:
-        """Entries have this state and level now; PAMT owners follow."""
+    ) -> int:
+        """Entries, which were all alike, have this state and level now; PAMT owners follow.
+
+        Returns how many pairs of pages the dynamic PAMT took for it; below zero, gave back.
+        """
+        pairs = step = 0
+        if self.dynamic is not msgspec.UNSET:
+            before = td.sept.get(start) >> LEVEL_SHIFT == LEVEL_4K
+            step = (state != Entry.FREE and level == LEVEL_4K) - before
         td.sept.set(start, end, state | level << LEVEL_SHIFT if state else 0)
         for first, last, shift in td.frames.runs(start, end):
             if state in (Entry.FREE, Entry.PENDING):
                 self.pamt.set(first + shift, last + shift, vm if state else 0)
             context.observe(Sept(vm, first, last, state, level, first + shift))
+            if step and self.dynamic is not msgspec.UNSET:
+                for counted in tdx_pamt.count(self.dynamic, first + shift, last + shift, step):
+                    pairs += counted.pairs
+                    part = (counted.start, counted.end, counted.after, counted.pairs)
+                    context.observe(PamtCounted(vm, *part))
+        return pairs
 
     def on_vp_exits(self, message: m.VpExits, context: Context) -> None:
         """Every vCPU has been out: nobody is left in an older epoch, and no vCPU holds a lock."""
@@ -149,7 +188,7 @@ class TdxModule(Actor):
         context.send(message.vm | KVM, m.Kicked(message.ticket), context.link)
 
     def on_vp_enter(self, message: m.VpEnter, context: Context) -> None:
-        """A vCPU comes back from a fault. From the sixth at one place on the module takes the tree lock to look closer."""
+        """A vCPU comes back from a fault. From the sixth at one place on the tree lock is taken to look closer."""
         td = self.tds[message.vm]
         stuck = td.faults[message.access]
         stuck.again = True
@@ -228,20 +267,22 @@ class TdxModule(Actor):
     def on_teardown(self, message: m.Teardown, context: Context) -> None:
         """The file is closed: what can be removed is. The rest goes with the HKID; its frames may be gone by then."""
         vm = vm_base(message.gmem)
-        td = self.tds[vm]
+        td, pairs = self.tds[vm], 0
         for start, end, value in td.sept.runs(0, td.sept.starts[-1] + 1):
             for first, last, stuck in td.stuck.runs(start, end) if value else ():
                 if not stuck:
-                    self.enter(td, vm, first, last, Entry.FREE, 0, context)
+                    pairs += self.enter(td, vm, first, last, Entry.FREE, 0, context)
+        give_back(vm, pairs, context)
         context.send(message.gmem, m.TornDown(), context.link)
         context.after(context.cost("hkid_reclaim"), m.Reclaim(vm))
 
     def on_reclaim(self, message: m.Reclaim, context: Context) -> None:
         """No frame of the TD is owned by anybody."""
-        td = self.tds[message.vm]
+        td, pairs = self.tds[message.vm], 0
         for start, end, value in td.sept.runs(0, td.sept.starts[-1] + 1):
             if value:
-                self.enter(td, message.vm, start, end, Entry.FREE, 0, context)
+                pairs += self.enter(td, message.vm, start, end, Entry.FREE, 0, context)
+        give_back(message.vm, pairs, context)
 
     HANDLERS: ClassVar = {
         m.Seamcall: on_seamcall,
@@ -322,9 +363,24 @@ def strike(rule: Rule, message: m.Seamcall, attempt: int, context: Context) -> F
     return found
 
 
-def duration(rule: Rule, level: int, count: int, context: Context) -> int:
-    """The time of `count` calls."""
-    return sum(context.cost(name, count) for name in rule.costs[level])
+def duration(rule: Rule, message: m.Seamcall, count: int, context: Context) -> int:
+    """The time of `count` calls; a DEMOTE whose PAMT is static has no pair to pay for."""
+    names = rule.costs[message.level]
+    if message.call == Call.DEMOTE and not message.pairs:
+        names = tuple(name for name in names if name != "pamt_add_pair")
+    return sum(context.cost(name, count) for name in names)
+
+
+def makes_small(message: m.Seamcall) -> bool:
+    """Does the call make leaves of 4 KiB where none were?"""
+    return message.call == Call.DEMOTE or (message.call == Call.AUG and message.level == LEVEL_4K)
+
+
+def give_back(vm: int, pairs: int, context: Context) -> None:
+    """The last leaves of some regions are gone (`pairs` below zero): their pages are the host's again."""
+    if pairs:
+        pool = host_base(vm) | ALLOCATOR
+        context.send(pool, m.GiveBack(-pairs * PAIR), context.link)
 
 
 def storm(ticking: int, pages: int, accept: int, context: Context) -> int:

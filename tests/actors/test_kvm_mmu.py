@@ -9,8 +9,8 @@ from actors import messages as m
 from actors.address import GMEM, GUEST, TDX, VMM, host_base, vm_address
 from actors.contract import Consumer, Fault, Reason
 from actors.guest_outcome import Outcome
+from actors.kvm_memory import SPLIT_PAGES
 from actors.kvm_mmu import KvmMmu
-from actors.kvm_split import SPLIT_PAGES
 from actors.observations import EpochDrained, Failed, HugeLost, Leaf, PoisonSet, VmBugged
 from actors.slots import Slot
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Status
