@@ -62,7 +62,7 @@ class KvmMmu(Actor):
     calls: dict[int, MapGpaCall] = {}
     guest_inhibit: str = kvm_accept.OFF
     inhibited: IntervalMap = msgspec.field(default_factory=lambda: IntervalMap.filled(0))
-    # What waits for the end of wait_for_sept_zap, and its delay; UNSET, and no part of the state, while that is not set.
+    # VP.ENTERs that wait for the end of wait_for_sept_zap, and their delays; UNSET, and no part of the state, without.
     kept_out: list[tuple[m.VpEnter, int]] | msgspec.UnsetType = msgspec.UNSET
     closing: list[m.Teardown] = []  # files that were closed while a vCPU was still in its ioctl
     dead: bool = False
