@@ -314,7 +314,9 @@ def test_five_faults_at_one_place_are_nothing_and_the_sixth_takes_the_tree_lock(
 
 
 def test_every_violation_counts_also_one_that_kvm_has_wait_for_a_conversion():
-    tdx, _ = module(Entry.BLOCKED)  # frozen: each fault parks and is served without a word to the module
+    tdx, _ = module(
+        Entry.BLOCKED
+    )  # frozen: each fault parks and is served without a word to the module
     assert [faulted(tdx, 1).suspect for _ in range(7)] == [False] * 5 + [True] * 2
 
 
