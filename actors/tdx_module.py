@@ -188,7 +188,7 @@ class TdxModule(Actor):
         context.send(message.vm | KVM, m.Kicked(message.ticket), context.link)
 
     def on_vp_enter(self, message: m.VpEnter, context: Context) -> None:
-        """A vCPU comes back from a fault. From the sixth at one place on the tree lock is taken to look closer."""
+        """A vCPU comes back from a fault. Its sixth at one place has the module look closer, with the tree lock."""
         td = self.tds[message.vm]
         stuck = td.faults[message.access]
         stuck.again = True

@@ -50,6 +50,16 @@ def test_a_vm_without_devices_is_always_ready():
     assert prepared(actor, 0x10, 0x20).messages() == [READY]
 
 
+def test_a_vm_that_dies_after_its_prepare_has_nothing_left_to_unmap():
+    actor = unit((0, 0x100, LEVEL_4K))
+    context = prepared(actor, 0x10, 0x20)
+    actor.receive(m.Detach(VM), context)
+    context.take()
+    actor.on_commit(m.Commit(FILE, OP, 0x10, 0x20, PRIVATE), context)
+    assert context.take() == [Sent(FILE, m.Committed(OP, Consumer.IOMMU), LINK)]
+    assert (actor.slots, actor.free_at, actor.unmaps) == (0, 0, {})
+
+
 def test_small_entries_need_a_descriptor_and_no_memory():
     actor = unit((0, 0x100, LEVEL_4K))
     assert (prepared(actor, 0x10, 0x20).messages(), actor.slots) == ([READY], 1)

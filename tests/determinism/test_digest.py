@@ -45,6 +45,13 @@ def test_where_a_partition_yields_does_not_matter_to_schedules():
     assert slow.digest == simulated(*SMALL, *SCHEDULED, "engine.yield_after=60s").digest
 
 
+def test_where_a_partition_yields_does_not_matter_to_races():
+    load = "workload=[{kind='hostile',size='64KiB',back=0.5}]"
+    hostile = (*FAULTS, load, "fleet.hosts=4", "scenario.duration=4ms")
+    slow = simulated(*hostile, "engine.yield_after=1ms")
+    assert slow.digest == simulated(*hostile, "engine.yield_after=60s").digest
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_each_kind_of_rule_strikes_and_so_changes_the_digest(rule):
     assert simulated(*SMALL).digest != simulated(*SMALL, f"fault=[{rule}]").digest

@@ -64,6 +64,7 @@ def word(answers=(), unanswered_requests=0, findings=(), unanswered=0, host=0):
         "findings": list(findings),
         "open": {"L1": unanswered},
         "open_findings": still,
+        "guest_faults": 0,
     }
     return {"meter": meter.result(), "inspector": inspector}
 

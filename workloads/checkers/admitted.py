@@ -63,6 +63,7 @@ PAIRED: dict[str, tuple[str, ...]] = {
     "I22": ("AN19",),
     "L1": ("AN9",),
     "L2": ("AN9",),
+    "L5": ("AN9",),  # C': faults in the range of a conversion that spins wait as long as it does
 }
 
 

@@ -232,6 +232,7 @@ class Inspector:
             "counts": dict(self.counts),
             "findings": self.findings,
             "open": dict(numbers),
+            "guest_faults": sum(shadow.own_faults for shadow in self.shadows.values()),
             "open_findings": [[*f, how(self.shadows[f[2]], None)] for f in first],
         }
 

@@ -51,6 +51,8 @@ class Shadow:
         for start, end, state in sept.runs(0, sept.starts[-1] + 1):
             if state == Entry.MAPPED:
                 self.accepted.set(start, end, 1)
+        self.halfway = IntervalMap.filled(0)  # 1 where a MapGPA that failed had converted a page
+        self.own_faults = 0  # deaths that the guest has brought on itself
         self.pins = IntervalMap.filled(0)  # how many references that will be dropped some time
         self.kept = IntervalMap.filled(0)  # 1 where there is one that will not
         self.operations: dict[int, Operation] = {}
@@ -227,6 +229,18 @@ class Shadow:
 
     def guest_accepted(self, fact: o.GuestAccepted) -> None:
         self.accepted.set(fact.start, fact.end, 1)
+        if self.halfway.fragments > 1:
+            self.halfway.set(fact.start, fact.end, 0)
+
+    def accessed(self, fact: o.GuestAccess) -> None:
+        """docs/domain.md section 5: what was lost with a conversion is AN1, what half a MapGPA left is AN16."""
+        start, end = fact.start, fact.end
+        if fact.ok or self.dead or self.accepted.pages(start, end, 1):
+            return
+        self.own_faults += self.halfway.only(start, end, 0)
+
+    def map_gpa_failed(self, fact: o.MapGpaFailed) -> None:
+        self.halfway.set(fact.start, fact.start + fact.converted, 1)
 
     def huge_lost(self, fact: o.HugeLost) -> None:
         if fact.op in self.operations:
@@ -324,6 +338,8 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.SideDiscarded: Shadow.side_discarded,
     o.Bitmap: Shadow.bitmap_set,
     o.GuestAccepted: Shadow.guest_accepted,
+    o.GuestAccess: Shadow.accessed,
+    o.MapGpaFailed: Shadow.map_gpa_failed,
     o.HugeLost: Shadow.huge_lost,
     o.LockOrder: Shadow.lock,
     o.ReferencesFound: Shadow.references,

@@ -50,6 +50,12 @@ def some(count: Value, noun: str) -> str:
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
+def lost(vms: Value, own: Value) -> str:
+    """What became of VMs; `own` of them used memory that they had not accepted."""
+    text = f"{number(vms)} will not run again"
+    return f"{text}, {number(own)} by their guests' own access" if own else text
+
+
 def share(part: Value) -> str:
     """0.0123 -> 1.23%."""
     return _with(part, lambda one: f"{one * 100:.3g}%")

@@ -17,6 +17,7 @@ FIGURES = (
     "latency_seconds_by_direction",
     "boot_seconds",
     "vms_bugged",
+    "guest_faults",
     "no_fail_failures",
     "phases",
     "failures",

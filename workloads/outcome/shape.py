@@ -162,6 +162,8 @@ class Summary(TypedDict):
     latency_seconds_by_direction: dict[str, Percentiles]
     boot_seconds: Percentiles
     vms_bugged: int
+    # VMs among them whose guests used memory that they had not accepted.
+    guest_faults: NotRequired[int]  # results of before have none
     # Of mmu_notifiers: calls, errors that callers got who cannot bear any, and the same by caller.
     notifier_calls: NotRequired[int]  # results of before have none of the three
     no_fail_failures: NotRequired[int]

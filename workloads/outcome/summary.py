@@ -55,6 +55,7 @@ def summarise(
         **latencies(seen),
         "boot_seconds": percentiles(seen.histogram("boot")),
         "vms_bugged": seen.count("vms_bugged"),
+        "guest_faults": seen.count("guest_faults"),
         **notifiers(seen),
         **dma(seen),
         "phases": phases(seen),

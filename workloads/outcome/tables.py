@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from workloads.outcome.compare_rows import FIGURES, value_at
-from workloads.outcome.figures import NONE, duration, number, rate, size, some
+from workloads.outcome.figures import NONE, duration, lost, number, rate, size, some
 from workloads.outcome.files import FindingLine
 from workloads.outcome.html import command, folded, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
@@ -91,7 +91,7 @@ def overview(summary: Summary) -> str:
             ("unfinished", c["unfinished"]),
             ("retries", c["retries"]),
             ("in flight", f"{c['in_flight_peak']} at most"),
-            ("VMs lost", f"{number(summary['vms_bugged'])} will not run again"),
+            ("VMs lost", lost(summary["vms_bugged"], summary.get("guest_faults", 0))),
             *callbacks(summary),
         ],
     )

@@ -61,6 +61,7 @@ def tally(
         for *labels, packed in word["meter"]["histograms"]:
             histograms.setdefault(tuple(labels), Histogram()).merge(Histogram.unpack(packed))
         found.update(word["inspector"]["counts"])
+        counters["guest_faults",] += word["inspector"]["guest_faults"]
         still.update(word["inspector"]["open"] if finished else {})
     width, rows = joined(packed for word in watched for packed in word["meter"]["timelines"])
     return Tally(

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from workloads.outcome.figures import duration, number, rate, size, some
+from workloads.outcome.figures import duration, lost, number, rate, size, some
 from workloads.outcome.files import replay
 from workloads.outcome.progress import Progress
 from workloads.outcome.seeds import over_seeds, seed_reasons
@@ -128,7 +128,7 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         cells = ", ".join(f"{rank} {duration(boots[rank])}" for rank in RANKS)
         yield "boots", f"{number(boots['count'])}: {cells}"
     if summary["vms_bugged"]:
-        yield "VMs lost", f"{number(summary['vms_bugged'])} will not run again"
+        yield "VMs lost", lost(summary["vms_bugged"], summary.get("guest_faults", 0))
     if summary["no_fail_failures"]:
         failed = f"{number(summary['no_fail_failures'])} of {number(summary['notifier_calls'])}"
         yield (
