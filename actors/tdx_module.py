@@ -290,7 +290,10 @@ def strike(rule: Rule, message: m.Seamcall, attempt: int, context: Context) -> F
 
 def duration(rule: Rule, level: int, count: int, context: Context) -> int:
     """The time of `count` calls."""
-    return sum(context.cost(name, count) for name in rule.costs[level])
+    took = 0
+    for name in rule.costs[level]:
+        took += context.cost(name, count)
+    return took
 
 
 def storm(ticking: int, pages: int, accept: int, context: Context) -> int:

@@ -188,7 +188,8 @@ def mark(vmm: "Vmm", part: Part, failed: bool) -> None:
     listener, start, end = part
     bit = 1 << listener
     for s, e, failures in vmm.holes.runs(start, end):
-        vmm.holes.set(s, e, failures | bit if failed else failures & ~bit)
+        if bool(failures & bit) is not failed:
+            vmm.holes.set(s, e, failures ^ bit)
 
 
 def on_unmapped(vmm: "Vmm", message: m.DmaUnmapped, context: Context) -> None:

@@ -15,6 +15,7 @@ from cluster.fault_points import FAULT_POINTS, FaultPoint
 __all__ = ["FAULT_POINTS", "FaultPlan", "FaultPoint", "FaultRule"]
 
 NEVER = 1 << 62  # more opportunities than there are
+LIKELIEST = 1.001  # n tries fail with a chance of n times one's at most; the rest is for rounding
 
 
 class FaultRule(msgspec.Struct, frozen=True, array_like=True):
@@ -146,9 +147,11 @@ class FaultPlan:
             if not rule.covers(now, vm):
                 continue
             if armed.plain:
-                first = first_failure(uniform(armed.secret, key), rule.probability)
-                if first < struck:
-                    struck, reason = first, armed.reason
+                draw = uniform(armed.secret, key)
+                if draw < LIKELIEST * struck * rule.probability:
+                    first = first_failure(draw, rule.probability)
+                    if first < struck:
+                        struck, reason = first, armed.reason
                 continue
             covered: Sequence[int] = range(count)
             if rule.pages:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actors.address import vm_address
 from actors.contract import Fault, Reason, opportunity
-from cluster.faults import FaultPlan, FaultRule
+from cluster.faults import LIKELIEST, FaultPlan, FaultRule, first_failure
 
 VM, OTHER = vm_address(0, 7), vm_address(0, 8)
 POINT = "tdx.demote_busy"
@@ -24,6 +24,20 @@ def ask(found, count=1, *, vm=VM, page=0, now=0, span=1, places=None, op=3, atte
 
 
 # --- chance --------------------------------------------------------------------------------------
+
+
+@ORDERED
+@given(
+    st.floats(0, 1, exclude_max=True), st.floats(1e-12, 1) | st.just(1e-4), st.integers(1, 1 << 28)
+)
+def test_a_draw_that_is_passed_over_without_logarithms_would_not_have_struck(draw, chance, count):
+    near = min(draw, count * chance)  # where the two would differ, if they did
+    for number in (draw, near):
+        assert (
+            number >= 1
+            or first_failure(number, chance) >= count
+            or number < LIKELIEST * count * chance
+        )
 
 
 def test_without_a_rule_for_the_point_nothing_strikes():
