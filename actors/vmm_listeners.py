@@ -128,7 +128,8 @@ def let_go(vmm: "Vmm", pending: "Pending", op: int, offset: int, context: Contex
     todo = discards(vmm, max(offset, pending.start), pending.end)
     if not todo:
         return False
-    pending.unmapped += [part for part in todo if part not in pending.unmapped]
+    known = set(pending.unmapped)
+    pending.unmapped += [part for part in todo if part not in known]
     begin(vmm, Round(op, todo, False, "again", Reason.NONE, offset), 0, context)
     return True
 

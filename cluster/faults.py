@@ -49,6 +49,12 @@ class FaultRule(msgspec.Struct, frozen=True, array_like=True):
             and (not self.vms or vm_of(vm) in self.vms)
         )
 
+    def within(self, first: int, span: int, count: int) -> range:
+        """The same of `count` opportunities of `span` pages each, one after the other from page `first` on."""
+        low, high = (edge - first for edge in self.pages)
+        begin = max(0, low // span)
+        return range(begin, max(begin, min(count, -(-high // span))))
+
     def inside(self, places: Iterable[Place]) -> Sequence[int]:
         """Which of the opportunities are about memory in the rule's range."""
         first, end = self.pages
@@ -155,8 +161,11 @@ class FaultPlan:
                 continue
             covered: Sequence[int] = range(count)
             if rule.pages:
-                where = where or places_of(count, key, span, places)
-                covered = rule.inside(where)
+                if places is None:
+                    covered = rule.within(page_of(key), span, count)
+                else:
+                    where = where or tuple(places)
+                    covered = rule.inside(where)
                 if not covered:
                     continue
             first = armed.first(vm, key, now)
@@ -189,16 +198,6 @@ class FaultPlan:
             numbered[number].over[vm] = over
             if until:
                 numbered[number].until[vm] = until
-
-
-def places_of(
-    count: int, key: int, span: int, places: Iterable[Place] | None = None
-) -> Sequence[Place]:
-    """The guest memory that each of `count` opportunities is about."""
-    if places is not None:
-        return tuple(places)
-    first = page_of(key)
-    return [(at, at + span) for at in range(first, first + count * span, span)]
 
 
 def first_failure(draw: float, probability: float) -> int:

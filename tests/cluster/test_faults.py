@@ -138,6 +138,24 @@ def test_of_a_batch_that_straddles_the_range_only_what_is_inside_strikes(pages, 
     assert ask(plan({"pages": pages}), 16, page=0x10) == first
 
 
+@ORDERED
+@given(
+    st.integers(0, 40),
+    st.integers(1, 9),
+    st.integers(1, 12),
+    st.integers(0, 60),
+    st.integers(1, 30),
+)
+def test_a_batch_that_lies_in_a_row_is_not_looked_at_one_by_one(first, span, count, low, width):
+    rule = FaultRule(POINT, pages=(low, low + width))
+    places = [(first + n * span, first + (n + 1) * span) for n in range(count)]
+    assert list(rule.within(first, span, count)) == list(rule.inside(places))
+
+
+def test_a_range_in_a_batch_of_a_tebibyte_is_found_at_once():
+    assert ask(plan({"pages": (1 << 27, 1 << 28)}), 1 << 28) == 1 << 27
+
+
 @pytest.mark.parametrize(
     ("pages", "first"), [((0x3FF, 0x400), 0), ((0x400, 0x401), 1), ((0x601, 0x602), 2)]
 )
