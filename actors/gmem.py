@@ -24,6 +24,9 @@ from actors.observations import (
 )
 from actors.protocols import INDEX, Event, Options, Row, Stage
 
+SETTLED = {Verb.COMMIT: Event.ALL_COMMITTED, Verb.ABORT: Event.ALL_ABORTED}
+"""What it is that the last answer to this request means."""
+
 
 class Binding(msgspec.Struct, frozen=True, array_like=True):
     """`pages` pages of the file from `index` on are the memory slot at `gfn`."""
@@ -201,9 +204,8 @@ class Gmem(Actor):
 
     def all_settled(self, conversion: Conversion, context: Context) -> None:
         """The last acknowledgement of COMMIT or ABORT."""
-        last = {Verb.COMMIT: Event.ALL_COMMITTED, Verb.ABORT: Event.ALL_ABORTED}
-        if not conversion.waiting and conversion.verb in last:
-            event, conversion.verb = last[conversion.verb], Verb.NONE
+        if not conversion.waiting and conversion.verb in SETTLED:
+            event, conversion.verb = SETTLED[conversion.verb], Verb.NONE
             self.drive(conversion, event, context)
 
     def on_invalidated(self, message: m.Invalidated, context: Context) -> None:

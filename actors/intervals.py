@@ -19,6 +19,17 @@ class IntervalMap(msgspec.Struct):
         """The map that is `value` everywhere."""
         return cls([0], [value])
 
+    @classmethod
+    def of(cls, runs: list[tuple[int, int, int]], rest: int) -> "IntervalMap":
+        """The map of these runs, which adjoin and differ, and `rest` everywhere else, which none of them has."""
+        starts, values = ([0], [rest]) if runs[0][0] else ([], [])
+        for start, _, value in runs:
+            starts.append(start)
+            values.append(value)
+        starts.append(runs[-1][1])
+        values.append(rest)
+        return cls(starts, values)
+
     def get(self, page: int) -> int:
         """The value at `page`."""
         return self.values[bisect_right(self.starts, page) - 1]
@@ -28,6 +39,8 @@ class IntervalMap(msgspec.Struct):
         assert 0 <= start < end, f"empty or negative range {start:#x}..{end:#x}"
         starts, values = self.starts, self.values
         first = bisect_right(starts, start) - 1
+        if values[first] == value and (first + 1 == len(starts) or end <= starts[first + 1]):
+            return
         if starts[first] == start:
             first -= 1
         last = bisect_right(starts, end, first + 1) - 1
@@ -59,7 +72,9 @@ class IntervalMap(msgspec.Struct):
 
     def only(self, start: int, end: int, value: int) -> bool:
         """True when every page of [start, end) has the value."""
-        return self.run_at(start, end) == (end, value)
+        starts = self.starts
+        at = bisect_right(starts, start)
+        return self.values[at - 1] == value and (at == len(starts) or end <= starts[at])
 
     def pages(self, start: int, end: int, value: int) -> int:
         """How many pages of [start, end) have the value."""

@@ -368,7 +368,10 @@ def duration(rule: Rule, message: m.Seamcall, count: int, context: Context) -> i
     names = rule.costs[message.level]
     if message.call == Call.DEMOTE and not message.pairs:
         names = tuple(name for name in names if name != "pamt_add_pair")
-    return sum(context.cost(name, count) for name in names)
+    took = 0
+    for name in names:
+        took += context.cost(name, count)
+    return took
 
 
 def makes_small(message: m.Seamcall) -> bool:

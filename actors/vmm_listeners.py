@@ -128,7 +128,8 @@ def let_go(vmm: "Vmm", pending: "Pending", op: int, offset: int, context: Contex
     todo = discards(vmm, max(offset, pending.start), pending.end)
     if not todo:
         return False
-    pending.unmapped += [part for part in todo if part not in pending.unmapped]
+    known = set(pending.unmapped)
+    pending.unmapped += [part for part in todo if part not in known]
     begin(vmm, Round(op, todo, False, "again", Reason.NONE, offset), 0, context)
     return True
 
@@ -188,7 +189,8 @@ def mark(vmm: "Vmm", part: Part, failed: bool) -> None:
     listener, start, end = part
     bit = 1 << listener
     for s, e, failures in vmm.holes.runs(start, end):
-        vmm.holes.set(s, e, failures | bit if failed else failures & ~bit)
+        if bool(failures & bit) is not failed:
+            vmm.holes.set(s, e, failures ^ bit)
 
 
 def on_unmapped(vmm: "Vmm", message: m.DmaUnmapped, context: Context) -> None:

@@ -64,16 +64,16 @@ class Cell:
     def cost(self, name: str, count: int = 1) -> int:
         """See actors.contract.Context."""
         costs = self.host.costs
-        cost = costs.costs[name]
-        if not cost.spread:
-            return costs.duration(cost, count, 0)
+        found = costs.sums[name, count]
+        if found[0]:  # a constant: no draw
+            return found[0]
         left = self._drawn % DRAWS_PER_BLOCK
         if not left:
             self._key = self._key or key_of(self.host.seed, "cost", self.address)
             self._draws = block_bytes(self._key, self._drawn // DRAWS_PER_BLOCK)
         self._drawn += 1
         draws = self._draws
-        return costs.duration(cost, count, draws[2 * left] | draws[2 * left + 1] << 8)
+        return found.at(costs.normal[draws[2 * left] | draws[2 * left + 1] << 8])
 
     def choose(
         self,

@@ -1,14 +1,16 @@
 """The cost model at work: named durations with their distributions, one draw for any number of units."""
 
 import math
+from array import array
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from cluster.draws import normal_quantiles
 
-_SIGMAS_KEPT = 4096
-_NORMAL: list[tuple[float, ...]] = []
+_SUMS_KEPT = 4096
+_NORMAL = array("d")  # not a tuple: half a megabyte instead of two, met at random
 
 
 class Cost(msgspec.Struct, frozen=True, array_like=True):
@@ -17,6 +19,43 @@ class Cost(msgspec.Struct, frozen=True, array_like=True):
     name: str
     mean: float
     spread: float
+
+
+class Sum(NamedTuple):
+    """The cost of some number of units: `fixed` (ns) where `sigma` is 0, else a lognormal of this mean (ns)."""
+
+    fixed: int
+    mean: float
+    sigma: float
+    half: float  # of sigma squared
+
+    @classmethod
+    def of(cls, cost: Cost, count: int) -> "Sum":
+        """A constant times `count`, or the lognormal that stands for the sum of `count` draws."""
+        mean, sigma = cost.mean * count, cost.spread
+        if sigma and count != 1:
+            sigma = math.sqrt(math.log1p(math.expm1(sigma * sigma) / count))
+        return cls(0 if sigma else max(1, round(mean)), mean, sigma, sigma * sigma / 2)
+
+    def at(self, z: float) -> int:
+        """ns at this quantile of the standard normal."""
+        fixed, mean, sigma, half = self
+        return fixed or int(mean * math.exp(sigma * z - half) + 0.5) or 1
+
+
+class Sums(dict[tuple[str, int], Sum]):
+    """By name and number of units; the first ones met are kept."""
+
+    def __init__(self, costs: Mapping[str, Cost]) -> None:
+        super().__init__()
+        self.costs = costs
+
+    def __missing__(self, key: tuple[str, int]) -> Sum:
+        name, count = key
+        found = Sum.of(self.costs[name], count)
+        if len(self) < _SUMS_KEPT:
+            self[key] = found
+        return found
 
 
 class CostModel:
@@ -28,25 +67,11 @@ class CostModel:
 
     def __init__(self, costs: Mapping[str, Cost]) -> None:
         self.costs = dict(costs)
-        self._sigmas: dict[tuple[str, int], float] = {}
+        self.sums = Sums(self.costs)
         if not _NORMAL:
-            _NORMAL.append(normal_quantiles())
-        self._normal = _NORMAL[0]
+            _NORMAL[:] = array("d", normal_quantiles())
+        self.normal = _NORMAL
 
     def duration(self, cost: Cost, count: int, draw: int) -> int:
         """ns of `count` units, from a draw of 16 bits; a constant needs none."""
-        if not cost.spread:
-            return max(1, round(cost.mean * count))
-        sigma = cost.spread if count == 1 else self._sigma(cost, count)
-        z = self._normal[draw]
-        return max(1, int(cost.mean * count * math.exp(sigma * z - sigma * sigma / 2) + 0.5))
-
-    def _sigma(self, cost: Cost, count: int) -> float:
-        """Sigma of the lognormal that stands for the sum of `count` draws."""
-        found = self._sigmas.get((cost.name, count))
-        if found is None:
-            variance = math.expm1(cost.spread * cost.spread) / count
-            found = math.sqrt(math.log1p(variance))
-            if len(self._sigmas) < _SIGMAS_KEPT:
-                self._sigmas[cost.name, count] = found
-        return found
+        return self.sums[cost.name, count].at(self.normal[draw])

@@ -15,6 +15,7 @@ from cluster.fault_points import FAULT_POINTS, FaultPoint
 __all__ = ["FAULT_POINTS", "FaultPlan", "FaultPoint", "FaultRule"]
 
 NEVER = 1 << 62  # more opportunities than there are
+LIKELIEST = 1.001  # n tries fail with a chance of n times one's at most; the rest is for rounding
 
 
 class FaultRule(msgspec.Struct, frozen=True, array_like=True):
@@ -47,6 +48,12 @@ class FaultRule(msgspec.Struct, frozen=True, array_like=True):
             and (not self.hosts or host_of(vm) in self.hosts)
             and (not self.vms or vm_of(vm) in self.vms)
         )
+
+    def within(self, first: int, span: int, count: int) -> range:
+        """The same of `count` opportunities of `span` pages each, one after the other from page `first` on."""
+        low, high = (edge - first for edge in self.pages)
+        begin = max(0, low // span)
+        return range(begin, max(begin, min(count, -(-high // span))))
 
     def inside(self, places: Iterable[Place]) -> Sequence[int]:
         """Which of the opportunities are about memory in the rule's range."""
@@ -146,14 +153,19 @@ class FaultPlan:
             if not rule.covers(now, vm):
                 continue
             if armed.plain:
-                first = first_failure(uniform(armed.secret, key), rule.probability)
-                if first < struck:
-                    struck, reason = first, armed.reason
+                draw = uniform(armed.secret, key)
+                if draw < LIKELIEST * struck * rule.probability:
+                    first = first_failure(draw, rule.probability)
+                    if first < struck:
+                        struck, reason = first, armed.reason
                 continue
             covered: Sequence[int] = range(count)
             if rule.pages:
-                where = where or places_of(count, key, span, places)
-                covered = rule.inside(where)
+                if places is None:
+                    covered = rule.within(page_of(key), span, count)
+                else:
+                    where = where or tuple(places)
+                    covered = rule.inside(where)
                 if not covered:
                     continue
             first = armed.first(vm, key, now)
@@ -186,16 +198,6 @@ class FaultPlan:
             numbered[number].over[vm] = over
             if until:
                 numbered[number].until[vm] = until
-
-
-def places_of(
-    count: int, key: int, span: int, places: Iterable[Place] | None = None
-) -> Sequence[Place]:
-    """The guest memory that each of `count` opportunities is about."""
-    if places is not None:
-        return tuple(places)
-    first = page_of(key)
-    return [(at, at + span) for at in range(first, first + count * span, span)]
 
 
 def first_failure(draw: float, probability: float) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 DIGITS = 1000
 _POWERS = [DIGITS * 10**k for k in range(18)]
+_WIDTHS = [10**k for k in range(19)]  # of a decade's buckets
 NS = 1_000_000_000
 # 1-2-5 from 1 us to 500 s, in ns: the classic buckets of every latency family. Each is a bucket edge below.
 BOUNDS_NS = tuple(d * 10**k for k in range(3, 12) for d in (1, 2, 5))
@@ -26,7 +27,7 @@ class Histogram:
     def add(self, value: int) -> None:
         """Count one value >= 0."""
         decade = bisect_left(_POWERS, value)
-        bucket = decade << 10 | -(-value // 10**decade)
+        bucket = decade << 10 | -(-value // _WIDTHS[decade])
         counts = self.counts
         counts[bucket] = counts.get(bucket, 0) + 1
         self.count += 1

@@ -106,7 +106,7 @@ class Host:
                 self.cancelled.discard(event[1])
             else:
                 events.append(event)
-        if len({id(event[2]) for event in events}) < len(events):
+        if len({event[2] for event in events}) < len(events):
             events.sort(key=self._tie)
         done = 0
         for _, stamp, cell, message in events:

@@ -22,7 +22,17 @@ from actors.address import (
     vm_address,
 )
 from actors.allocator import Allocator
-from actors.contract import Actor, Context, Fault, Message, Observation, Place, Reason, Share
+from actors.contract import (
+    Actor,
+    Context,
+    Fault,
+    Message,
+    Observation,
+    Place,
+    Reason,
+    Share,
+    page_of,
+)
 from actors.gmem import Gmem
 from actors.guest import Guest
 from actors.host_map import HostMap
@@ -34,7 +44,7 @@ from actors.tdx_module import Td, TdxModule
 from actors.vmm import Vmm
 from cluster.costs import Cost, CostModel
 from cluster.digest import state_of
-from cluster.faults import FAULT_POINTS, FaultPlan, FaultRule, places_of
+from cluster.faults import FAULT_POINTS, FaultPlan, FaultRule
 from cluster.partition import FOREVER, Order, Partition
 from cluster.world import World as Built
 from workloads.checkers import Inspector
@@ -132,6 +142,16 @@ class Recorder:
     def of(self, kind: type[Of]) -> list[Of]:
         """The facts of one kind."""
         return [fact for fact in self.facts if isinstance(fact, kind)]
+
+
+def places_of(
+    count: int, key: int, span: int, places: Iterable[Place] | None = None
+) -> Sequence[Place]:
+    """The guest memory that each of `count` opportunities is about."""
+    if places is not None:
+        return tuple(places)
+    first = page_of(key)
+    return [(at, at + span) for at in range(first, first + count * span, span)]
 
 
 def runs(table: IntervalMap) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from actors import observations as o
 from actors.address import host_of
-from actors.contract import ERRNO, Reason, Share
+from actors.contract import ERRNO, Consumer, Reason, Share
 from actors.tdx_states import Call, Status
 from cluster.histogram import Histogram
 from workloads.timeline import Timeline
@@ -21,6 +21,7 @@ class Meter:
         self.protocol = protocol
         self.counters: Counter[tuple[str, ...]] = Counter()
         self.histograms: dict[tuple[str, ...], Histogram] = {}
+        self.phases: dict[tuple[str, Consumer], Histogram] = {}  # some of them, found sooner
         self.timelines: dict[int, Timeline] = {}
         self.depth_max = 0
 
@@ -72,7 +73,11 @@ class Meter:
         self.counters["retries",] += 1
 
     def replied(self, _: int, fact: o.ConsumerReplied) -> None:
-        self.histogram("phase_latency", fact.phase, fact.consumer.name.lower()).add(fact.took)
+        found = self.phases.get((fact.phase, fact.consumer))
+        if found is None:
+            found = self.histogram("phase_latency", fact.phase, fact.consumer.name.lower())
+            self.phases[fact.phase, fact.consumer] = found
+        found.add(fact.took)
 
     def lock_waited(self, _: int, fact: o.LockWaited) -> None:
         self.histogram("lock_wait", fact.lock).add(fact.wait)

@@ -7,8 +7,8 @@ import pytest
 from actors.contract import Reason
 from actors.observations import ConvertEnd, Failed, PoisonSet, SeamcallAnswered, UndoFailed
 from actors.tdx_states import Call, Status
-from cluster.faults import Armed, FaultPlan, FaultRule, places_of
-from tests.helpers import PRIVATE, SHARED, World
+from cluster.faults import Armed, FaultPlan, FaultRule
+from tests.helpers import PRIVATE, SHARED, World, places_of
 
 # Both edges cut through a leaf; between them lies a whole one.
 START, END = 0x1F0, 0x410

@@ -50,6 +50,17 @@ def test_questions_about_a_range_agree_with_the_list(writes, asked, value):
 
 @settings(derandomize=True, max_examples=300, deadline=None)
 @given(WRITES, RANGES)
+def test_a_map_made_of_runs_has_them_and_the_rest(writes, asked):
+    found, pages = both(writes)
+    made = IntervalMap.of(found.runs(*asked), -2)
+    again = IntervalMap.filled(-2)
+    for page in range(*asked):
+        again.set(page, page + 1, pages[page])
+    assert made == again
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(WRITES, RANGES)
 def test_the_run_at_a_page_ends_where_the_value_changes_or_at_the_limit(writes, asked):
     (page, limit), (found, pages) = asked, both(writes)
     end = next((p for p in range(page, limit) if pages[p] != pages[page]), limit)

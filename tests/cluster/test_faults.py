@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actors.address import vm_address
 from actors.contract import Fault, Reason, opportunity
-from cluster.faults import FaultPlan, FaultRule
+from cluster.faults import LIKELIEST, FaultPlan, FaultRule, first_failure
 
 VM, OTHER = vm_address(0, 7), vm_address(0, 8)
 POINT = "tdx.demote_busy"
@@ -24,6 +24,20 @@ def ask(found, count=1, *, vm=VM, page=0, now=0, span=1, places=None, op=3, atte
 
 
 # --- chance --------------------------------------------------------------------------------------
+
+
+@ORDERED
+@given(
+    st.floats(0, 1, exclude_max=True), st.floats(1e-12, 1) | st.just(1e-4), st.integers(1, 1 << 28)
+)
+def test_a_draw_that_is_passed_over_without_logarithms_would_not_have_struck(draw, chance, count):
+    near = min(draw, count * chance)  # where the two would differ, if they did
+    for number in (draw, near):
+        assert (
+            number >= 1
+            or first_failure(number, chance) >= count
+            or number < LIKELIEST * count * chance
+        )
 
 
 def test_without_a_rule_for_the_point_nothing_strikes():
@@ -122,6 +136,24 @@ def test_a_rule_strikes_where_it_covers(rule, covered):
 )
 def test_of_a_batch_that_straddles_the_range_only_what_is_inside_strikes(pages, first):
     assert ask(plan({"pages": pages}), 16, page=0x10) == first
+
+
+@ORDERED
+@given(
+    st.integers(0, 40),
+    st.integers(1, 9),
+    st.integers(1, 12),
+    st.integers(0, 60),
+    st.integers(1, 30),
+)
+def test_a_batch_that_lies_in_a_row_is_not_looked_at_one_by_one(first, span, count, low, width):
+    rule = FaultRule(POINT, pages=(low, low + width))
+    places = [(first + n * span, first + (n + 1) * span) for n in range(count)]
+    assert list(rule.within(first, span, count)) == list(rule.inside(places))
+
+
+def test_a_range_in_a_batch_of_a_tebibyte_is_found_at_once():
+    assert ask(plan({"pages": (1 << 27, 1 << 28)}), 1 << 28) == 1 << 27
 
 
 @pytest.mark.parametrize(

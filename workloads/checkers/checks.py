@@ -53,7 +53,7 @@ def elsewhere(
 def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
-    return elsewhere(Share.PRIVATE, shadow.outside(), shadow, op.begin.start, op.begin.end)
+    return elsewhere(Share.PRIVATE, shadow.outside, shadow, op.begin.start, op.begin.end)
 
 
 def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -169,8 +169,8 @@ def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
 
 def i15(shadow: Shadow, fact: o.LockOrder) -> Found:
     """Before: an operation that holds a lock takes only locks further inside."""
-    held = shadow.holding.get(fact.op)
-    if not held or not fact.taken:
+    held = shadow.holding.get(fact.op) if fact.taken else None
+    if not held:
         return None
     inner = max(rank for rank, _ in held)
     if fact.rank > inner:

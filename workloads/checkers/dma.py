@@ -56,7 +56,7 @@ class DeviceBooks:
     def map(self, fact: o.Dma) -> None:
         domain = self.domains[fact.listener]
         if not fact.mapped:
-            for start, end, mapped in list(domain.mapped.runs(fact.start, fact.end)):
+            for start, end, mapped in domain.mapped.runs(fact.start, fact.end):
                 if mapped:
                     domain.lost.set(start, end, 1)
         else:
@@ -72,7 +72,7 @@ class DeviceBooks:
     def discarded(self, fact: o.SideDiscarded) -> None:
         """Whoever maps the side that was given up maps pages of nobody."""
         for domain in self.domains if fact.side is Share.SHARED else ():
-            for start, end, mapped in list(domain.mapped.runs(fact.start, fact.end)):
+            for start, end, mapped in domain.mapped.runs(fact.start, fact.end):
                 if mapped:
                     domain.stale.set(start, end, 1)
 

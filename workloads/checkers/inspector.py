@@ -44,7 +44,8 @@ class Inspector:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.shadows: dict[int, Shadow] = {}
+        self.shadows: dict[int, Shadow] = {}  # by the VM's base address
+        self.known: dict[int, Shadow] = {}  # by any address of the VM's that a fact has named
         self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> VM's base address
         self.pamts: dict[int, PamtBooks] = {}  # by host, where the PAMT is dynamic
         self.counts: Counter[str] = Counter()
@@ -68,52 +69,56 @@ class Inspector:
 
     def watch(self, kind: type) -> Callable[[int, Any], None]:
         """The story, checks before, the books, checks after: one function for this kind of fact."""
-        before = [(c.id, test) for c in self.checks for k, test in c.on if k is kind]
-        after = [(c.id, test) for c in self.checks for k, test in c.after if k is kind]
+        before = by_test((test, c.id) for c in self.checks for k, test in c.on if k is kind)
+        after = by_test((test, c.id) for c in self.checks for k, test in c.after if k is kind)
         keep, told, worth = KEEP.get(kind), kind in story.KINDS, story.WORTH.get(kind)
-        shadows, own = self.shadows, "vm" in kind.__struct_fields__  # type: ignore[attr-defined]
+        known, own = self.known, "vm" in kind.__struct_fields__  # type: ignore[attr-defined]
 
         def look(now: int, fact: Any) -> None:
-            vm = fact.vm if own else vm_base(fact.gmem)
-            shadow = shadows.get(vm) or self.books(vm)
+            address = fact.vm if own else fact.gmem
+            shadow = known.get(address) or self.books(address)
             shadow.now = now
             if told and (worth is None or worth(fact)):
                 shadow.story.append((now, fact))
-            for name, test in before:
+            for test, names in before:
                 text = test(shadow, fact)
                 if text:
-                    self.found(name, shadow, fact, text)
+                    self.found(names, shadow, fact, text)
             if keep:
                 keep(shadow, fact)
-            for name, test in after:
+            for test, names in after:
                 text = test(shadow, fact)
                 if text:
-                    self.found(name, shadow, fact, text)
+                    self.found(names, shadow, fact, text)
 
         return look
 
-    def books(self, vm: int) -> Shadow:
-        """The books of the VM with this base address."""
-        found = self.shadows.get(vm)
+    def books(self, address: int) -> Shadow:
+        """The books of the VM that has this address."""
+        found = self.known.get(address)
         if found is None:
-            found = self.shadows[vm] = new_shadow(self.plan, vm)
-            if self.plan.scenario.fleet.pamt == "dynamic":
-                found.pamt = self.pamt_of(vm)
+            vm = vm_base(address)
+            if vm not in self.shadows:
+                self.shadows[vm] = new_shadow(self.plan, vm)
+                if self.plan.scenario.fleet.pamt == "dynamic":
+                    self.shadows[vm].pamt = self.pamt_of(vm)
+            found = self.known[address] = self.shadows[vm]
         return found
 
-    def found(self, name: str, shadow: Shadow, fact: Any, text: str) -> None:
-        """Count a finding; the first ones are kept, with their stories."""
-        self.counts[name] += 1
-        first = self.first.setdefault(name, [])
-        here = [shadow.now, name, shadow.vm, getattr(fact, "op", -1), text]
-        # By time: hosts of a partition run one after the other.
-        if len(first) < FINDINGS_KEPT or here < first[-1]:
-            insort(first, [*here, how(shadow, fact)])
-            del first[FINDINGS_KEPT:]
+    def found(self, names: Iterable[str], shadow: Shadow, fact: Any, text: str) -> None:
+        """Count a finding of these checks; the first ones are kept, with their stories."""
+        for name in names:
+            self.counts[name] += 1
+            first = self.first.setdefault(name, [])
+            here = [shadow.now, name, shadow.vm, getattr(fact, "op", -1), text]
+            # By time: hosts of a partition run one after the other.
+            if len(first) < FINDINGS_KEPT or here < first[-1]:
+                insort(first, [*here, how(shadow, fact)])
+                del first[FINDINGS_KEPT:]
 
     def convert_end(self, now: int, fact: o.ConvertEnd) -> None:
         """Everything that must hold when a conversion is over."""
-        shadow = self.books(vm_base(fact.gmem))
+        shadow = self.books(fact.gmem)
         shadow.now = now
         shadow.story.append((now, fact))
         operation = shadow.operations.pop(fact.op)
@@ -133,8 +138,7 @@ class Inspector:
         for test, names in tests:
             text = test(shadow, fact, operation)
             if text:
-                for name in names:
-                    self.found(name, shadow, fact, text)
+                self.found(names, shadow, fact, text)
 
     # --- host frames, which are no VM's own -------------------------------------------------------
 
@@ -148,15 +152,17 @@ class Inspector:
             shadow.pamt.sept(fact)
         owners = self.owners_of(fact.vm)
         last = fact.pfn + fact.end - fact.start
-        others = [run for run in owners.runs(fact.pfn, last) if run[2] not in (0, fact.vm)]
         if fact.state == Entry.FREE:
             owners.set(fact.pfn, last, 0)
             return
+        if owners.only(fact.pfn, last, fact.vm):
+            return
+        others = [run for run in owners.runs(fact.pfn, last) if run[2] not in (0, fact.vm)]
         owners.set(fact.pfn, last, fact.vm)
         if others:
             start, end, owner = others[0]
             text = f"pfn {start:#x}..{end:#x} is in the secure EPT of {place(owner)} as well"
-            self.found("I3", shadow, fact, text)
+            self.found(["I3"], shadow, fact, text)
 
     def freed(self, now: int, fact: o.FramesFreed) -> None:
         """I4 and I19: frames that go back to the allocator."""
@@ -166,7 +172,7 @@ class Inspector:
         for start, end, owner in self.owners_of(fact.vm).runs(fact.start, fact.end):
             if owner:
                 text = f"freed pfn {start:#x}..{end:#x} is still in a secure EPT"
-                self.found("I4", shadow, fact, text)
+                self.found(["I4"], shadow, fact, text)
                 break
         self.freed_range(shadow, fact)
 
@@ -178,7 +184,7 @@ class Inspector:
                 shadow.now = now
                 shadow.story.append((now, fact))
                 text = f"pfn {start:#x}..{end:#x} is in use again and still in a secure EPT"
-                self.found("AN11", shadow, fact, text)
+                self.found(["AN11"], shadow, fact, text)
                 break
 
     def owners_of(self, address: int) -> IntervalMap:
@@ -200,13 +206,13 @@ class Inspector:
     def freed_range(self, shadow: Shadow, fact: o.FramesFreed) -> None:
         """A freed frame is mapped by nobody, and was not poisoned."""
         start, end = fact.gfn, fact.gfn + fact.end - fact.start
-        outside = {f"in the {name}": table for name, table in shadow.outside().items()}
+        outside = {f"in the {name}": table for name, table in shadow.outside.items()}
         tables = {**outside, "pinned": shadow.pins}
         for name, table in tables.items():
             if not table.only(start, end, 0):
-                self.found("I4", shadow, fact, f"freed memory is still {name}")
+                self.found(["I4"], shadow, fact, f"freed memory is still {name}")
         if not shadow.poison.only(start, end, 0):
-            self.found("I19", shadow, fact, "poisoned memory went back to the allocator")
+            self.found(["I19"], shadow, fact, "poisoned memory went back to the allocator")
 
     # --- what came of it ---------------------------------------------------------------------------
 

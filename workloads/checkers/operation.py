@@ -42,15 +42,22 @@ class Operation:
         """Is a page of [start, end) in its range?"""
         return self.begin.start < end and start < self.begin.end
 
+    def touched(self, name: str) -> list[tuple[int, int]]:
+        """Where it has written to the map of this name."""
+        before = self.before.get(name)
+        if before is None:
+            return []
+        ends = before.starts[1:]  # the last run has none, and is untouched
+        runs = zip(before.starts, ends, before.values, strict=False)
+        return [(start, end) for start, end, value in runs if value != UNTOUCHED]
+
     def remember(self, name: str, table: IntervalMap, start: int, end: int) -> None:
         """Keep what the pages of the range hold now, where this conversion has not changed them yet."""
         kept = self.before.get(name)
         if kept is None:
-            kept = self.before[name] = IntervalMap.filled(UNTOUCHED)
-            for s, e, value in table.runs(start, end):
-                kept.set(s, e, value)
+            self.before[name] = IntervalMap.of(table.runs(start, end), UNTOUCHED)
             return
-        for s, e, known in list(kept.runs(start, end)):
+        for s, e, known in kept.runs(start, end):
             if known == UNTOUCHED:
                 for s_now, e_now, value in table.runs(s, e):
                     kept.set(s_now, e_now, value)

@@ -70,8 +70,8 @@ def an23_queue(shadow: Shadow, fact: o.IotlbQueued) -> Found:
 
 def an26(shadow: Shadow, fact: o.LockOrder) -> Found:
     """Before: two locks taken in both orders, or one inside itself: two such operations can wait for each other."""
-    held = shadow.holding.get(fact.op)
-    if not held or not fact.taken:
+    held = shadow.holding.get(fact.op) if fact.taken else None
+    if not held:
         return None
     for rank, _ in held:
         if rank == fact.rank or (fact.rank, rank) in shadow.nested:

@@ -39,6 +39,9 @@ def i8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Held over whatever this conversion did to folios and their stash."""
     if shadow.dead or not shadow.stashing:
         return None
+    touched = {run for name in ("order", "stash") for run in op.touched(name)}
+    if not any(stash_wrong(shadow, start, end) for start, end in touched):
+        return None
     folios = [run[:2] for run in shadow.changed(op, "order")]
     stash = [run[:2] for run in shadow.changed(op, "stash") if run[:2] not in folios]
     for start, end in folios + stash:

@@ -20,6 +20,13 @@ Hold = tuple[int, int]
 class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
+    __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
+        "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "halfway", "holding",
+        "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
+        "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
+        "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "thawed", "vm",
+    )  # fmt: skip
+
     def __init__(
         self,
         vm: int,
@@ -43,6 +50,10 @@ class Shadow:
         self.stashing = False  # huge folios have their metadata set aside when they are split
         self.pte = IntervalMap.filled(0)
         self.devices = DeviceBooks(backing)
+        # What maps the VM's memory outside the TD, by name; not what maps another file for it.
+        self.outside = {"shared EPT": self.shared}
+        if not backing.apart:
+            self.outside |= {"host page table": self.pte, **self.devices.tables()}
         self.poison = IntervalMap.filled(0)
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
         self.left = IntervalMap.filled(0)  # 1 where a consumer said that it could not unmap
@@ -101,19 +112,15 @@ class Shadow:
         if before is None:
             return []
         current: IntervalMap = getattr(self, name)
-        return [
-            (s, e, was, now)
-            for start, end, was in before.runs(operation.prefix, before.starts[-1] + 1)
-            if was != UNTOUCHED
-            for s, e, now in current.runs(start, end)
-            if now != was
-        ]
-
-    def outside(self) -> dict[str, IntervalMap]:
-        """What maps the VM's memory outside the TD, by name; not what maps another file for it."""
-        if self.devices.backing.apart:
-            return {"shared EPT": self.shared}
-        return {"host page table": self.pte, "shared EPT": self.shared, **self.devices.tables()}
+        found: list[Difference] = []
+        # The last run of what was overwritten has no end, and is untouched.
+        for at, was in enumerate(before.values):
+            if was == UNTOUCHED:
+                continue
+            start, end = max(before.starts[at], operation.prefix), before.starts[at + 1]
+            if start < end and not current.only(start, end, was):
+                found += [(s, e, was, now) for s, e, now in current.runs(start, end) if now != was]
+        return found
 
     # --- keeping the books -----------------------------------------------------------------------
 
@@ -257,9 +264,10 @@ class Shadow:
                     self.nested.append((outer, rank))
             held.append((rank, self.now))
         elif held:
-            found = [number for number, lock in enumerate(held) if lock[0] == rank]
-            if found:
-                del held[found[-1]]
+            for number in range(len(held) - 1, -1, -1):
+                if held[number][0] == rank:
+                    del held[number]
+                    break
             if not held:
                 del self.holding[fact.op]
 
@@ -281,7 +289,7 @@ class Shadow:
 
     def pinned(self, fact: o.Pinned) -> None:
         step = 1 if fact.held else -1
-        for start, end, count in list(self.pins.runs(fact.start, fact.end)):
+        for start, end, count in self.pins.runs(fact.start, fact.end):
             self.pins.set(start, end, max(count + step, 0))
 
     def reference_kept(self, fact: o.ReferenceKept) -> None:
