@@ -19,6 +19,14 @@ class Cost(msgspec.Struct, frozen=True, array_like=True):
     spread: float
 
 
+LINK = "link"
+
+
+def floor_of_links(model: "CostModel") -> int:
+    """The shortest way from one actor to another, ns."""
+    return model.duration(model.costs[LINK], 1, 0)
+
+
 class CostModel:
     """Durations of n units at once: mean n times one unit's, variance n times one unit's, never below 1 ns.
 

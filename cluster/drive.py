@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from cluster.partition import FOREVER, Order, Report
+from cluster.telling import Retold
 
 WATCH_SECONDS = 0.5
 
@@ -24,7 +25,7 @@ class Handle(Protocol):
         """What its watchers have seen so far."""
 
     def digests(self) -> dict[int, bytes]:
-        """Host -> its part of the digest."""
+        """See cluster.partition.Partition."""
 
     def census(self) -> dict[str, int]:
         """The world's own count over its actors' states."""
@@ -38,6 +39,7 @@ class Totals(msgspec.Struct):
 
     events: int = 0
     windows: int = 0
+    calls: int = 0  # of partitions
     cross_messages: int = 0
     now: int = 0
     busy: list[float] = []
@@ -71,6 +73,7 @@ class Driver:
         wait_any: WaitAny,
         listener: Listener,
         yield_after: float,
+        retold: Retold | None = None,
     ) -> None:
         self.handles = handles
         self.lookahead = lookahead
@@ -78,6 +81,7 @@ class Driver:
         self.wait_any = wait_any
         self.listener = listener
         self.yield_after = yield_after
+        self.retold = retold
         self.totals = Totals(busy=[0.0] * len(handles), wait=[0.0] * len(handles))
         self.watched: list[bytes] = [b""] * len(handles)
         self._began = [0.0] * len(handles)
@@ -139,12 +143,17 @@ class Driver:
             if inbound[place] or (report.next_time is not None and report.next_time < horizon)
         }
         reports = self._everywhere(busy)
+        reports = {place: self._rest(place, horizon, r) for place, r in reports.items()}
+        if self.retold:
+            self.retold.take(told for report in reports.values() for told in report.told)
+            if watch:
+                self.watched = [self.retold.result()]
         idle = {
             place: msgspec.structs.replace(report, outbound=[], posted=None)
             for place, report in before.items()
             if place not in busy
         }
-        return idle | {place: self._rest(place, horizon, r) for place, r in reports.items()}
+        return idle | reports
 
     def _rest(self, place: int, horizon: int, report: Report) -> Report:
         """Send a partition on that came back early, for pages or because its wall time was up."""
@@ -155,6 +164,7 @@ class Driver:
             report = msgspec.structs.replace(
                 more,
                 outbound=[*report.outbound, *more.outbound],
+                told=[*report.told, *more.told],
                 posted=min(posted, default=None),
             )
         return report
@@ -174,6 +184,7 @@ class Driver:
 
     def _begin(self, place: int, order: Order) -> None:
         self._began[place] = time.perf_counter()
+        self.totals.calls += 1
         self.handles[place].begin(order)
 
     def _finish(self, place: int) -> Report:

@@ -15,10 +15,12 @@ from ray.exceptions import RayError
 from cluster.drive import Handle
 from cluster.memory import peak_rss_bytes
 from cluster.partition import Order, Partition, Report
+from cluster.placement import Places
 from cluster.world import Build
 
 KNOCK_SECONDS = 5
 _REPORT = msgspec.msgpack.Decoder(Report)
+_PLACES = msgspec.msgpack.Decoder(Places)
 _ORDER = msgspec.msgpack.Decoder(Order)
 
 
@@ -29,10 +31,8 @@ class RayUnavailableError(Exception):
 class Worker:
     """What a Ray actor holds: one partition. Orders and reports cross as msgpack bytes."""
 
-    def __init__(
-        self, build: Build, plan: bytes, hosts: Sequence[int], places: Sequence[int], place: int
-    ) -> None:
-        self.partition = Partition(build, plan, hosts, places, place)
+    def __init__(self, build: Build, plan: bytes, places: bytes, place: int) -> None:
+        self.partition = Partition(build, plan, _PLACES.decode(places), place)
 
     def advance(self, order: bytes) -> bytes:
         """Carry out one order."""
@@ -43,7 +43,7 @@ class Worker:
         return self.partition.watched()
 
     def digests(self) -> dict[int, bytes]:
-        """Host -> its part of the digest."""
+        """See cluster.partition.Partition."""
         return self.partition.digests()
 
     def census(self) -> dict[str, int]:
@@ -151,19 +151,15 @@ def knock(address: str) -> None:
         pass
 
 
-def start(
-    build: Build, plan: bytes, groups: Sequence[Sequence[int]], places: Sequence[int]
-) -> list[RayHandle]:
-    """One Ray actor for each group of hosts, spread over the nodes."""
+def start(build: Build, plan: bytes, places: Places) -> list[RayHandle]:
+    """One Ray actor for each partition, spread over the nodes."""
     cpus = ray.cluster_resources().get("CPU", 1)
-    share = min(1.0, int(1000 * cpus / len(groups)) / 1000)
+    share = min(1.0, int(1000 * cpus / places.count) / 1000)
     remote = ray.remote(Worker).options(
         num_cpus=share, max_restarts=0, scheduling_strategy="SPREAD"
     )
-    workers = [
-        remote.remote(build, plan, list(hosts), list(places), place)
-        for place, hosts in enumerate(groups)
-    ]
+    packed = msgspec.msgpack.encode(places)
+    workers = [remote.remote(build, plan, packed, place) for place in range(places.count)]
     ray.get([worker.node.remote() for worker in workers])
     return [RayHandle(worker) for worker in workers]
 

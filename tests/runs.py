@@ -1,14 +1,20 @@
 """Runs for tests: a silent listener, scenarios from overrides, and their outcomes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
 from cluster import run as engine
 from cluster.drive import Totals
-from cluster.run import Executor, Fleet, Outcome
+from cluster.local import LocalHandle, first_of
+from cluster.partition import Partition
+from cluster.placement import Places
+from cluster.run import Executor, Fleet, Outcome, Started
 from tests import toy
 from workloads import scenario, simulate
+from workloads.fleet import build
+from workloads.plan import ENCODER
 
 SMALL = ("scenario.conversions=300", "fleet.hosts=4", "fleet.vms_per_host=2")
 FAULTS = (
@@ -56,3 +62,22 @@ def toyed(executor: Executor, plan: toy.ToyPlan) -> Outcome:
     """The outcome of the toy fleet."""
     fleet = Fleet(toy.build, msgspec.msgpack.encode(plan), plan.hosts, toy.LOOKAHEAD)
     return engine.run(fleet, executor, lambda source, page: b"", Silent())
+
+
+def in_pieces(*overrides: str, placement: str, partitions: int = 0) -> Outcome:
+    """The outcome under a placement that Ray would have, with every partition in this process."""
+    found = scenario.decode("", "test.toml", list(overrides))
+    job = simulate.prepare(found)
+    fleet = Fleet(build, ENCODER.encode(job.plan), found.fleet.hosts)
+    executor = Executor("ray", partitions, placement)
+    return engine.run_on(fleet, executor, in_this_process, job.page, Silent())
+
+
+@contextmanager
+def in_this_process(fleet: Fleet, _: Executor, places: Places) -> Iterator[Started]:
+    """As cluster.run.started."""
+    handles = [
+        LocalHandle(Partition(fleet.build, fleet.plan, places, place))
+        for place in range(places.count)
+    ]
+    yield handles, first_of, 1

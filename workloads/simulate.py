@@ -10,6 +10,7 @@ from actors.address import GMEMS_MAX
 from actors.slots import Slot
 from cluster import run as engine
 from cluster.drive import Listener
+from cluster.placement import PlacementError
 from cluster.run import Executor, Fleet, Outcome, unpack
 from workloads import cost_table
 from workloads.census import complete
@@ -89,8 +90,12 @@ def run(job: Job, listener: Listener, address: str | None = None) -> Outcome:
     """Run to the end, or until the listener stops it."""
     scenario = job.plan.scenario
     how = scenario.engine
-    executor = Executor(how.executor, how.partitions, address, how.yield_after / SECOND_NS)
+    seconds = how.yield_after / SECOND_NS
+    executor = Executor(how.executor, how.partitions, how.placement, address, seconds)
     fleet = Fleet(build, ENCODER.encode(job.plan), scenario.fleet.hosts)
-    outcome = engine.run(fleet, executor, job.page, listener)
+    try:
+        outcome = engine.run(fleet, executor, job.page, listener)
+    except PlacementError as error:
+        raise UsageError(f"engine.placement: {error}") from None
     outcome.census = complete(outcome.census)
     return outcome

@@ -77,6 +77,7 @@ def outcome(*words, finished=True):
         watched=list(words),
         census=complete({}),
         partitions=len(words),
+        lookahead=None,
         nodes=1,
         wall_seconds=2.0,
         peak_rss_bytes=64 << 20,
