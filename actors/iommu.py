@@ -266,6 +266,8 @@ class Iommu(Actor):
         """Clear the entries and wait for the invalidation: (how long that takes from now, why it fails or NONE)."""
         vm, start, end = vm_base(unmap.gmem), unmap.start, unmap.end
         domains = [each for each in domains_of(self, vm) if in_use(self, each, start, end)]
+        if not domains:  # the VM went since PREPARE, and its domains were flushed
+            return after, Reason.NONE
         took = after
         for domain in domains:
             unmap.saved += [(domain, run) for run in entries(self, domain, start, end)]

@@ -127,6 +127,16 @@ def test_invalidations_of_all_vms_are_served_in_order_by_one_queue():
     assert [fact.wait for fact in second.of(IotlbQueued)] == [COST]
 
 
+def test_commit_after_the_vm_has_gone_has_nothing_to_invalidate():
+    actor = unit((0, 0x100, LEVEL_4K))
+    prepared(actor, 0x10, 0x20)
+    actor.receive(m.Detach(VM), Recorder())
+    before, context = actor.free_at, Recorder()
+    actor.on_commit(m.Commit(FILE, OP, 0x10, 0x20, PRIVATE), context)
+    assert context.take() == [Sent(FILE, m.Committed(OP, Consumer.IOMMU), LINK)]
+    assert actor.free_at == before
+
+
 def test_commit_over_nothing_is_free():
     assert committed(unit()).take()[-1].delay == LINK
 

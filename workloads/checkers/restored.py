@@ -82,7 +82,9 @@ def l4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if not op.aborted or not failed(shadow, fact):
         return None
     for start, end, was, now in shadow.changed(op, "sept"):
-        if was != Entry.FREE and now not in (was, Entry.MAPPED):
+        # What was blocked when this conversion began, somebody else had in hand.
+        let_go = Entry.PENDING if was == Entry.PENDING_BLOCKED else was
+        if was != Entry.FREE and now not in (was, let_go, Entry.MAPPED):
             return f"{span(start, end)} was {Entry(was).name} and is {Entry(now).name} after ABORT"
     for start, end, was, _ in shadow.changed(op, "pte"):
         if was and not shadow.share.only(start, end, Share.SHARED):
