@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from heapq import heappush
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.contract import Actor, Fault, Handler, Message, Observation, Place
 from cluster.draws import block_bytes, key_of
@@ -95,6 +95,14 @@ class Cell:
         for watch in self.host.watchers.get(type(observation), ()):
             watch(self.now, observation)
 
-    def snapshot(self) -> dict[str, Any]:
-        """What a checkpoint needs beside the actor's own state."""
-        return {"sent": self.sent, "digest": self.digest, "drawn": self._drawn}
+    @property
+    def drawn(self) -> int:
+        """How many draws it has made."""
+        return self._drawn
+
+    def resume(self, actor: Actor, sent: int, digest: int, drawn: int) -> None:
+        """Go on from a checkpoint: the actor, and what is kept beside its state."""
+        self.actor, self.sent, self.digest, self._drawn = actor, sent, digest, drawn
+        if drawn % DRAWS_PER_BLOCK:
+            self._key = key_of(self.host.seed, "cost", self.address)
+            self._draws = block_bytes(self._key, drawn // DRAWS_PER_BLOCK)

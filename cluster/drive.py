@@ -1,5 +1,6 @@
 """The driver: advances partitions in conservative windows, or each on its own where hosts do not talk."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -13,13 +14,25 @@ WATCH_SECONDS = 0.5
 
 
 class Handle(Protocol):
-    """A partition, wherever it lives. One order at a time."""
+    """A partition, wherever it lives. One order at a time.
+
+    `recoveries` counts the workers that it has outlived, `events_redone` what that took.
+    """
+
+    recoveries: int
+    events_redone: int
 
     def begin(self, order: Order) -> None:
         """Start to work on an order."""
 
     def finish(self) -> Report:
         """Wait for its report."""
+
+    def checkpoint(self) -> bytes:
+        """Its state between two orders."""
+
+    def resume(self, state: bytes) -> None:
+        """Go on from a checkpoint."""
 
     def watched(self) -> bytes:
         """What its watchers have seen so far."""
@@ -41,6 +54,8 @@ class Totals(msgspec.Struct):
     windows: int = 0
     calls: int = 0  # of partitions
     cross_messages: int = 0
+    recoveries: int = 0
+    events_redone: int = 0
     now: int = 0
     busy: list[float] = []
     wait: list[float] = []
@@ -85,11 +100,14 @@ class Driver:
         self.totals = Totals(busy=[0.0] * len(handles), wait=[0.0] * len(handles))
         self.watched: list[bytes] = [b""] * len(handles)
         self._began = [0.0] * len(handles)
+        self._handled = [0] * len(handles)
         self._told = time.perf_counter()
 
     def run(self) -> bool:
         """True when every event was handled, False when the listener stopped it."""
-        return self._alone() if self.lookahead is None else self._windows(self.lookahead)
+        finished = self._alone() if self.lookahead is None else self._windows(self.lookahead)
+        self._count_losses()
+        return finished
 
     # --- hosts that do not talk: no barrier ------------------------------------------------------
 
@@ -156,7 +174,7 @@ class Driver:
         return idle | reports
 
     def _rest(self, place: int, horizon: int, report: Report) -> Report:
-        """Send a partition on that came back early, for pages or because its wall time was up."""
+        """Send a partition on that came back early, for pages."""
         while not report.finished:
             self._begin(place, self._order(horizon, False, [], report.wanted))
             more = self._finish(place)
@@ -179,8 +197,10 @@ class Driver:
     def _order(
         self, horizon: int, watch: bool, inbound: list[bytes], wanted: Sequence[tuple[int, int]]
     ) -> Order:
+        """Only without windows does wall time end an order: with them, it has to end alike if it is given again."""
         pages = [(source, page, self.pages(source, page)) for source, page in wanted]
-        return Order(horizon, self.yield_after, watch, inbound, pages)
+        wall = self.yield_after if self.lookahead is None else math.inf
+        return Order(horizon, wall, watch, inbound, pages)
 
     def _begin(self, place: int, order: Order) -> None:
         self._began[place] = time.perf_counter()
@@ -190,7 +210,8 @@ class Driver:
     def _finish(self, place: int) -> Report:
         report = self.handles[place].finish()
         totals = self.totals
-        totals.events += report.events
+        totals.events += report.handled - self._handled[place]
+        self._handled[place] = report.handled
         totals.cross_messages += report.crossed
         totals.now = max(totals.now, report.now)
         totals.busy[place] += report.busy
@@ -206,4 +227,9 @@ class Driver:
     def _tell(self) -> None:
         if self._due_to_watch():
             self._told = time.perf_counter()
+            self._count_losses()
             self.listener.progress(self.totals, self.watched)
+
+    def _count_losses(self) -> None:
+        self.totals.recoveries = sum(handle.recoveries for handle in self.handles)
+        self.totals.events_redone = sum(handle.events_redone for handle in self.handles)

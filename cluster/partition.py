@@ -8,6 +8,7 @@ import msgspec
 import actors.messages
 from actors.address import HOST_SHIFT
 from actors.contract import Actor
+from cluster import checkpoint
 from cluster.batch import Codec, Crossing, message_types
 from cluster.cell import SEQUENCE_BITS, Cell
 from cluster.digest import actor_parts, host_digest
@@ -44,6 +45,7 @@ class Report(msgspec.Struct, array_like=True):
     outbound: list[tuple[int, bytes]]  # (partition, batch)
     wanted: list[tuple[int, int]]
     events: int
+    handled: int  # events since its beginning
     crossed: int
     busy: float
     finished: bool  # everything due before the horizon is handled
@@ -69,16 +71,39 @@ class Partition:
             )
             for number, members in world.actors.items()
         }
-        self.feeds: dict[int, list[Feed]] = {}  # by host
-        for address, feed in world.feeds.items():
-            if address in self.hosts[address >> HOST_SHIFT].cells:
-                self.feeds.setdefault(address >> HOST_SHIFT, []).append(feed)
+        self._feed(world.feeds)
         for at, address, message in world.first:
             cell = self.hosts[address >> HOST_SHIFT].cells.get(address)
             if cell:
                 cell.after(max(1, at), message)
         self._slice = SLICE_NS_MIN
         quiet_collector()
+
+    def _feed(self, feeds: Mapping[int, Feed]) -> None:
+        """Those whose consumers live here."""
+        self.by_consumer = {
+            at: feed for at, feed in feeds.items() if self.places.of(at) == self.place
+        }
+        self.feeds: dict[int, list[Feed]] = {}  # by host
+        for address, feed in self.by_consumer.items():
+            self.feeds.setdefault(address >> HOST_SHIFT, []).append(feed)
+
+    def checkpoint(self) -> bytes:
+        """Its state between two orders."""
+        return checkpoint.save(self)
+
+    def resume(self, state: bytes) -> None:
+        """Go on from a checkpoint, in a partition that was built for the same place."""
+        hosts, faults, watchers, feeds = checkpoint.load(state)
+        if hosts.keys() != self.hosts.keys() or watchers.keys() != self.world.watchers.keys():
+            raise checkpoint.BadCheckpointError("a checkpoint of another fleet")
+        self.world.faults.restore(faults)
+        self.world.watchers = watchers
+        self._feed(feeds)
+        table = dispatch_table(watchers)
+        for number, saved in hosts.items():
+            checkpoint.resume(self.hosts[number], saved)
+            self.hosts[number].watchers = table
 
     def _own(self, members: Mapping[int, Actor]) -> Mapping[int, Actor]:
         """Those of a host's actors that live here."""
@@ -150,6 +175,7 @@ class Partition:
             ],
             sorted({page for feed in feeds for page in feed.wanted()}),
             events,
+            sum(host.handled for host in self.hosts.values()),
             crossed,
             busy,
             finished,

@@ -7,13 +7,16 @@ import msgspec
 from actors.address import (
     ALLOCATOR,
     GMEM,
+    HOST_KINDS,
     HOST_SHIFT,
     IOMMU,
     KVM,
     PINS,
     TDX,
+    VM_KINDS,
     VM_MASK,
     host_base,
+    name_of,
     vm_base,
 )
 
@@ -54,6 +57,7 @@ class Places(msgspec.Struct, frozen=True, array_like=True):
     instances: bool = False
     joined: dict[int, int] = {}
     by_label: dict[int, int] = {}
+    names: list[str] = []  # of the partitions, for people
 
     @property
     def whole(self) -> bool:
@@ -94,7 +98,10 @@ def label(address: int, instances: bool, joined: dict[int, int]) -> int:
 def packed(hosts: int, partitions: int) -> Places:
     """Whole hosts in equal runs."""
     count = min(partitions, hosts)
-    return Places(count, hosts, [host * count // hosts for host in range(hosts)])
+    places = [host * count // hosts for host in range(hosts)]
+    edges = [(places.index(n), hosts - 1 - places[::-1].index(n)) for n in range(count)]
+    names = [f"h{a}" if a == b else f"h{a}..h{b}" for a, b in edges]
+    return Places(count, hosts, places, names=names)
 
 
 def split(
@@ -109,7 +116,19 @@ def split(
     labels = sorted({label(address, instances, joined) for address in addresses})
     count = min(partitions or len(labels), len(labels))
     numbers = {found: n * count // len(labels) for n, found in enumerate(labels)}
-    return Places(count, hosts, [], instances, joined, numbers)
+    names = [
+        " ".join(named(found, instances) for found in labels if numbers[found] == n)
+        for n in range(count)
+    ]
+    return Places(count, hosts, [], instances, joined, numbers, names)
+
+
+def named(found: int, instances: bool) -> str:
+    """A label for people: h0/tdx, h0/v3/gmem, h0/v3; tdx where it is a kind's."""
+    if not instances:
+        return (VM_KINDS if found & IN_VM else HOST_KINDS)[found & 0xF0]
+    name = name_of(found)
+    return name.removesuffix("/load")
 
 
 def join(together: Iterable[Sequence[str]]) -> dict[int, int]:

@@ -33,7 +33,7 @@ TOGETHER = (
 def groups(instances, together=(), partitions=0):
     """Partitions as sets of addresses."""
     places = split(1, ADDRESSES, instances, together, partitions)
-    found = [set() for _ in range(places.count)]
+    found: list[set[int]] = [set() for _ in range(places.count)]
     for address in ADDRESSES:
         found[places.of(address)].add(address)
     return found
