@@ -8,7 +8,7 @@ import pytest
 import ray
 from ray.util import list_named_actors
 
-from tests.runs import FAULTS, SMALL, simulated
+from tests.runs import FAULTS, simulated
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 ON_RAY = ["engine.executor=ray", "engine.yield_after=20ms"]
