@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-import msgspec
-
 from actors import guest_balloon
 from actors import messages as m
 from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, host_base
-from actors.contract import PAGES_2M, Actor, Context, Reason, Share
+from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
 from actors.guest_outcome import Outcome
+from actors.guest_task import AliasUse, Task, alias_use, in_the_way, use_of
 from actors.intervals import IntervalMap
 from actors.names import access_number, access_task, piece_request, whole_request, whole_task
 from actors.observations import (
@@ -21,51 +20,6 @@ from actors.observations import (
     Requested,
 )
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
-
-
-class Task(msgspec.Struct):
-    """What one vCPU is busy with; `cursor` is how far it has come, `failure` what it ends with.
-
-    `again` counts pieces that were asked for again; `back` is True once the conversion is to be taken back.
-    """
-
-    task: int
-    start: int
-    end: int
-    to: Share
-    since: int
-    whole: bool
-    convert: bool
-    touch: bool
-    cursor: int = 0
-    tries: int = 0
-    again: int = 0
-    back: bool = False
-    out: bool = False  # the vCPU is out of the guest, waiting for the host
-    level: int = LEVEL_4K
-    failure: Reason = Reason.NONE
-    give_up: bool = False  # inflate the balloon by it
-    as_is: bool = False  # use it on the side where the guest believes it to be
-
-    def requests(self) -> list[tuple[int, int]]:
-        """The ranges that it will ask the VMM for, one after the other."""
-        step = self.end - self.start if self.whole else PAGES_2M
-        starts = range(self.start, self.end, step) if self.convert else ()
-        return [(start, min(start + step, self.end)) for start in starts]
-
-
-def use_of(message: m.Touch | m.Write | m.GiveUp, share: Share, now: int) -> Task:
-    """A task that converts nothing."""
-    return Task(
-        message.task,
-        message.start,
-        message.end,
-        share,
-        now,
-        whole=False,
-        convert=False,
-        touch=True,
-    )
 
 
 class Guest(Actor):
@@ -82,6 +36,8 @@ class Guest(Actor):
     queue: list[Task] = []
     active: dict[int, Task] = {}
     dead: bool = False
+    # What vCPUs would do in the guest while KVM keeps them out: target, message, time of the work.
+    kept_out: list[tuple[int, Message, int]] | None = None
 
     # --- tasks -----------------------------------------------------------------------------------
 
@@ -106,6 +62,11 @@ class Guest(Actor):
         self.queue.append(task)
         self.pump(context)
 
+    def on_use_alias(self, message: m.UseAlias, context: Context) -> None:
+        """The load wants a private alias used, come what may."""
+        self.queue.append(alias_use(message, context.now))
+        self.pump(context)
+
     def on_give_up(self, message: m.GiveUp, context: Context) -> None:
         """The load wants the balloon inflated."""
         task = use_of(message, Share.PRIVATE, context.now)
@@ -121,7 +82,7 @@ class Guest(Actor):
         """Give waiting tasks to free vCPUs in order; a page has one owner at a time, so tasks on one range wait."""
         while self.queue and len(self.active) < self.vcpus and not self.dead:
             task = self.queue[0]
-            if any(o.start < task.end and task.start < o.end for o in self.active.values()):
+            if any(in_the_way(task, other) for other in self.active.values()):
                 return
             self.active[task.task] = self.queue.pop(0)
             task.cursor = task.start
@@ -144,7 +105,7 @@ class Guest(Actor):
             request = m.ConvertRequest(
                 number, start, task.end, task.to, task.since, self.vm | GUEST
             )
-            context.send(self.vm | VMM, request, context.cost("td_exit_roundtrip"))
+            self.execute(self.vm | VMM, request, context.cost("td_exit_roundtrip"), context)
         else:
             task.again += again
             call = m.MapGpa(
@@ -157,7 +118,7 @@ class Guest(Actor):
                 task.again if again else 0,
                 task.back,
             )
-            context.send(self.vm | KVM, call, context.link)
+            self.execute(self.vm | KVM, call, context.link, context)
 
     def on_convert_answer(self, message: m.ConvertAnswer, context: Context) -> None:
         """The VMM's answer to a whole request; its error is final, for the VMM had its retries."""
@@ -227,11 +188,17 @@ class Guest(Actor):
     def walk(self, task: Task, access: int, end: int, context: Context) -> None:
         """Execute: private memory that was not accepted yet is accepted, anything else just touched."""
         private = task.to is Share.PRIVATE
-        accept = private and not self.accepted.only(task.cursor, end, 1)
+        accept = private and self.accepts(task, end)
         ticking = min(self.in_guest(), self.ticking) if accept and self.ticking else 0
         walk = m.Access(self.vm, access, task.cursor, end, task.level, accept, ticking)
         target = host_base(self.vm) | TDX if private else self.vm | KVM
-        context.send(target, walk, context.link)
+        self.execute(target, walk, context.link, context)
+
+    def accepts(self, task: Task, end: int) -> bool:
+        """Is the task's next piece of private memory to be accepted, or in use already?"""
+        if isinstance(task, AliasUse):
+            return task.accept
+        return not self.accepted.only(task.cursor, end, 1)
 
     def on_accessed(self, message: m.Accessed, context: Context) -> None:
         """Done with this piece, execute again, or accept in smaller pages."""
@@ -241,7 +208,8 @@ class Guest(Actor):
         end = min(task.cursor // PAGES_2M * PAGES_2M + PAGES_2M, task.end)
         if message.outcome == Outcome.DONE:
             if task.to is Share.PRIVATE:
-                self.accepted.set(task.cursor, end, 1)
+                if task.heeds:  # the others hold for accepted what they have accepted themselves
+                    self.accepted.set(task.cursor, end, 1)
             else:
                 touched = m.HostTouch(task.cursor, end)
                 context.send(self.vm | HOST_MAP, touched, context.link)
@@ -258,8 +226,17 @@ class Guest(Actor):
 
     # --- vCPUs and death -------------------------------------------------------------------------
 
+    def execute(self, target: int, message: Message, work: int, context: Context) -> None:
+        """What a vCPU does in the guest: now, or once it is let in again."""
+        if self.kept_out is None:
+            context.send(target, message, work)
+        else:
+            self.kept_out.append((target, message, work))
+
     def in_guest(self) -> int:
         """How many vCPUs run in the guest: the busy ones, less those that wait for the host."""
+        if self.kept_out is not None:
+            return 0
         out = sum(task.out for task in self.active.values())
         return max(0, min(self.busy, self.vcpus - out))
 
@@ -274,6 +251,14 @@ class Guest(Actor):
                 took += context.cost("tick_slope", ticking * message.count)
         exits = m.VpExits(self.vm, message.ticket, kicked * message.count)
         context.send(host_base(self.vm) | TDX, exits, took)
+        if message.stay and self.kept_out is None:
+            self.kept_out = []
+
+    def on_let_in(self, _: m.LetIn, context: Context) -> None:
+        """KVM keeps nobody out any more."""
+        waiting, self.kept_out = self.kept_out, None
+        for target, message, work in waiting or ():
+            context.send(target, message, work)
 
     def on_flush(self, message: m.Flush, context: Context) -> None:
         """A remote TLB flush of shared memory."""
@@ -314,6 +299,7 @@ class Guest(Actor):
         m.Ask: on_ask,
         m.Touch: on_touch,
         m.Write: on_write,
+        m.UseAlias: on_use_alias,
         m.GiveUp: on_give_up,
         m.HolePunched: guest_balloon.on_hole_punched,
         m.Online: on_online,
@@ -321,6 +307,7 @@ class Guest(Actor):
         m.MapGpaDone: on_map_gpa_done,
         m.Accessed: on_accessed,
         m.Kick: on_kick,
+        m.LetIn: on_let_in,
         m.Flush: on_flush,
         m.VmDead: on_vm_dead,
     }

@@ -9,7 +9,8 @@ from actors.kvm_tickets import HOLE
 from actors.messages import ATTEMPT_BITS
 
 if TYPE_CHECKING:
-    from actors.guest import Guest, Task
+    from actors.guest import Guest
+    from actors.guest_task import Task
 
 NUMBER_SHIFT = HOLE.bit_length() + ATTEMPT_BITS
 
@@ -20,7 +21,7 @@ def inflate(guest: "Guest", task: "Task", context: Context) -> None:
     task.out = True
     op = task.task << NUMBER_SHIFT | HOLE << ATTEMPT_BITS
     call = m.PunchHole(op, task.start, task.end)
-    context.send(guest.vm | VMM, call, context.cost("td_exit_roundtrip"))
+    guest.execute(guest.vm | VMM, call, context.cost("td_exit_roundtrip"), context)
 
 
 def on_hole_punched(guest: "Guest", message: m.HolePunched, context: Context) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors import kvm_entry, kvm_memory
 from actors import messages as m
 from actors.address import GMEM, GUEST, KVM, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
@@ -44,8 +45,10 @@ class PageFault(msgspec.Struct):
     sequence: int = 0
     pfn: int = 0
     conversions: int = 0  # asked of the VMM because the attribute said the other side
+    back: int = 0  # ns of the way back from the VMM
     parked: int = 0  # how often it has waited for an invalidation to end
     parked_at: int = 0
+    suspect: bool = False  # the module takes the tree lock when its vCPU enters again
 
 
 def shared_access(kvm: "KvmMmu", message: m.Access, context: Context) -> None:
@@ -123,7 +126,10 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
             context.now,
             kvm.vm | KVM,
         )
-        context.send(kvm.vm | VMM, request, context.cost("memory_fault_exit"))
+        took = context.cost("memory_fault_exit")
+        # Half of it is the way back. A shared access looks again at once, so all of it comes first.
+        fault.back = took // 2 if fault.share is Share.PRIVATE else 0
+        context.send(kvm.vm | VMM, request, took - fault.back)
     elif message.reason is not Reason.NONE:
         done(kvm, fault, Outcome.FAILED, context.link, context)
     else:
@@ -134,14 +140,25 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
         small = kvm.inhibited.get(fault.start)
         if small or not (whole and message.order >= 9 and fault.level == LEVEL_2M):
             fault.level = LEVEL_4K
+        if fault.share is Share.SHARED or kvm_memory.top_up(kvm, fault, context):
+            kvm.take(FAULT, fault.access, context)
+
+
+def reserved(kvm: "KvmMmu", fault: PageFault, message: m.Reserved, context: Context) -> None:
+    """Step 3 in want of pages: the vCPU's ioctl ends with ENOMEM where the host has none."""
+    if kvm_memory.granted(kvm, fault.access, message.granted, context):
         kvm.take(FAULT, fault.access, context)
+    else:
+        done(kvm, fault, Outcome.FAILED, context.link, context)
 
 
 def locked(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     """Steps 4 to 6: still current? Then install."""
     if fault.sequence != kvm.sequence or frozen(kvm, fault) or kvm.dead:
         kvm.drop(FAULT, fault.access, context)
-        if not kvm.dead:
+        if kvm.dead:
+            kvm_memory.release(kvm, fault.access, context)
+        else:
             begin(kvm, fault, context)
     elif fault.share is Share.PRIVATE:
         augment(kvm, fault, context)
@@ -170,6 +187,7 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
         fault.pfn,
         fault.access,
         0,
+        kvm_memory.lent_pairs(kvm, fault.access),
     )
     context.send(host_base(kvm.vm) | TDX, call, context.link)
 
@@ -187,18 +205,17 @@ def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context:
     if status == Status.OK:
         done(kvm, fault, Outcome.RETRY, context.link, context)
     elif status == Status.BUG:
-        del kvm.faults[fault.access]
+        forget(kvm, fault, context)
         kvm.bug("fault", Reason.BUG, True, context)
     else:
         enter_again(kvm, fault, context)
 
 
 def enter_again(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
-    """Nothing was installed: the vCPU executes again, and the module counts that."""
-    del kvm.faults[fault.access]
+    """Nothing was installed: the vCPU executes again, and the module takes note of that."""
+    forget(kvm, fault, context)
     context.observe(ReEntered(kvm.vm, fault.access, fault.start, fault.end))
-    enter = m.VpEnter(kvm.vm, fault.access)
-    context.send(host_base(kvm.vm) | TDX, enter, context.link)
+    kvm_entry.enter(kvm, fault.access, max(fault.back, context.link), context)
 
 
 def installed(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
@@ -211,11 +228,13 @@ def installed(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
 
 
 def converted(kvm: "KvmMmu", message: m.ConvertAnswer, context: Context) -> None:
-    """The VMM has dealt with the memory fault: look again, or give up."""
+    """The VMM has dealt with the memory fault: the vCPU enters again, which the module counts, or gives up."""
     fault = kvm.faults.get(implicit_access(message.request))
     if fault is None or kvm.dead:
         return
-    if message.reason is Reason.NONE:
+    if message.reason is Reason.NONE and fault.share is Share.PRIVATE:
+        enter_again(kvm, fault, context)
+    elif message.reason is Reason.NONE:
         begin(kvm, fault, context)
     else:
         done(kvm, fault, Outcome.FAILED, context.cost("td_exit_roundtrip"), context)
@@ -223,10 +242,20 @@ def converted(kvm: "KvmMmu", message: m.ConvertAnswer, context: Context) -> None
 
 def done(kvm: "KvmMmu", fault: PageFault, outcome: Outcome, delay: int, context: Context) -> None:
     """The fault is dealt with."""
-    del kvm.faults[fault.access]
+    forget(kvm, fault, context)
     if outcome is Outcome.FAILED:
         context.observe(FaultFailed(kvm.vm, fault.access))
+    if fault.share is Share.PRIVATE and (fault.suspect or outcome is Outcome.FAILED):
+        elsewhere = outcome is Outcome.FAILED
+        kvm_entry.enter(kvm, fault.access, max(delay, context.link), context, elsewhere)
+        return
     finish(kvm, fault.access, outcome, delay, context)
+
+
+def forget(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
+    """The fault is over, and the pages that it had in hand are free for others."""
+    del kvm.faults[fault.access]
+    kvm_memory.release(kvm, fault.access, context)
 
 
 def finish(kvm: "KvmMmu", access: int, outcome: Outcome, delay: int, context: Context) -> None:

@@ -9,6 +9,7 @@ from actors import (
     kvm_fault,
     kvm_hole,
     kvm_mapgpa,
+    kvm_memory,
     kvm_notifier,
     kvm_remap,
     kvm_split,
@@ -16,14 +17,15 @@ from actors import (
     kvm_zap,
 )
 from actors import messages as m
-from actors.address import ALLOCATOR, GUEST, TDX, VMM, host_base
+from actors.address import GUEST, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Consumer, Context, Message, Reason, Share
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
+from actors.kvm_memory import PageCache
 from actors.kvm_plans import MAPPING, SPLITTING, UNBLOCKING, ZAPPING, ZAPPING_SHARED, Walk
-from actors.kvm_tickets import ACCEPT, ACCEPT_OP, FAULT, FREEZE, TICKETS, WALK
+from actors.kvm_tickets import ACCEPT, ACCEPT_OP, FAULT, FAULT_MEMORY, FREEZE, TICKETS, WALK
 from actors.kvm_walk import Way
 from actors.locks import RwLock
 from actors.observations import (
@@ -62,10 +64,14 @@ class KvmMmu(Actor):
     calls: dict[int, MapGpaCall] = {}
     guest_inhibit: str = kvm_accept.OFF
     inhibited: IntervalMap = msgspec.field(default_factory=lambda: IntervalMap.filled(0))
+    kept_out: list[tuple[m.VpEnter, int]] | None = (
+        None  # while wait_for_sept_zap is set, with delays
+    )
     closing: list[m.Teardown] = []  # files that were closed while a vCPU was still in its ioctl
     dead: bool = False
     notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for
     zaps: dict[int, int] = {}  # op of a walk -> guest_memfd that punches a hole
+    cache: PageCache | msgspec.UnsetType = msgspec.UNSET
 
     # --- what guest_memfd asks ---------------------------------------------------------------------
 
@@ -193,12 +199,22 @@ class KvmMmu(Actor):
     # --- answers that walks and faults wait for --------------------------------------------------
 
     def on_reserved(self, message: m.Reserved, context: Context) -> None:
-        """Memory for splitting, or none."""
-        kvm_split.reserved(self, self.walks[message.ticket], message, context)
+        """Memory for a fault, for splitting or for mapping again, or none."""
+        if message.ticket & FAULT_MEMORY:
+            fault = self.faults[message.ticket ^ FAULT_MEMORY]
+            kvm_fault.reserved(self, fault, message, context)
+            return
+        walk = self.walks[message.ticket]
+        if walk.plan == MAPPING:
+            kvm_remap.reserved(self, walk, message, context)
+        else:
+            kvm_split.reserved(self, walk, message, context)
 
     def on_seamcall_done(self, message: m.SeamcallDone, context: Context) -> None:
         """The TDX module answered a batch of ours."""
         number, what = divmod(message.ticket, TICKETS)
+        if message.pairs:
+            kvm_memory.moved(self, what, number, message.pairs, context)
         if what == WALK:
             kvm_walk.answered(self, self.walks[number], message.status, message.index, context)
         else:
@@ -230,6 +246,7 @@ class KvmMmu(Actor):
             fault = PageFault(
                 message.access, message.start, message.end, Share.PRIVATE, message.level
             )
+            fault.suspect = message.suspect
             if not (message.accept and kvm_accept.first(self, fault, context)):
                 kvm_fault.begin(self, fault, context)
 
@@ -280,8 +297,8 @@ class KvmMmu(Actor):
         kept = self.tables.pages(0, self.tables.starts[-1] + 1, 1) // PAGES_2M
         if kept:
             self.tables = IntervalMap.filled(0)
-            pages = m.GiveBack(kept * kvm_split.SPLIT_PAGES)
-            context.send(host_base(self.vm) | ALLOCATOR, pages, context.link)
+            kvm_memory.give_back(self, kept * kvm_memory.table_pages(self), context)
+        kvm_memory.close(self, context)
         for share, leaves in ((Share.PRIVATE, self.mirror), (Share.SHARED, self.shared_ept)):
             for start, end, level in leaves.runs(0, leaves.starts[-1] + 1):
                 if level:

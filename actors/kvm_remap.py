@@ -3,12 +3,17 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from actors import kvm_walk
+import msgspec
+
+from actors import kvm_memory, kvm_walk
 from actors import messages as m
+from actors.address import ALLOCATOR, KVM, host_base
 from actors.contract import Consumer, Context, Reason, Share
 from actors.kvm_plans import MAPPING, Walk
 from actors.kvm_tickets import WALK
-from actors.tdx_states import PAGES
+from actors.observations import Reserving
+from actors.tdx_pamt import PAIR
+from actors.tdx_states import LEVEL_4K, PAGES
 
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
@@ -19,7 +24,24 @@ def remap(kvm: "KvmMmu", walk: Walk, unmapped: Iterable[m.Mapped], context: Cont
     walk.plan = MAPPING
     if not kvm.dead:
         walk.todo = list(unmapped)
-    map_next(kvm, walk, context)
+    if kvm.cache is not msgspec.UNSET and kvm.cache.dynamic:
+        # At most 2 MiB each, the frames of which may lie in two regions.
+        walk.reserved = 2 * PAIR * sum(1 for *_, level in walk.todo if level == LEVEL_4K)
+    if not walk.reserved:
+        map_next(kvm, walk, context)
+        return
+    context.observe(Reserving(walk.gmem, walk.op, walk.reserved))
+    request = m.Reserve(kvm.vm | KVM, walk.op, walk.reserved, start=walk.start, end=walk.end)
+    context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
+
+
+def reserved(kvm: "KvmMmu", walk: Walk, answer: m.Reserved, context: Context) -> None:
+    """Pages for the dynamic PAMT, or none: then nothing is mapped again."""
+    if answer.granted:
+        map_next(kvm, walk, context)
+        return
+    walk.reserved, walk.refusal = 0, answer.reason
+    remapped(kvm, walk, context)
 
 
 def map_next(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
@@ -50,5 +72,6 @@ def mapping_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) 
 
 def remapped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """Tell guest_memfd, which only logs it."""
+    kvm_memory.give_back(kvm, walk.reserved, context)
     reply = m.Remapped(walk.op, Consumer.KVM_MMU, walk.refusal)
     kvm.answer(walk, reply, context.link, context)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from actors import kvm_walk, kvm_zap
+from actors import kvm_memory, kvm_walk, kvm_zap
 from actors import messages as m
 from actors.address import ALLOCATOR, KVM, host_base
 from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, opportunity
@@ -14,9 +14,6 @@ from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
-
-# For each boundary leaf: an S-EPT page, its mirror, and a pair of pages for dynamic PAMT.
-SPLIT_PAGES = 4
 
 
 def prepare_split(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
@@ -36,7 +33,8 @@ def split_leaves(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     if fault:
         refuse(kvm, walk, fault.reason, walk.start, context)
         return
-    walk.reserved = SPLIT_PAGES * sum(1 for s, e, _ in walk.todo if kvm.tables.only(s, e, 0))
+    tables = sum(1 for s, e, _ in walk.todo if kvm.tables.only(s, e, 0))
+    walk.reserved = kvm_memory.split_pages(kvm, len(walk.todo), tables)
     if not walk.reserved:
         kvm.take(WALK, walk.op, context)
         return
@@ -91,7 +89,7 @@ def split_done(kvm: "KvmMmu", walk: Walk, _: int, context: Context) -> None:
     context.observe(HugeLost(kvm.vm, walk.op, 1))
     if kvm.tables.only(start, end, 0):
         kvm.tables.set(start, end, 1)
-        walk.reserved -= SPLIT_PAGES
+        walk.reserved -= kvm_memory.table_pages(kvm)
 
 
 def split_next(kvm: "KvmMmu", walk: Walk, context: Context) -> None:

@@ -13,6 +13,8 @@ OTHERS, NOTIFIER, HOLE = 0b01, 0b001, 0b101
 
 # The number of a split for an ACCEPT: this bit and the access. No conversion's number reaches it (actors.names).
 ACCEPT_OP = 1 << 60
+# A page fault at the allocator: this bit and the access.
+FAULT_MEMORY = 1 << 61
 
 
 def converts(op: int) -> bool:

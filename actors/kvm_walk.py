@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from actors import kvm_entry, kvm_memory
 from actors import messages as m
 from actors.address import GUEST, TDX, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
 from actors.kvm_plans import PLANS, SPLITTING, UNBLOCKING, ZAPPING_SHARED, Do, Walk
 from actors.kvm_tickets import TICKETS, WALK
 from actors.observations import Leaf
+from actors.tdx_pamt import PAIR
 from actors.tdx_states import PAGES, Call, Status
 
 if TYPE_CHECKING:
@@ -77,14 +79,24 @@ def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:
             -1,
             walk.op,
             attempt,
+            pairs(kvm, walk, what),
         )
         context.send(host_base(kvm.vm) | TDX, call, max(delay, context.link))
+
+
+def pairs(kvm: "KvmMmu", walk: Walk, what: int) -> int:
+    """Pairs of PAMT pages that come with the call."""
+    if what == Call.DEMOTE:
+        return kvm_memory.split_pairs(kvm)
+    return walk.reserved // PAIR if what == Call.AUG else 0
 
 
 def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Context) -> None:
     """The TDX module's word on the batch: on, again after a kick, or this walk's end."""
     call = PLANS[walk.plan][walk.stage]
     if status == Status.OK:
+        if walk.plan != UNBLOCKING:  # while a leaf is to be unblocked nobody gets in before it is
+            kvm_entry.let_in(kvm, context)
         walk.blocked = walk.blocked or call == Call.BLOCK
         passed(kvm, walk, index, context)
         return
@@ -92,13 +104,17 @@ def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Contex
         walk.done += index
     if call == Call.REMOVE:
         kvm.WAYS[walk.plan].done(kvm, walk, walk.done, context)
-    if status == Status.BUSY and (walk.attempt == 0 or walk.plan == UNBLOCKING):
-        # wait_for_sept_zap: everybody out, then once more. UNBLOCK goes on until it succeeds.
+    if again(walk, status):
         walk.attempt += 1
         wait = min(UNBLOCK_RETRY_NS << min(walk.attempt - 1, 16), UNBLOCK_RETRY_MAX_NS)
-        context.send(kvm.vm | GUEST, m.Kick(walk.op, 1), wait)
+        kvm_entry.keep_out(kvm, walk.op, wait, context)
     else:
         kvm.WAYS[walk.plan].failed(kvm, walk, REASONS[status], context)
+
+
+def again(walk: Walk, status: int) -> bool:
+    """Everybody out, then once more? UNBLOCK goes on until it succeeds."""
+    return status == Status.BUSY and (walk.attempt == 0 or walk.plan == UNBLOCKING)
 
 
 def passed(kvm: "KvmMmu", walk: Walk, calls: int, context: Context) -> None:
@@ -169,6 +185,7 @@ def step_over(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 def give_up(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """The step is not under the lock any more, done or not."""
     walk.stage = -1
+    kvm_entry.let_in(kvm, context)
     kvm.drop(WALK, walk.op, context)
 
 

@@ -405,6 +405,7 @@ class Seamcall(Message, frozen=True, tag=32):
     """KVM -> TDX module: one SEAMCALL on each of `count` leaves of the range, as one batch.
 
     `attempt` is 1 when it is the one retry after BUSY, -1 in ABORT. `pfn` is the frame of `start`, -1 the one it had.
+    `pairs` of pages for the dynamic PAMT come with it, for the module to take what it needs.
     """
 
     vm: int
@@ -417,22 +418,35 @@ class Seamcall(Message, frozen=True, tag=32):
     pfn: int
     op: int
     attempt: int
+    pairs: int = 0
 
 
 class SeamcallDone(Message, frozen=True, tag=33):
-    """TDX module -> KVM: status of the batch; `index` is the first leaf that failed."""
+    """TDX module -> KVM: status of the batch; `index` is the first leaf that failed.
+
+    The dynamic PAMT took `pairs` of pages; below zero, it gave them back.
+    """
 
     ticket: int
     call: int
     status: int
     index: int
+    pairs: int = 0
 
 
 class Kick(Message, frozen=True, tag=34):
-    """KVM -> guest: every vCPU out of the guest, `count` times over (once for each TRACK)."""
+    """KVM -> guest: every vCPU out of the guest, `count` times over (once for each TRACK).
+
+    `stay`: none may enter again before LetIn (KVM's wait_for_sept_zap).
+    """
 
     ticket: int
     count: int
+    stay: bool = False
+
+
+class LetIn(Message, frozen=True, tag=102):
+    """KVM -> guest: the SEAMCALL that had met BUSY is through; vCPUs may enter again."""
 
 
 class VpExits(Message, frozen=True, tag=35):
@@ -471,10 +485,14 @@ class Step(Message, frozen=True, tag=55):
 
 
 class VpEnter(Message, frozen=True, tag=56):
-    """KVM -> TDX module: enter again after a fault that made no progress; six at one place are suspicious."""
+    """KVM -> TDX module: a vCPU enters after a fault that installed nothing, or one that is suspicious.
+
+    `elsewhere`: it gives the access up, and goes on with something else.
+    """
 
     vm: int
     access: int
+    elsewhere: bool = False
 
 
 class Honoured(Message, frozen=True, tag=121):
@@ -508,6 +526,7 @@ class Violation(Message, frozen=True, tag=38):
     """TDX module -> KVM: EPT violation; the range has no entries, or (`pending`) entries nobody accepted.
 
     `accept`: it came of an ACCEPT, so `level` is the guest's; the entries may also be there and larger than that.
+    `suspect`: the module looks for zero-stepping when the vCPU enters again, with the tree lock.
     """
 
     access: int
@@ -516,6 +535,7 @@ class Violation(Message, frozen=True, tag=38):
     level: int
     pending: bool
     accept: bool = False
+    suspect: bool = False
 
 
 class Accessed(Message, frozen=True, tag=39):
@@ -786,6 +806,15 @@ class Write(Message, frozen=True, tag=86):
     task: int
     start: int
     end: int
+
+
+class UseAlias(Message, frozen=True, tag=101):
+    """Load -> guest: use the private alias of a range, whoever may be converting it: `accept` it, or read it."""
+
+    task: int
+    start: int
+    end: int
+    accept: bool
 
 
 class GetPages(Message, frozen=True, tag=87):

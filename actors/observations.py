@@ -196,21 +196,23 @@ class Bitmap(Observation, frozen=True, tag=19):
 
 
 class GuestAccepted(Observation, frozen=True, tag=20):
-    """The guest accepted the range as private memory."""
+    """The guest accepted the range as private memory, by this access."""
 
     vm: int
     start: int
     end: int
+    access: int = -1
 
 
 class GuestAccess(Observation, frozen=True, tag=21):
-    """A vCPU used the range; `ok` is False when it met a page that was never accepted."""
+    """A vCPU used the range; `ok` is False when it met a page that was never accepted. `access` of private memory."""
 
     vm: int
     start: int
     end: int
     share: Share
     ok: bool
+    access: int = -1
 
 
 class MapGpaFailed(Observation, frozen=True, tag=22):
@@ -558,3 +560,16 @@ class SideDiscarded(Observation, frozen=True, tag=103):
     start: int
     end: int
     side: Share
+
+
+class PamtCounted(Observation, frozen=True, tag=140):
+    """The dynamic PAMT counts so many leaves of 4 KiB in each of the 2 MiB regions [start, end) of host memory.
+
+    A region's number is pfn // 512. For this change `pairs` of pages came, or went back (below zero).
+    """
+
+    vm: int
+    start: int
+    end: int
+    count: int
+    pairs: int

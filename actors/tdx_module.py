@@ -5,7 +5,8 @@ from typing import ClassVar
 import msgspec
 
 from actors import messages as m
-from actors.address import GUEST, KVM, vm_base
+from actors import tdx_pamt
+from actors.address import ALLOCATOR, GUEST, KVM, host_base, vm_base
 from actors.contract import Actor, Context, Fault, Reason, Share, opportunity
 from actors.guest_outcome import Outcome
 from actors.intervals import IntervalMap
@@ -14,9 +15,11 @@ from actors.observations import (
     GuestAccepted,
     GuestAccess,
     ListEmptied,
+    PamtCounted,
     SeamcallAnswered,
     Sept,
 )
+from actors.tdx_pamt import PAIR, DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Rule, Status
 
 ZERO_STEP_THRESHOLD = 6  # faults of one vCPU at one place before VP.ENTER becomes suspicious
@@ -34,6 +37,14 @@ STATUS = {
     Reason.TIMEOUT: Status.TIMED_OUT,
     Reason.BUG: Status.BUG,
 }
+
+
+class Stuck(msgspec.Struct):
+    """EPT violations of one access at one place; `again`: its vCPU has entered although nothing was installed."""
+
+    start: int
+    times: int = 0
+    again: bool = False
 
 
 class Td(msgspec.Struct):
@@ -54,14 +65,18 @@ class Td(msgspec.Struct):
     stuck: IntervalMap = msgspec.field(
         default_factory=lambda: IntervalMap.filled(0)
     )  # REMOVE failed for a bug
-    faults: dict[int, int] = {}  # access -> entries without progress
+    faults: dict[int, Stuck] = {}  # by access
 
 
 class TdxModule(Actor):
-    """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none."""
+    """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none.
+
+    `dynamic` is there where the host gives the PAMT its pages by region, and counts what is in each.
+    """
 
     tds: dict[int, Td]
     pamt: IntervalMap
+    dynamic: DynamicPamt | msgspec.UnsetType = msgspec.UNSET
 
     # --- SEAMCALLs -------------------------------------------------------------------------------
 
@@ -70,7 +85,7 @@ class TdxModule(Actor):
         td = self.tds[message.vm]
         rule = RULES[message.call]
         # The retries of an AUG are new faults of the same access; their number tells them apart.
-        attempt = td.faults.get(message.op, 0) if message.call == Call.AUG else message.attempt
+        attempt = faulted(td, message.op) if message.call == Call.AUG else message.attempt
         status, index = Status.OK, message.count
         if held(td, rule, message, context.now):
             status, index = Status.BUSY, 0
@@ -81,17 +96,22 @@ class TdxModule(Actor):
                 status, index = STATUS[fault.reason], fault.first
             if (legal := movable(td, rule, message)) < index:
                 status, index = Status.WRONG_STATE, legal
+            if index and self.short(td, message, index):
+                status, index = Status.NO_PAMT, 0
         if status is Status.BUG and message.call == Call.REMOVE:
             page = message.start + index * PAGES[message.level]
             td.stuck.set(page, page + PAGES[message.level], 1)
         span = index * PAGES[message.level]
+        pairs = 0
         if index and rule.moves:
-            self.move(td, rule, message, message.start + span, context)
+            pairs = self.move(td, rule, message, message.start + span, context)
         if status is Status.OK and message.call == Call.TRACK:
             td.epoch += 1
         if message.call == Call.BLOCK and index:
             td.blocked_in = td.epoch
-        took = duration(rule, message.level, max(index, 1), context)
+        took = duration(rule, message, max(index, 1), context)
+        if pairs and message.call != Call.DEMOTE:  # whose own costs have it
+            took += context.cost("pamt_add_pair" if pairs > 0 else "pamt_remove_pair", abs(pairs))
         if index and rule.serial and message.level == LEVEL_4K:
             begin = max(context.now, td.serial_until)
             td.serial_until = begin + context.cost(rule.serial, index)
@@ -105,11 +125,24 @@ class TdxModule(Actor):
                 message.vm, message.call, message.start, message.end, status, message.op
             )
         )
-        reply = m.SeamcallDone(message.ticket, message.call, status, index)
+        reply = m.SeamcallDone(message.ticket, message.call, status, index, pairs)
         context.send(message.vm | KVM, reply, max(took, context.link))
 
-    def move(self, td: Td, rule: Rule, message: m.Seamcall, end: int, context: Context) -> None:
-        """Take the entries of [start, end) to their next state, run by run."""
+    def short(self, td: Td, message: m.Seamcall, leaves: int) -> bool:
+        """Would so many leaves of the batch want more pages for the PAMT than came with it?"""
+        if self.dynamic is msgspec.UNSET or not makes_small(message):
+            return False
+        end = message.start + leaves * PAGES[message.level]
+        if message.call == Call.AUG and message.pfn >= 0:
+            shifts = [(message.start, end, message.pfn - message.start)]
+        else:
+            shifts = td.frames.runs(message.start, end)
+        wanted = sum(tdx_pamt.empty(self.dynamic, s + shift, e + shift) for s, e, shift in shifts)
+        return wanted > message.pairs
+
+    def move(self, td: Td, rule: Rule, message: m.Seamcall, end: int, context: Context) -> int:
+        """Take the entries of [start, end) to their next state, run by run; as `enter`."""
+        pairs = 0
         level = 1 if message.call == Call.DEMOTE else message.level
         if message.call == Call.AUG and message.pfn >= 0:
             td.frames.set(message.start, end, message.pfn - message.start)
@@ -119,17 +152,31 @@ class TdxModule(Actor):
                 f"{Call(message.call).name} of {start:#x}..{stop:#x}"
                 f" in state {Entry(value & STATE_MASK).name}"
             )
-            self.enter(td, message.vm, start, stop, state, level, context)
+            pairs += self.enter(td, message.vm, start, stop, state, level, context)
+        return pairs
 
     def enter(
         self, td: Td, vm: int, start: int, end: int, state: int, level: int, context: Context
-    ) -> None:
-        """Entries have this state and level now; PAMT owners follow."""
+    ) -> int:
+        """Entries, which were all alike, have this state and level now; PAMT owners follow.
+
+        Returns how many pairs of pages the dynamic PAMT took for it; below zero, gave back.
+        """
+        pairs = step = 0
+        if self.dynamic is not msgspec.UNSET:
+            before = td.sept.get(start) >> LEVEL_SHIFT == LEVEL_4K
+            step = (state != Entry.FREE and level == LEVEL_4K) - before
         td.sept.set(start, end, state | level << LEVEL_SHIFT if state else 0)
         for first, last, shift in td.frames.runs(start, end):
             if state in (Entry.FREE, Entry.PENDING):
                 self.pamt.set(first + shift, last + shift, vm if state else 0)
             context.observe(Sept(vm, first, last, state, level, first + shift))
+            if step and self.dynamic is not msgspec.UNSET:
+                for counted in tdx_pamt.count(self.dynamic, first + shift, last + shift, step):
+                    pairs += counted.pairs
+                    part = (counted.start, counted.end, counted.after, counted.pairs)
+                    context.observe(PamtCounted(vm, *part))
+        return pairs
 
     def on_vp_exits(self, message: m.VpExits, context: Context) -> None:
         """Every vCPU has been out: nobody is left in an older epoch, and no vCPU holds a lock."""
@@ -141,18 +188,19 @@ class TdxModule(Actor):
         context.send(message.vm | KVM, m.Kicked(message.ticket), context.link)
 
     def on_vp_enter(self, message: m.VpEnter, context: Context) -> None:
-        """A vCPU comes back without progress. From the sixth time on the module takes the tree lock to look closer."""
+        """A vCPU comes back from a fault. From the sixth at one place on the tree lock is taken to look closer."""
         td = self.tds[message.vm]
-        seen = td.faults.get(message.access, 0) + 1
-        td.faults[message.access] = seen
+        stuck = td.faults[message.access]
+        stuck.again = True
         took = context.link
-        outcome = Outcome.RETRY
-        if seen >= GIVE_UP:
-            came_on(td, message, context)
+        outcome = Outcome.FAILED if message.elsewhere else Outcome.RETRY
+        if stuck.times >= GIVE_UP:
             outcome = Outcome.FAILED
-        if seen >= ZERO_STEP_THRESHOLD:
+        if stuck.times >= ZERO_STEP_THRESHOLD and not message.elsewhere:
             took = max(took, context.cost("vp_enter_zero_step"))
             td.zero_step_until = context.now + took
+        if outcome is Outcome.FAILED:
+            came_on(td, message, context)
         context.send(message.vm | GUEST, m.Accessed(message.access, outcome), took)
 
     # --- the guest's walks -----------------------------------------------------------------------
@@ -170,7 +218,8 @@ class TdxModule(Actor):
             self.accept(td, message, context)
             return
         came_on(td, message, context)
-        context.observe(GuestAccess(message.vm, message.start, message.end, Share.PRIVATE, True))
+        used = (message.vm, message.start, message.end, Share.PRIVATE, True, message.access)
+        context.observe(GuestAccess(*used))
         self.answer(message, Outcome.DONE, context.link, context)
 
     def accept(self, td: Td, message: m.Access, context: Context) -> None:
@@ -196,7 +245,7 @@ class TdxModule(Actor):
         if message.ticking and units and message.level == LEVEL_4K:
             took += storm(message.ticking, units, took, context)
         td.entry_start, td.entry_end, td.entry_until = start, end, context.now + took - 1
-        context.observe(GuestAccepted(vm, start, end))
+        context.observe(GuestAccepted(vm, start, end, message.access))
         self.answer(message, Outcome.DONE, took, context)
 
     def violation(
@@ -204,8 +253,11 @@ class TdxModule(Actor):
     ) -> None:
         """To the host: no entry (a fault like any other), blocked (the same), or pending and touched (fatal)."""
         if pending:
-            context.observe(GuestAccess(message.vm, start, end, Share.PRIVATE, False))
-        fault = m.Violation(message.access, start, end, message.level, pending, message.accept)
+            met = (message.vm, start, end, Share.PRIVATE, False, message.access)
+            context.observe(GuestAccess(*met))
+        suspect = suspected(self.tds[message.vm], message.access, start)
+        at = (message.access, start, end, message.level)
+        fault = m.Violation(*at, pending, message.accept, suspect)
         context.send(message.vm | KVM, fault, context.link)
 
     def answer(self, message: m.Access, outcome: Outcome, delay: int, context: Context) -> None:
@@ -215,20 +267,22 @@ class TdxModule(Actor):
     def on_teardown(self, message: m.Teardown, context: Context) -> None:
         """The file is closed: what can be removed is. The rest goes with the HKID; its frames may be gone by then."""
         vm = vm_base(message.gmem)
-        td = self.tds[vm]
+        td, pairs = self.tds[vm], 0
         for start, end, value in td.sept.runs(0, td.sept.starts[-1] + 1):
             for first, last, stuck in td.stuck.runs(start, end) if value else ():
                 if not stuck:
-                    self.enter(td, vm, first, last, Entry.FREE, 0, context)
+                    pairs += self.enter(td, vm, first, last, Entry.FREE, 0, context)
+        give_back(vm, pairs, context)
         context.send(message.gmem, m.TornDown(), context.link)
         context.after(context.cost("hkid_reclaim"), m.Reclaim(vm))
 
     def on_reclaim(self, message: m.Reclaim, context: Context) -> None:
         """No frame of the TD is owned by anybody."""
-        td = self.tds[message.vm]
+        td, pairs = self.tds[message.vm], 0
         for start, end, value in td.sept.runs(0, td.sept.starts[-1] + 1):
             if value:
-                self.enter(td, message.vm, start, end, Entry.FREE, 0, context)
+                pairs += self.enter(td, message.vm, start, end, Entry.FREE, 0, context)
+        give_back(message.vm, pairs, context)
 
     HANDLERS: ClassVar = {
         m.Seamcall: on_seamcall,
@@ -240,9 +294,30 @@ class TdxModule(Actor):
     }
 
 
+def suspected(td: Td, access: int, start: int) -> bool:
+    """Count a violation, whatever the host will make of it: one that it lets wait is one, too. Is it the sixth?
+
+    What has come further than the last time is at another place.
+    """
+    stuck = td.faults.get(access)
+    if stuck is None:
+        stuck = td.faults[access] = Stuck(start)
+    elif stuck.start != start:
+        stuck.start, stuck.times = start, 0
+    stuck.times += 1
+    return stuck.times >= ZERO_STEP_THRESHOLD
+
+
+def faulted(td: Td, access: int) -> int:
+    """How often the access has faulted here before the fault in hand."""
+    stuck = td.faults.get(access)
+    return stuck.times - 1 if stuck else 0
+
+
 def came_on(td: Td, message: m.Access | m.VpEnter, context: Context) -> None:
     """The access is over, one way or the other: nothing suspicious about it any more."""
-    if td.faults.pop(message.access, None):
+    stuck = td.faults.pop(message.access, None)
+    if stuck and stuck.again:
         context.observe(ListEmptied(message.vm, message.access))
 
 
@@ -288,9 +363,24 @@ def strike(rule: Rule, message: m.Seamcall, attempt: int, context: Context) -> F
     return found
 
 
-def duration(rule: Rule, level: int, count: int, context: Context) -> int:
-    """The time of `count` calls."""
-    return sum(context.cost(name, count) for name in rule.costs[level])
+def duration(rule: Rule, message: m.Seamcall, count: int, context: Context) -> int:
+    """The time of `count` calls; a DEMOTE whose PAMT is static has no pair to pay for."""
+    names = rule.costs[message.level]
+    if message.call == Call.DEMOTE and not message.pairs:
+        names = tuple(name for name in names if name != "pamt_add_pair")
+    return sum(context.cost(name, count) for name in names)
+
+
+def makes_small(message: m.Seamcall) -> bool:
+    """Does the call make leaves of 4 KiB where none were?"""
+    return message.call == Call.DEMOTE or (message.call == Call.AUG and message.level == LEVEL_4K)
+
+
+def give_back(vm: int, pairs: int, context: Context) -> None:
+    """The last leaves of some regions are gone (`pairs` below zero): their pages are the host's again."""
+    if pairs:
+        pool = host_base(vm) | ALLOCATOR
+        context.send(pool, m.GiveBack(-pairs * PAIR), context.link)
 
 
 def storm(ticking: int, pages: int, accept: int, context: Context) -> int:

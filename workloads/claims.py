@@ -152,6 +152,15 @@ CLAIMS = (
         "It has no such list; a reservation that fails is an ENOMEM.",
     ),
     Claim(
+        "claim-window-rw1",
+        "The invalidation ends before shareability is stored. A fault between the two reads the old attribute, waits "
+        "for the lock, finds its sequence current, and installs a mapping of the side that was given up.",
+        "code of the HugeTLB branch; docs/domain.md section 4.B2H, race window RW1",
+        {"AN20": (B2H,)},
+        "The store comes before the end of the invalidation, so whoever finds the sequence current has read the new "
+        "attribute. `in-place-huge` with `protocol.store_first=true` does not show it either.",
+    ),
+    Claim(
         "claim-backend-split",
         "The backing folio is split while KVM still maps it whole.",
         "TDX huge pages v3, cover letter; docs/domain.md section 0, 2026-01-06",
@@ -188,9 +197,5 @@ NOT_SHOWN: Mapping[tuple[str, str], str] = {
         "AN3",
         B2,
     ): "a bug in COMMIT ends the VM, and the ioctl reports success: there is no refusal to judge",
-    (
-        "AN20",
-        B2H,
-    ): "no load touches a private alias while it is converted; the window is tested on the actors",
 }
 """Cells of docs/domain.md section 5 that say Y or b and that the scenario `claims` does not show; and why."""

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from actors import messages as m
+from actors import tdx_pamt
 from actors.address import (
     ALLOCATOR,
     DEVICES,
@@ -26,11 +29,13 @@ from actors.guest import Guest
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.iommu import APART, Iommu
+from actors.kvm_memory import PageCache
 from actors.kvm_mmu import KvmMmu
 from actors.pins import Pins
 from actors.protocols import PROTOCOLS, Event, Options, key_of
 from actors.slots import Slots
 from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
+from actors.tdx_pamt import DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Policy, Vmm
 from actors.vmm_listeners import Follow
@@ -129,6 +134,8 @@ class HostBuilder:
         self.first: list[tuple[int, int, Message]] = []
         self.feeds: dict[int, Feed] = {}
         self.tdx = TdxModule({}, IntervalMap.filled(0))
+        if self.scenario.fleet.pamt == "dynamic":
+            self.tdx.dynamic = DynamicPamt()
         self.follow = follow(plan.scenario)
         self.iommu = unit(plan.scenario, self.base)
 
@@ -175,6 +182,7 @@ class HostBuilder:
                 leaves,
                 IntervalMap.filled(0),
                 guest_inhibit=scenario.vm.guest_inhibit,
+                cache=page_cache(scenario),
             ),
             vm | HOST_MAP: self.host_map(vm, slots),
             vm | PINS: Pins(vm, scenario.protocol.freeze_budget, scenario.fleet.cpus),
@@ -298,7 +306,15 @@ class HostBuilder:
             entries.set(start, end, entry_at_start(self.plan) | level << LEVEL_SHIFT)
             pfn = start + frames.get(start)
             self.tdx.pamt.set(pfn, pfn + end - start, vm)
+            if level == LEVEL_4K and self.tdx.dynamic is not msgspec.UNSET:
+                tdx_pamt.count(self.tdx.dynamic, pfn, pfn + end - start, 1)
         return Td(entries, frames)
+
+
+def page_cache(scenario: Scenario) -> PageCache | msgspec.UnsetType:
+    """What a VM's KVM keeps at hand for its faults."""
+    pamt = scenario.fleet.pamt
+    return msgspec.UNSET if pamt == "at-split" else PageCache(pamt == "dynamic")
 
 
 def unit(scenario: Scenario, host: int) -> Iommu:

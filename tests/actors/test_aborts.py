@@ -6,7 +6,7 @@ from actors import messages as m
 from actors.address import GMEM, vm_address
 from actors.contract import Consumer, Reason
 from actors.gmem import Gmem
-from actors.kvm_split import SPLIT_PAGES
+from actors.kvm_memory import SPLIT_PAGES
 from actors.observations import Decided, Failed, HugeLost, PoisonSet, VmBugged
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 from cluster.faults import FAULT_POINTS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors import gmem_faults, gmem_release, kvm_split
+from actors import gmem_faults, gmem_release, kvm_memory
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, HOST_MAP, IOMMU, KVM, PINS, VMM, vm_address
 from actors.contract import Consumer, Fault, Reason, Trace, page_of
@@ -397,7 +397,7 @@ def test_the_table_of_a_split_leaf_stays_and_serves_the_next_split():
         world.ask(start, end, to)
         world.run()
     assert runs(world.kvm().mirror) == [(0, 2), (0x800, 0)]
-    assert world.allocator().free == free - kvm_split.SPLIT_PAGES
+    assert world.allocator().free == free - kvm_memory.SPLIT_PAGES
 
 
 # --- faults --------------------------------------------------------------------------------------

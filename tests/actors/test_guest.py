@@ -223,6 +223,45 @@ def test_a_kick_counts_who_runs_in_the_guest_and_asking_vcpus_do_not(busy, askin
     assert context.take() == [Sent(TDX, m.VpExits(VM, 9, kicked * 5), parts * COST)]
 
 
+def test_while_vcpus_are_kept_out_they_do_nothing_and_a_kick_finds_nobody():
+    actor, context = guest(busy=2), Recorder()
+    ask(actor, 5, context=context)
+    context.take()
+    actor.on_kick(m.Kick(9, 1, stay=True), context)
+    assert context.take() == [Sent(TDX, m.VpExits(VM, 9, 2), 2 * COST)]
+    ask(actor, 6, 0x30, 0x40, context=context)  # a MapGPA
+    actor.on_touch(m.Touch(7, 0x50, 0x60, PRIVATE), context)
+    assert context.take() == []
+    actor.on_kick(m.Kick(9, 1, stay=True), context)
+    assert context.take() == [Sent(TDX, m.VpExits(VM, 9, 0), COST)]
+    actor.on_let_in(m.LetIn(), context)
+    assert [type(sent.message) for sent in context.take()] == [m.MapGpa, m.Access]
+    actor.on_kick(m.Kick(9, 1), context)
+    assert context.take()[0].message == m.VpExits(VM, 9, 2)
+
+
+def test_a_hostile_vcpu_waits_for_no_conversion_and_none_waits_for_it():
+    actor, context = guest(), Recorder()
+    ask(actor, 5, context=context)
+    context.take()
+    actor.on_use_alias(m.UseAlias(6, 0x10, 0x11, True), context)
+    actor.on_use_alias(m.UseAlias(7, 0x10, 0x11, False), context)
+    accepts = [sent.message.accept for sent in context.take()]
+    assert (list(actor.active), accepts) == ([5, 6, 7], [True, False])
+    told(actor, context, Reason.NONE)
+    ask(actor, 8, context=context)
+    assert list(actor.active) == [6, 7, 8]
+
+
+def test_what_a_hostile_vcpu_has_accepted_the_others_do_not_hold_for_accepted():
+    actor, context = guest(), Recorder()
+    actor.on_use_alias(m.UseAlias(6, 0x10, 0x11, True), context)
+    actor.accepted.set(0x10, 0x11, 0)
+    context.take()
+    actor.on_accessed(m.Accessed(6, Outcome.DONE), context)
+    assert (context.messages(), actor.accepted.get(0x10)) == ([done(task=6)], 0)
+
+
 def test_a_flush_is_paid_for_each_running_vcpu():
     context = Recorder()
     guest().on_flush(m.Flush(9), context)

@@ -128,7 +128,7 @@ def test_without_memory_the_ioctl_fails_and_the_vmm_stops_the_vm():
     context = accepted(actor)
     (reserve,) = context.messages()
     actor.on_reserved(m.Reserved(reserve.ticket, False), context)
-    assert context.messages() == [m.VmDead(), m.Accessed(7, Outcome.FAILED)]
+    assert context.messages() == [m.VmDead(), m.VpEnter(VM, 7, elsewhere=True)]
     assert (actor.walks, actor.faults) == ({}, {})
 
 

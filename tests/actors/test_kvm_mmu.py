@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from actors import kvm_tickets
+from actors import kvm_entry, kvm_tickets
 from actors import messages as m
-from actors.address import GMEM, GUEST, VMM, vm_address
+from actors.address import GMEM, GUEST, TDX, VMM, host_base, vm_address
 from actors.contract import Consumer, Fault, Reason
 from actors.guest_outcome import Outcome
+from actors.kvm_memory import SPLIT_PAGES
 from actors.kvm_mmu import KvmMmu
-from actors.kvm_split import SPLIT_PAGES
 from actors.observations import EpochDrained, Failed, HugeLost, Leaf, PoisonSet, VmBugged
 from actors.slots import Slot
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Status
-from tests.helpers import LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
+from tests.helpers import COST, LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
 FILE = VM | GMEM
@@ -49,8 +49,10 @@ def play(actor, context, statuses=(), kicks=True):
             calls.append((Call(sent.call).name, sent.start, sent.end, sent.count))
             actor.on_seamcall_done(m.SeamcallDone(sent.ticket, sent.call, status, index), context)
         elif isinstance(sent, m.Kick):
-            calls.append(("KICK", sent.count))
+            calls.append(("KICK AND KEEP OUT" if sent.stay else "KICK", sent.count))
             actor.on_kicked(m.Kicked(sent.ticket), context)
+        elif isinstance(sent, m.LetIn):
+            calls.append(LET_IN)
         elif isinstance(sent, m.Step):
             actor.on_step(sent, context)
         elif isinstance(sent, m.Flush):
@@ -62,6 +64,7 @@ def play(actor, context, statuses=(), kicks=True):
     return calls
 
 
+LET_IN = ("LET IN", 1)
 READY = m.Ready(OP, Consumer.KVM_MMU)
 DONE = m.Committed(OP, Consumer.KVM_MMU)
 ABORTED = m.Aborted(OP, Consumer.KVM_MMU)
@@ -193,8 +196,9 @@ def test_after_one_busy_everybody_is_kicked_and_the_call_comes_again():
     calls, _ = committed(kvm(SMALL), 3, 5, statuses=[Status.BUSY])
     assert calls == [
         ("BLOCK", 3, 5, 2),
-        ("KICK", 1),
+        ("KICK AND KEEP OUT", 1),
         ("BLOCK", 3, 5, 1),  # the one call that met BUSY
+        LET_IN,
         ("BLOCK", 4, 5, 1),  # the rest, which may meet one BUSY of its own
         ("TRACK", 3, 5, 1),
         ("KICK", 1),
@@ -233,7 +237,7 @@ def test_a_second_busy_in_prepare_refuses_with_nothing_blocked():
 )
 def test_a_leaf_that_prepare_blocked_is_unblocked_before_it_refuses(statuses, reason):
     actor = kvm(HUGE)
-    calls = play(actor, prepared(actor, 1, 2), statuses)
+    calls = [call for call in play(actor, prepared(actor, 1, 2), statuses) if call != LET_IN]
     refused = m.Refused(OP, Consumer.KVM_MMU, reason, 1)
     assert [call[0] for call in calls[-5:-2]] == ["TRACK", "KICK", "UNBLOCK"]
     assert calls[-2:] == [m.GiveBack(SPLIT_PAGES), refused]
@@ -244,15 +248,45 @@ def test_unblock_goes_on_until_it_succeeds():
     actor = kvm(HUGE)
     statuses = [Status.OK, Status.OK, Status.INTERRUPTED, Status.OK, *[Status.BUSY] * 20]
     calls = play(actor, prepared(actor, 1, 2), statuses)
-    assert [call[0] for call in calls[:-2]].count("UNBLOCK") == 21
+    names = [call[0] for call in calls if isinstance(call, tuple)]
+    assert names.count("UNBLOCK") == 21
+    assert names[names.index("KICK AND KEEP OUT") :].count("LET IN") == 1 and "LET IN" in names[-1:]
     assert not actor.dead
+
+
+def test_after_a_second_busy_nobody_gets_in_before_the_leaf_is_unblocked():
+    actor = kvm(HUGE)
+    statuses = [Status.OK, Status.OK, Status.BUSY, Status.BUSY]
+    names = [c[0] for c in play(actor, prepared(actor, 1, 2), statuses) if isinstance(c, tuple)]
+    assert names[names.index("KICK AND KEEP OUT") :] == [
+        "KICK AND KEEP OUT",
+        "DEMOTE",
+        "TRACK",
+        "KICK",
+        "UNBLOCK",
+        "LET IN",
+    ]
+
+
+def test_a_vcpu_whose_fault_came_to_nothing_enters_after_the_retry():
+    actor, context = kvm(SMALL), Recorder()
+    kvm_entry.keep_out(actor, OP, LINK, context)
+    kvm_entry.enter(actor, 7, LINK, context)
+    assert context.take() == [Sent(VM | GUEST, m.Kick(OP, 1, stay=True), LINK)]
+    kvm_entry.let_in(actor, context)
+    assert context.take() == [
+        Sent(VM | GUEST, m.LetIn(), LINK),
+        Sent(host_base(VM) | TDX, m.VpEnter(VM, 7), LINK),
+    ]
+    kvm_entry.let_in(actor, context)
+    assert context.take() == []
 
 
 def test_a_second_busy_in_commit_bugs_the_vm_and_poisons_the_step():
     actor = kvm(SMALL)
     calls, context = committed(actor, 3, 8, statuses=[Status.BUSY] * 2)
     poison = m.Poison(OP, Consumer.KVM_MMU, Reason.BUSY, 3, 8)
-    assert calls[-4:] == [m.VmDead(), m.VmDead(), poison, DONE]
+    assert calls[-5:] == [m.VmDead(), m.VmDead(), poison, LET_IN, DONE]
     assert context.of(VmBugged) == [VmBugged(VM, "commit", Reason.BUSY, False)]
 
 
@@ -336,9 +370,9 @@ def test_an_abort_that_crosses_a_refusal_is_answered_as_well():
 # --- faults --------------------------------------------------------------------------------------
 
 
-def violation(actor, start, end, level=LEVEL_4K, context=None):
+def violation(actor, start, end, level=LEVEL_4K, context=None, suspect=False):
     context = context or Recorder()
-    actor.on_violation(m.Violation(7, start, end, level, False), context)
+    actor.on_violation(m.Violation(7, start, end, level, False, suspect=suspect), context)
     return context
 
 
@@ -429,6 +463,28 @@ def test_the_mirror_follows_what_aug_did_and_busy_is_not_fatal(status, index):
     assert (context.messages(), actor.faults, actor.lock.idle) == ([last], {}, True)
 
 
+def test_after_a_suspicious_fault_the_way_back_leads_through_the_module_whatever_came_of_it():
+    actor, context = kvm(), Recorder()
+    actor.on_freeze(m.Freeze(FILE, OP, 0, 0x200), context)
+    violation(actor, 3, 8, context=context, suspect=True)
+    actor.on_thaw(m.Thaw(FILE, OP), context)  # it has waited, and is served all the same
+    got(actor, context).take()
+    aug = m.SeamcallDone(7 * kvm_tickets.TICKETS + 1, Call.AUG, Status.OK, 5)
+    actor.on_seamcall_done(aug, context)
+    assert context.take() == [Sent(host_base(VM) | TDX, m.VpEnter(VM, 7), LINK)]
+
+
+def test_a_vcpu_enters_again_after_its_memory_fault_and_half_the_exit_is_the_way_back():
+    actor = kvm()
+    context = violation(actor, 3, 8)
+    context.take()
+    (exit_,) = got(actor, context, reason=Reason.REFERENCES).take()
+    assert (exit_.message.to, exit_.delay) == (PRIVATE, COST // 2)
+    actor.on_convert_answer(m.ConvertAnswer(exit_.message.request, Reason.NONE, -1), context)
+    assert context.take() == [Sent(host_base(VM) | TDX, m.VpEnter(VM, 7), COST // 2)]
+    assert actor.faults == {}
+
+
 def test_a_fault_of_the_wrong_kind_is_a_request_to_convert():
     actor = kvm()
     context = Recorder()
@@ -444,7 +500,7 @@ def test_a_page_that_cannot_be_had_fails_the_access():
     actor = kvm()
     context = violation(actor, 3, 8)
     got(actor, context, reason=Reason.POISONED)
-    assert context.sent[-1] == Sent(VM | GUEST, m.Accessed(7, Outcome.FAILED), LINK)
+    assert context.sent[-1] == Sent(host_base(VM) | TDX, m.VpEnter(VM, 7, elsewhere=True), LINK)
 
 
 def test_touching_what_was_never_accepted_is_the_end_of_the_vm():

@@ -23,7 +23,14 @@ def variants(name):
 
 def plain(name):
     """Options under which none of the protocol's variants is taken."""
-    other = {True: False, False: True, "commit": "prepare", "remap": "leave", "fail-efault": "none"}
+    other = {
+        True: False,
+        False: True,
+        "commit": "prepare",
+        "remap": "leave",
+        "fail-efault": "none",
+        "refcount": "none",
+    }
     return {variant.option: other[variant.value] for variant in PROTOCOLS[name].variants}
 
 

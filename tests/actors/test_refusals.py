@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors import kvm_split
+from actors import kvm_memory
 from actors import messages as m
 from actors.address import PINS
 from actors.contract import Reason
@@ -54,7 +54,7 @@ def test_a_fleet_without_spare_memory_converts_nothing():
 @pytest.mark.parametrize(("short", "who"), [(0, None), (1, "kvm_mmu"), (4, "kvm_mmu"), (5, "gmem")])
 def test_whoever_comes_last_to_the_pool_refuses(short, who):
     world = World()
-    world.allocator().free = TREE_PAGES + SPLITS[9, 0].pages + kvm_split.SPLIT_PAGES - short
+    world.allocator().free = TREE_PAGES + SPLITS[9, 0].pages + kvm_memory.SPLIT_PAGES - short
     if who is None:
         assert converted(world, SHARED)
     else:

@@ -127,7 +127,7 @@ def test_a_second_busy_ends_it_with_the_mirror_as_the_module_has_it():
     actor.on_kicked(m.Kicked(OP), context)
     context.take()
     actor.on_seamcall_done(m.SeamcallDone(WALK, Call.AUG, Status.BUSY, 0), context)
-    assert context.messages() == [m.Remapped(OP, Consumer.KVM_MMU, Reason.BUSY)]
+    assert context.messages() == [m.LetIn(), m.Remapped(OP, Consumer.KVM_MMU, Reason.BUSY)]
     assert (runs(actor.mirror), actor.lock.idle) == ([(0, LEVEL_4K), (8, 0)], True)
 
 

@@ -289,25 +289,60 @@ def test_exits_drain_the_epoch_and_kvm_is_told():
 # --- zero-step -----------------------------------------------------------------------------------
 
 
-def entered(tdx, times):
+def faulted(tdx, times, start=0):
+    """The same access meets the same absent page again and again; what KVM is told of the last violation."""
     context = Recorder()
     for _ in range(times):
-        tdx.on_vp_enter(m.VpEnter(VM, 4), context)
+        tdx.on_access(m.Access(VM, 4, start, 8, LEVEL_4K, True), context)
+    return context.sent[-1].message
+
+
+def entered(tdx):
+    """VP.ENTER after it."""
+    context = Recorder()
+    tdx.on_vp_enter(m.VpEnter(VM, 4), context)
     return context.sent[-1]
 
 
 def test_five_faults_at_one_place_are_nothing_and_the_sixth_takes_the_tree_lock():
-    tdx, td = module()
-    assert entered(tdx, ZERO_STEP_THRESHOLD - 1).delay == LINK
-    assert td.zero_step_until == 0
-    assert entered(tdx, 1) == Sent(VM | GUEST, m.Accessed(4, Outcome.RETRY), COST)
-    assert (td.zero_step_until, answer(tdx, call(Call.BLOCK))[0]) == (COST, Status.BUSY)
+    tdx, td = module(Entry.FREE)
+    assert not faulted(tdx, ZERO_STEP_THRESHOLD - 1).suspect
+    assert (entered(tdx).delay, td.zero_step_until) == (LINK, 0)
+    assert faulted(tdx, 1).suspect
+    assert entered(tdx) == Sent(VM | GUEST, m.Accessed(4, Outcome.RETRY), COST)
+    assert (td.zero_step_until, answer(tdx, call(Call.AUG))[0]) == (COST, Status.BUSY)
+
+
+def test_every_violation_counts_also_one_that_kvm_has_wait_for_a_conversion():
+    tdx, _ = module(
+        Entry.BLOCKED
+    )  # frozen: each fault parks and is served without a word to the module
+    assert [faulted(tdx, 1).suspect for _ in range(7)] == [False] * 5 + [True] * 2
+
+
+def test_a_fault_further_on_is_progress():
+    tdx, td = module(Entry.FREE)
+    faulted(tdx, ZERO_STEP_THRESHOLD - 1)
+    assert not faulted(tdx, 1, start=1).suspect
+    assert td.faults[4].times == 1
 
 
 def test_a_thousand_faults_at_one_place_end_the_access():
-    tdx, td = module()
-    outcomes = [entered(tdx, times).message.outcome for times in (GIVE_UP - 1, 1)]
+    tdx, td = module(Entry.FREE)
+    outcomes = []
+    for times in (GIVE_UP - 1, 1):
+        faulted(tdx, times)
+        outcomes.append(entered(tdx).message.outcome)
     assert (outcomes, td.faults) == ([Outcome.RETRY, Outcome.FAILED], {})
+
+
+def test_an_access_that_is_given_up_is_suspicious_no_more():
+    tdx, td = module(Entry.FREE)
+    faulted(tdx, ZERO_STEP_THRESHOLD)
+    context = Recorder()
+    tdx.on_vp_enter(m.VpEnter(VM, 4, elsewhere=True), context)
+    assert context.take() == [Sent(VM | GUEST, m.Accessed(4, Outcome.FAILED), LINK)]
+    assert (td.faults, td.zero_step_until) == ({}, 0)
 
 
 def test_a_kick_ends_zero_step_and_no_other_callers_hold():
@@ -317,8 +352,9 @@ def test_a_kick_ends_zero_step_and_no_other_callers_hold():
 
 
 def test_progress_resets_the_count():
-    tdx, td = module()
-    entered(tdx, ZERO_STEP_THRESHOLD - 1)
+    tdx, td = module(Entry.FREE)
+    faulted(tdx, ZERO_STEP_THRESHOLD - 1)
+    td.sept.set(0, 8, Entry.MAPPED | LEVEL_4K << LEVEL_SHIFT)
     tdx.on_access(m.Access(VM, 4, 0, 8, LEVEL_4K, False), Recorder())
     assert td.faults == {}
 
@@ -364,7 +400,7 @@ def test_accept_maps_and_holds_the_entries_meanwhile():
     sent, context = access(tdx, accept=True)
     assert (states(td)[0], sent.delay) == ((0, Entry.MAPPED, LEVEL_4K), COST)
     assert (td.entry_start, td.entry_end, td.entry_until) == (0, 8, COST - 1)
-    assert context.of(GuestAccepted) == [GuestAccepted(VM, 0, 8)]
+    assert context.of(GuestAccepted) == [GuestAccepted(VM, 0, 8, 4)]
 
 
 def test_a_huge_accept_of_small_entries_is_a_size_mismatch():
@@ -410,7 +446,7 @@ def test_vcpus_that_tick_get_into_the_way_of_a_small_accept(ticking, level, took
 def test_accepting_a_mapped_page_again_costs_an_exit():
     sent, context = access(module()[0], accept=True)
     assert (sent.message, sent.delay) == (m.Accessed(4, Outcome.DONE), 3850)
-    assert context.of(GuestAccepted) == [GuestAccepted(VM, 0, 8)]
+    assert context.of(GuestAccepted) == [GuestAccepted(VM, 0, 8, 4)]
 
 
 def test_the_first_page_in_the_way_decides():

@@ -17,6 +17,7 @@ from actors import (
     kvm_walk,
     kvm_zap,
     tdx_module,
+    tdx_pamt,
     tdx_states,
     vmm_listeners,
 )
@@ -35,6 +36,7 @@ from actors.observations import HostPte, LockOrder, MemoryRefused, Pinned, Reser
 from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
 from actors.protocols.table import Who
+from actors.tdx_pamt import Counted, DynamicPamt
 from actors.tdx_states import RULES, Call
 from tests.helpers import PRIVATE, SHARED, World
 
@@ -277,6 +279,31 @@ def no_sequence_check(_: World, patch: Patch) -> None:
 def forget_the_parked(_: World, patch: Patch) -> None:
     """INV_END wakes nobody up."""
     patch.setattr(kvm_fault, "resume", lambda *_: None)
+
+
+def forget_to_count(_: World, patch: Patch) -> None:
+    """Nobody tells the dynamic PAMT that a leaf is gone."""
+    count = tdx_pamt.count
+
+    def counted(pamt: DynamicPamt, first: int, last: int, step: int) -> list[Counted]:
+        return count(pamt, first, last, step) if step > 0 else []
+
+    patch.setattr(tdx_pamt, "count", counted)
+
+
+def count_a_split_as_one(_: World, patch: Patch) -> None:
+    """A DEMOTE adds one leaf to its region."""
+    count = tdx_pamt.count
+
+    def counted(pamt: DynamicPamt, first: int, last: int, step: int) -> list[Counted]:
+        return count(pamt, first, first + 1 if step > 0 else last, step)
+
+    patch.setattr(tdx_pamt, "count", counted)
+
+
+def keep_the_pair(_: World, patch: Patch) -> None:
+    """A region without leaves of 4 KiB keeps its metadata pages."""
+    patch.setattr(tdx_pamt.Counted, "pairs", property(lambda part: int(not part.before)))
 
 
 def look_closer_for_ever(_: World, patch: Patch) -> None:

@@ -59,6 +59,12 @@ def whole_leaf_there_and_back(world: World) -> None:
         world.convert(0, 0x200, to)
 
 
+def whole_leaf_by_halves(world: World) -> None:
+    """Leaves of 4 KiB go one half after the other, until their region has none."""
+    for start in (0, 0x100):
+        world.convert(start, start + 0x100, SHARED)
+
+
 def refused_to_shared(world: World) -> None:
     """Another host operation holds the tree lock."""
     world.td().tree_exclusive_until = FOREVER
@@ -216,6 +222,9 @@ CASES = [
     Case("I18 AN13", bugs.callbacks_fail_unasked, driver_cleans_up_its_mmap),
     Case("AN14", bugs.callbacks_fail_unasked, oom_reaper_comes),
     Case("I19", bugs.free_poisoned_pages, commit_bug),
+    Case("I20", bugs.forget_to_count, to_shared, ("fleet.pamt=dynamic",)),
+    Case("I20", bugs.count_a_split_as_one, refused_at_the_second_leaf, ("fleet.pamt=dynamic",)),
+    Case("I20", bugs.keep_the_pair, whole_leaf_by_halves, ("fleet.pamt=dynamic",)),
     Case("I21 AN18", bugs.forget_the_devices, to_shared),
     Case("I22 AN19", bugs.store_nothing, to_shared),
     Case("I23", bugs.allocate_in_abort, refused_to_shared),

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from actors import kvm_split
+from actors import kvm_memory
 from actors import observations as o
 from actors.address import vm_address
 from actors.intervals import IntervalMap
@@ -180,7 +180,7 @@ def test_hungry_processes_empty_the_pool_and_give_everything_back():
     world = played("memory-pressure", *plain, *hungry)
     assert {fact.reason.name for fact in world.of(o.Failed)} == {"NO_MEMORY"}
     gmem, kvm = world.gmem(), world.kvm()
-    tables = kvm.tables.pages(0, 0x4000, 1) // 512 * kvm_split.SPLIT_PAGES
+    tables = kvm.tables.pages(0, 0x4000, 1) // 512 * kvm_memory.SPLIT_PAGES
     assert world.allocator().free == 512 - gmem.metadata - tables
     assert (world.pending(), world.found - {"AN15"}) == ({}, set())
     calm = played("memory-pressure", *plain, "workload.0.rate=1")

@@ -12,11 +12,12 @@ from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
 from workloads.checkers import story
 from workloads.checkers.operation import Operation
+from workloads.checkers.pamt import PamtBooks
 from workloads.checkers.progress import still_open
 from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
 from workloads.checkers.restored import prefix
 from workloads.checkers.shadow import KEEP, Shadow
-from workloads.checkers.start import first_owners, new_shadow
+from workloads.checkers.start import first_owners, new_shadow, small_leaves
 from workloads.plan import Plan
 
 FINDINGS_KEPT = 5  # of each kind: the first ones
@@ -45,6 +46,7 @@ class Inspector:
         self.plan = plan
         self.shadows: dict[int, Shadow] = {}
         self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> VM's base address
+        self.pamts: dict[int, PamtBooks] = {}  # by host, where the PAMT is dynamic
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[Finding]] = {}  # id -> in order of time
         self.checks: tuple[Check, ...] = INVARIANTS + ANOMALIES
@@ -95,6 +97,8 @@ class Inspector:
         found = self.shadows.get(vm)
         if found is None:
             found = self.shadows[vm] = new_shadow(self.plan, vm)
+            if self.plan.scenario.fleet.pamt == "dynamic":
+                found.pamt = self.pamt_of(vm)
         return found
 
     def found(self, name: str, shadow: Shadow, fact: Any, text: str) -> None:
@@ -140,6 +144,8 @@ class Inspector:
         shadow.now = now
         shadow.story.append((now, fact))
         KEEP[o.Sept](shadow, fact)
+        if shadow.pamt:
+            shadow.pamt.sept(fact)
         owners = self.owners_of(fact.vm)
         last = fact.pfn + fact.end - fact.start
         others = [run for run in owners.runs(fact.pfn, last) if run[2] not in (0, fact.vm)]
@@ -181,6 +187,14 @@ class Inspector:
         found = self.owners.get(host)
         if found is None:
             found = self.owners[host] = first_owners(self.plan, host)
+        return found
+
+    def pamt_of(self, address: int) -> PamtBooks:
+        """Leaves of 4 KiB and what the dynamic PAMT says of them, for the host of this address."""
+        host = host_of(address)
+        found = self.pamts.get(host)
+        if found is None:
+            found = self.pamts[host] = PamtBooks(small_leaves(self.plan, host))
         return found
 
     def freed_range(self, shadow: Shadow, fact: o.FramesFreed) -> None:

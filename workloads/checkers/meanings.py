@@ -256,7 +256,10 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I20": Meaning(
-        "The dynamic PAMT count of a 2 MiB region is the number of its 4 KiB leaves.",
+        "The dynamic PAMT count of a 2 MiB region of host memory is the number of the 4 KiB "
+        "leaves that secure EPTs have there, 0 under a leaf of 2 MiB; and the region has its "
+        "pair of metadata pages exactly while the count is above 0. Judged with "
+        "fleet.pamt = dynamic, whenever a count changes and when a conversion ends.",
         INVARIANT,
     ),
     "I21": Meaning(

@@ -100,10 +100,11 @@ def l5(shadow: Shadow, fact: o.FaultParked) -> Found:
 
 
 def l6(shadow: Shadow, fact: o.GuestAccepted | o.GuestAccess) -> Found:
-    for start, end, _ in shadow.stepping.values():
-        if fact.start <= start and end <= fact.end:
-            return f"{span(start, end)} is in use and the module still looks for zero-steps there"
-    return None
+    got_through = not isinstance(fact, o.GuestAccess) or fact.ok
+    if not got_through or fact.access not in shadow.stepping:
+        return None
+    start, end, _ = shadow.stepping[fact.access]
+    return f"{span(start, end)} is in use and the module still looks for zero-steps there"
 
 
 def l6_bound(shadow: Shadow, fact: o.ReEntered) -> Found:

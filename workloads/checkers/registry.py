@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from actors import observations as o
 from workloads.checkers import checks as c
 from workloads.checkers import dma as d
+from workloads.checkers import pamt as h
 from workloads.checkers import progress as p
 from workloads.checkers import restored as r
 from workloads.checkers.admitted import admitting
@@ -67,6 +68,8 @@ INVARIANTS = (
     Check("I18", "callbacks to no-fail callers and exit paths never return an error",
           on=_on(c.i18, o.NotifierError)),
     Check("I19", "poisoned pages never come back", on=_on(c.i19, o.Leaf, o.HostPte, o.Dma, o.ShareStored)),
+    Check("I20", "the dynamic PAMT counts the 4 KiB leaves of each 2 MiB region", h.i20_at_end,
+          on=_on(h.i20_paid, o.PamtCounted), after=_on(h.i20, o.PamtCounted)),
     Check("I21", "bitmap, attribute and device mappings agree at rest", after=_on(d.an18, o.Answered)),
     Check("I22", "success means that the whole range is converted", c.i22),
     Check("I23", "ABORT asks for no memory", on=_on(c.i23, o.Reserving)),

@@ -10,6 +10,7 @@ from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
 from workloads.checkers.dma import Backing, DeviceBooks
 from workloads.checkers.operation import UNTOUCHED, Difference, Operation
+from workloads.checkers.pamt import PamtBooks
 from workloads.checkers.story import KEPT, Told
 
 Hold = tuple[int, int]
@@ -74,6 +75,7 @@ class Shadow:
             None  # the last one that was refused, and its story
         )
         self.dead = self.panicked = False
+        self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
 
     def write(self, name: str, start: int, end: int, value: int) -> None:
         """Change one of the maps that a refused conversion must find as they were."""
@@ -174,6 +176,10 @@ class Shadow:
 
     def sept_set(self, fact: o.Sept) -> None:
         self.write("sept", fact.start, fact.end, fact.state)
+
+    def pamt_counted(self, fact: o.PamtCounted) -> None:
+        if self.pamt:
+            self.pamt.told.set(fact.start, fact.end, fact.count)
 
     def seamcall(self, fact: o.SeamcallAnswered) -> None:
         if fact.status != Status.OK:
@@ -278,7 +284,9 @@ class Shadow:
         self.parked.pop(fact.access, None)
 
     def re_entered(self, fact: o.ReEntered) -> None:
-        *_, times = self.stepping.get(fact.access, (0, 0, 0))
+        at, _, times = self.stepping.get(fact.access, (fact.start, 0, 0))
+        if at != fact.start:  # it has come on that far
+            times = 0
         self.stepping[fact.access] = (fact.start, fact.end, times + 1)
 
     def came_on(self, fact: o.ListEmptied | o.FaultFailed) -> None:
@@ -303,6 +311,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.Punched: Shadow.hole,
     o.LeftMapped: Shadow.left_mapped,
     o.Sept: Shadow.sept_set,
+    o.PamtCounted: Shadow.pamt_counted,
     o.SeamcallAnswered: Shadow.seamcall,
     o.EpochDrained: Shadow.epoch_drained,
     o.InvalidationBegin: Shadow.invalidation_begin,

@@ -3,7 +3,7 @@
 from actors.address import vm_address
 from actors.intervals import IntervalMap
 from actors.slots import Slots, slot_of
-from actors.tdx_states import Entry
+from actors.tdx_states import LEVEL_4K, Entry
 from workloads.checkers.dma import Backing
 from workloads.checkers.shadow import Shadow
 from workloads.plan import Plan
@@ -28,6 +28,18 @@ def first_owners(plan: Plan, host: int) -> IntervalMap:
             pfn = shape.frames[slot.gmem] + slot.index + start - slot.gfn
             owners.set(pfn, pfn + end - start, vm_address(host, number))
     return owners
+
+
+def small_leaves(plan: Plan, host: int) -> IntervalMap:
+    """pfn -> 1 where somebody's secure EPT has a leaf of 4 KiB."""
+    leaves = IntervalMap.filled(0)
+    for shape in shapes(plan, host):
+        for start, end, level in leaves_at_start(plan, shape.slots):
+            slot = slot_of(shape.slots, start)
+            pfn = shape.frames[slot.gmem] + slot.index + start - slot.gfn
+            if level == LEVEL_4K:
+                leaves.set(pfn, pfn + end - start, 1)
+    return leaves
 
 
 def new_shadow(plan: Plan, vm: int) -> Shadow:

@@ -155,6 +155,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.NotifierCalled: lambda f: f"mm: {f.site} invalidates {at(f)}",
     o.NotifierError: lambda f: f"mm: {f.site} gets {errno(f.reason)}",
     o.MmUnmapped: lambda f: f"mm: {f.site} takes {at(f)} out of the host's page tables",
+    o.PamtCounted: lambda f: f"tdx: PAMT counts {f.count} leaves in regions {at(f)}, {f.pairs:+} pairs",
     o.Punched: lambda f: f"gmem: {at(f)} is a hole",
 }  # fmt: skip
 # Kinds that are not always worth a line.
@@ -165,7 +166,7 @@ WORTH: dict[type, Callable[[Any], bool]] = {
 KINDS = {*WORDS, *CHANGES} - {o.SeamcallAnswered}  # whose failures the books add
 # What a story that is too long can do without, the dullest first.
 DULL = (
-    (o.Leaf, o.HugeLost, o.Answered, o.Bitmap),
+    (o.Leaf, o.HugeLost, o.Answered, o.Bitmap, o.PamtCounted),
     (o.Pinned, o.Stashed, o.Dma, o.MemoryRefused),
     (o.SeamcallAnswered, o.ReferenceKept, o.HostPte),
     (o.ConsumerReplied,),

@@ -11,6 +11,7 @@ from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
 from actors.names import part_task
 from actors.observations import Booted, MemoryTouched
 
+ACCEPT = "accept"  # of Job.alias
 STEPS = 1 << 32  # of a lane; lane * STEPS + step is a reservation's ticket
 
 
@@ -31,6 +32,7 @@ class Job(NamedTuple):
     ticking: int = -1  # vCPUs from here on; -1 as before
     give_up: bool = False  # to the balloon, instead of using it
     as_is: bool = False  # use it on whichever side it is
+    alias: str = ""  # use its private alias and wait for no conversion: "accept" or "read"
     post: "Post | None" = None  # no task of the guest's at all, but a message to somebody else
     hold: int = 0  # ns for which pages of the host's pool are kept that the message asks for
 
@@ -214,8 +216,10 @@ class Load(Actor):
     }
 
 
-def use_of(task: int, job: Job) -> m.Touch | m.Write | m.GiveUp:
+def use_of(task: int, job: Job) -> m.Touch | m.Write | m.GiveUp | m.UseAlias:
     """The task that converts nothing."""
+    if job.alias:
+        return m.UseAlias(task, job.start, job.end, job.alias == ACCEPT)
     if job.give_up:
         return m.GiveUp(task, job.start, job.end)
     if job.as_is:

@@ -9,6 +9,7 @@ from workloads.loads.beside import (
     PinHoldersProgram,
 )
 from workloads.loads.dma import DmaStormProgram
+from workloads.loads.hostile import HostileProgram
 from workloads.loads.load import Program
 from workloads.loads.programs import ChurnProgram, HotRangeProgram
 from workloads.loads.whole import BalloonProgram, ShutdownProgram, SweepProgram
@@ -16,6 +17,7 @@ from workloads.scenario import (
     Balloon,
     Churn,
     DmaStorm,
+    Hostile,
     HotRange,
     MemoryPressure,
     NotifierStorm,
@@ -32,6 +34,7 @@ PROGRAMS: dict[type, Make] = {
     Balloon: BalloonProgram,
     Churn: ChurnProgram,
     DmaStorm: DmaStormProgram,
+    Hostile: HostileProgram,
     HotRange: lambda load, pages, seed, vm: HotRangeProgram(load, pages),
     MemoryPressure: MemoryPressureProgram,
     NotifierStorm: NotifierStormProgram,

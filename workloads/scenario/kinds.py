@@ -10,6 +10,7 @@ from workloads.units import DURATIONS, SIZES
 KIB, MIB, GIB = SIZES["KiB"], SIZES["MiB"], SIZES["GiB"]
 
 Pace = Literal["recorded", "rate", "back-to-back"]
+AliasAccess = Literal["accept", "read"]
 ChurnPace = Literal["closed", "open"]
 
 
@@ -203,6 +204,44 @@ class Shutdown(Workload, frozen=True, tag="shutdown"):
     )
 
 
+class Hostile(Workload, frozen=True, tag="hostile"):
+    """One vCPU converts a range to shared and back for ever; others use its private alias and wait for nobody."""
+
+    size: Annotated[int, key.size("the range", low=4 * KIB, step=4 * KIB)] = 4 * KIB
+    vcpus: Annotated[int, key.count("vCPUs", "that use the private alias", 1, 1024)] = 3
+    access_size: Annotated[
+        int,
+        key.size(
+            "memory of one access, somewhere in the range",
+            low=4 * KIB,
+            step=4 * KIB,
+            at_most="size",
+        ),
+    ] = 4 * KIB
+    access: Annotated[
+        AliasAccess,
+        key.choice(
+            AliasAccess,
+            "accept it again and again; or read it, which kills the VM once it is not accepted",
+        ),
+    ] = "accept"
+    pause: Annotated[
+        int, key.duration("mean pause of each of them between two accesses, exponential")
+    ] = 10 * DURATIONS["us"]
+    think: Annotated[
+        int, key.duration("mean pause of the other one between two conversions, exponential")
+    ] = 10 * DURATIONS["us"]
+    touch: Annotated[
+        float, key.number("probability", "that one uses the memory while it is shared")
+    ] = 0.0
+    back: Annotated[
+        float,
+        key.number(
+            "probability", "it takes the range back; else it shares again what the others took back"
+        ),
+    ] = 1.0
+
+
 class DmaStorm(Workload, frozen=True, tag="dma-storm"):
     """Devices read and write a shared pool; conversions go on beside it, and now and then in it."""
 
@@ -257,6 +296,7 @@ AnyWorkload = (
     | Churn
     | Boot
     | HotRange
+    | Hostile
     | DmaStorm
     | NotifierStorm
     | PinHolders

@@ -7,6 +7,7 @@ from workloads.scenario.kinds import (
     Balloon,
     Churn,
     DmaStorm,
+    Hostile,
     HotRange,
     NotifierStorm,
     PoolWorkload,
@@ -73,6 +74,8 @@ def _room(scenario: Scenario) -> Iterator[Breach]:
             case HotRange(region=region, vcpus=vcpus) if region * vcpus > memory:
                 text = f'found "{format_size(region)}" for each of {vcpus} vCPUs, expected {room}'
                 yield f"workload.{index}.region", text
+            case Hostile(size=size) if size > memory:
+                yield f"workload.{index}.size", f'found "{format_size(size)}", expected {room}'
             case PoolWorkload(pool=size) if size > memory:
                 yield f"workload.{index}.pool", f'found "{format_size(size)}", expected {room}'
             case DmaStorm(pool=size) if size >= memory:

@@ -20,6 +20,7 @@ FAULT_REASONS = ("own", *CLASSES)
 
 Start = Literal["mapped-2m", "mapped-4k", "unaccepted", "prefaulted-2m"]
 Level = Literal["2m", "4k"]
+Pamt = Literal["at-split", "dynamic", "static"]
 Inhibit = Literal["off", "tested", "each"]
 Track = Literal["page", "step"]
 Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
@@ -60,6 +61,13 @@ class Fleet(Section, frozen=True):
     spare_memory: Annotated[
         int, key.size("host's page pool for page tables, tree nodes, vmemmap; 0B = empty", low=0)
     ] = 64 * GIB
+    pamt: Annotated[
+        Pamt,
+        key.choice(
+            Pamt,
+            "a region's PAMT pages: with a split, for the VM's life; while it has 4 KiB leaves, counted; at boot",
+        ),
+    ] = "at-split"
     reuse: Annotated[
         bool, key.switch("frames that a closed file gives back are used by others at once")
     ] = True

@@ -1,0 +1,137 @@
+"""Pages that the KVM MMU has at hand for what it is about to install: page tables, and pairs for the dynamic PAMT.
+
+As in the kernel, a fault tops the VM's cache up before it takes mmu_lock, for the worst case, and what it did not
+need serves the next one; a split reserves its own. What nobody has taken goes back to the host with the VM.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from actors import messages as m
+from actors.address import ALLOCATOR, KVM, host_base
+from actors.contract import Context
+from actors.kvm_tickets import FAULT, FAULT_MEMORY, TICKETS
+from actors.tdx_pamt import PAIR, regions
+
+if TYPE_CHECKING:
+    from actors.kvm_fault import PageFault
+    from actors.kvm_mmu import KvmMmu
+
+TABLE_PAGES = 2  # an S-EPT page and its mirror
+# Where nobody counts what a region holds, a pair comes with every table that a split makes, and stays with it.
+SPLIT_PAGES = TABLE_PAGES + PAIR
+
+
+class PageCache(msgspec.Struct):
+    """Of one VM; UNSET where PAMT pages come with splits and faults want none. `dynamic`: counted by region.
+
+    `lent` is access -> pages that its fault has in hand, `asked` what more it waits for.
+    """
+
+    dynamic: bool
+    pages: int = 0
+    lent: dict[int, int] = {}
+    asked: dict[int, int] = {}
+    closed: bool = False
+
+
+def table_pages(kvm: "KvmMmu") -> int:
+    """What a page table that a split makes keeps for as long as the VM lives."""
+    return SPLIT_PAGES if kvm.cache is msgspec.UNSET else TABLE_PAGES
+
+
+def split_pages(kvm: "KvmMmu", leaves: int, tables: int) -> int:
+    """What it takes to split so many leaves, of which some need a new table."""
+    counted = kvm.cache is not msgspec.UNSET and kvm.cache.dynamic
+    return table_pages(kvm) * tables + PAIR * leaves * counted
+
+
+def split_pairs(kvm: "KvmMmu") -> int:
+    """Pairs that come with a DEMOTE: none where the PAMT is static."""
+    return int(kvm.cache is msgspec.UNSET or kvm.cache.dynamic)
+
+
+def give_back(kvm: "KvmMmu", pages: int, context: Context) -> None:
+    """To the host's pool."""
+    if pages:
+        context.send(host_base(kvm.vm) | ALLOCATOR, m.GiveBack(pages), context.link)
+
+
+# --- a fault's ------------------------------------------------------------------------------------
+
+
+def top_up(kvm: "KvmMmu", fault: "PageFault", context: Context) -> bool:
+    """Has the private fault all it may need in hand? Else the rest is asked for, and the fault goes on with that."""
+    cache = kvm.cache
+    if cache is msgspec.UNSET or not cache.dynamic:
+        return True
+    wanted = PAIR * regions(fault.pfn, fault.pfn + fault.end - fault.start)
+    wanted -= cache.lent.get(fault.access, 0)
+    if wanted <= 0:
+        return True
+    found = min(cache.pages, wanted)
+    cache.pages -= found
+    cache.lent[fault.access] = cache.lent.get(fault.access, 0) + found
+    if found == wanted:
+        return True
+    cache.asked[fault.access] = wanted - found
+    ticket = FAULT_MEMORY | fault.access
+    request = m.Reserve(kvm.vm | KVM, ticket, wanted - found, start=fault.start, end=fault.end)
+    context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
+    return False
+
+
+def lent_pairs(kvm: "KvmMmu", access: int) -> int:
+    """Pairs of PAMT pages that come with a fault's AUG."""
+    return 0 if kvm.cache is msgspec.UNSET else kvm.cache.lent.get(access, 0) // PAIR
+
+
+def granted(kvm: "KvmMmu", access: int, granted: bool, context: Context) -> bool:
+    """The pool's answer to a fault: has it all it may need?"""
+    cache = kvm.cache
+    assert cache is not msgspec.UNSET, "pages for a VM without a cache"
+    pages = cache.asked.pop(access)
+    if granted and not cache.closed:
+        cache.lent[access] = cache.lent.get(access, 0) + pages
+        return True
+    if granted:
+        give_back(kvm, pages, context)
+    release(kvm, access, context)
+    return False
+
+
+def release(kvm: "KvmMmu", access: int, context: Context) -> None:
+    """The fault is over: what it has not used is for the next one."""
+    cache = kvm.cache
+    if cache is msgspec.UNSET:
+        return
+    pages = cache.lent.pop(access, 0)
+    if cache.closed:
+        give_back(kvm, pages, context)
+    else:
+        cache.pages += pages
+
+
+def moved(kvm: "KvmMmu", what: int, number: int, pairs: int, context: Context) -> None:
+    """The dynamic PAMT took pairs from who made the call, or gave some back."""
+    if pairs < 0:
+        give_back(kvm, -pairs * PAIR, context)
+    elif what == FAULT:
+        assert kvm.cache is not msgspec.UNSET, "pairs from a VM without a cache"
+        kvm.cache.lent[number] -= pairs * PAIR
+    else:
+        kvm.walks[number].reserved -= pairs * PAIR
+
+
+def close(kvm: "KvmMmu", context: Context) -> None:
+    """The VM is gone: all goes back, but for what is on its way to the TDX module and comes back by itself."""
+    cache = kvm.cache
+    if cache is msgspec.UNSET:
+        return
+    cache.closed = True
+    give_back(kvm, cache.pages, context)
+    cache.pages = 0
+    for access in list(cache.lent):
+        if access * TICKETS + FAULT not in kvm.lock.readers:
+            release(kvm, access, context)
