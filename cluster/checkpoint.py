@@ -18,6 +18,7 @@ PURE = ("actors.", "workloads.checkers.")  # whose functions they refer to
 PLAIN = {
     "builtins": {"bytearray", "complex", "frozenset", "set", "slice"},
     "collections": {"Counter", "OrderedDict", "defaultdict", "deque"},
+    "msgspec._core": {"UNSET"},
     "msgspec._utils": {"rebuild"},
 }
 PROTOCOL = 5
