@@ -5,6 +5,7 @@ What is read back may come from a results folder, so only names of our own packa
 
 import io
 import pickle
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cluster.host import Host
@@ -51,11 +52,27 @@ State = tuple[dict[int, list[Any]], Any, dict[str, Watcher], dict[int, Feed]]
 
 def load(state: bytes) -> State:
     """What `save` has written; BadCheckpointError when it is not that."""
+    found: State = _read(state, [dict, list, dict, dict])
+    return found
+
+
+def save_watchers(watchers: Mapping[str, Watcher]) -> bytes:
+    """What they know, where they watch apart from the partitions."""
+    return pickle.dumps((dict(watchers),), PROTOCOL)
+
+
+def load_watchers(state: bytes) -> dict[str, Watcher]:
+    """What `save_watchers` has written; BadCheckpointError when it is not that."""
+    found: dict[str, Watcher] = _read(state, [dict])[0]
+    return found
+
+
+def _read(state: bytes, layout: list[type]) -> Any:
     try:
         found = _Reader(io.BytesIO(state)).load()
     except Exception as error:  # whatever garbage does to pickle
         raise BadCheckpointError(f"not a checkpoint: {error}") from error
-    if not (isinstance(found, tuple) and [*map(type, found)] == [dict, list, dict, dict]):
+    if not (isinstance(found, tuple) and [*map(type, found)] == layout):
         raise BadCheckpointError("not a checkpoint: it has another layout")
     return found
 

@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from cluster.keeping import Keeper, Saved
 from cluster.partition import FOREVER, Order, Report
 from cluster.telling import Retold
 
@@ -89,6 +90,7 @@ class Driver:
         listener: Listener,
         yield_after: float,
         retold: Retold | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.handles = handles
         self.lookahead = lookahead
@@ -97,15 +99,22 @@ class Driver:
         self.listener = listener
         self.yield_after = yield_after
         self.retold = retold
+        self.keeper = keeper
         self.totals = Totals(busy=[0.0] * len(handles), wait=[0.0] * len(handles))
         self.watched: list[bytes] = [b""] * len(handles)
         self._began = [0.0] * len(handles)
         self._handled = [0] * len(handles)
         self._told = time.perf_counter()
 
-    def run(self) -> bool:
-        """True when every event was handled, False when the listener stopped it."""
-        finished = self._alone() if self.lookahead is None else self._windows(self.lookahead)
+    def run(self, saved: Saved | None = None) -> bool:
+        """True when every event was handled, False when the listener stopped it. `saved` is where it goes on."""
+        for handle, state in zip(self.handles, saved.states if saved else (), strict=False):
+            if state:
+                handle.resume(state)
+        if self.lookahead is None:
+            finished = self._alone()
+        else:
+            finished = self._windows(self.lookahead, self._first(saved))
         self._count_losses()
         return finished
 
@@ -116,9 +125,11 @@ class Driver:
         for place in working:
             self._begin(place, Order(FOREVER, self.yield_after))
         stopped = False
+        parts = Parts(self.handles, self.keeper)
         while working:
             place = working[self.wait_any([self.handles[place] for place in working])]
             report = self._finish(place)
+            parts.at_rest(place, working)
             stopped = stopped or self.listener.should_stop()
             if stopped or (report.next_time is None and not report.wanted):
                 working.remove(place)
@@ -126,13 +137,23 @@ class Driver:
                 watch = self._due_to_watch()
                 self._begin(place, self._order(FOREVER, watch, [], report.wanted))
             self._tell()
+        if stopped:
+            parts.all()
         return not stopped
 
     # --- hosts that talk: windows ----------------------------------------------------------------
 
-    def _windows(self, lookahead: int) -> bool:
-        """A window ends one lookahead after the earliest event: nothing sent in it can arrive before its end."""
+    def _first(self, saved: Saved | None) -> dict[int, Report]:
+        """Where partitions stand at the beginning, with the messages that were on their way when it was saved."""
         reports = self._everywhere({place: Order(0, 0.0) for place in range(len(self.handles))})
+        if saved:
+            self.totals.windows = saved.windows
+            for place, report in reports.items():
+                report.posted, report.outbound = saved.posted[place], saved.outbound[place]
+        return reports
+
+    def _windows(self, lookahead: int, reports: dict[int, Report]) -> bool:
+        """A window ends one lookahead after the earliest event: nothing sent in it can arrive before its end."""
         while True:
             times = [
                 at
@@ -142,11 +163,29 @@ class Driver:
             ]
             if not times:
                 return True
-            if self.listener.should_stop():
+            stop = self.listener.should_stop()
+            if self.keeper and (stop or self.keeper.due()):
+                self._keep(self.keeper, reports)
+            if stop:
                 return False
             reports = self._window(min(times) + lookahead, reports)
             self.totals.windows += 1
             self._tell()
+
+    def _keep(self, keeper: Keeper, reports: dict[int, Report]) -> None:
+        """All partitions stand at the end of one window."""
+        began = time.perf_counter()
+        states = [handle.checkpoint() for handle in self.handles]
+        retold = self.retold.checkpoint() if self.retold else b""
+        places = range(len(self.handles))
+        keeper.keep(
+            time.perf_counter() - began,
+            states,
+            posted=[reports[place].posted for place in places],
+            outbound=[reports[place].outbound for place in places],
+            retold=retold,
+            windows=self.totals.windows,
+        )
 
     def _window(self, horizon: int, before: dict[int, Report]) -> dict[int, Report]:
         """Partitions with something to do go to the horizon; the others are not called."""
@@ -233,3 +272,36 @@ class Driver:
     def _count_losses(self) -> None:
         self.totals.recoveries = sum(handle.recoveries for handle in self.handles)
         self.totals.events_redone = sum(handle.events_redone for handle in self.handles)
+
+
+class Parts:
+    """A checkpoint of partitions that do not talk: each at rest at a time of its own."""
+
+    def __init__(self, handles: Sequence[Handle], keeper: Keeper | None) -> None:
+        self.handles = handles
+        self.keeper = keeper
+        self.states: dict[int, bytes] = {}
+        self.seconds = 0.0
+
+    def at_rest(self, place: int, working: Sequence[int]) -> None:
+        """This partition has no order in hand, nor have those that do not work any more."""
+        if not self.keeper or not (self.states or self.keeper.due()):
+            return
+        resting = [place, *(n for n in range(len(self.handles)) if n not in working)]
+        self._take(n for n in resting if n not in self.states)
+
+    def all(self) -> None:
+        """None has."""
+        if self.keeper:
+            self.states = {}
+            self._take(range(len(self.handles)))
+
+    def _take(self, places: Iterable[int]) -> None:
+        assert self.keeper is not None
+        began = time.perf_counter()
+        for place in places:
+            self.states[place] = self.handles[place].checkpoint()
+        self.seconds += time.perf_counter() - began
+        if len(self.states) == len(self.handles):
+            self.keeper.keep(self.seconds, [self.states[n] for n in range(len(self.handles))])
+            self.states, self.seconds = {}, 0.0

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgpack
@@ -13,6 +14,7 @@ import msgpack
 from cluster.costs import floor_of_links
 from cluster.digest import fleet_digest, joined
 from cluster.drive import Driver, Handle, Listener, Pages, Totals, WaitAny
+from cluster.keeping import Keeper, Saved, key_of
 from cluster.local import LocalHandle, first_of
 from cluster.memory import usual_collector
 from cluster.partition import Partition
@@ -42,7 +44,20 @@ class Executor:
     partitions: int = 0
     placement: str = "packed"
     address: str | None = None
+    checkpoint_interval: float = 0.0  # wall seconds, 0 for none
     yield_after: float = 0.2  # wall seconds
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a run keeps its checkpoints, and the one that it goes on from. `version` is that of the code."""
+
+    path: Path | None = None
+    version: str = ""
+    saved: Saved | None = None
+
+
+NOWHERE = Kept()
 
 
 @dataclass
@@ -59,6 +74,8 @@ class Outcome:
     census: dict[str, int]
     partitions: int
     lookahead: int | None
+    checkpoints: int
+    checkpoint_seconds: float
     nodes: int
     wall_seconds: float
     peak_rss_bytes: int
@@ -69,22 +86,41 @@ Started = tuple[Sequence[Handle], WaitAny, int]
 Start = Callable[[Fleet, Executor, Places], contextlib.AbstractContextManager[Started]]
 
 
-def run(fleet: Fleet, executor: Executor, pages: Pages, listener: Listener) -> Outcome:
+def run(
+    fleet: Fleet, executor: Executor, pages: Pages, listener: Listener, kept: Kept = NOWHERE
+) -> Outcome:
     """Run to the end, or until the listener stops it."""
-    return run_on(fleet, executor, started, pages, listener)
+    return run_on(fleet, executor, started, pages, listener, kept)
 
 
 def run_on(
-    fleet: Fleet, executor: Executor, start: Start, pages: Pages, listener: Listener
+    fleet: Fleet,
+    executor: Executor,
+    start: Start,
+    pages: Pages,
+    listener: Listener,
+    kept: Kept = NOWHERE,
 ) -> Outcome:
     """The same on partitions that `start` starts."""
     began = time.perf_counter()
-    found = placed(fleet, executor)
+    found = placed(fleet, executor, kept.saved)
+    keeper = Keeper(
+        kept.path,
+        executor.checkpoint_interval,
+        Saved(key_of(fleet.plan, kept.version), found.places),
+    )
     with start(fleet, executor, found.places) as (handles, wait_any, nodes):
         driver = Driver(
-            handles, found.lookahead, pages, wait_any, listener, executor.yield_after, found.retold
+            handles,
+            found.lookahead,
+            pages,
+            wait_any,
+            listener,
+            executor.yield_after,
+            found.retold,
+            keeper if keeper.interval else None,
         )
-        finished = driver.run()
+        finished = driver.run(kept.saved)
         parts: dict[int, bytes] = {}
         for handle in handles:
             parts |= handle.digests()
@@ -97,6 +133,8 @@ def run_on(
             add_up(handle.census() for handle in handles),
             len(handles),
             found.lookahead,
+            keeper.kept,
+            keeper.seconds,
             nodes,
             time.perf_counter() - began,
             sum(handle.peak_rss_bytes() for handle in handles),
@@ -111,9 +149,11 @@ class Placed(NamedTuple):
     retold: Retold | None
 
 
-def placed(fleet: Fleet, executor: Executor) -> Placed:
+def placed(fleet: Fleet, executor: Executor, saved: Saved | None = None) -> Placed:
     """The placement of a fleet. Partitions of hosts that are not whole talk over the links within them."""
     wanted = executor.partitions
+    if saved and saved.places.whole:
+        return Placed(saved.places, fleet.lookahead, None)
     if executor.name == "local":
         return Placed(packed(fleet.hosts, 1), fleet.lookahead, None)
     if executor.placement == "packed":
@@ -131,7 +171,10 @@ def placed(fleet: Fleet, executor: Executor) -> Placed:
             f"{LOOKAHEAD_NS_MIN} ns or more"
         )
     lookahead = link if fleet.lookahead is None else min(link, fleet.lookahead)
-    return Placed(places, lookahead, Retold(fleet.build(fleet.plan, ()).watchers))
+    watchers = fleet.build(fleet.plan, ()).watchers
+    if saved:
+        return Placed(saved.places, lookahead, Retold(watchers, saved.retold))
+    return Placed(places, lookahead, Retold(watchers))
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import msgspec
 
 from actors.contract import Observation
 from cluster.cell import Cell
+from cluster.checkpoint import load_watchers, save_watchers
 from cluster.world import Watcher, dispatch_table
 
 Told = tuple[int, int, Observation]  # when, by whom, what
@@ -31,7 +32,8 @@ class TellingCell(Cell):
 class Retold:
     """The fleet's watchers, beside the driver."""
 
-    def __init__(self, watchers: Mapping[str, Watcher]) -> None:
+    def __init__(self, watchers: Mapping[str, Watcher], state: bytes = b"") -> None:
+        watchers = load_watchers(state) if state else watchers
         self.watchers = watchers
         self.table = dispatch_table(watchers)
         self.types = numbered(self.table)
@@ -45,6 +47,10 @@ class Retold:
             observation = self.decoders[number].decode(raw)
             for watch in self.table[self.types[number]]:
                 watch(now, observation)
+
+    def checkpoint(self) -> bytes:
+        """What the watchers know."""
+        return save_watchers(self.watchers)
 
     def result(self) -> bytes:
         """As cluster.partition.Partition.watched."""

@@ -31,6 +31,9 @@ RULES = (
 )
 SCHEDULED = (f"fault=[{','.join(RULES)}]",)
 
+ON_RAY = ("engine.executor=ray", "engine.yield_after=20ms")
+LONG = ("scenario.conversions=6000", "fleet.hosts=6", "fleet.vms_per_host=2", *FAULTS)
+
 
 class Silent:
     """Listens to nothing; stops after `reports` words when that is given."""

@@ -1,5 +1,8 @@
 """Real Ray workers are killed, one and several, and whole nodes: the run goes on and its digest is the same."""
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -8,11 +11,9 @@ import pytest
 import ray
 from ray.util import list_named_actors
 
-from tests.runs import FAULTS, simulated
+from tests.runs import LONG, ON_RAY, simulated
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
-ON_RAY = ["engine.executor=ray", "engine.yield_after=20ms"]
-LONG = ("scenario.conversions=2000", "fleet.hosts=4", "fleet.vms_per_host=2", *FAULTS)
 PIECES = ("scenario.conversions=150", "fleet.hosts=1", "fleet.vms_per_host=8")
 
 
@@ -41,7 +42,7 @@ def local():
     return simulated(*LONG)
 
 
-@pytest.mark.parametrize("names", [("h0..h1",), ("h0..h1", "h2..h3")])
+@pytest.mark.parametrize("names", [("h0..h2",), ("h0..h2", "h3..h5")])
 def test_workers_that_are_killed_are_replaced(names, local):
     with killer(*names) as killed:
         outcome = simulated(*LONG, *ON_RAY, "engine.partitions=2")
@@ -70,3 +71,18 @@ def test_the_tdx_module_has_a_ray_actor_of_its_own_and_may_lose_it():
     assert outcome.partitions == len(wanted)
     assert (len(killed), outcome.totals.recoveries) == (2, 2)
     assert outcome.digest == simulated(*PIECES).digest
+
+
+def test_a_node_that_is_lost_takes_no_checkpoint_along(local):
+    command = [
+        sys.executable,
+        "-m",
+        "tests.ray.lose_a_node",
+        "engine.partitions=3",
+        "engine.checkpoint_interval=200ms",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["digest"] == local.digest
+    assert (found["nodes"], found["events"]) == (3, local.totals.events)
+    assert found["recoveries"] >= 1

@@ -323,6 +323,10 @@ class Engine(Section, frozen=True):
     yield_after: Annotated[int, key.duration("wall time after which a partition reports")] = (
         200 * MS
     )
+    checkpoint_interval: Annotated[
+        int,
+        key.duration("shortest wall time between two checkpoints; 0s = none are taken", low=0),
+    ] = 30 * SECOND
 
 
 class Metrics(Section, frozen=True):
