@@ -1,12 +1,12 @@
 """Runs for tests: a silent listener, scenarios from overrides, and their outcomes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
 from cluster import run as engine
-from cluster.drive import Totals
+from cluster.drive import Listener, Totals
 from cluster.local import LocalHandle, first_of
 from cluster.partition import Partition
 from cluster.placement import Places
@@ -32,7 +32,7 @@ RULES = (
 SCHEDULED = (f"fault=[{','.join(RULES)}]",)
 
 ON_RAY = ("engine.executor=ray", "engine.yield_after=20ms")
-LONG = ("scenario.conversions=6000", "fleet.hosts=6", "fleet.vms_per_host=2", *FAULTS)
+LONG = ("scenario.conversions=2000", "fleet.hosts=6", "fleet.vms_per_host=2", *FAULTS)
 
 
 class Silent:
@@ -51,14 +51,33 @@ class Silent:
         return self.left is not None and self.left < 0
 
 
-def simulated(*overrides: str, source: str | None = None, text: str = "") -> Outcome:
+class At(Silent):
+    """Does something when the driver looks up for the n-th time."""
+
+    def __init__(self, look: int, deed: Callable[[], None]) -> None:
+        super().__init__()
+        self.looks = 0
+        self.look = look
+        self.deed = deed
+
+    def should_stop(self) -> bool:
+        """See cluster.drive.Listener."""
+        self.looks += 1
+        if self.looks == self.look:
+            self.deed()
+        return False
+
+
+def simulated(
+    *overrides: str, source: str | None = None, text: str = "", listener: Listener | None = None
+) -> Outcome:
     """The outcome of a scenario: a shipped one, or the text's."""
     found = (
         scenario.load(source, overrides)
         if source
         else scenario.decode(text, "test.toml", list(overrides))
     )
-    return simulate.run(simulate.prepare(found), Silent())
+    return simulate.run(simulate.prepare(found), listener or Silent())
 
 
 def toyed(executor: Executor, plan: toy.ToyPlan) -> Outcome:

@@ -5,14 +5,11 @@ A process of its own: the nodes are another cluster than the tests'.
 
 import json
 import sys
-import threading
-import time
 
 import ray
 from ray.cluster_utils import Cluster
-from ray.util import list_named_actors
 
-from tests.runs import LONG, ON_RAY, simulated
+from tests.runs import LONG, ON_RAY, At, simulated
 
 
 def main() -> None:
@@ -20,18 +17,8 @@ def main() -> None:
     others = [cluster.add_node(num_cpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
     ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
-    found = []
-    overrides = [*LONG, *ON_RAY, *sys.argv[1:]]
-    thread = threading.Thread(target=lambda: found.append(simulated(*overrides)))
-    thread.start()
-    while len(list_named_actors()) < 3:
-        time.sleep(0.05)
-    for name in list_named_actors():  # until they are there
-        ray.get(ray.get_actor(name).node.remote())
-    time.sleep(0.5)
-    cluster.remove_node(others[0], allow_graceful=False)
-    thread.join()
-    (outcome,) = found
+    lost = At(8, lambda: cluster.remove_node(others[0], allow_graceful=False))
+    outcome = simulated(*LONG, *ON_RAY, *sys.argv[1:], listener=lost)
     print(
         json.dumps(
             {
