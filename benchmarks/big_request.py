@@ -9,6 +9,7 @@ from benchmarks.drive import fleet_of, timed
 from cluster.digest import canonical
 from cluster.local import LocalHandle, first_of
 from cluster.partition import Partition
+from cluster.placement import packed
 from workloads.scenario import Scenario
 from workloads.simulate import prepare
 
@@ -33,7 +34,7 @@ def measure() -> dict[str, Any]:
         began = time.perf_counter()
         job = prepare(wanted)
         fleet = fleet_of(job)
-        handle = LocalHandle(Partition(fleet.build, fleet.plan, range(1), [0]))
+        handle = LocalHandle(Partition(fleet.build, fleet.plan, packed(1, 1)))
         start = time.perf_counter() - began
         seconds, totals = timed([handle], first_of, job.page)
     shared = handle.census()["shared_bytes"]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cluster.digest import fleet_digest
 from cluster.drive import Driver, Handle, Pages, Totals, WaitAny
-from cluster.run import Executor, Fleet, add_up, started, unpack
+from cluster.run import Executor, Fleet, add_up, placed, started, unpack
 from workloads.fleet import build
 from workloads.plan import ENCODER
 from workloads.scenario import Scenario
@@ -60,7 +60,7 @@ def timed(
 
 def drive(fleet: Fleet, executor: Executor, pages: Pages = no_pages) -> Driven:
     """As cluster.run.run, but for the clock."""
-    with started(fleet, executor) as (handles, wait_any, _):
+    with started(fleet, executor, placed(fleet, executor).places) as (handles, wait_any, _):
         seconds, totals = timed(handles, wait_any, pages)
         hosts: dict[int, bytes] = {}
         for handle in handles:

@@ -19,6 +19,7 @@ from benchmarks import common
 from benchmarks.drive import fleet_of, timed
 from cluster.local import LocalHandle, first_of
 from cluster.partition import Partition
+from cluster.placement import packed
 from workloads.simulate import prepare
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -58,8 +59,7 @@ def built(scenario: Any, measure: Callable[[], int]) -> dict[str, float]:
     fleet = fleet_of(job)
     gc.collect()
     before = measure()
-    places = [0] * fleet.hosts
-    handle = LocalHandle(Partition(fleet.build, fleet.plan, range(fleet.hosts), places))
+    handle = LocalHandle(Partition(fleet.build, fleet.plan, packed(fleet.hosts, 1)))
     gc.collect()
     idle = measure()
     seconds, totals = timed([handle], first_of)

@@ -15,6 +15,7 @@ from benchmarks import common
 from benchmarks.drive import fleet_of, timed
 from cluster.local import LocalHandle, first_of
 from cluster.partition import Partition
+from cluster.placement import packed
 from workloads.simulate import prepare
 
 PAGE = 4096
@@ -94,7 +95,7 @@ def micros(folder: str, side: Side) -> Callable[[], float]:
     def run() -> float:
         job = prepare(scenario)
         fleet = fleet_of(job)
-        handle = LocalHandle(Partition(fleet.build, fleet.plan, range(1), [0]))
+        handle = LocalHandle(Partition(fleet.build, fleet.plan, packed(1, 1)))
         (host,) = handle.partition.hosts.values()
         watch = Stopwatch(side.fragments // 2)
         others = host.watchers[Requested]

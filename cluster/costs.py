@@ -58,6 +58,11 @@ class Sums(dict[tuple[str, int], Sum]):
         return found
 
 
+def floor_of_links(costs: Mapping[str, Cost]) -> int:
+    """The shortest way from one actor to another, ns."""
+    return Sum.of(costs["link"], 1).fixed
+
+
 class CostModel:
     """Durations of n units at once: mean n times one unit's, variance n times one unit's, never below 1 ns.
 

@@ -1,13 +1,17 @@
 """The digest: every actor's whole sequence of handled events and its final state, as one hash."""
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
 
 import msgpack
 import msgspec
 
+from actors.address import HOST_SHIFT
 from actors.contract import Actor
 from cluster.host import DIGEST_BITS, Host
+
+DIGEST_BYTES = DIGEST_BITS // 8 + 1
 
 
 def state_of(actor: Actor) -> Any:
@@ -35,15 +39,29 @@ def canonical(actor: Actor) -> bytes:
 
 
 def host_digest(host: Host) -> bytes:
-    """Of one host. Actors that handled nothing are as they were built and add nothing."""
+    """Of one host."""
     total = blake2b(digest_size=32)
+    for _, part in actor_parts(host):
+        total.update(part)
+    return total.digest()
+
+
+def actor_parts(host: Host) -> Iterator[tuple[int, bytes]]:
+    """(address, its part). Actors that handled nothing are as they were built and add nothing."""
     for address in sorted(host.cells):
         cell = host.cells[address]
         if cell.digest:
-            total.update(address.to_bytes(8, "little"))
-            total.update(cell.digest.to_bytes(DIGEST_BITS // 8 + 1, "little"))
-            total.update(canonical(cell.actor))
-    return total.digest()
+            own = address.to_bytes(8, "little") + cell.digest.to_bytes(DIGEST_BYTES, "little")
+            yield address, own + canonical(cell.actor)
+
+
+def joined(parts: dict[int, bytes]) -> dict[int, bytes]:
+    """Host -> its part, from those of its actors in several partitions."""
+    totals: dict[int, Any] = {}
+    for address in sorted(parts):
+        total = totals.setdefault(address >> HOST_SHIFT, blake2b(digest_size=32))
+        total.update(parts[address])
+    return {host: total.digest() for host, total in totals.items()}
 
 
 def fleet_digest(hosts: dict[int, bytes]) -> str:

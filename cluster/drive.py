@@ -1,18 +1,27 @@
 """The driver: advances partitions in conservative windows, or each on its own where hosts do not talk."""
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from cluster.keeping import Keeper, Saved
 from cluster.partition import FOREVER, Order, Report
+from cluster.telling import Retold
 
 WATCH_SECONDS = 0.5
 
 
 class Handle(Protocol):
-    """A partition, wherever it lives. One order at a time."""
+    """A partition, wherever it lives. One order at a time.
+
+    `recoveries` counts the workers that it has outlived, `events_redone` what that took.
+    """
+
+    recoveries: int
+    events_redone: int
 
     def begin(self, order: Order) -> None:
         """Start to work on an order."""
@@ -20,11 +29,17 @@ class Handle(Protocol):
     def finish(self) -> Report:
         """Wait for its report."""
 
+    def checkpoint(self) -> bytes:
+        """Its state between two orders."""
+
+    def resume(self, state: bytes) -> None:
+        """Go on from a checkpoint."""
+
     def watched(self) -> bytes:
         """What its watchers have seen so far."""
 
     def digests(self) -> dict[int, bytes]:
-        """Host -> its part of the digest."""
+        """See cluster.partition.Partition."""
 
     def census(self) -> dict[str, int]:
         """The world's own count over its actors' states."""
@@ -38,7 +53,10 @@ class Totals(msgspec.Struct):
 
     events: int = 0
     windows: int = 0
+    calls: int = 0  # of partitions
     cross_messages: int = 0
+    recoveries: int = 0
+    events_redone: int = 0
     now: int = 0
     busy: list[float] = []
     wait: list[float] = []
@@ -71,6 +89,8 @@ class Driver:
         wait_any: WaitAny,
         listener: Listener,
         yield_after: float,
+        retold: Retold | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.handles = handles
         self.lookahead = lookahead
@@ -78,14 +98,25 @@ class Driver:
         self.wait_any = wait_any
         self.listener = listener
         self.yield_after = yield_after
+        self.retold = retold
+        self.keeper = keeper
         self.totals = Totals(busy=[0.0] * len(handles), wait=[0.0] * len(handles))
         self.watched: list[bytes] = [b""] * len(handles)
         self._began = [0.0] * len(handles)
+        self._handled = [0] * len(handles)
         self._told = time.perf_counter()
 
-    def run(self) -> bool:
-        """True when every event was handled, False when the listener stopped it."""
-        return self._alone() if self.lookahead is None else self._windows(self.lookahead)
+    def run(self, saved: Saved | None = None) -> bool:
+        """True when every event was handled, False when the listener stopped it. `saved` is where it goes on."""
+        for handle, state in zip(self.handles, saved.states if saved else (), strict=False):
+            if state:
+                handle.resume(state)
+        if self.lookahead is None:
+            finished = self._alone()
+        else:
+            finished = self._windows(self.lookahead, self._first(saved))
+        self._count_losses()
+        return finished
 
     # --- hosts that do not talk: no barrier ------------------------------------------------------
 
@@ -94,9 +125,11 @@ class Driver:
         for place in working:
             self._begin(place, Order(FOREVER, self.yield_after))
         stopped = False
+        parts = Parts(self.handles, self.keeper)
         while working:
             place = working[self.wait_any([self.handles[place] for place in working])]
             report = self._finish(place)
+            parts.at_rest(place, working)
             stopped = stopped or self.listener.should_stop()
             if stopped or (report.next_time is None and not report.wanted):
                 working.remove(place)
@@ -104,13 +137,23 @@ class Driver:
                 watch = self._due_to_watch()
                 self._begin(place, self._order(FOREVER, watch, [], report.wanted))
             self._tell()
+        if stopped:
+            parts.all()
         return not stopped
 
     # --- hosts that talk: windows ----------------------------------------------------------------
 
-    def _windows(self, lookahead: int) -> bool:
-        """A window ends one lookahead after the earliest event: nothing sent in it can arrive before its end."""
+    def _first(self, saved: Saved | None) -> dict[int, Report]:
+        """Where partitions stand at the beginning, with the messages that were on their way when it was saved."""
         reports = self._everywhere({place: Order(0, 0.0) for place in range(len(self.handles))})
+        if saved:
+            self.totals.windows = saved.windows
+            for place, report in reports.items():
+                report.posted, report.outbound = saved.posted[place], saved.outbound[place]
+        return reports
+
+    def _windows(self, lookahead: int, reports: dict[int, Report]) -> bool:
+        """A window ends one lookahead after the earliest event: nothing sent in it can arrive before its end."""
         while True:
             times = [
                 at
@@ -120,11 +163,29 @@ class Driver:
             ]
             if not times:
                 return True
-            if self.listener.should_stop():
+            stop = self.listener.should_stop()
+            if self.keeper and (stop or self.keeper.due()):
+                self._keep(self.keeper, reports)
+            if stop:
                 return False
             reports = self._window(min(times) + lookahead, reports)
             self.totals.windows += 1
             self._tell()
+
+    def _keep(self, keeper: Keeper, reports: dict[int, Report]) -> None:
+        """All partitions stand at the end of one window."""
+        began = time.perf_counter()
+        states = [handle.checkpoint() for handle in self.handles]
+        retold = self.retold.checkpoint() if self.retold else b""
+        places = range(len(self.handles))
+        keeper.keep(
+            time.perf_counter() - began,
+            states,
+            posted=[reports[place].posted for place in places],
+            outbound=[reports[place].outbound for place in places],
+            retold=retold,
+            windows=self.totals.windows,
+        )
 
     def _window(self, horizon: int, before: dict[int, Report]) -> dict[int, Report]:
         """Partitions with something to do go to the horizon; the others are not called."""
@@ -139,15 +200,20 @@ class Driver:
             if inbound[place] or (report.next_time is not None and report.next_time < horizon)
         }
         reports = self._everywhere(busy)
+        reports = {place: self._rest(place, horizon, r) for place, r in reports.items()}
+        if self.retold:
+            self.retold.take(told for report in reports.values() for told in report.told)
+            if watch:
+                self.watched = [self.retold.result()]
         idle = {
             place: msgspec.structs.replace(report, outbound=[], posted=None)
             for place, report in before.items()
             if place not in busy
         }
-        return idle | {place: self._rest(place, horizon, r) for place, r in reports.items()}
+        return idle | reports
 
     def _rest(self, place: int, horizon: int, report: Report) -> Report:
-        """Send a partition on that came back early, for pages or because its wall time was up."""
+        """Send a partition on that came back early, for pages."""
         while not report.finished:
             self._begin(place, self._order(horizon, False, [], report.wanted))
             more = self._finish(place)
@@ -155,6 +221,7 @@ class Driver:
             report = msgspec.structs.replace(
                 more,
                 outbound=[*report.outbound, *more.outbound],
+                told=[*report.told, *more.told],
                 posted=min(posted, default=None),
             )
         return report
@@ -169,17 +236,21 @@ class Driver:
     def _order(
         self, horizon: int, watch: bool, inbound: list[bytes], wanted: Sequence[tuple[int, int]]
     ) -> Order:
+        """Only without windows does wall time end an order: with them, it has to end alike if it is given again."""
         pages = [(source, page, self.pages(source, page)) for source, page in wanted]
-        return Order(horizon, self.yield_after, watch, inbound, pages)
+        wall = self.yield_after if self.lookahead is None else math.inf
+        return Order(horizon, wall, watch, inbound, pages)
 
     def _begin(self, place: int, order: Order) -> None:
         self._began[place] = time.perf_counter()
+        self.totals.calls += 1
         self.handles[place].begin(order)
 
     def _finish(self, place: int) -> Report:
         report = self.handles[place].finish()
         totals = self.totals
-        totals.events += report.events
+        totals.events += report.handled - self._handled[place]
+        self._handled[place] = report.handled
         totals.cross_messages += report.crossed
         totals.now = max(totals.now, report.now)
         totals.busy[place] += report.busy
@@ -195,4 +266,42 @@ class Driver:
     def _tell(self) -> None:
         if self._due_to_watch():
             self._told = time.perf_counter()
+            self._count_losses()
             self.listener.progress(self.totals, self.watched)
+
+    def _count_losses(self) -> None:
+        self.totals.recoveries = sum(handle.recoveries for handle in self.handles)
+        self.totals.events_redone = sum(handle.events_redone for handle in self.handles)
+
+
+class Parts:
+    """A checkpoint of partitions that do not talk: each at rest at a time of its own."""
+
+    def __init__(self, handles: Sequence[Handle], keeper: Keeper | None) -> None:
+        self.handles = handles
+        self.keeper = keeper
+        self.states: dict[int, bytes] = {}
+        self.seconds = 0.0
+
+    def at_rest(self, place: int, working: Sequence[int]) -> None:
+        """This partition has no order in hand, nor have those that do not work any more."""
+        if not self.keeper or not (self.states or self.keeper.due()):
+            return
+        resting = [place, *(n for n in range(len(self.handles)) if n not in working)]
+        self._take(n for n in resting if n not in self.states)
+
+    def all(self) -> None:
+        """None has."""
+        if self.keeper:
+            self.states = {}
+            self._take(range(len(self.handles)))
+
+    def _take(self, places: Iterable[int]) -> None:
+        assert self.keeper is not None
+        began = time.perf_counter()
+        for place in places:
+            self.states[place] = self.handles[place].checkpoint()
+        self.seconds += time.perf_counter() - began
+        if len(self.states) == len(self.handles):
+            self.keeper.keep(self.seconds, [self.states[n] for n in range(len(self.handles))])
+            self.states, self.seconds = {}, 0.0

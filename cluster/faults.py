@@ -177,6 +177,10 @@ class FaultPlan:
             armed.remember(vm, now, first, bisect_right(covered, struck))
         return Fault(reason, struck) if struck < count else None
 
+    def together(self) -> list[tuple[str, ...]]:
+        """Points at which a rule remembers what it did: whoever asks there has to share the plan."""
+        return [(armed.rule.point, *armed.rule.also) for armed in self.rules if not armed.plain]
+
     def snapshot(self) -> list[list[int]]:
         """What a checkpoint needs: (rule, VM's base address, opportunities over, fails until in ns), in order.
 

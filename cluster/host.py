@@ -5,9 +5,9 @@ from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from actors.contract import Actor, Message
+from actors.contract import Actor, Message, Observation
 from cluster.cell import SEQUENCE_BITS, Cell
-from cluster.costs import CostModel
+from cluster.costs import CostModel, floor_of_links
 from cluster.faults import FaultPlan
 
 # d' = (d + stamp) * K + time, modulo 2^90. K is odd and K - 1 is twice an odd number, so that no single change and
@@ -38,19 +38,23 @@ class Host:
         costs: CostModel,
         faults: FaultPlan,
         watchers: Watchers,
+        kind: type[Cell] = Cell,
     ) -> None:
         self.number = number
         self.seed = seed
         self.costs = costs
         self.faults = faults
         self.watchers = watchers
-        self.link = costs.duration(costs.costs["link"], 1, 0)
+        self.link = floor_of_links(costs.costs)
         self.queue: list[Event] = []
         self.outbox: list[tuple[int, int, int, Message]] = []
         self.cancelled: set[int] = set()
+        self.told: list[
+            tuple[int, int, Observation]
+        ] = []  # by cells that tell (cluster/telling.py)
         self.handled = 0
         self.now = 0
-        self.cells = {address: Cell(address, actor, self) for address, actor in actors.items()}
+        self.cells = {address: kind(address, actor, self) for address, actor in actors.items()}
 
     def next_time(self) -> int | None:
         """When the next event is due, ns."""
@@ -96,7 +100,10 @@ class Host:
         return done
 
     def _nanosecond(self, first: Event) -> int:
-        """Handle all events of one nanosecond, in the order that does not depend on how they came here."""
+        """Handle all events of one nanosecond, in the order that does not depend on how they came here.
+
+        Actors take turns by their addresses, which is the order of what they observe.
+        """
         queue = self.queue
         now = first[0]
         events = [first]
@@ -106,8 +113,10 @@ class Host:
                 self.cancelled.discard(event[1])
             else:
                 events.append(event)
-        if len({event[2] for event in events}) < len(events):
-            events.sort(key=self._tie)
+        if len(events) > 1:
+            events.sort(key=_address)
+            if len({event[2] for event in events}) < len(events):
+                events.sort(key=self._tie)
         done = 0
         for _, stamp, cell, message in events:
             if self.cancelled and stamp in self.cancelled:  # by an event before it, just now
@@ -120,8 +129,13 @@ class Host:
         self.now = now
         return done
 
-    def _tie(self, event: Event) -> tuple[int, int]:
-        """(tie, source and sequence)."""
-        now, stamp = event[0], event[1]
+    def _tie(self, event: Event) -> tuple[int, int, int]:
+        """(address, tie, source and sequence)."""
+        now, stamp, cell, _ = event
         text = b"%d/%d/%d" % (self.seed, now, stamp >> SEQUENCE_BITS)
-        return int.from_bytes(blake2b(text, digest_size=8).digest(), "little"), stamp
+        tie = int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+        return cell.address, tie, stamp
+
+
+def _address(event: Event) -> int:
+    return event[2].address

@@ -10,6 +10,8 @@ from cluster.partition import Order, Partition, Report
 class LocalHandle:
     """A partition in this process: an order is carried out when its report is asked for."""
 
+    recoveries = events_redone = 0
+
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
         self._order: Order | None = None
@@ -28,6 +30,14 @@ class LocalHandle:
     def watched(self) -> bytes:
         """See cluster.drive.Handle."""
         return self.partition.watched()
+
+    def checkpoint(self) -> bytes:
+        """See cluster.drive.Handle."""
+        return self.partition.checkpoint()
+
+    def resume(self, state: bytes) -> None:
+        """See cluster.drive.Handle."""
+        self.partition.resume(state)
 
     def digests(self) -> dict[int, bytes]:
         """See cluster.drive.Handle."""

@@ -1,19 +1,22 @@
 """A partition: some hosts, advanced together to a horizon. Ray only carries it (cluster/ray_partitions.py)."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-import msgpack
 import msgspec
 
 import actors.messages
 from actors.address import HOST_SHIFT
+from actors.contract import Actor
+from cluster import checkpoint
 from cluster.batch import Codec, Crossing, message_types
-from cluster.cell import SEQUENCE_BITS
-from cluster.digest import host_digest
+from cluster.cell import SEQUENCE_BITS, Cell
+from cluster.digest import actor_parts, host_digest
 from cluster.host import Host
 from cluster.memory import quiet_collector
-from cluster.world import Build, World, dispatch_table
+from cluster.placement import Places
+from cluster.telling import TellingCell, encode, numbered, packed
+from cluster.world import Build, Feed, World, dispatch_table
 
 FOREVER = 1 << 62
 SLICE_NS_MIN = 1_000_000
@@ -42,38 +45,71 @@ class Report(msgspec.Struct, array_like=True):
     outbound: list[tuple[int, bytes]]  # (partition, batch)
     wanted: list[tuple[int, int]]
     events: int
+    handled: int  # events since its beginning
     crossed: int
     busy: float
     finished: bool  # everything due before the horizon is handled
     watched: bytes  # msgpack of {watcher: result}, empty unless asked for
+    told: list[bytes]  # what its actors have observed, where the driver watches
 
 
 class Partition:
-    """Hosts of one worker. `places` says which partition each host of the fleet is in."""
+    """The actors of one worker: whole hosts, or what `places` gives it of them."""
 
-    def __init__(
-        self,
-        build: Build,
-        plan: bytes,
-        hosts: Sequence[int],
-        places: Sequence[int],
-        place: int = 0,
-    ) -> None:
-        world = build(plan, hosts)
+    def __init__(self, build: Build, plan: bytes, places: Places, place: int = 0) -> None:
+        world = build(plan, places.hosts(place))
         self.world: World = world
         self.places = places
         self.place = place
         self.codec = Codec(world.types or message_types(actors.messages))
         table = dispatch_table(world.watchers)
+        self.numbers = {found: n for n, found in enumerate(numbered(table))}
+        kind = Cell if places.whole else TellingCell
         self.hosts = {
-            number: Host(number, members, world.seed, world.costs, world.faults, table)
+            number: Host(
+                number, self._own(members), world.seed, world.costs, world.faults, table, kind
+            )
             for number, members in world.actors.items()
         }
+        self._feed(world.feeds)
         for at, address, message in world.first:
-            cell = self.hosts[address >> HOST_SHIFT].cells[address]
-            cell.after(max(1, at), message)
+            cell = self.hosts[address >> HOST_SHIFT].cells.get(address)
+            if cell:
+                cell.after(max(1, at), message)
         self._slice = SLICE_NS_MIN
         quiet_collector()
+
+    def _feed(self, feeds: Mapping[int, Feed]) -> None:
+        """Those whose consumers live here."""
+        self.by_consumer = {
+            at: feed for at, feed in feeds.items() if self.places.of(at) == self.place
+        }
+        self.feeds: dict[int, list[Feed]] = {}  # by host
+        for address, feed in self.by_consumer.items():
+            self.feeds.setdefault(address >> HOST_SHIFT, []).append(feed)
+
+    def checkpoint(self) -> bytes:
+        """Its state between two orders."""
+        return checkpoint.save(self)
+
+    def resume(self, state: bytes) -> None:
+        """Go on from a checkpoint, in a partition that was built for the same place."""
+        hosts, faults, watchers, feeds = checkpoint.load(state)
+        if hosts.keys() != self.hosts.keys() or watchers.keys() != self.world.watchers.keys():
+            raise checkpoint.BadCheckpointError("a checkpoint of another fleet")
+        self.world.faults.restore(faults)
+        self.world.watchers = watchers
+        self._feed(feeds)
+        table = dispatch_table(watchers)
+        for number, saved in hosts.items():
+            checkpoint.resume(self.hosts[number], saved)
+            self.hosts[number].watchers = table
+
+    def _own(self, members: Mapping[int, Actor]) -> Mapping[int, Actor]:
+        """Those of a host's actors that live here."""
+        if self.places.whole:
+            return members
+        return {at: actor for at, actor in members.items() if self.places.of(at) == self.place}
 
     # --- one order -------------------------------------------------------------------------------
 
@@ -97,7 +133,7 @@ class Partition:
             for due, stamp, target, message in self.codec.decode(batch, SEQUENCE_BITS):
                 self.hosts[target >> HOST_SHIFT].deliver(due, stamp, target, message)
         for source, page, records in order.pages:
-            for feeds in self.world.feeds.values():
+            for feeds in self.feeds.values():
                 for feed in feeds:
                     feed.supply(source, page, records)
 
@@ -113,7 +149,7 @@ class Partition:
 
     def _run(self, host: Host, edge: int) -> int:
         """One host to `edge`, never further than its feeds reach."""
-        feeds = self.world.feeds.get(host.number, ())
+        feeds = self.feeds.get(host.number, ())
         done = 0
         while True:
             most = min((feed.ahead() for feed in feeds), default=EVENTS_AT_A_TIME)
@@ -128,7 +164,7 @@ class Partition:
         times = [at for host in self.hosts.values() if (at := host.next_time()) is not None]
         finished = not times or min(times) >= order.horizon
         due = [crossing[0] for crossings in outbound.values() for crossing in crossings]
-        feeds = [feed for members in self.world.feeds.values() for feed in members]
+        feeds = [feed for members in self.feeds.values() for feed in members]
         return Report(
             min(times, default=None),
             min(due, default=None),
@@ -139,11 +175,22 @@ class Partition:
             ],
             sorted({page for feed in feeds for page in feed.wanted()}),
             events,
+            sum(host.handled for host in self.hosts.values()),
             crossed,
             busy,
             finished,
-            self.watched() if order.watch else b"",
+            self.watched() if order.watch and self.places.whole else b"",
+            self._tell(),
         )
+
+    def _tell(self) -> list[bytes]:
+        """What the actors have observed since the last report, where the driver watches."""
+        if self.places.whole:
+            return []
+        told = [fact for host in self.hosts.values() for fact in host.told]
+        for host in self.hosts.values():
+            host.told = []
+        return [encode(told, self.numbers)] if told else []
 
     def _post(self) -> dict[int, list[Crossing]]:
         """Messages between hosts: to our own at once, the rest by partition."""
@@ -151,7 +198,7 @@ class Partition:
         for host in self.hosts.values():
             for crossing in host.outbox:
                 due, stamp, target, message = crossing
-                place = self.places[target >> HOST_SHIFT]
+                place = self.places.of(target)
                 if place == self.place:
                     self.hosts[target >> HOST_SHIFT].deliver(due, stamp, target, message)
                 else:
@@ -161,13 +208,13 @@ class Partition:
 
     def watched(self) -> bytes:
         """What the watchers have seen so far."""
-        results = {name: watcher.result() for name, watcher in self.world.watchers.items()}
-        packed: bytes = msgpack.packb(results)
-        return packed
+        return packed(self.world.watchers)
 
     def digests(self) -> dict[int, bytes]:
-        """Host -> its part of the digest."""
-        return {number: host_digest(host) for number, host in self.hosts.items()}
+        """Host -> its part of the digest; address -> an actor's, where hosts are not whole."""
+        if self.places.whole:
+            return {number: host_digest(host) for number, host in self.hosts.items()}
+        return dict(part for host in self.hosts.values() for part in actor_parts(host))
 
     def census(self) -> dict[str, int]:
         """The world's own count over its actors' states."""

@@ -1,5 +1,6 @@
 """Partitions as Ray actors. This file alone connects the engine to Ray; it knows nothing of what is simulated."""
 
+import itertools
 import os
 import signal
 import socket
@@ -10,15 +11,18 @@ from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ObjectLostError, RayActorError, RayError
 
 from cluster.drive import Handle
+from cluster.lasting import Lasting, WorkerLost
 from cluster.memory import peak_rss_bytes
 from cluster.partition import Order, Partition, Report
+from cluster.placement import Places
 from cluster.world import Build
 
 KNOCK_SECONDS = 5
 _REPORT = msgspec.msgpack.Decoder(Report)
+_PLACES = msgspec.msgpack.Decoder(Places)
 _ORDER = msgspec.msgpack.Decoder(Order)
 
 
@@ -29,10 +33,8 @@ class RayUnavailableError(Exception):
 class Worker:
     """What a Ray actor holds: one partition. Orders and reports cross as msgpack bytes."""
 
-    def __init__(
-        self, build: Build, plan: bytes, hosts: Sequence[int], places: Sequence[int], place: int
-    ) -> None:
-        self.partition = Partition(build, plan, hosts, places, place)
+    def __init__(self, build: Build, plan: bytes, places: bytes, place: int) -> None:
+        self.partition = Partition(build, plan, _PLACES.decode(places), place)
 
     def advance(self, order: bytes) -> bytes:
         """Carry out one order."""
@@ -42,8 +44,16 @@ class Worker:
         """What the watchers have seen so far."""
         return self.partition.watched()
 
+    def checkpoint(self) -> bytes:
+        """Its state between two orders."""
+        return self.partition.checkpoint()
+
+    def resume(self, state: bytes) -> None:
+        """Go on from a checkpoint."""
+        self.partition.resume(state)
+
     def digests(self) -> dict[int, bytes]:
-        """Host -> its part of the digest."""
+        """See cluster.partition.Partition."""
         return self.partition.digests()
 
     def census(self) -> dict[str, int]:
@@ -60,47 +70,64 @@ class Worker:
         return found
 
 
-class RayHandle:
-    """A partition in a Ray actor."""
+class RayWorker:
+    """A partition in a Ray actor (cluster.lasting.Worker)."""
 
-    def __init__(self, worker: Any) -> None:
-        self.worker = worker
+    recoveries = events_redone = 0
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
         self.pending: Any = None
 
     def begin(self, order: Order) -> None:
         """See cluster.drive.Handle."""
-        self.pending = self.worker.advance.remote(msgspec.msgpack.encode(order))
+        self.pending = self.actor.advance.remote(msgspec.msgpack.encode(order))
 
     def finish(self) -> Report:
         """See cluster.drive.Handle."""
-        report = _REPORT.decode(ray.get(self.pending))
-        self.pending = None
-        return report
+        pending, self.pending = self.pending, None
+        return _REPORT.decode(fetched(pending))
+
+    def checkpoint(self) -> bytes:
+        """See cluster.drive.Handle. What comes back is in this process, and no node's loss takes it along."""
+        return bytes(fetched(self.actor.checkpoint.remote()))
+
+    def resume(self, state: bytes) -> None:
+        """See cluster.drive.Handle."""
+        fetched(self.actor.resume.remote(state))
+
+    def node(self) -> str:
+        """Where the actor runs."""
+        return str(fetched(self.actor.node.remote()))
 
     def watched(self) -> bytes:
         """See cluster.drive.Handle."""
-        result: bytes = ray.get(self.worker.watched.remote())
-        return result
+        return bytes(fetched(self.actor.watched.remote()))
 
     def digests(self) -> dict[int, bytes]:
         """See cluster.drive.Handle."""
-        result: dict[int, bytes] = ray.get(self.worker.digests.remote())
-        return result
+        return dict(fetched(self.actor.digests.remote()))
 
     def census(self) -> dict[str, int]:
         """See cluster.drive.Handle."""
-        result: dict[str, int] = ray.get(self.worker.census.remote())
-        return result
+        return dict(fetched(self.actor.census.remote()))
 
     def peak_rss_bytes(self) -> int:
         """See cluster.drive.Handle."""
-        result: int = ray.get(self.worker.peak_rss_bytes.remote())
-        return result
+        return int(fetched(self.actor.peak_rss_bytes.remote()))
+
+
+def fetched(reference: Any) -> Any:
+    """What a worker answered; WorkerLost when it is gone, with its process or its node."""
+    try:
+        return ray.get(reference)
+    except (RayActorError, ObjectLostError) as error:
+        raise WorkerLost(str(error)) from error
 
 
 def first_ready(handles: Sequence[Handle]) -> int:
-    """Index of the handle whose report came first."""
-    pending = [handle.pending for handle in handles]  # type: ignore[attr-defined]
+    """Index of the handle whose report came first, or whose worker was lost."""
+    pending = [handle.worker.pending for handle in handles]  # type: ignore[attr-defined]
     ready, _ = ray.wait(pending, num_returns=1)
     return pending.index(ready[0])
 
@@ -151,30 +178,39 @@ def knock(address: str) -> None:
         pass
 
 
-def start(
-    build: Build, plan: bytes, groups: Sequence[Sequence[int]], places: Sequence[int]
-) -> list[RayHandle]:
-    """One Ray actor for each group of hosts, spread over the nodes."""
+def start(build: Build, plan: bytes, places: Places) -> list[Lasting[RayWorker]]:
+    """One Ray actor for each partition, spread over the nodes, and another whenever one is lost."""
     cpus = ray.cluster_resources().get("CPU", 1)
-    share = min(1.0, int(1000 * cpus / len(groups)) / 1000)
-    remote = ray.remote(Worker).options(
-        num_cpus=share, max_restarts=0, scheduling_strategy="SPREAD"
-    )
-    workers = [
-        remote.remote(build, plan, list(hosts), list(places), place)
-        for place, hosts in enumerate(groups)
-    ]
-    ray.get([worker.node.remote() for worker in workers])
-    return [RayHandle(worker) for worker in workers]
+    share = min(1.0, int(1000 * cpus / places.count) / 1000)
+    encoded = msgspec.msgpack.encode(places)
+
+    def worker(place: int, cpus: float, generation: int = 0) -> RayWorker:
+        name = places.names[place] + (f"+{generation}" if generation else "")
+        options = {
+            "num_cpus": cpus,
+            "max_restarts": 0,
+            "scheduling_strategy": "SPREAD",
+            "name": name,
+        }
+        remote = ray.remote(Worker).options(**options)
+        return RayWorker(remote.remote(build, plan, encoded, place))
+
+    def lasting(place: int, first: RayWorker) -> Lasting[RayWorker]:
+        # What is started for a lost one asks for no CPU: its share may have gone with a node.
+        later = (worker(place, 0, generation) for generation in itertools.count(1))
+        return Lasting(places.names[place], first, lambda: next(later))
+
+    workers = [worker(place, share) for place in range(places.count)]
+    return [lasting(place, found) for place, found in enumerate(workers)]
 
 
-def nodes(handles: Sequence[RayHandle]) -> int:
+def nodes(handles: Sequence[Lasting[RayWorker]]) -> int:
     """How many distinct nodes hold them."""
-    return len(set(ray.get([handle.worker.node.remote() for handle in handles])))
+    return len({handle.ask(RayWorker.node) for handle in handles})
 
 
-def stop(handles: Sequence[RayHandle]) -> None:
+def stop(handles: Sequence[Lasting[RayWorker]]) -> None:
     """End the workers."""
     for handle in handles:
         with suppress(RayError):
-            ray.kill(handle.worker)
+            ray.kill(handle.worker.actor)

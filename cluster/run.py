@@ -4,17 +4,22 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgpack
 
-from cluster.digest import fleet_digest
+from cluster.costs import floor_of_links
+from cluster.digest import fleet_digest, joined
 from cluster.drive import Driver, Handle, Listener, Pages, Totals, WaitAny
+from cluster.keeping import Keeper, Saved, key_of
 from cluster.local import LocalHandle, first_of
 from cluster.memory import usual_collector
 from cluster.partition import Partition
+from cluster.placement import LOOKAHEAD_NS_MIN, PlacementError, Places, packed, split
+from cluster.telling import Retold
 from cluster.world import Build
 
 
@@ -33,17 +38,34 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Executor:
-    """How it is run. `partitions` 0 is one for each CPU; the local executor has one."""
+    """How it is run. `partitions` 0 is what the placement takes, or packed one for each CPU; local has one."""
 
     name: str = "local"
     partitions: int = 0
+    placement: str = "packed"
     address: str | None = None
+    checkpoint_interval: float = 0.0  # wall seconds, 0 for none
     yield_after: float = 0.2  # wall seconds
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a run keeps its checkpoints, and the one that it goes on from. `version` is that of the code."""
+
+    path: Path | None = None
+    version: str = ""
+    saved: Saved | None = None
+
+
+NOWHERE = Kept()
 
 
 @dataclass
 class Outcome:
-    """What a run came to. `finished` is False when it was stopped; `watched` is by partition."""
+    """What a run came to. `finished` is False when it was stopped; `watched` is by partition, or the driver's own.
+
+    `lookahead` is in ns, None where partitions do not talk.
+    """
 
     finished: bool
     digest: str
@@ -51,60 +73,127 @@ class Outcome:
     watched: list[dict[str, Any]]
     census: dict[str, int]
     partitions: int
+    lookahead: int | None
+    checkpoints: int
+    checkpoint_seconds: float
     nodes: int
     wall_seconds: float
     peak_rss_bytes: int
 
 
-def run(fleet: Fleet, executor: Executor, pages: Pages, listener: Listener) -> Outcome:
+Started = tuple[Sequence[Handle], WaitAny, int]
+"""Partitions that are there, how to wait for one, and how many nodes they are on."""
+Start = Callable[[Fleet, Executor, Places], contextlib.AbstractContextManager[Started]]
+
+
+def run(
+    fleet: Fleet, executor: Executor, pages: Pages, listener: Listener, kept: Kept = NOWHERE
+) -> Outcome:
     """Run to the end, or until the listener stops it."""
+    return run_on(fleet, executor, started, pages, listener, kept)
+
+
+def run_on(
+    fleet: Fleet,
+    executor: Executor,
+    start: Start,
+    pages: Pages,
+    listener: Listener,
+    kept: Kept = NOWHERE,
+) -> Outcome:
+    """The same on partitions that `start` starts."""
     began = time.perf_counter()
-    with started(fleet, executor) as (handles, wait_any, nodes):
-        driver = Driver(handles, fleet.lookahead, pages, wait_any, listener, executor.yield_after)
-        finished = driver.run()
-        hosts: dict[int, bytes] = {}
+    found = placed(fleet, executor, kept.saved)
+    keeper = Keeper(
+        kept.path,
+        executor.checkpoint_interval,
+        Saved(key_of(fleet.plan, kept.version), found.places),
+    )
+    with start(fleet, executor, found.places) as (handles, wait_any, nodes):
+        driver = Driver(
+            handles,
+            found.lookahead,
+            pages,
+            wait_any,
+            listener,
+            executor.yield_after,
+            found.retold,
+            keeper if keeper.interval else None,
+        )
+        finished = driver.run(kept.saved)
+        parts: dict[int, bytes] = {}
         for handle in handles:
-            hosts |= handle.digests()
+            parts |= handle.digests()
+        watched = [found.retold.result()] if found.retold else [h.watched() for h in handles]
         return Outcome(
             finished,
-            fleet_digest(hosts),
+            fleet_digest(parts if found.places.whole else joined(parts)),
             driver.totals,
-            [unpack(handle.watched()) for handle in handles],
+            [unpack(words) for words in watched],
             add_up(handle.census() for handle in handles),
             len(handles),
+            found.lookahead,
+            keeper.kept,
+            keeper.seconds,
             nodes,
             time.perf_counter() - began,
             sum(handle.peak_rss_bytes() for handle in handles),
         )
 
 
-@contextlib.contextmanager
-def started(fleet: Fleet, executor: Executor) -> Iterator[tuple[Sequence[Handle], WaitAny, int]]:
-    """(handles, how to wait for one, nodes); partitions end with the context."""
+class Placed(NamedTuple):
+    """Who is where. `retold` watches beside the driver where hosts are not whole; `lookahead` as in Outcome."""
+
+    places: Places
+    lookahead: int | None
+    retold: Retold | None
+
+
+def placed(fleet: Fleet, executor: Executor, saved: Saved | None = None) -> Placed:
+    """The placement of a fleet. Partitions of hosts that are not whole talk over the links within them."""
+    wanted = executor.partitions
+    if saved and saved.places.whole:
+        return Placed(saved.places, fleet.lookahead, None)
     if executor.name == "local":
-        places = [0] * fleet.hosts
-        partition = Partition(fleet.build, fleet.plan, range(fleet.hosts), places)
+        return Placed(packed(fleet.hosts, 1), fleet.lookahead, None)
+    if executor.placement == "packed":
+        return Placed(packed(fleet.hosts, wanted or os.cpu_count() or 1), fleet.lookahead, None)
+    if executor.placement == "host":
+        return Placed(packed(fleet.hosts, wanted or fleet.hosts), fleet.lookahead, None)
+    world = fleet.build(fleet.plan, range(fleet.hosts))
+    addresses = (address for members in world.actors.values() for address in members)
+    instances = executor.placement == "instance"
+    places = split(fleet.hosts, addresses, instances, world.faults.together(), wanted)
+    link = floor_of_links(world.costs.costs)
+    if link < LOOKAHEAD_NS_MIN:
+        raise PlacementError(
+            f'placement "{executor.placement}" has a lookahead of {link} ns (cost link), expected '
+            f"{LOOKAHEAD_NS_MIN} ns or more"
+        )
+    lookahead = link if fleet.lookahead is None else min(link, fleet.lookahead)
+    watchers = fleet.build(fleet.plan, ()).watchers
+    if saved:
+        return Placed(saved.places, lookahead, Retold(watchers, saved.retold))
+    return Placed(places, lookahead, Retold(watchers))
+
+
+@contextlib.contextmanager
+def started(fleet: Fleet, executor: Executor, places: Places) -> Iterator[Started]:
+    """Partitions; they end with the context."""
+    if executor.name == "local":
         try:
-            yield [LocalHandle(partition)], first_of, 1
+            yield [LocalHandle(Partition(fleet.build, fleet.plan, places))], first_of, 1
         finally:
             usual_collector()  # another run may follow in this process
         return
     from cluster import ray_partitions
 
-    groups, places = groups_of(fleet.hosts, executor.partitions or os.cpu_count() or 1)
-    with ray_partitions.cluster(executor.address, len(groups)):
-        handles = ray_partitions.start(fleet.build, fleet.plan, groups, places)
+    with ray_partitions.cluster(executor.address, places.count):
+        handles = ray_partitions.start(fleet.build, fleet.plan, places)
         try:
             yield handles, ray_partitions.first_ready, ray_partitions.nodes(handles)
         finally:
             ray_partitions.stop(handles)
-
-
-def groups_of(hosts: int, partitions: int) -> tuple[list[list[int]], list[int]]:
-    """(hosts of each partition, partition of each host): whole hosts in equal runs (`packed`)."""
-    count = min(partitions, hosts)
-    places = [host * count // hosts for host in range(hosts)]
-    return [[h for h in range(hosts) if places[h] == place] for place in range(count)], places
 
 
 def add_up(parts: Iterable[dict[str, int]]) -> dict[str, int]:

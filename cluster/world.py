@@ -43,7 +43,7 @@ class World:
     costs: CostModel
     faults: FaultPlan
     watchers: Mapping[str, Watcher] = field(default_factory=dict)
-    feeds: Mapping[int, Sequence[Feed]] = field(default_factory=dict)  # host -> its feeds
+    feeds: Mapping[int, Feed] = field(default_factory=dict)  # who consumes it -> feed
     types: Sequence[type[Message]] = ()
     census: Callable[[Iterable[Actor]], dict[str, int]] = lambda _: {}  # counts over final states
 

@@ -46,6 +46,7 @@ from cluster.costs import Cost, CostModel
 from cluster.digest import state_of
 from cluster.faults import FAULT_POINTS, FaultPlan, FaultRule
 from cluster.partition import FOREVER, Order, Partition
+from cluster.placement import packed
 from cluster.world import World as Built
 from workloads.checkers import Inspector
 from workloads.fleet import build
@@ -228,7 +229,7 @@ class World:
                 world.costs = CostModel({cost.name: cost for cost in flat})
             return world
 
-        self.partition = Partition(built, ENCODER.encode(self.plan), [0], [0])
+        self.partition = Partition(built, ENCODER.encode(self.plan), packed(1, 1))
         self.host = self.partition.hosts[0]
         inspector = self.partition.world.watchers["inspector"]
         assert isinstance(inspector, Inspector)

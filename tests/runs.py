@@ -1,14 +1,20 @@
 """Runs for tests: a silent listener, scenarios from overrides, and their outcomes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
 from cluster import run as engine
-from cluster.drive import Totals
-from cluster.run import Executor, Fleet, Outcome
+from cluster.drive import Listener, Totals
+from cluster.local import LocalHandle, first_of
+from cluster.partition import Partition
+from cluster.placement import Places
+from cluster.run import Executor, Fleet, Outcome, Started
 from tests import toy
 from workloads import scenario, simulate
+from workloads.fleet import build
+from workloads.plan import ENCODER
 
 SMALL = ("scenario.conversions=300", "fleet.hosts=4", "fleet.vms_per_host=2")
 FAULTS = (
@@ -24,6 +30,9 @@ RULES = (
     '{point="tdx.bug",nth=40,reason="busy"}',
 )
 SCHEDULED = (f"fault=[{','.join(RULES)}]",)
+
+ON_RAY = ("engine.executor=ray", "engine.yield_after=20ms")
+LONG = ("scenario.conversions=2000", "fleet.hosts=6", "fleet.vms_per_host=2", *FAULTS)
 
 
 class Silent:
@@ -42,17 +51,55 @@ class Silent:
         return self.left is not None and self.left < 0
 
 
-def simulated(*overrides: str, source: str | None = None, text: str = "") -> Outcome:
+class At(Silent):
+    """Does something when the driver looks up for the n-th time."""
+
+    def __init__(self, look: int, deed: Callable[[], None]) -> None:
+        super().__init__()
+        self.looks = 0
+        self.look = look
+        self.deed = deed
+
+    def should_stop(self) -> bool:
+        """See cluster.drive.Listener."""
+        self.looks += 1
+        if self.looks == self.look:
+            self.deed()
+        return False
+
+
+def simulated(
+    *overrides: str, source: str | None = None, text: str = "", listener: Listener | None = None
+) -> Outcome:
     """The outcome of a scenario: a shipped one, or the text's."""
     found = (
         scenario.load(source, overrides)
         if source
         else scenario.decode(text, "test.toml", list(overrides))
     )
-    return simulate.run(simulate.prepare(found), Silent())
+    return simulate.run(simulate.prepare(found), listener or Silent())
 
 
 def toyed(executor: Executor, plan: toy.ToyPlan) -> Outcome:
     """The outcome of the toy fleet."""
     fleet = Fleet(toy.build, msgspec.msgpack.encode(plan), plan.hosts, toy.LOOKAHEAD)
     return engine.run(fleet, executor, lambda source, page: b"", Silent())
+
+
+def in_pieces(*overrides: str, placement: str, partitions: int = 0) -> Outcome:
+    """The outcome under a placement that Ray would have, with every partition in this process."""
+    found = scenario.decode("", "test.toml", list(overrides))
+    job = simulate.prepare(found)
+    fleet = Fleet(build, ENCODER.encode(job.plan), found.fleet.hosts)
+    executor = Executor("ray", partitions, placement)
+    return engine.run_on(fleet, executor, in_this_process, job.page, Silent())
+
+
+@contextmanager
+def in_this_process(fleet: Fleet, _: Executor, places: Places) -> Iterator[Started]:
+    """As cluster.run.started."""
+    handles = [
+        LocalHandle(Partition(fleet.build, fleet.plan, places, place))
+        for place in range(places.count)
+    ]
+    yield handles, first_of, 1

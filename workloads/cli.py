@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from workloads import __version__
-from workloads.errors import UsageError
+from workloads.errors import LostError, UsageError
 
-USAGE_ERROR = 2
+USAGE_ERROR, UNKNOWN = 2, 3
 
 
 def shared(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
@@ -102,6 +102,30 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
 
     found = scenarios.load(scenario, as_overrides(flags), FAULT_POINTS)
     sys.exit(run_all(found, chosen(protocols), Settings.of(flags)))
+
+
+@cli.command()
+@click.argument("result")
+@partial(
+    shared,
+    without=(
+        "executor",
+        "partitions",
+        "placement",
+        "seed",
+        "protocol",
+        "overrides",
+        "results",
+        "metrics_port",
+        "linger",
+    ),
+)
+def resume(result: str, **flags: Any) -> None:
+    """Go on with the run of a RESULT folder from its last checkpoint, to the same digest."""
+    from workloads.execute import Settings
+    from workloads.resume import resume as go_on
+
+    sys.exit(go_on(result, Settings.of({"results": "results", **flags})))
 
 
 @cli.command()
@@ -210,6 +234,8 @@ def main() -> None:
         sys.exit(USAGE_ERROR)
     except UsageError as error:
         fail(str(error))
+    except LostError as error:
+        fail(str(error), UNKNOWN)
     except click.ClickException as error:
         fail(" ".join(error.format_message().split()))
     except click.Abort:
@@ -219,7 +245,7 @@ def main() -> None:
         sys.exit(0)
 
 
-def fail(text: str) -> None:
+def fail(text: str, status: int = USAGE_ERROR) -> None:
     """One line, and out."""
     click.echo(f"gmemsim: {text}", err=True)
-    sys.exit(USAGE_ERROR)
+    sys.exit(status)

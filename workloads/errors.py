@@ -1,5 +1,9 @@
-"""The one exception for a user's mistake: a single line that says what, where, and what would be right."""
+"""What ends a command with a single line: a user's mistake, or a run that cannot go on."""
 
 
 class UsageError(Exception):
     """A mistake of the user's. The command line prints its text on one line and exits with status 2."""
+
+
+class LostError(Exception):
+    """A run that cannot go on. The command line prints its text on one line and exits with status 3: unknown."""

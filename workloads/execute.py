@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workloads import simulate
 from workloads.errors import UsageError
@@ -14,6 +15,9 @@ from workloads.outcome.summary import exit_status
 from workloads.outcome.terminal import show
 from workloads.scenario import Scenario
 from workloads.session import Settings, Summary, running, session, to_reader
+
+if TYPE_CHECKING:
+    from cluster.keeping import Saved
 
 __all__ = ["ANECDOTE", "Settings", "execute", "lingering", "results_folder"]
 
@@ -26,7 +30,7 @@ def execute(
     """Run a scenario and leave its results; returns the exit status. `note` is for who ran a single seed."""
     job = simulate.prepare(scenario, max_damaged)
     with results_folder(settings, scenario) as folder:
-        return in_folder(settings, job, folder, note)
+        return told(settings, job, folder, note)
 
 
 @contextmanager
@@ -41,12 +45,18 @@ def results_folder(settings: Settings, scenario: Scenario) -> Iterator[Path]:
         raise
 
 
-def in_folder(settings: Settings, job: simulate.Job, folder: Path, note: str) -> int:
-    """Run, conclude, write, tell."""
+def told(
+    settings: Settings,
+    job: simulate.Job,
+    folder: Path,
+    note: str = "",
+    saved: "Saved | None" = None,
+) -> int:
+    """Run, or go on from what was saved; conclude, write, tell."""
     scenario = job.plan.scenario
     with session(scenario, settings, folder) as found:
         with running(found, scenario, settings.seeds > 1):
-            summaries = found.seeds(job, folder)
+            summaries = [found.run(job, folder, saved=saved)] if saved else found.seeds(job, folder)
             summary = concluded(summaries, settings.seeds)
             if "seeds" in summary:
                 results.write_summary(folder, summary)

@@ -83,12 +83,12 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
     )
     actors: dict[int, dict[int, Actor]] = {}
     first: list[tuple[int, int, Message]] = []
-    feeds: dict[int, list[Feed]] = {}
+    feeds: dict[int, Feed] = {}
     for host in hosts:
         builder = HostBuilder(plan, host)
         actors[host] = builder.build()
         first += builder.first
-        feeds[host] = builder.feeds
+        feeds |= builder.feeds
     world.actors, world.first, world.feeds = actors, first, feeds
     return world
 
@@ -132,7 +132,7 @@ class HostBuilder:
         self.base = host_address(host)
         self.options = options(plan.scenario, host)
         self.first: list[tuple[int, int, Message]] = []
-        self.feeds: list[Feed] = []
+        self.feeds: dict[int, Feed] = {}
         self.tdx = TdxModule({}, IntervalMap.filled(0))
         if self.scenario.fleet.pamt == "dynamic":
             self.tdx.dynamic = DynamicPamt()
@@ -260,7 +260,7 @@ class HostBuilder:
                 log = self.plan.log_of(number)
                 assert log is not None
                 trace = TraceProgram(load, log)
-                self.feeds.append(trace)
+                self.feeds[load_address(vm)] = trace
                 return trace
             case Boot():
                 unaccepted = not scenario.vm.start.startswith("mapped")

@@ -15,6 +15,7 @@ from workloads import simulate
 from workloads.errors import UsageError
 from workloads.outcome import folder as results
 from workloads.outcome.figures import duration, number
+from workloads.outcome.files import CHECKPOINT
 from workloads.outcome.progress import Progress
 from workloads.outcome.readings import at_start, partitions_of, readings
 from workloads.outcome.summary import summarise
@@ -26,6 +27,7 @@ from workloads.wording import quote
 
 if TYPE_CHECKING:
     from cluster.exporter import Exporter
+    from cluster.keeping import Saved
 
 NS = 1_000_000_000
 Summary = dict[str, Any]
@@ -75,15 +77,22 @@ class Session:
     stop: Stop
     exporter: "Exporter | None"
 
-    def run(self, job: simulate.Job, folder: Path, label: str = "") -> Summary:
-        """One run: simulate, conclude, write to its folder. `label` tells it from the command's other runs."""
+    def run(
+        self, job: simulate.Job, folder: Path, label: str = "", saved: "Saved | None" = None
+    ) -> Summary:
+        """One run: simulate, conclude, write to its folder. `label` tells it from the command's other runs.
+
+        Until it is over the folder has what `gmemsim resume` needs.
+        """
         from cluster.exporter import exposition
 
         scenario, run_id = job.plan.scenario, self.folder.name
         folder.mkdir(parents=True, exist_ok=True)
+        results.write_scenario(folder, scenario)
+        checkpoint = folder / CHECKPOINT
         with Progress(job.plan, quiet=self.settings.silent, label=label) as bar:
             watch = Watch(scenario, self.stop, bar, self.exporter, run_id)
-            outcome = simulate.run(job, watch, self.settings.address)
+            outcome = simulate.run(job, watch, self.settings.address, checkpoint, saved)
         summary = summarise(scenario, outcome, job.logs, self.stop.why, self.settings.expect_digest)
         final = readings(
             scenario,
@@ -96,6 +105,8 @@ class Session:
         if self.exporter:
             self.exporter.readings = final
         results.write(folder, scenario, summary, outcome, exposition(final))
+        if outcome.finished:
+            checkpoint.unlink(missing_ok=True)
         if label and not self.settings.silent:
             print(f"{label}: {in_short(summary)}", file=sys.stderr, flush=True)
         return summary

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -10,17 +11,20 @@ from actors.address import GMEMS_MAX
 from actors.slots import Slot
 from cluster import run as engine
 from cluster.drive import Listener
-from cluster.run import Executor, Fleet, Outcome, unpack
-from workloads import cost_table
+from cluster.keeping import Saved, key_of
+from cluster.lasting import LossError
+from cluster.placement import PlacementError
+from cluster.run import Executor, Fleet, Kept, Outcome, unpack
+from workloads import __version__, cost_table
 from workloads.census import complete
-from workloads.errors import UsageError
+from workloads.errors import LostError, UsageError
 from workloads.fleet import build
 from workloads.loads.trace import PAGE_RECORDS
 from workloads.plan import ENCODER, LogShape, Plan
 from workloads.scenario import Scenario, Trace
 from workloads.trace.spool import HUGE_PAGE, TraceLog, read_logs
 
-__all__ = ["Job", "Outcome", "prepare", "run", "unpack"]
+__all__ = ["Job", "Outcome", "key", "prepare", "run", "unpack"]
 
 PAGE = 4096
 SECOND_NS = 1_000_000_000
@@ -85,12 +89,35 @@ def modelled(name: str, slots: Sequence[Slot]) -> None:
                 )
 
 
-def run(job: Job, listener: Listener, address: str | None = None) -> Outcome:
-    """Run to the end, or until the listener stops it."""
+def key(job: Job) -> bytes:
+    """Names the job and the code that runs it: a checkpoint fits no other."""
+    return key_of(ENCODER.encode(job.plan), __version__)
+
+
+def run(
+    job: Job,
+    listener: Listener,
+    address: str | None = None,
+    path: Path | None = None,
+    saved: Saved | None = None,
+) -> Outcome:
+    """Run to the end, or until the listener stops it; checkpoints go to `path`, `saved` is one to go on from."""
     scenario = job.plan.scenario
     how = scenario.engine
-    executor = Executor(how.executor, how.partitions, address, how.yield_after / SECOND_NS)
+    executor = Executor(
+        how.executor,
+        how.partitions,
+        how.placement,
+        address,
+        how.checkpoint_interval / SECOND_NS,
+        how.yield_after / SECOND_NS,
+    )
     fleet = Fleet(build, ENCODER.encode(job.plan), scenario.fleet.hosts)
-    outcome = engine.run(fleet, executor, job.page, listener)
+    try:
+        outcome = engine.run(fleet, executor, job.page, listener, Kept(path, __version__, saved))
+    except PlacementError as error:
+        raise UsageError(f"engine.placement: {error}") from None
+    except LossError as error:
+        raise LostError(str(error)) from None
     outcome.census = complete(outcome.census)
     return outcome

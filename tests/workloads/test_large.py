@@ -5,6 +5,7 @@ import pytest
 from actors.address import GMEM, GUEST, KVM, vm_address
 from cluster.digest import canonical
 from cluster.partition import FOREVER, Order, Partition
+from cluster.placement import packed
 from tests.runs import simulated
 from workloads import scenario, simulate
 from workloads.fleet import build
@@ -29,7 +30,7 @@ def sizes(memory: str) -> list[int]:
     """Bytes of the guest, of KVM and of guest_memfd at time 0."""
     found = scenario.decode("", "big.toml", [f"vm.memory={memory}", "fleet.hosts=1"])
     plan = simulate.prepare(found).plan
-    partition = Partition(build, ENCODER.encode(plan), [0], [0])
+    partition = Partition(build, ENCODER.encode(plan), packed(1, 1))
     cells, vm = partition.hosts[0].cells, vm_address(0, 0)
     return [len(canonical(cells[vm | kind].actor)) for kind in (GUEST, KVM, GMEM)]
 
@@ -54,7 +55,7 @@ def test_a_tebibyte_converts_in_one_request(tmp_path):
 def test_an_order_without_events_ends_at_once():
     found = scenario.decode("", "none.toml", ["scenario.duration=1ns", "fleet.hosts=1"])
     plan = simulate.prepare(found).plan
-    partition = Partition(build, ENCODER.encode(plan), [0], [0])
+    partition = Partition(build, ENCODER.encode(plan), packed(1, 1))
     report = partition.advance(Order(FOREVER, 1.0))
     assert (report.next_time, report.finished) == (None, True)
 

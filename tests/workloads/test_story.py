@@ -8,6 +8,7 @@ from actors import messages as m
 from actors import observations as o
 from actors.address import PINS
 from cluster.partition import FOREVER, Order, Partition
+from cluster.placement import Places
 from tests.helpers import PRIVATE, SHARED, World
 from tests.runs import SMALL, simulated
 from tests.workloads.small_runs import decode, outcome, word
@@ -166,8 +167,8 @@ def words_of(*groups):
     plan = ENCODER.encode(prepare(decode(*SMALL, OFTEN)).plan)
     places = [next(n for n, group in enumerate(groups) if host in group) for host in range(4)]
     found = []
-    for place, group in enumerate(groups):
-        partition = Partition(build, plan, group, places, place)
+    for place in range(len(groups)):
+        partition = Partition(build, plan, Places(len(groups), 4, places), place)
         partition.advance(Order(FOREVER, 1e9))
         found.append(unpack(partition.watched()))
     return found

@@ -22,6 +22,7 @@ ANOMALIES, SCENARIO, METRICS, REPORT = (
     "report.html",
 )
 LATEST = "latest"
+CHECKPOINT = "checkpoint"  # only while a run is not over
 COMPARISON = "compare.json"  # beside SCENARIO and REPORT, above a folder for each protocol
 # NaN is in no range. Whoever edits a file by hand may write anything.
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]

@@ -21,6 +21,7 @@ __all__ = [
     "read_summary",
     "write",
     "write_comparison",
+    "write_scenario",
     "write_summary",
 ]
 
@@ -78,6 +79,11 @@ def write(
     for name, text in texts.items():
         files.write_text(folder / name, text)
     report.rebuild(folder)
+
+
+def write_scenario(folder: Path, scenario: Scenario) -> None:
+    """Before anything has come of it."""
+    files.write_text(folder / files.SCENARIO, to_toml(scenario))
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:

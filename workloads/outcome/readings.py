@@ -65,7 +65,6 @@ def readings(
     *,
     census: Mapping[str, int] | None = None,
     finished: bool = False,
-    recoveries: int = 0,
 ) -> Readings:
     """The values now. `census` is known at the end.
 
@@ -85,7 +84,7 @@ def readings(
         *_counters(seen),
         *_gauges(words, seen, census or {}),
         *_findings(findings(seen, finished), protocol),
-        *_engine(totals, recoveries),
+        *_engine(totals),
     ]
     values: dict[str, dict[Labels, float]] = defaultdict(lambda: defaultdict(float))
     for family, labels, value in series:
@@ -138,11 +137,11 @@ def _finding(name: str, protocol: str, count: int) -> Series:
     return "gmemsim_invariant_violations_total", (name,), count
 
 
-def _engine(totals: Totals, recoveries: int) -> Iterable[Series]:
+def _engine(totals: Totals) -> Iterable[Series]:
     yield "gmemsim_engine_events_total", (), totals.events
     yield "gmemsim_engine_simulated_seconds", (), totals.now / NS
     yield "gmemsim_engine_windows_total", (), totals.windows
-    yield "gmemsim_engine_recoveries_total", (), recoveries
+    yield "gmemsim_engine_recoveries_total", (), totals.recoveries
     for name, spent in (("busy", totals.busy), ("wait", totals.wait)):
         for partition, seconds in enumerate(spent):
             labels = (partition_label(partition),)

@@ -88,11 +88,13 @@ class Engine(TypedDict):
     nodes: int
     events: int
     windows: int
+    lookahead_seconds: float | None
     cross_messages: int
     wall_seconds: float
     events_per_second: float
     conversions_per_second: float
     recoveries: int
+    events_redone: int
     peak_rss_bytes: int
     busy_seconds: list[float]
     wait_seconds: list[float]

@@ -243,7 +243,10 @@ def engine(summary: Summary) -> str:
             ("conversions", f"{rate(found['conversions_per_second'])} a second"),
             ("windows", number(found["windows"])),
             ("messages across", number(found["cross_messages"])),
-            ("recoveries", number(found["recoveries"])),
+            (
+                "recoveries",
+                f"{number(found['recoveries'])}, {number(found['events_redone'])} events redone",
+            ),
             ("memory", f"{size(found['peak_rss_bytes'])} resident at the peak"),
             ("versions", versions),
         ],

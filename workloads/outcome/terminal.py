@@ -215,9 +215,19 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
     if "input" in summary:
         keys = ("files", "lines", "conversions", "ignored", "damaged")
         yield "input", ", ".join(f"{number(summary['input'][key])} {key}" for key in keys)
+    by = "" if engine["placement"] == "packed" else f" by {engine['placement']}"
     yield (
         "engine",
-        f"{engine['executor']}, {some(engine['partitions'], 'partition')} on "
+        f"{engine['executor']}, {some(engine['partitions'], 'partition')}{by} on "
         f"{some(engine['nodes'], 'node')}, {some(engine['events'], 'event')}, "
         f"{size(engine['peak_rss_bytes'])} of memory",
     )
+    if engine["lookahead_seconds"] is not None:
+        yield (
+            "lookahead",
+            f"{duration(engine['lookahead_seconds'])} by the links between partitions, "
+            f"{some(engine['windows'], 'window')}, {some(engine['cross_messages'], 'message')} between them",
+        )
+    if engine["recoveries"]:
+        lost = some(engine["recoveries"], "worker")
+        yield "losses", f"{lost} lost and replaced, {some(engine['events_redone'], 'event')} redone"

@@ -27,7 +27,6 @@ from workloads.scenario.kinds import (
 from workloads.scenario.overrides import apply
 from workloads.scenario.read import FREE_TABLES, Origin, build
 from workloads.scenario.sections import (
-    PLACEMENTS,
     Costs,
     Engine,
     Fault,
@@ -46,7 +45,6 @@ from workloads.wording import printable, quote
 
 __all__ = [
     "KINDS",
-    "PLACEMENTS",
     "AnyWorkload",
     "Balloon",
     "Boot",

@@ -7,6 +7,7 @@ import msgspec
 from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS
 from cluster.fault_points import CLASSES
+from cluster.placement import PLACEMENTS
 from workloads.scenario import keys as key
 from workloads.scenario.keys import Section
 from workloads.units import DURATIONS, SIZES
@@ -15,7 +16,6 @@ PREPARE_TIMEOUT_NS_MIN = 2_000  # ten links: a question takes two to be answered
 MS, SECOND = DURATIONS["ms"], DURATIONS["s"]
 MIB, GIB = SIZES["MiB"], SIZES["GiB"]
 
-PLACEMENTS = ("packed",)
 FAULT_REASONS = ("own", *CLASSES)
 
 Start = Literal["mapped-2m", "mapped-4k", "unaccepted", "prefaulted-2m"]
@@ -323,6 +323,10 @@ class Engine(Section, frozen=True):
     yield_after: Annotated[int, key.duration("wall time after which a partition reports")] = (
         200 * MS
     )
+    checkpoint_interval: Annotated[
+        int,
+        key.duration("shortest wall time between two checkpoints; 0s = none are taken", low=0),
+    ] = 30 * SECOND
 
 
 class Metrics(Section, frozen=True):

@@ -1,0 +1,125 @@
+"""A partition that outlives its worker: started anew from its last checkpoint, it is told again what it was told since.
+
+Orders are carried out alike whenever they are given, so what a lost worker has said stands.
+"""
+
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from cluster.drive import Handle
+from cluster.partition import Order, Report
+
+T = TypeVar("T")
+TRIES = 3  # workers lost one after the other over the same orders
+
+
+class WorkerLost(Exception):
+    """The process that held a partition is gone."""
+
+
+class LossError(Exception):
+    """Workers are lost again and again; the text says where, in one line."""
+
+
+class Worker(Handle, Protocol):
+    """What holds a partition, until it is lost: any call may raise WorkerLost."""
+
+    def resume(self, state: bytes) -> None:
+        """Go on from a checkpoint."""
+
+
+W = TypeVar("W", bound=Worker)
+
+
+class Lasting(Generic[W]):
+    """See cluster.drive.Handle. `start` makes a worker that stands at the beginning; `name` is for people."""
+
+    def __init__(self, name: str, worker: W, start: Callable[[], W]) -> None:
+        self.name = name
+        self.worker = worker
+        self.start = start
+        self.state = b""  # at the last checkpoint
+        self.log: list[Order] = []  # given since
+        self.kept = self.handled = self.now = (
+            0  # events at the checkpoint and at the last report, its time
+        )
+        self.recoveries = self.events_redone = 0
+        self.why = "it was lost"  # in the words of whom it was lost to
+
+    def begin(self, order: Order) -> None:
+        """See cluster.drive.Handle."""
+        self.log.append(order)
+        self.worker.begin(order)
+
+    def finish(self) -> Report:
+        """See cluster.drive.Handle."""
+        try:
+            report = self.worker.finish()
+        except WorkerLost:
+            again = self._recover()
+            assert again is not None, "an order was under way"
+            report = again
+        self.handled, self.now = report.handled, report.now
+        return report
+
+    def checkpoint(self) -> bytes:
+        """See cluster.drive.Handle."""
+        self.state = self.ask(lambda worker: worker.checkpoint())
+        self.log, self.kept = [], self.handled
+        return self.state
+
+    def resume(self, state: bytes) -> None:
+        """Go on from a checkpoint."""
+        self.state = state
+        self.ask(lambda worker: worker.resume(state))
+
+    def watched(self) -> bytes:
+        """See cluster.drive.Handle."""
+        return self.ask(lambda worker: worker.watched())
+
+    def digests(self) -> dict[int, bytes]:
+        """See cluster.drive.Handle."""
+        return self.ask(lambda worker: worker.digests())
+
+    def census(self) -> dict[str, int]:
+        """See cluster.drive.Handle."""
+        return self.ask(lambda worker: worker.census())
+
+    def peak_rss_bytes(self) -> int:
+        """See cluster.drive.Handle."""
+        return self.ask(lambda worker: worker.peak_rss_bytes())
+
+    def ask(self, question: Callable[[W], T]) -> T:
+        """What a worker answers, this one or its successor."""
+        for _ in range(TRIES):
+            try:
+                return question(self.worker)
+            except WorkerLost as lost:
+                self.why = str(lost)
+                self._recover()
+        raise self._loss()
+
+    def _recover(self) -> Report | None:
+        """Another worker, at the point where the last one was lost; the report on the last order."""
+        for _ in range(TRIES):
+            try:
+                self.worker = self.start()
+                if self.state:
+                    self.worker.resume(self.state)
+                report = None
+                for order in self.log:
+                    self.worker.begin(order)
+                    report = self.worker.finish()
+            except WorkerLost as lost:
+                self.why = str(lost)
+                continue
+            self.recoveries += 1
+            self.events_redone += self.handled - self.kept
+            return report
+        raise self._loss()
+
+    def _loss(self) -> LossError:
+        return LossError(
+            f"partition {self.name} lost {TRIES + 1} workers one after the other, "
+            f"each after {self.now} ns of simulated time or soon after: {self.why.splitlines()[0]}"
+        )

@@ -1,0 +1,43 @@
+"""`gmemsim resume`: a run that was stopped, or whose driver died, goes on from its last checkpoint."""
+
+from pathlib import Path
+
+from cluster.checkpoint import BadCheckpointError
+from cluster.fault_points import FAULT_POINTS
+from cluster.keeping import Saved, read
+from workloads import scenario as scenarios
+from workloads import simulate
+from workloads.errors import UsageError
+from workloads.execute import told
+from workloads.outcome.files import CHECKPOINT, SCENARIO
+from workloads.outcome.read import folder_of, shown
+from workloads.session import Settings
+
+
+def resume(result: str, settings: Settings) -> int:
+    """Go on in the same folder; returns the exit status."""
+    folder = folder_of(result).resolve()
+    saved = checkpoint(folder)
+    job = simulate.prepare(scenarios.load(str(folder / SCENARIO), (), FAULT_POINTS))
+    if saved.key != simulate.key(job):
+        raise UsageError(
+            f"{shown(folder / CHECKPOINT)}: of another version of gmemsim, or of another scenario "
+            f"than {SCENARIO} beside it; expected to be resumed as it was left"
+        )
+    return told(settings, job, folder, saved=saved)
+
+
+def checkpoint(folder: Path) -> Saved:
+    """The one in a results folder; a UsageError where there is none that can be gone on from."""
+    path = folder / CHECKPOINT
+    try:
+        return read(path)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{shown(path)}: no such file; expected the results of a run that is not over and has lived "
+            "for engine.checkpoint_interval"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+    except BadCheckpointError as error:
+        raise UsageError(f"{shown(path)}: {error}") from None
