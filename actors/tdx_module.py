@@ -19,6 +19,7 @@ from actors.observations import (
     SeamcallAnswered,
     Sept,
 )
+from actors.tdx_contention import BACKGROUND, Contention
 from actors.tdx_pamt import PAIR, DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Rule, Status
 
@@ -63,12 +64,14 @@ class Td(msgspec.Struct):
 class TdxModule(Actor):
     """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none.
 
-    `dynamic` is there where the host gives the PAMT its pages by region, and counts what is in each.
+    `dynamic` is there where the host gives the PAMT its pages by region, and counts what is in each; `by_rate` where
+    BUSY is a matter of chance, and not of the locks that are held.
     """
 
     tds: dict[int, Td]
     pamt: IntervalMap
     dynamic: DynamicPamt | msgspec.UnsetType = msgspec.UNSET
+    by_rate: Contention | msgspec.UnsetType = msgspec.UNSET
 
     # --- SEAMCALLs -------------------------------------------------------------------------------
 
@@ -76,20 +79,7 @@ class TdxModule(Actor):
         """Answer a batch: BUSY at once where a lock is held, else the entries move and the time passes."""
         td = self.tds[message.vm]
         rule = RULES[message.call]
-        # The retries of an AUG are new faults of the same access; their number tells them apart.
-        attempt = td.faults.get(message.op, 0) if message.call == Call.AUG else message.attempt
-        status, index = Status.OK, message.count
-        if held(td, rule, message, context.now):
-            status, index = Status.BUSY, 0
-        elif rule.tracked and not td.blocked_in < td.epoch == td.drained:
-            status, index = Status.NOT_TRACKED, 0
-        else:
-            if fault := strike(rule, message, attempt, context):
-                status, index = STATUS[fault.reason], fault.first
-            if (legal := movable(td, rule, message)) < index:
-                status, index = Status.WRONG_STATE, legal
-            if index and self.short(td, message, index):
-                status, index = Status.NO_PAMT, 0
+        status, index = self.verdict(td, rule, message, context)
         if status is Status.BUG and message.call == Call.REMOVE:
             page = message.start + index * PAGES[message.level]
             td.stuck.set(page, page + PAGES[message.level], 1)
@@ -108,6 +98,8 @@ class TdxModule(Actor):
             begin = max(context.now, td.serial_until)
             td.serial_until = begin + context.cost(rule.serial, index)
             took = max(took, td.serial_until - context.now)
+        if message.call == Call.AUG and self.by_rate is not msgspec.UNSET:
+            self.by_rate.note(message.vm, context.now + took, 0)
         if rule.tree is Lock.EXCLUSIVE and status is Status.OK:
             td.tree_exclusive_until = max(td.tree_exclusive_until, context.now + took - 1)
         elif rule.tree is Lock.SHARED and index:
@@ -119,6 +111,40 @@ class TdxModule(Actor):
         )
         reply = m.SeamcallDone(message.ticket, message.call, status, index, pairs)
         context.send(message.vm | KVM, reply, max(took, context.link))
+
+    def verdict(
+        self, td: Td, rule: Rule, message: m.Seamcall, context: Context
+    ) -> tuple[Status, int]:
+        """What the batch is answered, and the first leaf that it fails at."""
+        if self.busy(td, rule, message, context.now):
+            return Status.BUSY, 0
+        if rule.tracked and not td.blocked_in < td.epoch == td.drained:
+            return Status.NOT_TRACKED, 0
+        status, index = Status.OK, message.count
+        # The retries of an AUG are new faults of the same access; their number tells them apart.
+        attempt = td.faults.get(message.op, 0) if message.call == Call.AUG else message.attempt
+        points = self.points(rule, message, context.now)
+        if fault := strike(points, message, attempt, context):
+            status, index = STATUS[fault.reason], fault.first
+        if (legal := movable(td, rule, message)) < index:
+            status, index = Status.WRONG_STATE, legal
+        if index and self.short(td, message, index):
+            return Status.NO_PAMT, 0
+        return status, index
+
+    def busy(self, td: Td, rule: Rule, message: m.Seamcall, now: int) -> bool:
+        """Is a lock held that the call needs? By rate only an epoch is: who else is in the way, chance decides."""
+        if self.by_rate is not msgspec.UNSET and message.call != Call.TRACK:
+            return False
+        return held(td, rule, message, now)
+
+    def points(self, rule: Rule, message: m.Seamcall, now: int) -> tuple[str, ...]:
+        """Where the call may fail by chance or schedule."""
+        if message.attempt:  # the vCPUs are out
+            return tuple(point for point in rule.points if point != BACKGROUND)
+        if self.by_rate is not msgspec.UNSET and message.call == Call.BLOCK:
+            return (*self.by_rate.points(message.vm, now), *rule.points)
+        return rule.points
 
     def short(self, td: Td, message: m.Seamcall, leaves: int) -> bool:
         """Would so many leaves of the batch want more pages for the PAMT than came with it?"""
@@ -235,6 +261,8 @@ class TdxModule(Actor):
         if message.ticking and units and message.level == LEVEL_4K:
             took += storm(message.ticking, units, took, context)
         td.entry_start, td.entry_end, td.entry_until = start, end, context.now + took - 1
+        if self.by_rate is not msgspec.UNSET:
+            self.by_rate.note(vm, context.now + took, message.ticking)
         context.observe(GuestAccepted(vm, start, end))
         self.answer(message, Outcome.DONE, took, context)
 
@@ -310,16 +338,18 @@ def movable(td: Td, rule: Rule, message: m.Seamcall) -> int:
     return message.count
 
 
-def strike(rule: Rule, message: m.Seamcall, attempt: int, context: Context) -> Fault | None:
+def strike(
+    points: tuple[str, ...], message: m.Seamcall, attempt: int, context: Context
+) -> Fault | None:
     """What strikes first of the call's fault points; none does while an ABORT puts things back."""
-    if attempt < 0 or not rule.points:
+    if attempt < 0 or not points:
         return None
     key = opportunity(message.vm, message.op, message.start, attempt)
     span = PAGES[message.level]
     if message.count == 1 and message.call == Call.TRACK:
         span = message.end - message.start  # one for the whole step
     found, count = None, message.count
-    for point in rule.points:
+    for point in points:
         # In their order at each page: only what comes before an earlier point's failure gets to the next point.
         fault = context.choose(point, count, key, span)
         if fault:

@@ -34,6 +34,7 @@ from actors.kvm_mmu import KvmMmu
 from actors.pins import Pins
 from actors.protocols import PROTOCOLS, Event, Options, key_of
 from actors.slots import Slots
+from actors.tdx_contention import ACCEPTING, BACKGROUND, STORM, Contention
 from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
 from actors.tdx_pamt import DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
@@ -94,8 +95,14 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
 
 
 def fault_rules(scenario: Scenario) -> list[FaultRule]:
-    """The scenario's fault plan, and the interrupts that end a MapGPA early, which are no failure."""
+    """The scenario's fault plan, the interrupts that end a MapGPA early, which are no failure, and BUSY by chance."""
+    vm = scenario.vm
     rules = [fault_rule(fault) for fault in scenario.fault]
+    if vm.busy == "rate":
+        rules.append(FaultRule(ACCEPTING, vm.busy_accepting))
+        rules.append(FaultRule(STORM, vm.busy_storm))
+    if vm.busy_background:
+        rules.append(FaultRule(BACKGROUND, vm.busy_background))
     if scenario.vm.interrupt_probability:
         rules.append(FaultRule("kvm.interrupt", scenario.vm.interrupt_probability))
     if scenario.vm.iotlb_outliers:
@@ -136,6 +143,8 @@ class HostBuilder:
         self.tdx = TdxModule({}, IntervalMap.filled(0))
         if self.scenario.fleet.pamt == "dynamic":
             self.tdx.dynamic = DynamicPamt()
+        if self.scenario.vm.busy == "rate":
+            self.tdx.by_rate = Contention()
         self.follow = follow(plan.scenario)
         self.iommu = unit(plan.scenario, self.base)
 

@@ -26,9 +26,11 @@ SITUATIONS: dict[str, tuple[dict[str, float], tuple[str, ...]]] = {
 # A thousand tries at each access take their time.
 BRIEF = {"tdx.aug_busy": {"every": 3}}
 PAIRS = [*product(FAULT_POINTS, CLASSES.values())]
-# Points of steps that two-phase does not have, and of callbacks that may not fail under it (test_notifier.py).
+# Points of steps that two-phase does not have, of callbacks that may not fail under it (test_notifier.py), and of
+# BUSY by rate (test_contention.py).
 ELSEWHERE = (
-    "kvm.notifier",
+    "tdx.accept_storm",
+    "tdx.accepting",
     "gmem.work",
     "gmem.readd",
     "gmem.undo_readd",
