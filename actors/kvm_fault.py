@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from actors import kvm_memory
+from actors import kvm_memory, kvm_tables
 from actors import messages as m
 from actors.address import GMEM, GUEST, KVM, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
@@ -171,6 +171,14 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
         return
     if end < fault.end:
         fault.end, fault.level = end, LEVEL_4K
+    if not kvm_tables.freeze(kvm, fault):
+        kvm.drop(FAULT, fault.access, context)
+        enter_again(kvm, fault, context)
+        return
+    if missing := kvm_tables.lacking(kvm, fault):
+        table = kvm_tables.addition(kvm, fault, missing[0])
+        context.send(host_base(kvm.vm) | TDX, table, context.link)
+        return
     call = m.Seamcall(
         kvm.vm,
         fault.access * TICKETS + FAULT,
@@ -185,6 +193,17 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
         kvm_memory.lent_pairs(kvm, fault.access),
     )
     context.send(host_base(kvm.vm) | TDX, call, context.link)
+
+
+def table_added(kvm: "KvmMmu", fault: PageFault, level: int, status: int, context: Context) -> None:
+    """One table more: the next one, or the leaf. What fails ends the fault as a failing AUG does."""
+    if status == Status.OK and not kvm.dead:
+        kvm_memory.spend(kvm, fault.access, level)
+        kvm_tables.added(kvm, fault, level)
+        kvm_tables.thaw(kvm, fault)
+        augment(kvm, fault, context)
+    else:
+        augmented(kvm, fault, status, 0, context)
 
 
 def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context: Context) -> None:
@@ -245,6 +264,7 @@ def done(kvm: "KvmMmu", fault: PageFault, outcome: Outcome, delay: int, context:
 def forget(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     """The fault is over, and the pages that it had in hand are free for others."""
     del kvm.faults[fault.access]
+    kvm_tables.thaw(kvm, fault)
     kvm_memory.release(kvm, fault.access, context)
 
 

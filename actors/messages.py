@@ -432,6 +432,7 @@ class SeamcallDone(Message, frozen=True, tag=33):
     status: int
     index: int
     pairs: int = 0
+    level: int = 0
 
 
 class Kick(Message, frozen=True, tag=34):

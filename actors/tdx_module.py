@@ -5,7 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from actors import messages as m
-from actors import tdx_pamt
+from actors import tdx_pamt, tdx_tables
 from actors.address import ALLOCATOR, GUEST, KVM, host_base, vm_base
 from actors.contract import Actor, Context, Fault, Reason, Share, opportunity
 from actors.guest_outcome import Outcome
@@ -22,11 +22,13 @@ from actors.observations import (
 from actors.tdx_contention import BACKGROUND, Contention
 from actors.tdx_pamt import PAIR, DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Rule, Status
+from actors.tdx_tables import Tables
 
 ZERO_STEP_THRESHOLD = 6  # faults of one vCPU at one place before VP.ENTER becomes suspicious
 GIVE_UP = 1000  # faults without progress after which the guest's watchdog ends the access
 STORM_VCPUS = 248  # how many ticked when an ACCEPT was measured to take aug_accept_4k_storm
 LEVEL_SHIFT = 3  # an entry's value is state | level << LEVEL_SHIFT
+CALL_SHIFT = 9  # of a call's number in the key of an opportunity, where attempts do not come to
 STATE_MASK = (1 << LEVEL_SHIFT) - 1
 
 # How an injected failure looks to KVM (actors.kvm_walk.REASONS is the way back).
@@ -59,6 +61,7 @@ class Td(msgspec.Struct):
         default_factory=lambda: IntervalMap.filled(0)
     )  # REMOVE failed for a bug
     faults: dict[int, int] = {}  # access -> entries without progress
+    tables: Tables | msgspec.UnsetType = msgspec.UNSET  # where they are not taken for granted
 
 
 class TdxModule(Actor):
@@ -89,6 +92,8 @@ class TdxModule(Actor):
             pairs = self.move(td, rule, message, message.start + span, context)
         if status is Status.OK and message.call == Call.TRACK:
             td.epoch += 1
+        if status is Status.OK and td.tables is not msgspec.UNSET:
+            tdx_tables.note(td.tables, message)
         if message.call == Call.BLOCK and index:
             td.blocked_in = td.epoch
         took = duration(rule, message, max(index, 1), context)
@@ -109,7 +114,7 @@ class TdxModule(Actor):
                 message.vm, message.call, message.start, message.end, status, message.op
             )
         )
-        reply = m.SeamcallDone(message.ticket, message.call, status, index, pairs)
+        reply = m.SeamcallDone(message.ticket, message.call, status, index, pairs, message.level)
         context.send(message.vm | KVM, reply, max(took, context.link))
 
     def verdict(
@@ -121,11 +126,12 @@ class TdxModule(Actor):
         if rule.tracked and not td.blocked_in < td.epoch == td.drained:
             return Status.NOT_TRACKED, 0
         status, index = Status.OK, message.count
-        # The retries of an AUG are new faults of the same access; their number tells them apart.
-        attempt = td.faults.get(message.op, 0) if message.call == Call.AUG else message.attempt
+        # What a fault calls again is for new faults of the same access; their number tells them apart.
+        fault = message.call in (Call.AUG, Call.SEPT_ADD)
+        attempt = td.faults.get(message.op, 0) if fault else message.attempt
         points = self.points(rule, message, context.now)
-        if fault := strike(points, message, attempt, context):
-            status, index = STATUS[fault.reason], fault.first
+        if struck := strike(points, message, attempt, context):
+            status, index = STATUS[struck.reason], struck.first
         if (legal := movable(td, rule, message)) < index:
             status, index = Status.WRONG_STATE, legal
         if index and self.short(td, message, index):
@@ -329,13 +335,16 @@ def held(td: Td, rule: Rule, message: m.Seamcall, now: int) -> bool:
 
 def movable(td: Td, rule: Rule, message: m.Seamcall) -> int:
     """How many leaves of the batch, from its start, are in a state that the call can change."""
+    most = message.count
+    if td.tables is not msgspec.UNSET:
+        most = tdx_tables.room(td.tables, message)
     if not rule.moves:
-        return message.count
+        return most
     end = message.start + message.count * PAGES[message.level]
     for start, _, value in td.sept.runs(message.start, end):
         if value & STATE_MASK not in rule.moves:
-            return (start - message.start) // PAGES[message.level]
-    return message.count
+            return min(most, (start - message.start) // PAGES[message.level])
+    return most
 
 
 def strike(
@@ -351,7 +360,9 @@ def strike(
     found, count = None, message.count
     for point in points:
         # In their order at each page: only what comes before an earlier point's failure gets to the next point.
-        fault = context.choose(point, count, key, span)
+        # A call's background is its own: that of a BLOCK says nothing of the TRACK that follows it.
+        own = key ^ message.call << CALL_SHIFT if point == BACKGROUND else key
+        fault = context.choose(point, count, own, span)
         if fault:
             found, count = fault, fault.first
         if not count:

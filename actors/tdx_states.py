@@ -23,6 +23,7 @@ class Call(enum.IntEnum):
     TRACK = 3
     REMOVE = 4
     DEMOTE = 5
+    SEPT_ADD = 6
 
 
 class Status(enum.IntEnum):
@@ -49,6 +50,9 @@ class Lock(enum.IntEnum):
 
 LEVEL_4K, LEVEL_2M = 1, 2
 PAGES = {LEVEL_4K: 1, LEVEL_2M: 512}
+TABLE_SPAN = {
+    level: 512 * pages for level, pages in PAGES.items()
+}  # pages under a table of such leaves
 
 
 class Rule(NamedTuple):
@@ -90,5 +94,6 @@ RULES: dict[int, Rule] = {
                        ("tdx.background", "tdx.remove_busy", "tdx.bug")),
     Call.DEMOTE:  Rule(Lock.SHARED, UNBLOCKING, True, both("pamt_add_pair", "demote_2m"),
                        ("tdx.background", "tdx.demote_busy", "tdx.interrupted")),
+    Call.SEPT_ADD: Rule(Lock.SHARED, {}, False, both("sept_add"), ("tdx.background", "tdx.sept_add_busy")),
 }
 # fmt: on

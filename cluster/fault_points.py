@@ -135,6 +135,7 @@ FAULT_POINTS = points((
     ("tdx.demote_busy", "prepare", "F3 F1 F6", "FI-busy FI-splitmem FI-bug", "PAGE.DEMOTE finds a lock held"),
     ("tdx.interrupted", "prepare", "F4", "FI-intr", "PAGE.DEMOTE is interrupted (modules before 1.5.28)"),
     ("tdx.remove_busy", "commit", "F3 F6", "FI-busy FI-bug", "PAGE.REMOVE finds a lock held"),
+    ("tdx.sept_add_busy", "fault", "F3 F6", "", "SEPT.ADD of a missing page table finds a lock held (vm.sept_add)"),
     ("tdx.track_busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "MEM.TRACK finds the epoch lock held"),
 ))
 # fmt: on

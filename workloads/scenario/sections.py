@@ -102,6 +102,12 @@ class Vm(Section, frozen=True):
     accept_level: Annotated[Level, key.choice(Level, "largest page that the guest accepts at")] = (
         "2m"
     )
+    sept_add: Annotated[
+        bool,
+        key.switch(
+            "private faults pay for missing S-EPT tables (SEPT.ADD), and freeze what they change"
+        ),
+    ] = False
     guest_inhibit: Annotated[
         Inhibit,
         key.choice(
