@@ -125,6 +125,10 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
             kvm.vm | KVM,
         )
         context.send(kvm.vm | VMM, request, context.cost("memory_fault_exit"))
+    elif message.failed:
+        # The vCPU's ioctl ends with EHWPOISON, and the VMM stops the VM, for it cannot give the guest a machine check.
+        context.send(kvm.vm | VMM, m.VmDead(), context.cost("memory_fault_exit"))
+        done(kvm, fault, Outcome.FAILED, context.link, context)
     elif message.reason is not Reason.NONE:
         done(kvm, fault, Outcome.FAILED, context.link, context)
     else:

@@ -544,13 +544,14 @@ class GetPfn(Message, frozen=True, tag=40):
 class GotPfn(Message, frozen=True, tag=41):
     """guest_memfd -> KVM: NONE with the smallest folio order of the range and its first pfn, or why not.
 
-    REFERENCES stands for a kind mismatch: the attribute says the other side.
+    REFERENCES stands for a kind mismatch: the attribute says the other side. POISONED and `failed`: EHWPOISON.
     """
 
     access: int
     reason: Reason
     order: int
     pfn: int
+    failed: bool = False
 
 
 class HostTouch(Message, frozen=True, tag=42):
@@ -722,9 +723,9 @@ class HolePunched(Message, frozen=True, tag=78):
 
 
 class Zap(Message, frozen=True, tag=79):
-    """guest_memfd -> KVM: begin an invalidation and unmap the private range, which cannot be refused.
+    """guest_memfd -> KVM: begin an invalidation and unmap the range, which cannot be refused.
 
-    `trace` and `bugs` as in Commit.
+    `to` is the other side, as in Commit; so are `trace` and `bugs`.
     """
 
     gmem: int
@@ -733,6 +734,7 @@ class Zap(Message, frozen=True, tag=79):
     end: int
     trace: Trace
     bugs: bool
+    to: Share = Share.SHARED
 
 
 class NotZapped(Message, frozen=True, tag=80):
@@ -885,3 +887,12 @@ class Discarded(Message, frozen=True, tag=100):
     """Timer of the VMM: the side that memory has left is discarded."""
 
     op: int
+
+
+# --- memory that fails ---------------------------------------------------------------------------
+
+
+class MemoryFailure(Message, frozen=True, tag=140):
+    """Load -> guest_memfd: the frame behind a page of the file (index) has an error that cannot be corrected."""
+
+    page: int

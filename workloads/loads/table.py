@@ -9,6 +9,7 @@ from workloads.loads.beside import (
     PinHoldersProgram,
 )
 from workloads.loads.dma import DmaStormProgram
+from workloads.loads.failures import MemoryFailureProgram
 from workloads.loads.load import Program
 from workloads.loads.programs import ChurnProgram, HotRangeProgram
 from workloads.loads.whole import BalloonProgram, ShutdownProgram, SweepProgram
@@ -17,6 +18,7 @@ from workloads.scenario import (
     Churn,
     DmaStorm,
     HotRange,
+    MemoryFailures,
     MemoryPressure,
     NotifierStorm,
     PinHolders,
@@ -33,6 +35,7 @@ PROGRAMS: dict[type, Make] = {
     Churn: ChurnProgram,
     DmaStorm: DmaStormProgram,
     HotRange: lambda load, pages, seed, vm: HotRangeProgram(load, pages),
+    MemoryFailures: MemoryFailureProgram,
     MemoryPressure: MemoryPressureProgram,
     NotifierStorm: NotifierStormProgram,
     PinHolders: PinHoldersProgram,
