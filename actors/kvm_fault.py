@@ -139,7 +139,8 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
         small = kvm.inhibited.get(fault.start)
         if small or not (whole and message.order >= 9 and fault.level == LEVEL_2M):
             fault.level = LEVEL_4K
-        if fault.share is Share.SHARED or kvm_memory.top_up(kvm, fault, context):
+        free = kvm.cache is msgspec.UNSET or fault.share is Share.SHARED
+        if free or kvm_memory.top_up(kvm, fault, context):
             kvm.take(FAULT, fault.access, context)
 
 
@@ -175,14 +176,15 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
         return
     if end < fault.end:
         fault.end, fault.level = end, LEVEL_4K
-    if not kvm_tables.freeze(kvm, fault):
-        kvm.drop(FAULT, fault.access, context)
-        enter_again(kvm, fault, context)
-        return
-    if missing := kvm_tables.lacking(kvm, fault):
-        table = kvm_tables.addition(kvm, fault, missing[0])
-        context.send(host_base(kvm.vm) | TDX, table, context.link)
-        return
+    if kvm.sept is not msgspec.UNSET:
+        if not kvm_tables.freeze(kvm, fault):
+            kvm.drop(FAULT, fault.access, context)
+            enter_again(kvm, fault, context)
+            return
+        if missing := kvm_tables.lacking(kvm, fault):
+            table = kvm_tables.addition(kvm, fault, missing[0])
+            context.send(host_base(kvm.vm) | TDX, table, context.link)
+            return
     call = m.Seamcall(
         kvm.vm,
         fault.access * TICKETS + FAULT,
@@ -266,10 +268,11 @@ def done(kvm: "KvmMmu", fault: PageFault, outcome: Outcome, delay: int, context:
 
 
 def forget(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
-    """The fault is over, and the pages that it had in hand are free for others."""
+    """The fault is over, and what it had in hand is free for others."""
     del kvm.faults[fault.access]
-    kvm_tables.thaw(kvm, fault)
-    kvm_memory.release(kvm, fault.access, context)
+    if kvm.cache is not msgspec.UNSET:
+        kvm_tables.thaw(kvm, fault)
+        kvm_memory.release(kvm, fault.access, context)
 
 
 def finish(kvm: "KvmMmu", access: int, outcome: Outcome, delay: int, context: Context) -> None:

@@ -121,7 +121,9 @@ class TdxModule(Actor):
         self, td: Td, rule: Rule, message: m.Seamcall, context: Context
     ) -> tuple[Status, int]:
         """What the batch is answered, and the first leaf that it fails at."""
-        if self.busy(td, rule, message, context.now):
+        # By rate only an epoch is held: who else is in the way, chance decides.
+        locked = self.by_rate is msgspec.UNSET or message.call == Call.TRACK
+        if locked and held(td, rule, message, context.now):
             return Status.BUSY, 0
         if rule.tracked and not td.blocked_in < td.epoch == td.drained:
             return Status.NOT_TRACKED, 0
@@ -137,12 +139,6 @@ class TdxModule(Actor):
         if index and self.short(td, message, index):
             return Status.NO_PAMT, 0
         return status, index
-
-    def busy(self, td: Td, rule: Rule, message: m.Seamcall, now: int) -> bool:
-        """Is a lock held that the call needs? By rate only an epoch is: who else is in the way, chance decides."""
-        if self.by_rate is not msgspec.UNSET and message.call != Call.TRACK:
-            return False
-        return held(td, rule, message, now)
 
     def points(self, rule: Rule, message: m.Seamcall, now: int) -> tuple[str, ...]:
         """Where the call may fail by chance or schedule."""

@@ -78,8 +78,15 @@ def test_all_sample_traces_replay_alike():
 
 
 def test_loads_with_something_beside_the_conversions_are_the_same():
-    kinds = ("notifier-storm", "pin-holders", "memory-pressure", "memory-failure")
-    kinds += ("balloon", "sweep", "shutdown")
+    kinds = [
+        "notifier-storm",
+        "pin-holders",
+        "memory-pressure",
+        "memory-failure",
+        "balloon",
+        "sweep",
+        "shutdown",
+    ]
     loads = "workload=[" + ",".join(f"{{kind='{kind}'}}" for kind in kinds) + "]"
     fleet = [loads, "fleet.hosts=4", "fleet.vms_per_host=3", "vm.memory=128MiB", *FAULTS]
     fleet.append("scenario.duration=20ms")
