@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import gmem_faults, gmem_punch, gmem_ranges, gmem_release, gmem_steps
+from actors import gmem_failure, gmem_faults, gmem_punch, gmem_ranges, gmem_release, gmem_steps
 from actors import messages as m
 from actors.address import PINS, vm_base
 from actors.contract import Actor, Consumer, Context, Reason, Share
@@ -63,6 +63,7 @@ class Gmem(Actor):
     torn_down: bool = False
     punches: dict[int, gmem_punch.Punch] = {}
     fills: dict[int, gmem_punch.Fill] = {}
+    failures: gmem_failure.Failures | msgspec.UnsetType = msgspec.UNSET
 
     # --- conversions -----------------------------------------------------------------------------
 
@@ -330,4 +331,5 @@ class Gmem(Actor):
         m.Zapped: gmem_punch.on_zapped,
         m.ZapEnded: gmem_punch.on_zap_ended,
         m.FramesTaken: gmem_punch.on_frames_taken,
+        m.MemoryFailure: gmem_failure.on_memory_failure,
     }

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from actors import gmem_punch
+from actors import gmem_failure, gmem_punch
 from actors import messages as m
 from actors.address import KVM, vm_base
 from actors.contract import Context, Reason, Share
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def on_get_pfn(gmem: "Gmem", message: m.GetPfn, context: Context) -> None:
     """A guest fault. The attribute is read without the lock (KVM's sequence check makes that safe), then ilock."""
     if gmem.released or not gmem.poison.only(message.start, message.end, 0):
-        reply = m.GotPfn(message.access, Reason.POISONED, 0, 0)
+        failed = gmem_failure.bad(gmem, message.start, message.end)
+        reply = m.GotPfn(message.access, Reason.POISONED, 0, 0, failed)
     elif not gmem.share.only(message.start, message.end, message.share):
         reply = m.GotPfn(message.access, Reason.REFERENCES, 0, 0)
     else:
@@ -61,11 +62,13 @@ def on_host_fault(gmem: "Gmem", message: m.HostFault, context: Context) -> None:
 
 
 def answer_host(gmem: "Gmem", ticket: int, context: Context) -> None:
-    """SIGBUS unless the whole range is shared, and no page of it poisoned."""
+    """SIGBUS unless the whole range is shared, and no page of it poisoned or bad."""
     fault = gmem.faults[ticket]
     assert isinstance(fault, m.HostFault)
     shared = gmem.share.only(fault.start, fault.end, Share.SHARED)
-    allowed = shared and not gmem.released and gmem.poison.only(fault.start, fault.end, 0)
+    bad = gmem_failure.bad(gmem, fault.start, fault.end)
+    good = not bad and gmem.poison.only(fault.start, fault.end, 0)
+    allowed = shared and good and not gmem.released
     orders = (order for _, _, order in gmem.folios.runs(fault.start, fault.end))
     if allowed and HOLE in orders:
         gmem_punch.fill(gmem, ticket, fault.start, fault.end, context)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors import gmem_failure
 from actors import gmem_folios as folios
 from actors import messages as m
 from actors.address import ALLOCATOR, KVM, VMM, host_base, vm_base
@@ -57,6 +58,9 @@ def on_punch_hole(gmem: "Gmem", message: m.PunchHole, context: Context) -> None:
 
 def locked(gmem: "Gmem", op: int, context: Context) -> None:
     """The lock is ours: may the range go? Then out of KVM first."""
+    if failure := gmem_failure.failing(gmem, op):
+        gmem_failure.locked(gmem, op, failure, context)
+        return
     punch = gmem.punches[op]
     if gmem.released:
         answer(gmem, punch, Reason.DEAD, context)
@@ -72,13 +76,18 @@ def locked(gmem: "Gmem", op: int, context: Context) -> None:
 
 
 def on_not_zapped(gmem: "Gmem", message: m.NotZapped, _: Context) -> None:
-    """The poison callback: these pages are in the S-EPT still."""
+    """The poison callback: these pages are in the S-EPT still. Of a folio that has failed all is poisoned anyway."""
+    if gmem_failure.failing(gmem, message.op):
+        return
     punch = gmem.punches[message.op]
     punch.left.append((message.start - punch.shift, message.end - punch.shift))
 
 
 def on_zapped(gmem: "Gmem", message: m.Zapped, context: Context) -> None:
     """Truncate; but what a bug holds is set aside, and then nothing else goes before the teardown."""
+    if failure := gmem_failure.failing(gmem, message.op):
+        gmem_failure.zapped(gmem, message.op, failure, context)
+        return
     punch = gmem.punches[message.op]
     for start, end in punch.left:
         gmem.poison.set(start, end, 1)
@@ -129,6 +138,9 @@ def free(
 
 def on_zap_ended(gmem: "Gmem", message: m.ZapEnded, context: Context) -> None:
     """Faults go on; answer."""
+    if failure := gmem_failure.failing(gmem, message.op):
+        gmem_failure.zap(gmem, message.op, failure, context)
+        return
     punch = gmem.punches[message.op]
     answer(gmem, punch, Reason.BUG if punch.left else Reason.NONE, context)
 

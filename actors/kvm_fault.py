@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from actors import kvm_entry, kvm_memory
+from actors import kvm_entry, kvm_memory, kvm_tables
 from actors import messages as m
 from actors.address import GMEM, GUEST, KVM, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
@@ -130,6 +130,10 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
         # Half of it is the way back. A shared access looks again at once, so all of it comes first.
         fault.back = took // 2 if fault.share is Share.PRIVATE else 0
         context.send(kvm.vm | VMM, request, took - fault.back)
+    elif message.failed:
+        # The vCPU's ioctl ends with EHWPOISON, and the VMM stops the VM, for it cannot give the guest a machine check.
+        context.send(kvm.vm | VMM, m.VmDead(), context.cost("memory_fault_exit"))
+        done(kvm, fault, Outcome.FAILED, context.link, context)
     elif message.reason is not Reason.NONE:
         done(kvm, fault, Outcome.FAILED, context.link, context)
     else:
@@ -140,7 +144,8 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
         small = kvm.inhibited.get(fault.start)
         if small or not (whole and message.order >= 9 and fault.level == LEVEL_2M):
             fault.level = LEVEL_4K
-        if fault.share is Share.SHARED or kvm_memory.top_up(kvm, fault, context):
+        free = kvm.cache is msgspec.UNSET or fault.share is Share.SHARED
+        if free or kvm_memory.top_up(kvm, fault, context):
             kvm.take(FAULT, fault.access, context)
 
 
@@ -176,6 +181,15 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
         return
     if end < fault.end:
         fault.end, fault.level = end, LEVEL_4K
+    if kvm.sept is not msgspec.UNSET:
+        if not kvm_tables.freeze(kvm, fault):
+            kvm.drop(FAULT, fault.access, context)
+            enter_again(kvm, fault, context)
+            return
+        if missing := kvm_tables.lacking(kvm, fault):
+            table = kvm_tables.addition(kvm, fault, missing[0])
+            context.send(host_base(kvm.vm) | TDX, table, context.link)
+            return
     call = m.Seamcall(
         kvm.vm,
         fault.access * TICKETS + FAULT,
@@ -190,6 +204,17 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
         kvm_memory.lent_pairs(kvm, fault.access),
     )
     context.send(host_base(kvm.vm) | TDX, call, context.link)
+
+
+def table_added(kvm: "KvmMmu", fault: PageFault, level: int, status: int, context: Context) -> None:
+    """One table more: the next one, or the leaf. What fails ends the fault as a failing AUG does."""
+    if status == Status.OK and not kvm.dead:
+        kvm_memory.spend(kvm, fault.access, level)
+        kvm_tables.added(kvm, fault, level)
+        kvm_tables.thaw(kvm, fault)
+        augment(kvm, fault, context)
+    else:
+        augmented(kvm, fault, status, 0, context)
 
 
 def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context: Context) -> None:
@@ -253,9 +278,11 @@ def done(kvm: "KvmMmu", fault: PageFault, outcome: Outcome, delay: int, context:
 
 
 def forget(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
-    """The fault is over, and the pages that it had in hand are free for others."""
+    """The fault is over, and what it had in hand is free for others."""
     del kvm.faults[fault.access]
-    kvm_memory.release(kvm, fault.access, context)
+    if kvm.cache is not msgspec.UNSET:
+        kvm_tables.thaw(kvm, fault)
+        kvm_memory.release(kvm, fault.access, context)
 
 
 def finish(kvm: "KvmMmu", access: int, outcome: Outcome, delay: int, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""KVM's side of a hole in guest_memfd: an invalidation that zaps private leaves, and no protocol to ask anybody first.
+"""KVM's side of a hole in guest_memfd, or of memory that has failed: an invalidation without a protocol to ask first.
 
 The walk is that of a conversion's COMMIT: it cannot be refused, and what a bug leaves mapped is told to guest_memfd.
 """
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from actors import kvm_fault, kvm_notifier
 from actors import messages as m
 from actors.address import GMEM, KVM
-from actors.contract import Context, Reason, Share
+from actors.contract import Context, Reason
 from actors.kvm_plans import Walk
 from actors.kvm_tickets import FREEZE
 from actors.slots import slot_of
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def on_zap(kvm: "KvmMmu", message: m.Zap, context: Context) -> None:
-    """Faults in the range wait from here on, and the private leaves go. The walk answers to KVM itself."""
+    """Faults in the range wait from here on, and the leaves of one side go. The walk answers to KVM itself."""
     op = message.op
     kvm.invalidations[op] = (message.start, message.end)
     kvm.zaps[op] = message.gmem
-    walk = Walk(kvm.vm | KVM, op, message.start, message.end, Share.SHARED)
+    walk = Walk(kvm.vm | KVM, op, message.start, message.end, message.to)
     walk.settled, walk.trace, walk.bugs = True, message.trace, message.bugs
     kvm.walks[op] = walk
     kvm.take(FREEZE, op, context)

@@ -11,8 +11,10 @@ import msgspec
 from actors import messages as m
 from actors.address import ALLOCATOR, KVM, host_base
 from actors.contract import Context
+from actors.kvm_tables import TAKEN, lacking
 from actors.kvm_tickets import FAULT, FAULT_MEMORY, TICKETS
 from actors.tdx_pamt import PAIR, regions
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, TABLE_SPAN
 
 if TYPE_CHECKING:
     from actors.kvm_fault import PageFault
@@ -21,35 +23,41 @@ if TYPE_CHECKING:
 TABLE_PAGES = 2  # an S-EPT page and its mirror
 # Where nobody counts what a region holds, a pair comes with every table that a split makes, and stays with it.
 SPLIT_PAGES = TABLE_PAGES + PAIR
+AT_SPLIT, DYNAMIC, STATIC = "at-split", "dynamic", "static"  # fleet.pamt
 
 
 class PageCache(msgspec.Struct):
-    """Of one VM; UNSET where PAMT pages come with splits and faults want none. `dynamic`: counted by region.
+    """Of one VM; UNSET where PAMT pages come with splits and faults want none. `pamt` is fleet.pamt.
 
     `lent` is access -> pages that its fault has in hand, `asked` what more it waits for.
     """
 
-    dynamic: bool
+    pamt: str
     pages: int = 0
     lent: dict[int, int] = {}
     asked: dict[int, int] = {}
     closed: bool = False
 
 
-def table_pages(kvm: "KvmMmu") -> int:
-    """What a page table that a split makes keeps for as long as the VM lives."""
-    return SPLIT_PAGES if kvm.cache is msgspec.UNSET else TABLE_PAGES
+def counts(kvm: "KvmMmu") -> bool:
+    """Is the PAMT dynamic, and counted by region?"""
+    return kvm.cache is not msgspec.UNSET and kvm.cache.pamt == DYNAMIC
+
+
+def table_pages(kvm: "KvmMmu", level: int = LEVEL_4K) -> int:
+    """What a page table of such leaves keeps for as long as the VM lives."""
+    kept = kvm.cache is msgspec.UNSET or kvm.cache.pamt == AT_SPLIT
+    return SPLIT_PAGES if kept and level == LEVEL_4K else TABLE_PAGES
 
 
 def split_pages(kvm: "KvmMmu", leaves: int, tables: int) -> int:
     """What it takes to split so many leaves, of which some need a new table."""
-    counted = kvm.cache is not msgspec.UNSET and kvm.cache.dynamic
-    return table_pages(kvm) * tables + PAIR * leaves * counted
+    return table_pages(kvm) * tables + PAIR * leaves * counts(kvm)
 
 
 def split_pairs(kvm: "KvmMmu") -> int:
     """Pairs that come with a DEMOTE: none where the PAMT is static."""
-    return int(kvm.cache is msgspec.UNSET or kvm.cache.dynamic)
+    return int(kvm.cache is msgspec.UNSET or kvm.cache.pamt != STATIC)
 
 
 def give_back(kvm: "KvmMmu", pages: int, context: Context) -> None:
@@ -64,9 +72,11 @@ def give_back(kvm: "KvmMmu", pages: int, context: Context) -> None:
 def top_up(kvm: "KvmMmu", fault: "PageFault", context: Context) -> bool:
     """Has the private fault all it may need in hand? Else the rest is asked for, and the fault goes on with that."""
     cache = kvm.cache
-    if cache is msgspec.UNSET or not cache.dynamic:
+    if cache is msgspec.UNSET:
         return True
-    wanted = PAIR * regions(fault.pfn, fault.pfn + fault.end - fault.start)
+    wanted = sum(table_pages(kvm, level) for level in lacking(kvm, fault))
+    if cache.pamt == DYNAMIC:
+        wanted += PAIR * regions(fault.pfn, fault.pfn + fault.end - fault.start)
     wanted -= cache.lent.get(fault.access, 0)
     if wanted <= 0:
         return True
@@ -80,6 +90,12 @@ def top_up(kvm: "KvmMmu", fault: "PageFault", context: Context) -> bool:
     request = m.Reserve(kvm.vm | KVM, ticket, wanted - found, start=fault.start, end=fault.end)
     context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
     return False
+
+
+def spend(kvm: "KvmMmu", access: int, level: int) -> None:
+    """The fault's pages have become a table."""
+    assert kvm.cache is not msgspec.UNSET, "a table from a VM without a cache"
+    kvm.cache.lent[access] -= table_pages(kvm, level)
 
 
 def lent_pairs(kvm: "KvmMmu", access: int) -> int:
@@ -126,6 +142,13 @@ def moved(kvm: "KvmMmu", what: int, number: int, pairs: int, context: Context) -
 
 def close(kvm: "KvmMmu", context: Context) -> None:
     """The VM is gone: all goes back, but for what is on its way to the TDX module and comes back by itself."""
+    levels = [(LEVEL_4K, kvm.tables)]
+    if kvm.sept is not msgspec.UNSET:
+        levels.append((LEVEL_2M, kvm.sept.large))
+    for level, tables in levels:
+        kept = tables.pages(0, tables.starts[-1] + 1, TAKEN) // TABLE_SPAN[level]
+        give_back(kvm, kept * table_pages(kvm, level), context)
+        tables.starts[:], tables.values[:] = [0], [0]
     cache = kvm.cache
     if cache is msgspec.UNSET:
         return

@@ -18,13 +18,14 @@ from actors import (
 )
 from actors import messages as m
 from actors.address import GUEST, TDX, VMM, host_base
-from actors.contract import PAGES_2M, Actor, Consumer, Context, Message, Reason, Share
+from actors.contract import Actor, Consumer, Context, Message, Reason, Share
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
 from actors.kvm_memory import PageCache
 from actors.kvm_plans import MAPPING, SPLITTING, UNBLOCKING, ZAPPING, ZAPPING_SHARED, Walk
+from actors.kvm_tables import SeptTables
 from actors.kvm_tickets import ACCEPT, ACCEPT_OP, FAULT, FAULT_MEMORY, FREEZE, TICKETS, WALK
 from actors.kvm_walk import Way
 from actors.locks import RwLock
@@ -37,6 +38,7 @@ from actors.observations import (
     VmBugged,
 )
 from actors.slots import Slots
+from actors.tdx_states import Call
 
 MMU_LOCK_RANK = 2  # docs/domain.md section 2.9: inside ilock
 
@@ -72,6 +74,7 @@ class KvmMmu(Actor):
     notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for
     zaps: dict[int, int] = {}  # op of a walk -> guest_memfd that punches a hole
     cache: PageCache | msgspec.UnsetType = msgspec.UNSET
+    sept: SeptTables | msgspec.UnsetType = msgspec.UNSET
 
     # --- what guest_memfd asks ---------------------------------------------------------------------
 
@@ -217,6 +220,8 @@ class KvmMmu(Actor):
             kvm_memory.moved(self, what, number, message.pairs, context)
         if what == WALK:
             kvm_walk.answered(self, self.walks[number], message.status, message.index, context)
+        elif message.call == Call.SEPT_ADD:
+            kvm_fault.table_added(self, self.faults[number], message.level, message.status, context)
         else:
             kvm_fault.augmented(self, self.faults[number], message.status, message.index, context)
 
@@ -294,10 +299,6 @@ class KvmMmu(Actor):
         if kvm_accept.splitting(self):
             self.closing.append(message)
             return
-        kept = self.tables.pages(0, self.tables.starts[-1] + 1, 1) // PAGES_2M
-        if kept:
-            self.tables = IntervalMap.filled(0)
-            kvm_memory.give_back(self, kept * kvm_memory.table_pages(self), context)
         kvm_memory.close(self, context)
         for share, leaves in ((Share.PRIVATE, self.mirror), (Share.SHARED, self.shared_ept)):
             for start, end, level in leaves.runs(0, leaves.starts[-1] + 1):

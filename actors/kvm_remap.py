@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from actors import kvm_memory, kvm_walk
 from actors import messages as m
 from actors.address import ALLOCATOR, KVM, host_base
@@ -24,7 +22,7 @@ def remap(kvm: "KvmMmu", walk: Walk, unmapped: Iterable[m.Mapped], context: Cont
     walk.plan = MAPPING
     if not kvm.dead:
         walk.todo = list(unmapped)
-    if kvm.cache is not msgspec.UNSET and kvm.cache.dynamic:
+    if kvm_memory.counts(kvm):
         # At most 2 MiB each, the frames of which may lie in two regions.
         walk.reserved = 2 * PAIR * sum(1 for *_, level in walk.todo if level == LEVEL_4K)
     if not walk.reserved:

@@ -16,6 +16,7 @@ from actors.tdx_states import PAGES, Call, Status
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
+PAIRED = (Call.DEMOTE, Call.AUG)  # what may make leaves of 4 KiB where none were
 UNBLOCK_RETRY_NS, UNBLOCK_RETRY_MAX_NS = 1_000, 1_000_000
 
 
@@ -79,16 +80,14 @@ def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:
             -1,
             walk.op,
             attempt,
-            pairs(kvm, walk, what),
+            pairs(kvm, walk, what) if what in PAIRED else 0,
         )
         context.send(host_base(kvm.vm) | TDX, call, max(delay, context.link))
 
 
 def pairs(kvm: "KvmMmu", walk: Walk, what: int) -> int:
-    """Pairs of PAMT pages that come with the call."""
-    if what == Call.DEMOTE:
-        return kvm_memory.split_pairs(kvm)
-    return walk.reserved // PAIR if what == Call.AUG else 0
+    """Pairs of PAMT pages that come with a call of PAIRED."""
+    return kvm_memory.split_pairs(kvm) if what == Call.DEMOTE else walk.reserved // PAIR
 
 
 def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Context) -> None:

@@ -432,6 +432,7 @@ class SeamcallDone(Message, frozen=True, tag=33):
     status: int
     index: int
     pairs: int = 0
+    level: int = 0
 
 
 class Kick(Message, frozen=True, tag=34):
@@ -557,13 +558,14 @@ class GetPfn(Message, frozen=True, tag=40):
 class GotPfn(Message, frozen=True, tag=41):
     """guest_memfd -> KVM: NONE with the smallest folio order of the range and its first pfn, or why not.
 
-    REFERENCES stands for a kind mismatch: the attribute says the other side.
+    REFERENCES stands for a kind mismatch: the attribute says the other side. POISONED and `failed`: EHWPOISON.
     """
 
     access: int
     reason: Reason
     order: int
     pfn: int
+    failed: bool = False
 
 
 class HostTouch(Message, frozen=True, tag=42):
@@ -735,9 +737,9 @@ class HolePunched(Message, frozen=True, tag=78):
 
 
 class Zap(Message, frozen=True, tag=79):
-    """guest_memfd -> KVM: begin an invalidation and unmap the private range, which cannot be refused.
+    """guest_memfd -> KVM: begin an invalidation and unmap the range, which cannot be refused.
 
-    `trace` and `bugs` as in Commit.
+    `to` is the other side, as in Commit; so are `trace` and `bugs`.
     """
 
     gmem: int
@@ -746,6 +748,7 @@ class Zap(Message, frozen=True, tag=79):
     end: int
     trace: Trace
     bugs: bool
+    to: Share = Share.SHARED
 
 
 class NotZapped(Message, frozen=True, tag=80):
@@ -907,3 +910,12 @@ class Discarded(Message, frozen=True, tag=100):
     """Timer of the VMM: the side that memory has left is discarded."""
 
     op: int
+
+
+# --- memory that fails ---------------------------------------------------------------------------
+
+
+class MemoryFailure(Message, frozen=True, tag=140):
+    """Load -> guest_memfd: the frame behind a page of the file (index) has an error that cannot be corrected."""
+
+    page: int

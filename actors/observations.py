@@ -573,3 +573,11 @@ class PamtCounted(Observation, frozen=True, tag=140):
     end: int
     count: int
     pairs: int
+
+
+class MemoryFailed(Observation, frozen=True, tag=141):
+    """A frame of the folio at the range (gfn) is bad: nobody maps it any more, and its contents are lost."""
+
+    gmem: int
+    start: int
+    end: int

@@ -5,7 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from actors import messages as m
-from actors import tdx_pamt
+from actors import tdx_pamt, tdx_tables
 from actors.address import ALLOCATOR, GUEST, KVM, host_base, vm_base
 from actors.contract import Actor, Context, Fault, Reason, Share, opportunity
 from actors.guest_outcome import Outcome
@@ -19,13 +19,16 @@ from actors.observations import (
     SeamcallAnswered,
     Sept,
 )
+from actors.tdx_contention import BACKGROUND, Contention
 from actors.tdx_pamt import PAIR, DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Rule, Status
+from actors.tdx_tables import Tables
 
 ZERO_STEP_THRESHOLD = 6  # faults of one vCPU at one place before VP.ENTER becomes suspicious
 GIVE_UP = 1000  # faults without progress after which the guest's watchdog ends the access
 STORM_VCPUS = 248  # how many ticked when an ACCEPT was measured to take aug_accept_4k_storm
 LEVEL_SHIFT = 3  # an entry's value is state | level << LEVEL_SHIFT
+CALL_SHIFT = 9  # of a call's number in the key of an opportunity, where attempts do not come to
 STATE_MASK = (1 << LEVEL_SHIFT) - 1
 
 # How an injected failure looks to KVM (actors.kvm_walk.REASONS is the way back).
@@ -66,17 +69,20 @@ class Td(msgspec.Struct):
         default_factory=lambda: IntervalMap.filled(0)
     )  # REMOVE failed for a bug
     faults: dict[int, Stuck] = {}  # by access
+    tables: Tables | msgspec.UnsetType = msgspec.UNSET  # where they are not taken for granted
 
 
 class TdxModule(Actor):
     """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none.
 
-    `dynamic` is there where the host gives the PAMT its pages by region, and counts what is in each.
+    `dynamic` is there where the host gives the PAMT its pages by region, and counts what is in each; `by_rate` where
+    BUSY is a matter of chance, and not of the locks that are held.
     """
 
     tds: dict[int, Td]
     pamt: IntervalMap
     dynamic: DynamicPamt | msgspec.UnsetType = msgspec.UNSET
+    by_rate: Contention | msgspec.UnsetType = msgspec.UNSET
 
     # --- SEAMCALLs -------------------------------------------------------------------------------
 
@@ -84,20 +90,7 @@ class TdxModule(Actor):
         """Answer a batch: BUSY at once where a lock is held, else the entries move and the time passes."""
         td = self.tds[message.vm]
         rule = RULES[message.call]
-        # The retries of an AUG are new faults of the same access; their number tells them apart.
-        attempt = faulted(td, message.op) if message.call == Call.AUG else message.attempt
-        status, index = Status.OK, message.count
-        if held(td, rule, message, context.now):
-            status, index = Status.BUSY, 0
-        elif rule.tracked and not td.blocked_in < td.epoch == td.drained:
-            status, index = Status.NOT_TRACKED, 0
-        else:
-            if fault := strike(rule, message, attempt, context):
-                status, index = STATUS[fault.reason], fault.first
-            if (legal := movable(td, rule, message)) < index:
-                status, index = Status.WRONG_STATE, legal
-            if index and self.short(td, message, index):
-                status, index = Status.NO_PAMT, 0
+        status, index = self.verdict(td, rule, message, context)
         if status is Status.BUG and message.call == Call.REMOVE:
             page = message.start + index * PAGES[message.level]
             td.stuck.set(page, page + PAGES[message.level], 1)
@@ -107,6 +100,8 @@ class TdxModule(Actor):
             pairs = self.move(td, rule, message, message.start + span, context)
         if status is Status.OK and message.call == Call.TRACK:
             td.epoch += 1
+        if status is Status.OK and td.tables is not msgspec.UNSET:
+            tdx_tables.note(td.tables, message)
         if message.call == Call.BLOCK and index:
             td.blocked_in = td.epoch
         took = duration(rule, message, max(index, 1), context)
@@ -116,6 +111,8 @@ class TdxModule(Actor):
             begin = max(context.now, td.serial_until)
             td.serial_until = begin + context.cost(rule.serial, index)
             took = max(took, td.serial_until - context.now)
+        if message.call == Call.AUG and self.by_rate is not msgspec.UNSET:
+            self.by_rate.note(message.vm, context.now + took, 0)
         if rule.tree is Lock.EXCLUSIVE and status is Status.OK:
             td.tree_exclusive_until = max(td.tree_exclusive_until, context.now + took - 1)
         elif rule.tree is Lock.SHARED and index:
@@ -125,8 +122,39 @@ class TdxModule(Actor):
                 message.vm, message.call, message.start, message.end, status, message.op
             )
         )
-        reply = m.SeamcallDone(message.ticket, message.call, status, index, pairs)
+        reply = m.SeamcallDone(message.ticket, message.call, status, index, pairs, message.level)
         context.send(message.vm | KVM, reply, max(took, context.link))
+
+    def verdict(
+        self, td: Td, rule: Rule, message: m.Seamcall, context: Context
+    ) -> tuple[Status, int]:
+        """What the batch is answered, and the first leaf that it fails at."""
+        # By rate only an epoch is held: who else is in the way, chance decides.
+        locked = self.by_rate is msgspec.UNSET or message.call == Call.TRACK
+        if locked and held(td, rule, message, context.now):
+            return Status.BUSY, 0
+        if rule.tracked and not td.blocked_in < td.epoch == td.drained:
+            return Status.NOT_TRACKED, 0
+        status, index = Status.OK, message.count
+        # What a fault calls again is for new faults of the same access; their number tells them apart.
+        fault = message.call in (Call.AUG, Call.SEPT_ADD)
+        attempt = faulted(td, message.op) if fault else message.attempt
+        points = self.points(rule, message, context.now)
+        if struck := strike(points, message, attempt, context):
+            status, index = STATUS[struck.reason], struck.first
+        if (legal := movable(td, rule, message)) < index:
+            status, index = Status.WRONG_STATE, legal
+        if index and self.short(td, message, index):
+            return Status.NO_PAMT, 0
+        return status, index
+
+    def points(self, rule: Rule, message: m.Seamcall, now: int) -> tuple[str, ...]:
+        """Where the call may fail by chance or schedule."""
+        if message.attempt:  # the vCPUs are out
+            return tuple(point for point in rule.points if point != BACKGROUND)
+        if self.by_rate is not msgspec.UNSET and message.call == Call.BLOCK:
+            return (*self.by_rate.points(message.vm, now), *rule.points)
+        return rule.points
 
     def short(self, td: Td, message: m.Seamcall, leaves: int) -> bool:
         """Would so many leaves of the batch want more pages for the PAMT than came with it?"""
@@ -245,6 +273,8 @@ class TdxModule(Actor):
         if message.ticking and units and message.level == LEVEL_4K:
             took += storm(message.ticking, units, took, context)
         td.entry_start, td.entry_end, td.entry_until = start, end, context.now + took - 1
+        if self.by_rate is not msgspec.UNSET:
+            self.by_rate.note(vm, context.now + took, message.ticking)
         context.observe(GuestAccepted(vm, start, end, message.access))
         self.answer(message, Outcome.DONE, took, context)
 
@@ -335,27 +365,34 @@ def held(td: Td, rule: Rule, message: m.Seamcall, now: int) -> bool:
 
 def movable(td: Td, rule: Rule, message: m.Seamcall) -> int:
     """How many leaves of the batch, from its start, are in a state that the call can change."""
+    most = message.count
+    if td.tables is not msgspec.UNSET:
+        most = tdx_tables.room(td.tables, message)
     if not rule.moves:
-        return message.count
+        return most
     end = message.start + message.count * PAGES[message.level]
     for start, _, value in td.sept.runs(message.start, end):
         if value & STATE_MASK not in rule.moves:
-            return (start - message.start) // PAGES[message.level]
-    return message.count
+            return min(most, (start - message.start) // PAGES[message.level])
+    return most
 
 
-def strike(rule: Rule, message: m.Seamcall, attempt: int, context: Context) -> Fault | None:
+def strike(
+    points: tuple[str, ...], message: m.Seamcall, attempt: int, context: Context
+) -> Fault | None:
     """What strikes first of the call's fault points; none does while an ABORT puts things back."""
-    if attempt < 0 or not rule.points:
+    if attempt < 0 or not points:
         return None
     key = opportunity(message.vm, message.op, message.start, attempt)
     span = PAGES[message.level]
     if message.count == 1 and message.call == Call.TRACK:
         span = message.end - message.start  # one for the whole step
     found, count = None, message.count
-    for point in rule.points:
+    for point in points:
         # In their order at each page: only what comes before an earlier point's failure gets to the next point.
-        fault = context.choose(point, count, key, span)
+        # A call's background is its own: that of a BLOCK says nothing of the TRACK that follows it.
+        own = key ^ message.call << CALL_SHIFT if point == BACKGROUND else key
+        fault = context.choose(point, count, own, span)
         if fault:
             found, count = fault, fault.first
         if not count:

@@ -23,6 +23,7 @@ class Call(enum.IntEnum):
     TRACK = 3
     REMOVE = 4
     DEMOTE = 5
+    SEPT_ADD = 6
 
 
 class Status(enum.IntEnum):
@@ -49,6 +50,9 @@ class Lock(enum.IntEnum):
 
 LEVEL_4K, LEVEL_2M = 1, 2
 PAGES = {LEVEL_4K: 1, LEVEL_2M: 512}
+TABLE_SPAN = {
+    level: 512 * pages for level, pages in PAGES.items()
+}  # pages under a table of such leaves
 
 
 class Rule(NamedTuple):
@@ -73,19 +77,23 @@ def both(*names: str) -> dict[int, tuple[str, ...]]:
     return {LEVEL_4K: names, LEVEL_2M: names}
 
 
+# Every call's first try may meet a lock of somebody outside the model (actors.tdx_contention).
 # fmt: off
 RULES: dict[int, Rule] = {
     Call.AUG:     Rule(Lock.SHARED, AUGMENTING, False,
-                       {LEVEL_4K: ("aug_4k",), LEVEL_2M: ("aug_2m",)}, ("tdx.aug_busy",),
+                       {LEVEL_4K: ("aug_4k",), LEVEL_2M: ("aug_2m",)}, ("tdx.background", "tdx.aug_busy"),
                        serial="aug_serial_4k"),
-    Call.BLOCK:   Rule(Lock.EXCLUSIVE, BLOCKING, False, both("block"), ("tdx.busy",)),
+    Call.BLOCK:   Rule(Lock.EXCLUSIVE, BLOCKING, False, both("block"),
+                       ("tdx.background", "tdx.busy")),
     Call.UNBLOCK: Rule(Lock.EXCLUSIVE, UNBLOCKING, True, both("unblock"), ()),
-    Call.TRACK:   Rule(Lock.NONE, {}, False, both("track"), ("tdx.track_busy",)),
+    Call.TRACK:   Rule(Lock.NONE, {}, False, both("track"),
+                       ("tdx.background", "tdx.track_busy")),
     Call.REMOVE:  Rule(Lock.SHARED, REMOVING, True,
                        {LEVEL_4K: ("remove_4k", "wbinvd_4k", "clear_4k"),
                         LEVEL_2M: ("remove_2m", "flush_2m", "clear_2m")},
-                       ("tdx.remove_busy", "tdx.bug")),
+                       ("tdx.background", "tdx.remove_busy", "tdx.bug")),
     Call.DEMOTE:  Rule(Lock.SHARED, UNBLOCKING, True, both("pamt_add_pair", "demote_2m"),
-                       ("tdx.demote_busy", "tdx.interrupted")),
+                       ("tdx.background", "tdx.demote_busy", "tdx.interrupted")),
+    Call.SEPT_ADD: Rule(Lock.SHARED, {}, False, both("sept_add"), ("tdx.background", "tdx.sept_add_busy")),
 }
 # fmt: on

@@ -126,12 +126,16 @@ FAULT_POINTS = points((
     ("pins.long", "prepare", "F2", "FI-refs", "a long-lived pin is taken on a page just before PREPARE"),
     ("pins.private", "prepare restructure", "F2", "FI-refs", "somebody astray holds a reference on a private page"),
     ("pins.transient", "prepare restructure", "F2", "FI-refs", "a short-lived reference is on a page at PREPARE"),
+    ("tdx.accept_storm", "prepare commit", "F3", "FI-busy", "by rate: RANGE.BLOCK beside an ACCEPT while vCPUs tick"),
+    ("tdx.accepting", "prepare commit", "F3", "FI-busy", "by rate: RANGE.BLOCK while a vCPU faults or accepts"),
     ("tdx.aug_busy", "fault undo", "F3 F6", "", "PAGE.AUG finds a lock held; the fault is taken again"),
+    ("tdx.background", "prepare commit fault undo", "F3", "FI-busy", "a SEAMCALL meets a lock from outside the model"),
     ("tdx.bug", "commit", "F6", "FI-bug", "PAGE.REMOVE fails in COMMIT for a bug: the poison callback"),
     ("tdx.busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "RANGE.BLOCK finds a lock held"),
     ("tdx.demote_busy", "prepare", "F3 F1 F6", "FI-busy FI-splitmem FI-bug", "PAGE.DEMOTE finds a lock held"),
     ("tdx.interrupted", "prepare", "F4", "FI-intr", "PAGE.DEMOTE is interrupted (modules before 1.5.28)"),
     ("tdx.remove_busy", "commit", "F3 F6", "FI-busy FI-bug", "PAGE.REMOVE finds a lock held"),
+    ("tdx.sept_add_busy", "fault", "F3 F6", "", "SEPT.ADD of a missing page table finds a lock held (vm.sept_add)"),
     ("tdx.track_busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "MEM.TRACK finds the epoch lock held"),
 ))
 # fmt: on

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from actors import messages as m
-from actors import tdx_pamt
+from actors import tdx_pamt, tdx_tables
 from actors.address import (
     ALLOCATOR,
     DEVICES,
@@ -29,11 +29,13 @@ from actors.guest import Guest
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.iommu import APART, Iommu
-from actors.kvm_memory import PageCache
+from actors.kvm_memory import AT_SPLIT, PageCache
 from actors.kvm_mmu import KvmMmu
+from actors.kvm_tables import BUILT, SeptTables
 from actors.pins import Pins
 from actors.protocols import PROTOCOLS, Event, Options, key_of
 from actors.slots import Slots
+from actors.tdx_contention import ACCEPTING, BACKGROUND, STORM, Contention
 from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
 from actors.tdx_pamt import DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
@@ -94,8 +96,14 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
 
 
 def fault_rules(scenario: Scenario) -> list[FaultRule]:
-    """The scenario's fault plan, and the interrupts that end a MapGPA early, which are no failure."""
+    """The scenario's fault plan, the interrupts that end a MapGPA early, which are no failure, and BUSY by chance."""
+    vm = scenario.vm
     rules = [fault_rule(fault) for fault in scenario.fault]
+    if vm.busy == "rate":
+        rules.append(FaultRule(ACCEPTING, vm.busy_accepting))
+        rules.append(FaultRule(STORM, vm.busy_storm))
+    if vm.busy_background:
+        rules.append(FaultRule(BACKGROUND, vm.busy_background))
     if scenario.vm.interrupt_probability:
         rules.append(FaultRule("kvm.interrupt", scenario.vm.interrupt_probability))
     if scenario.vm.iotlb_outliers:
@@ -136,6 +144,8 @@ class HostBuilder:
         self.tdx = TdxModule({}, IntervalMap.filled(0))
         if self.scenario.fleet.pamt == "dynamic":
             self.tdx.dynamic = DynamicPamt()
+        if self.scenario.vm.busy == "rate":
+            self.tdx.by_rate = Contention()
         self.follow = follow(plan.scenario)
         self.iommu = unit(plan.scenario, self.base)
 
@@ -175,20 +185,23 @@ class HostBuilder:
             load_address(vm): self.load(fleet, vm, program, born),
             vm | GUEST: self.guest(vm, vcpus, leaves),
             vm | VMM: self.vmm(vm, slots),
-            vm | KVM: KvmMmu(
-                vm,
-                slots,
-                scenario.vm.track == "page",
-                leaves,
-                IntervalMap.filled(0),
-                guest_inhibit=scenario.vm.guest_inhibit,
-                cache=page_cache(scenario),
-            ),
+            vm | KVM: self.kvm(vm, slots, leaves),
             vm | HOST_MAP: self.host_map(vm, slots),
             vm | PINS: Pins(vm, scenario.protocol.freeze_budget, scenario.fleet.cpus),
             **self.gmems(vm, shape),
             **self.devices(fleet, vm),
         }
+
+    def kvm(self, vm: int, slots: Slots, leaves: IntervalMap) -> KvmMmu:
+        """The VM's KVM MMU, with these private leaves."""
+        shape = self.scenario.vm
+        found = KvmMmu(vm, slots, shape.track == "page", leaves, IntervalMap.filled(0))
+        found.guest_inhibit = shape.guest_inhibit
+        found.cache = page_cache(self.scenario)
+        if shape.sept_add:
+            there = tdx_tables.over(leaves, BUILT)
+            found.tables, found.sept = there.small, SeptTables(there.large)
+        return found
 
     def vmm(self, vm: int, slots: Slots) -> Vmm:
         """The VM's VMM; all memory is private."""
@@ -308,13 +321,19 @@ class HostBuilder:
             self.tdx.pamt.set(pfn, pfn + end - start, vm)
             if level == LEVEL_4K and self.tdx.dynamic is not msgspec.UNSET:
                 tdx_pamt.count(self.tdx.dynamic, pfn, pfn + end - start, 1)
-        return Td(entries, frames)
+        td = Td(entries, frames)
+        if self.scenario.vm.sept_add:
+            leaves = IntervalMap.filled(0)
+            for start, end, level in leaves_at_start(self.plan, shape.slots):
+                leaves.set(start, end, level)
+            td.tables = tdx_tables.over(leaves)
+        return td
 
 
 def page_cache(scenario: Scenario) -> PageCache | msgspec.UnsetType:
-    """What a VM's KVM keeps at hand for its faults."""
-    pamt = scenario.fleet.pamt
-    return msgspec.UNSET if pamt == "at-split" else PageCache(pamt == "dynamic")
+    """What a VM's KVM keeps at hand for its faults, where they want anything."""
+    pamt, tables = scenario.fleet.pamt, scenario.vm.sept_add
+    return msgspec.UNSET if pamt == AT_SPLIT and not tables else PageCache(pamt)
 
 
 def unit(scenario: Scenario, host: int) -> Iommu:

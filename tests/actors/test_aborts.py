@@ -40,9 +40,13 @@ OTHERS = {
     "iommu.timeout",
     "kvm.interrupt",
     "kvm.notifier",  # fails callers of mmu_notifiers, no conversion
+    "tdx.accept_storm",
+    "tdx.accepting",
     "tdx.aug_busy",
+    "tdx.background",  # a retry does not meet it
     "tdx.bug",
     "tdx.remove_busy",
+    "tdx.sept_add_busy",
 }
 # Fault points of steps that two-phase does not have: it keeps no list, undoes nothing, and readds from its reserve.
 NEVER_MET = {

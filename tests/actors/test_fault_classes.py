@@ -26,9 +26,12 @@ SITUATIONS: dict[str, tuple[dict[str, float], tuple[str, ...]]] = {
 # A thousand tries at each access take their time.
 BRIEF = {"tdx.aug_busy": {"every": 3}}
 PAIRS = [*product(FAULT_POINTS, CLASSES.values())]
-# Points of steps that two-phase does not have, and of callbacks that may not fail under it (test_notifier.py).
+# Points of steps that two-phase does not have, of callbacks that may not fail under it (test_notifier.py), and of what
+# is off by default (test_contention.py, test_sept_tables.py).
 ELSEWHERE = (
-    "kvm.notifier",
+    "tdx.accept_storm",
+    "tdx.accepting",
+    "tdx.sept_add_busy",
     "gmem.work",
     "gmem.readd",
     "gmem.undo_readd",

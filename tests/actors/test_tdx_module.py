@@ -33,7 +33,7 @@ LEGAL = {
     (Call.DEMOTE, Entry.BLOCKED): Entry.MAPPED,
     (Call.DEMOTE, Entry.PENDING_BLOCKED): Entry.PENDING,
 }
-MOVING = [call for call in Call if call != Call.TRACK]
+MOVING = [call for call in Call if RULES[call].moves]
 ILLEGAL = [pair for pair in product(MOVING, Entry) if pair not in LEGAL]
 
 
@@ -179,8 +179,22 @@ def test_huge_pages_have_no_serial_part():
 # --- locks: nobody waits -------------------------------------------------------------------------
 
 HELD = {
-    "tree_exclusive_until": {Call.AUG, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE},
-    "zero_step_until": {Call.AUG, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE},
+    "tree_exclusive_until": {
+        Call.AUG,
+        Call.SEPT_ADD,
+        Call.BLOCK,
+        Call.UNBLOCK,
+        Call.REMOVE,
+        Call.DEMOTE,
+    },
+    "zero_step_until": {
+        Call.AUG,
+        Call.SEPT_ADD,
+        Call.BLOCK,
+        Call.UNBLOCK,
+        Call.REMOVE,
+        Call.DEMOTE,
+    },
     "tree_shared_until": {Call.BLOCK, Call.UNBLOCK},
     "entry_until": {Call.AUG, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE},
 }
@@ -222,6 +236,7 @@ def test_the_rules_name_the_tree_lock_of_each_call():
         Call.TRACK: Lock.NONE,
         Call.REMOVE: Lock.SHARED,
         Call.DEMOTE: Lock.SHARED,
+        Call.SEPT_ADD: Lock.SHARED,
     }
 
 

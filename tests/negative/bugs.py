@@ -6,6 +6,7 @@ from pytest import MonkeyPatch
 
 from actors import (
     gmem_ask,
+    gmem_failure,
     gmem_folios,
     gmem_own,
     gmem_release,
@@ -27,6 +28,7 @@ from actors.allocator import Allocator
 from actors.contract import Consumer, Context, Reason, Share
 from actors.conversion import Conversion
 from actors.gmem import Gmem
+from actors.gmem_failure import Failing, Failures
 from actors.gmem_tickets import HOST_FAULT
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
@@ -176,6 +178,17 @@ def free_before_teardown(world: World, _: Patch) -> None:
 
     world.replace(GMEM, m.ReleaseFile, release)
     world.drop(GMEM, m.TornDown)
+
+
+def forget_what_failed(_: World, patch: Patch) -> None:
+    """A folio that has failed is unmapped, and the next fault may have it."""
+    zapped = gmem_failure.zapped
+
+    def unmarked(file: Gmem, op: int, failure: Failing, context: Context) -> None:
+        zapped(file, op, failure, context)
+        file.poison, file.failures = IntervalMap.filled(0), Failures(under_way={op: failure})
+
+    patch.setattr(gmem_failure, "zapped", unmarked)
 
 
 def two_files_of_one_memory(world: World, _: Patch) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from actors import messages as m
-from actors.address import HOST_MAP, IOMMU, PINS, VMM, vm_address
+from actors.address import GMEM, HOST_MAP, IOMMU, PINS, VMM, vm_address
 from actors.notifier_sites import MM_CHAINS, OOM_REAPER
 from actors.observations import (
     Answered,
@@ -57,6 +57,14 @@ def whole_leaf_there_and_back(world: World) -> None:
     """A huge folio is split and merged again."""
     for to in (SHARED, PRIVATE):
         world.convert(0, 0x200, to)
+
+
+def memory_fails(world: World) -> None:
+    """A frame goes bad, and the guest touches its page."""
+    world.post(GMEM, m.MemoryFailure(START))
+    world.run()
+    world.touch(START, END, PRIVATE)
+    world.run()
 
 
 def whole_leaf_by_halves(world: World) -> None:
@@ -222,6 +230,7 @@ CASES = [
     Case("I18 AN13", bugs.callbacks_fail_unasked, driver_cleans_up_its_mmap),
     Case("AN14", bugs.callbacks_fail_unasked, oom_reaper_comes),
     Case("I19", bugs.free_poisoned_pages, commit_bug),
+    Case("I19", bugs.forget_what_failed, memory_fails),
     Case("I20", bugs.forget_to_count, to_shared, ("fleet.pamt=dynamic",)),
     Case("I20", bugs.count_a_split_as_one, refused_at_the_second_leaf, ("fleet.pamt=dynamic",)),
     Case("I20", bugs.keep_the_pair, whole_leaf_by_halves, ("fleet.pamt=dynamic",)),

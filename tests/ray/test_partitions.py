@@ -82,6 +82,7 @@ def test_loads_with_something_beside_the_conversions_are_the_same():
         "notifier-storm",
         "pin-holders",
         "memory-pressure",
+        "memory-failure",
         "balloon",
         "sweep",
         "shutdown",

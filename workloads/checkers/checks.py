@@ -201,6 +201,8 @@ def i19(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Dma | o.ShareStored) -> Fou
     if not getattr(fact, adds[type(fact)]):
         return None
     bad = first_not(shadow.poison, fact.start, fact.end, 0)
+    if bad and isinstance(fact, o.Dma) and shadow.failed.only(bad[0], bad[1], 1):
+        return None  # devices are not told of memory that has failed
     return (
         f"poisoned {span(bad[0], bad[1])} is back in use ({type(fact).__name__})" if bad else None
     )

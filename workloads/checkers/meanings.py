@@ -252,7 +252,8 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I19": Meaning(
-        "A poisoned page is never mapped, stored, or given back again.",
+        "A poisoned page, or one whose memory has failed, is never mapped, stored, or given "
+        "back again.",
         INVARIANT,
     ),
     "I20": Meaning(

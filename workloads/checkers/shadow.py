@@ -21,8 +21,8 @@ class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
-        "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "halfway", "holding",
-        "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
+        "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "halfway",
+        "holding", "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
         "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "thawed", "vm",
     )  # fmt: skip
@@ -55,6 +55,7 @@ class Shadow:
         if not backing.apart:
             self.outside |= {"host page table": self.pte, **self.devices.tables()}
         self.poison = IntervalMap.filled(0)
+        self.failed = IntervalMap.filled(0)  # poisoned because the frame behind it is bad
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
         self.left = IntervalMap.filled(0)  # 1 where a consumer said that it could not unmap
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
@@ -172,6 +173,12 @@ class Shadow:
     def hole(self, fact: o.Punched) -> None:
         self.punched.set(fact.start, fact.end, 1)
         self.accepted.set(fact.start, fact.end, 0)
+
+    def memory_failed(self, fact: o.MemoryFailed) -> None:
+        """Nothing of it is accepted any more, nobody may have it again, and no conversion has to bring it back."""
+        self.accepted.set(fact.start, fact.end, 0)
+        self.poison.set(fact.start, fact.end, 1)
+        self.failed.set(fact.start, fact.end, 1)
 
     def stashed(self, fact: o.Stashed) -> None:
         self.stashing = True
@@ -331,6 +338,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.Stashed: Shadow.stashed,
     o.PoisonSet: Shadow.poison_set,
     o.Punched: Shadow.hole,
+    o.MemoryFailed: Shadow.memory_failed,
     o.LeftMapped: Shadow.left_mapped,
     o.Sept: Shadow.sept_set,
     o.PamtCounted: Shadow.pamt_counted,

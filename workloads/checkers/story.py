@@ -156,6 +156,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.NotifierError: lambda f: f"mm: {f.site} gets {errno(f.reason)}",
     o.MmUnmapped: lambda f: f"mm: {f.site} takes {at(f)} out of the host's page tables",
     o.PamtCounted: lambda f: f"tdx: PAMT counts {f.count} leaves in regions {at(f)}, {f.pairs:+} pairs",
+    o.MemoryFailed: lambda f: f"host: memory behind {at(f)} has failed",
     o.Punched: lambda f: f"gmem: {at(f)} is a hole",
 }  # fmt: skip
 # Kinds that are not always worth a line.

@@ -10,6 +10,7 @@ from workloads.scenario import (
     AnyWorkload,
     Churn,
     DmaStorm,
+    MemoryFailures,
     MemoryPressure,
     NotifierStorm,
     PinHolders,
@@ -20,7 +21,8 @@ from workloads.scenario import (
 REMEDY: dict[type[AnyWorkload], str] = {
     Trace: 'pace = "rate" opens it, and so does "recorded" where the log has times',
     **dict.fromkeys(
-        (Churn, DmaStorm, NotifierStorm, PinHolders, MemoryPressure), 'pace = "open" opens it'
+        (Churn, DmaStorm, NotifierStorm, PinHolders, MemoryPressure, MemoryFailures),
+        'pace = "open" opens it',
     ),
 }
 
@@ -32,6 +34,8 @@ def is_open(load: AnyWorkload, log: LogShape | None = None) -> bool:
             timed = log is not None and log.has_times
             return load.pace == "rate" or (load.pace == "recorded" and timed)
         case Churn() | DmaStorm() | NotifierStorm() | PinHolders() | MemoryPressure():
+            return load.pace == "open"
+        case MemoryFailures():
             return load.pace == "open"
         case _:
             return False

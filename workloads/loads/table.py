@@ -9,6 +9,7 @@ from workloads.loads.beside import (
     PinHoldersProgram,
 )
 from workloads.loads.dma import DmaStormProgram
+from workloads.loads.failures import MemoryFailureProgram
 from workloads.loads.hostile import HostileProgram
 from workloads.loads.load import Program
 from workloads.loads.programs import ChurnProgram, HotRangeProgram
@@ -19,6 +20,7 @@ from workloads.scenario import (
     DmaStorm,
     Hostile,
     HotRange,
+    MemoryFailures,
     MemoryPressure,
     NotifierStorm,
     PinHolders,
@@ -36,6 +38,7 @@ PROGRAMS: dict[type, Make] = {
     DmaStorm: DmaStormProgram,
     Hostile: HostileProgram,
     HotRange: lambda load, pages, seed, vm: HotRangeProgram(load, pages),
+    MemoryFailures: MemoryFailureProgram,
     MemoryPressure: MemoryPressureProgram,
     NotifierStorm: NotifierStormProgram,
     PinHolders: PinHoldersProgram,

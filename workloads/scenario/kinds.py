@@ -170,6 +170,19 @@ class MemoryPressure(Workload, frozen=True, tag="memory-pressure"):
     )
 
 
+class MemoryFailures(Workload, frozen=True, tag="memory-failure"):
+    """Churn, while frames behind the guest's memory fail: their folios are unmapped and never used again."""
+
+    pace: Annotated[ChurnPace, key.choice(ChurnPace, "of churn")] = "closed"
+    conversion_rate: Annotated[
+        float, key.number("per second", "conversions by each VM, for pace = open", 1e-6, 1e9)
+    ] = 1000.0
+    outstanding: Annotated[int, key.count("loops", "of churn in each VM at once", 1, 4096)] = 4
+    rate: Annotated[float, key.number("per second", "failures in each VM, Poisson", 1e-3, 1e9)] = (
+        10.0
+    )
+
+
 class Balloon(Workload, frozen=True, tag="balloon"):
     """A balloon inflates by 2 MiB blocks, which become holes of guest_memfd, and deflates; churn goes on beside it."""
 
@@ -301,6 +314,7 @@ AnyWorkload = (
     | NotifierStorm
     | PinHolders
     | MemoryPressure
+    | MemoryFailures
     | Balloon
     | Sweep
     | Shutdown

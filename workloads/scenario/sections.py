@@ -22,6 +22,7 @@ Start = Literal["mapped-2m", "mapped-4k", "unaccepted", "prefaulted-2m"]
 Level = Literal["2m", "4k"]
 Pamt = Literal["at-split", "dynamic", "static"]
 Inhibit = Literal["off", "tested", "each"]
+Busy = Literal["emergent", "rate"]
 Track = Literal["page", "step"]
 Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
 Iommu = Literal["notify", "pin"]
@@ -101,6 +102,12 @@ class Vm(Section, frozen=True):
     accept_level: Annotated[Level, key.choice(Level, "largest page that the guest accepts at")] = (
         "2m"
     )
+    sept_add: Annotated[
+        bool,
+        key.switch(
+            "private faults pay for missing S-EPT tables (SEPT.ADD), and freeze what they change"
+        ),
+    ] = False
     guest_inhibit: Annotated[
         Inhibit,
         key.choice(
@@ -137,6 +144,23 @@ class Vm(Section, frozen=True):
         key.switch("invalidations are held up as rarely, and as long, as cost iotlb_outlier says"),
     ] = False
     track: Annotated[Track, key.choice(Track, "TRACK and kick for each page or each step")] = "page"
+    busy: Annotated[
+        Busy,
+        key.choice(
+            Busy,
+            "a SEAMCALL is BUSY where a lock that it needs is held, or a BLOCK by a rate while vCPUs accept",
+        ),
+    ] = "emergent"
+    busy_accepting: Annotated[
+        float, key.number("probability", "busy = rate: a BLOCK is BUSY while vCPUs accept")
+    ] = 1e-4
+    busy_storm: Annotated[
+        float, key.number("probability", "busy = rate: the same beside an ACCEPT while vCPUs tick")
+    ] = 1e-2
+    busy_background: Annotated[
+        float,
+        key.number("probability", "a SEAMCALL's first try is BUSY for reasons outside the model"),
+    ] = 0.0
     interrupt_probability: Annotated[
         float, key.number("probability", "a step of MapGPA meets a pending interrupt")
     ] = 0.1
