@@ -129,6 +129,21 @@ def resume(result: str, **flags: Any) -> None:
 
 
 @cli.command()
+@click.argument("scenario")
+@partial(shared, without=("expect_digest", "metrics_port", "linger"))
+def submit(scenario: str, **flags: Any) -> None:
+    """SCENARIO as a Ray job at the job server --address URL; its log here, its results here, its exit status."""
+    from cluster.faults import FAULT_POINTS
+    from workloads import scenario as scenarios
+    from workloads.execute import Settings
+    from workloads.submit import submit as send
+
+    flags["executor"] = flags["executor"] or "ray"
+    found = scenarios.load(scenario, as_overrides(flags), FAULT_POINTS)
+    sys.exit(send(found, Settings.of(flags), flags["time_limit"]))
+
+
+@cli.command()
 @click.argument("logs", nargs=-1, required=True, metavar="LOG...")
 @click.option("--scenario", help="What the logs do not tell: a TOML file or a shipped scenario.")
 @click.option(

@@ -1,0 +1,179 @@
+"""`gmemsim submit` against a real Ray head with its job server."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from cluster.ray_jobs import send
+from workloads.parcel import BadParcelError, lines, unpack
+from workloads.scenario import decode
+from workloads.submit import PACKAGES, package
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+REPOSITORY = Path(__file__).parents[2]
+SMALL = (
+    "--set",
+    "scenario.conversions=200",
+    "--set",
+    "fleet.hosts=2",
+    "--set",
+    "fleet.vms_per_host=2",
+)
+LIGHT_BYTES = 5 << 20
+
+
+def free_port() -> int:
+    """One that nobody listens at now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def head():
+    """(URL of the job server, environment of its clients)."""
+    # Ray's sockets have long names, and a limit of 107 bytes.
+    home = Path(tempfile.mkdtemp(prefix="gm"))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    binaries = Path(sys.executable).parent
+    environment |= {
+        "HOME": str(home),
+        "PATH": f"{binaries}:{os.environ['PATH']}",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    port, jobs = free_port(), free_port()
+    command = [str(binaries / "ray"), "start", "--head", "--block", f"--port={port}", f"--dashboard-port={jobs}",
+               "--num-cpus=2", f"--temp-dir={home / 'r'}", f"--dashboard-agent-listen-port={free_port()}"]  # fmt: skip
+    with subprocess.Popen(
+        command,
+        env=environment,
+        cwd=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        url = f"http://127.0.0.1:{jobs}"
+        wait_for(f"{url}/api/version")
+        yield url, environment | {"PYTHONPATH": str(REPOSITORY)}
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def wait_for(url: str) -> None:
+    """Until something answers there."""
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+
+
+@pytest.fixture
+def submit(head, tmp_path):
+    """`gmemsim submit WORDS` in an empty folder."""
+    url, environment = head
+
+    def call(*words, address=url):
+        command = [sys.executable, "-m", "workloads", "submit", *words, "--address", address]
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+    return call
+
+
+def test_a_job_has_the_digest_of_a_run_here_and_its_results_come_back(submit, head, tmp_path):
+    found = submit("quickstart", *SMALL, "--json")
+    assert found.returncode == 0, found.stderr
+    here = subprocess.run(
+        [sys.executable, "-m", "workloads", "run", "quickstart", *SMALL, "--json", "--results", "here"],
+        cwd=tmp_path, env=head[1], capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    summary = json.loads(found.stdout)
+    assert summary["digest"] == json.loads(here.stdout)["digest"]
+    assert summary["engine"]["executor"] == "ray"
+    folder = tmp_path / "results" / "quickstart" / "latest"
+    assert {"report.html", "scenario.toml", "summary.json"} <= {
+        path.name for path in folder.iterdir()
+    }
+
+
+def test_the_exit_status_is_the_runs(submit, tmp_path):
+    log = tmp_path / "one.log"
+    log.write_text("kvm_convert_memory start 0x0 size 0x2000 private_to_shared\n")
+    workload = f'workload=[{{kind="trace",log=["{log}"]}}]'
+    found = submit(
+        "quickstart",
+        "--set",
+        workload,
+        "--set",
+        "fault=[]",
+        "--set",
+        'checks={"conversions.completed"=">= 10000000"}',
+    )
+    assert found.returncode == 1, found.stderr
+    assert "VIOLATED" in found.stderr
+
+
+def test_a_server_that_is_not_there_is_one_line(submit):
+    found = submit("quickstart", address=f"http://127.0.0.1:{free_port()}")
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
+    assert "does not answer" in found.stderr
+
+
+def test_a_job_that_is_stopped_is_over(head):
+    with package(decode("", "test.toml", ["scenario.conversions=1000000"])) as folder:
+        job = send(
+            head[0], folder, ["python", "-m", "workloads.parcel", "run", "scenario.toml"], {}
+        )
+    job.stop()
+    assert list(job.log()) is not None
+    assert job.exit_status() == 3
+
+
+def test_the_package_is_light_and_holds_our_packages_alone():
+    with package(decode("", "test.toml", [])) as folder:
+        assert {path.name for path in folder.iterdir()} == {*PACKAGES, "scenario.toml"}
+        assert (
+            sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < LIGHT_BYTES
+        )
+
+
+def test_a_parcel_is_taken_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "20261126T120000Z-1"
+    (folder / "part").mkdir(parents=True)
+    (folder / "part" / "a.bin").write_bytes(os.urandom(10_000))
+    sent = list(lines(folder))
+    there = unpack(["noise before", *sent][1:], tmp_path / "there")
+    assert (there / "part" / "a.bin").read_bytes() == (folder / "part" / "a.bin").read_bytes()
+    for damaged in (
+        sent[:-1],
+        sent[:1] + sent[2:],
+        [],
+        [*sent[:1], sent[1][:-9] + "!" * 9, *sent[2:]],
+    ):
+        with pytest.raises(BadParcelError):
+            unpack(damaged, tmp_path / "damaged")

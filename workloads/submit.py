@@ -1,0 +1,127 @@
+"""`gmemsim submit`: a scenario runs as a Ray job, its log is followed here, its results come back here."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from cluster.ray_jobs import Job, JobServerError, send
+from workloads.errors import LostError, UsageError
+from workloads.outcome.files import SUMMARY
+from workloads.outcome.folder import point_latest
+from workloads.parcel import MARK, BadParcelError, unpack
+from workloads.scenario import AnyWorkload, Scenario, Trace, to_toml
+from workloads.session import Settings
+from workloads.trace.spool import resolve
+
+PACKAGES = ("actors", "cluster", "workloads", "dashboards")
+ADDRESS = "RAY_API_SERVER_ADDRESS"  # as Ray's own command line has it
+SCENARIO, LOGS = "scenario.toml", "logs"
+
+
+def submit(scenario: Scenario, settings: Settings, limit: str | None) -> int:
+    """Send, follow, fetch; returns the run's exit status."""
+    address = settings.address or os.environ.get(ADDRESS)
+    if not address:
+        raise UsageError(f"--address: expected the job server's URL, here or in {ADDRESS}")
+    words = ["python", "-m", "workloads.parcel", "run", SCENARIO]
+    words += ["--time-limit", limit] if limit else []
+    try:
+        with package(scenario) as folder:
+            job = send(address, folder, words, {"PYTHONUNBUFFERED": "1"})
+        print(f"job {job.id} at {address}", file=sys.stderr, flush=True)
+        marked = [line for line in followed(job) if told(line, settings)]
+        status = job.exit_status()
+        why = job.message()
+    except JobServerError as error:
+        raise UsageError(f"--address: {error}") from None
+    return fetched(marked, scenario, settings, status, f"job {job.id}: {why}")
+
+
+def stop(job: Job) -> None:
+    """Ctrl-C of whoever follows it."""
+    print(f"stopping job {job.id}", file=sys.stderr, flush=True)
+    job.stop()
+
+
+def followed(job: Job) -> Iterator[str]:
+    """Its log to the end; Ctrl-C stops the job, which then keeps what it has."""
+    while True:
+        try:
+            yield from job.log()
+        except KeyboardInterrupt:
+            stop(job)
+            continue
+        return
+
+
+def told(line: str, settings: Settings) -> bool:
+    """Is it a part of the results? What is not, is for people."""
+    if line.startswith(MARK):
+        return True
+    if not settings.silent and not line.startswith("results: "):  # where they were, there
+        print(line, file=sys.stderr, flush=True)
+    return False
+
+
+def fetched(
+    marked: Iterable[str], scenario: Scenario, settings: Settings, status: int, why: str
+) -> int:
+    """The results folder, here."""
+    try:
+        folder = unpack(marked, Path(settings.results) / scenario.scenario.name)
+    except BadParcelError as error:
+        raise LostError(f"{why}: {error}") from None
+    except OSError as error:
+        raise UsageError(f"--results: {settings.results}: {error.strerror}") from None
+    point_latest(folder)
+    if settings.as_json:
+        print(json.dumps(json.loads((folder / SUMMARY).read_text()), indent=2))
+    else:
+        print(f"results: {folder}", file=sys.stderr, flush=True)
+    return status
+
+
+@contextmanager
+def package(scenario: Scenario) -> Iterator[Path]:
+    """What the job needs and nothing else: our packages, the scenario, the logs that it names."""
+    home = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory(prefix="gmemsim-") as name:
+        folder = Path(name)
+        for package in PACKAGES:
+            shutil.copytree(
+                home / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        (folder / SCENARIO).write_text(to_toml(with_logs(scenario, folder / LOGS)))
+        yield folder
+
+
+def with_logs(scenario: Scenario, folder: Path) -> Scenario:
+    """The scenario with its logs beside it; shipped ones are in the package already."""
+
+    def moved(number: int, workload: AnyWorkload) -> AnyWorkload:
+        if not isinstance(workload, Trace):
+            return workload
+        logs = tuple(copied(log, folder, f"{number}-{n}") for n, log in enumerate(workload.log))
+        return msgspec.structs.replace(workload, log=logs)
+
+    workloads = tuple(moved(n, workload) for n, workload in enumerate(scenario.workload))
+    return msgspec.structs.replace(scenario, workload=workloads)
+
+
+def copied(log: str, folder: Path, mark: str) -> str:
+    """Its name in the package."""
+    if log == "-":
+        raise UsageError("a trace from standard input cannot be sent, expected a file")
+    if not Path(log).exists():
+        return log
+    folder.mkdir(exist_ok=True)
+    name = f"{mark}-{Path(log).name}"
+    shutil.copy(resolve(log), folder / name)
+    return f"{folder.name}/{name}"
