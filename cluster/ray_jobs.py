@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -91,12 +90,7 @@ def told(address: str = "") -> Iterator[None]:
         yield
     except AuthenticationError as error:
         raise JobServerError(f"the job server{where} wants {TOKEN}: {first(error)}") from error
-    except (
-        ConnectionError,
-        requests.exceptions.RequestException,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise JobServerError(
             f"the job server{where} does not answer as one: {first(error)}"
         ) from error
