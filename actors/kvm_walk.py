@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from actors import kvm_entry, kvm_memory
 from actors import messages as m
 from actors.address import GUEST, TDX, host_base
-from actors.contract import PAGES_2M, Context, Reason, Share
+from actors.contract import PAGES_2M, Context, Place, Reason, Share
 from actors.kvm_plans import PLANS, SPLITTING, UNBLOCKING, ZAPPING_SHARED, Do, Walk
 from actors.kvm_tickets import TICKETS, WALK
 from actors.observations import Leaf
@@ -36,6 +36,23 @@ def doing(walk: Walk) -> int:
     return PLANS[walk.plan][walk.stage]
 
 
+def leaves(walk: Walk) -> int:
+    """How many leaves the step in hand has."""
+    start, end, level = walk.todo[0]
+    return (end - start) // PAGES[level]
+
+
+def in_hand(walk: Walk) -> Place:
+    """The leaves of the step that come next: those that stay for good are passed over. Empty at its end."""
+    start, end, level = walk.todo[0]
+    first = start + walk.done * PAGES[level]
+    for kept, after in walk.kept:
+        if first < kept:
+            return first, kept
+        first = max(first, after)
+    return first, end
+
+
 def locked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """mmu_lock is held for writing: begin the plan, unless it was called off while waiting."""
     assert walk.stage == -1, f"op {walk.op} takes mmu_lock in stage {walk.stage} of its plan"
@@ -56,16 +73,17 @@ def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:
     """Do the plan's next thing to the step's leaves."""
     start, end, level = walk.todo[0]
     what = PLANS[walk.plan][walk.stage]
-    leaves = (end - start) // PAGES[level]
     # TRACK and kick come once for each leaf, as KVM does today, or once for the whole step.
-    rounds = leaves if kvm.track_per_page else 1
+    rounds = leaves(walk) if kvm.track_per_page else 1
     if what == Do.KICK:
         context.send(kvm.vm | GUEST, m.Kick(walk.op, rounds), context.cost("kick_link"))
     elif what == Do.ZAP_SHARED:
         context.after(delay, m.Step(walk.op))
     else:
-        first = start + walk.done * PAGES[level]
-        count = rounds if what == Call.TRACK else leaves - walk.done
+        tracks = what == Call.TRACK  # of the whole step
+        first, last = (start, end) if tracks else in_hand(walk)
+        walk.done = (first - start) // PAGES[level]
+        count = rounds if tracks else (last - first) // PAGES[level]
         if walk.attempt and walk.plan != UNBLOCKING:
             count = 1  # the retry is for the one call that met BUSY
         attempt = -1 if walk.plan == UNBLOCKING else walk.attempt
@@ -118,16 +136,25 @@ def again(walk: Walk, status: int) -> bool:
 
 def passed(kvm: "KvmMmu", walk: Walk, calls: int, context: Context) -> None:
     """All calls of the batch went well: what is left of the step after a retry, or the plan's next entry."""
-    if not walk.attempt or walk.plan == UNBLOCKING or doing(walk) == Call.TRACK:
-        advance(kvm, walk, context)
-        return
-    start, end, level = walk.todo[0]
-    walk.done += calls
-    if walk.done >= (end - start) // PAGES[level]:
+    if doing(walk) == Call.TRACK:
         advance(kvm, walk, context)
     else:
-        walk.attempt = 0
+        walk.done += calls
+        on(kvm, walk, context)
+
+
+def on(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """What is left of the step for the entry in hand, else the next entry, unless no leaf is left for that."""
+    _, end, _ = walk.todo[0]
+    walk.attempt = 0
+    if in_hand(walk)[0] < end:
         act(kvm, walk, context.link, context)
+        return
+    walk.done = 0
+    if in_hand(walk)[0] < end:
+        advance(kvm, walk, context)
+    else:
+        step_done(kvm, walk, context)
 
 
 REASONS: dict[int, Reason] = {
@@ -167,9 +194,9 @@ def stepped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 def step_done(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """The tables follow; drop the lock so that waiters get their turn between steps."""
-    start, end, level = walk.todo[0]
+    start, end, _ = walk.todo[0]
     assert end - start <= PAGES_2M, f"a step of {end - start} pages under one hold of mmu_lock"
-    kvm.WAYS[walk.plan].done(kvm, walk, (end - start) // PAGES[level], context)
+    kvm.WAYS[walk.plan].done(kvm, walk, leaves(walk), context)
     step_over(kvm, walk, context)
 
 

@@ -1,8 +1,9 @@
 """COMMIT and INVALIDATE in the KVM MMU: zap the leaves of the side that is given up, tell of what is left mapped."""
 
+from bisect import insort
 from typing import TYPE_CHECKING
 
-from actors import kvm_walk
+from actors import kvm_entry, kvm_walk
 from actors import messages as m
 from actors.address import GUEST
 from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share, Trace
@@ -31,12 +32,6 @@ def next_step(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     absent = 0
     while walk.cursor < walk.end:
         end, level = leaves.run_at(walk.cursor, walk.end)
-        if level and kvm.dead and walk.plan == ZAPPING:
-            # No SEAMCALL works for a dead TD: what is still mapped can only be reported.
-            for s, e, mapped in leaves.runs(walk.cursor, walk.end):
-                if mapped:
-                    left_mapped(kvm, walk, Reason.DEAD, s, e, context)
-            break
         if level:
             end = min(end, walk.cursor // PAGES_2M * PAGES_2M + PAGES_2M)
             if level == LEVEL_2M and end - walk.cursor < PAGES_2M:
@@ -101,26 +96,28 @@ def unsplit(kvm: "KvmMmu", walk: Walk, end: int, context: Context) -> None:
 
 
 def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
-    """After it: the page is marked. A VM that lives through it has the rest of the range unmapped."""
+    """The leaf is marked and the walk goes on: KVM's hook is void, and SEAMCALLs work for a VM that is bugged."""
     if walk.bugs or reason is not Reason.BUG:
         kvm.bug("commit", reason, reason is Reason.BUG, context)
-    start, end, level = walk.todo[0]
-    removing = kvm_walk.doing(walk) == Call.REMOVE
-    first = start + (walk.done if removing else 0) * PAGES[level]
-    last = first + PAGES[level] if removing and reason is Reason.BUG else end
-    left_mapped(kvm, walk, reason, first, last, context)
-    if kvm.dead:
-        walk.kept = []
-        kvm_walk.give_up(kvm, walk, context)
+    kvm_entry.let_in(kvm, context)
+    first, last = kvm_walk.in_hand(walk)
+    if walk.refusal is Reason.NONE:
         walk.refusal, walk.offset = reason, first
-        committed(kvm, walk, context.link + 1, context)
-        return
-    walk.kept.append((first, last))
-    walk.done, walk.attempt = (last - start) // PAGES[level], 0
-    if removing and last < end:
-        kvm_walk.act(kvm, walk, context.link, context)
+    if kvm_walk.doing(walk) == Call.TRACK:  # one for all leaves of the step, none of which can go
+        while first < last:
+            keep(kvm, walk, reason, first, last, context)
+            first, last = kvm_walk.in_hand(walk)
     else:
-        kvm_walk.step_done(kvm, walk, context)
+        keep(kvm, walk, reason, first, first + PAGES[walk.todo[0][2]], context)
+    kvm_walk.on(kvm, walk, context)
+
+
+def keep(kvm: "KvmMmu", walk: Walk, reason: Reason, start: int, end: int, context: Context) -> None:
+    """These leaves of the step in hand stay; on to what comes after them."""
+    left_mapped(kvm, walk, reason, start, end, context)
+    insort(walk.kept, (start, end))
+    first, _, level = walk.todo[0]
+    walk.done = (end - first) // PAGES[level]
 
 
 def left_mapped(

@@ -42,7 +42,7 @@ REFUSALS: dict[tuple[Verb, Share], dict[Consumer, Reasons]] = {
 }
 # And what it tells of by callback, once it cannot refuse.
 POISONS: dict[Consumer, Reasons] = {
-    Consumer.KVM_MMU: (R.BUSY, R.BUG, R.DEAD),
+    Consumer.KVM_MMU: (R.BUSY, R.BUG),
     Consumer.IOMMU: (R.TIMEOUT,),
 }
 # guest_memfd's own: what an event of its table stands for.

@@ -101,8 +101,8 @@ EXAMPLES = (
     Example(
         "Of another class",
         'point = "tdx.remove_busy"\nreason = "interrupted"\nnth = [50]',
-        "PAGE.REMOVE number 50 of each VM is interrupted, which no module does. KVM may not fail there, so the rest of "
-        "the step is poisoned and the VM is lost: a failure after the decision that is no bug (AN28).",
+        "PAGE.REMOVE number 50 of each VM is interrupted, which no module does. KVM may not fail there, so the "
+        "page is poisoned and the VM is lost: a failure after the decision that is no bug (AN28).",
     ),
 )
 

@@ -3,7 +3,17 @@
 import pytest
 
 from actors.contract import Reason
-from actors.observations import Decided, Failed, FramesFreed, PoisonSet, Sept, ShareStored, VmBugged
+from actors.observations import (
+    ConsumerReplied,
+    Decided,
+    Failed,
+    FramesFreed,
+    Leaf,
+    PoisonSet,
+    Sept,
+    ShareStored,
+    VmBugged,
+)
 from actors.tdx_states import Entry
 from tests.helpers import PRIVATE, SHARED, World, runs, table
 
@@ -11,10 +21,10 @@ START, END = 0x10, 0x20
 PAGES = 0x800  # of each VM
 
 
-def bugged(*overrides, vms=1, probability=1.0):
-    """VM 0 meets a bug in COMMIT; every VM converts the same range."""
+def bugged(*overrides, vms=1, probability=1.0, nth=(1,)):
+    """VM 0 meets a bug in COMMIT, at the first page; every VM converts the same range."""
     world = World(f"fleet.vms_per_host={vms}", *overrides)
-    world.inject("tdx.bug", probability=probability, vms=(0,))
+    world.inject("tdx.bug", probability=probability, nth=nth, vms=(0,))
     numbers = [world.request(START, END, SHARED, vm) for vm in range(vms)]
     world.run()
     return world, [world.answer(number) for number in numbers]
@@ -35,11 +45,19 @@ def test_only_the_page_that_is_still_mapped_is_poisoned():
     assert runs(world.gmem().poison) == [(0, 0), (START, 1), (START + 1, 0)]
 
 
-def test_a_bug_in_the_middle_poisons_that_page():
-    world, answers = bugged(probability=0.2)
-    (poison,) = world.of(PoisonSet)
+@pytest.mark.parametrize("pages", [(5,), (1, 2), (3, 16), tuple(range(1, 17))])
+def test_every_page_that_fails_is_poisoned_and_the_rest_is_unmapped_by_a_dead_vm_too(pages):
+    world, answers = bugged(nth=pages)
+    bad = [START + page - 1 for page in pages]
     assert answers == [Reason.BUG]
-    assert START < poison.start < END and poison.end == poison.start + 1
+    assert [(fact.start, fact.end) for fact in world.of(PoisonSet)] == [(p, p + 1) for p in bad]
+    (told,) = (
+        fact for fact in world.of(ConsumerReplied) if fact.phase == "commit" and not fact.consumer
+    )
+    assert len(world.of(VmBugged)) == 1 and told.reason is Reason.NONE
+    removed = [f for f in world.of(Leaf) if not f.level and f.end <= END]
+    gone = {page for fact in removed for page in range(fact.start, fact.end)}
+    assert gone >= set(range(START, END)) - set(bad)
 
 
 def test_nothing_is_stored():

@@ -140,7 +140,7 @@ def test_a_dead_vmm_punches_nothing():
 
 def test_what_a_bug_leaves_mapped_is_poisoned_and_never_freed():
     world = World("vm.start=mapped-4k")
-    world.inject("tdx.bug")
+    world.inject("tdx.bug", nth=(1,))
     give_up(world)
     world.run()
     (poison,) = world.of(PoisonSet)

@@ -282,12 +282,39 @@ def test_a_vcpu_whose_fault_came_to_nothing_enters_after_the_retry():
     assert context.take() == []
 
 
-def test_a_second_busy_in_commit_bugs_the_vm_and_poisons_the_step():
+def poisoned(page, reason=Reason.BUSY):
+    return m.Poison(OP, Consumer.KVM_MMU, reason, page, page + 1)
+
+
+def test_a_second_busy_in_commit_bugs_the_vm_and_poisons_the_page_and_the_rest_is_zapped():
     actor = kvm(SMALL)
     calls, context = committed(actor, 3, 8, statuses=[Status.BUSY] * 2)
-    poison = m.Poison(OP, Consumer.KVM_MMU, Reason.BUSY, 3, 8)
-    assert calls[-5:] == [m.VmDead(), m.VmDead(), poison, LET_IN, DONE]
+    assert calls[-9:] == [
+        m.VmDead(),
+        m.VmDead(),
+        LET_IN,
+        poisoned(3),
+        ("BLOCK", 4, 8, 4),
+        ("TRACK", 3, 8, 1),
+        ("KICK", 1),
+        ("REMOVE", 4, 8, 4),
+        DONE,
+    ]
     assert context.of(VmBugged) == [VmBugged(VM, "commit", Reason.BUSY, False)]
+    assert runs(actor.mirror) == [(0, 1), (4, 0), (8, 1), (SIZE, 0)]
+
+
+def test_a_second_busy_of_track_leaves_every_leaf_of_its_step():
+    actor = kvm(SMALL)
+    calls, _ = committed(actor, 0x1FE, 0x201, statuses=[Status.OK, Status.BUSY, Status.BUSY])
+    poison = m.Poison(OP, Consumer.KVM_MMU, Reason.BUSY, 0x1FE, 0x200)
+    assert calls[calls.index(poison) + 1 :] == [
+        ("BLOCK", 0x200, 0x201, 1),
+        ("TRACK", 0x200, 0x201, 1),
+        ("KICK", 1),
+        ("REMOVE", 0x200, 0x201, 1),
+        DONE,
+    ]
 
 
 def test_a_bug_in_commit_poisons_the_page_that_is_still_mapped():
@@ -303,13 +330,14 @@ def test_a_bug_in_commit_poisons_the_page_that_is_still_mapped():
     assert runs(actor.mirror) == [(0, 0), (5, LEVEL_4K), (SIZE, 0)]
 
 
-def test_a_vm_that_died_meanwhile_can_only_report_what_is_mapped():
+def test_a_vm_that_died_meanwhile_is_zapped_like_any_other():
     actor = kvm(SMALL)
     context = prepared(actor, 0, 8)
     context.take()
     actor.dead = True
     actor.on_commit(m.Commit(FILE, OP, 0, 8, SHARED), context)
-    assert context.messages() == [m.Poison(OP, Consumer.KVM_MMU, Reason.DEAD, 0, 8), DONE]
+    assert play(actor, context)[-2:] == [("REMOVE", 0, 8, 8), DONE]
+    assert runs(actor.mirror) == [(0, 0), (8, 1), (SIZE, 0)]
 
 
 # --- ABORT ---------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ BY_HAND = {
         ("preparing", "host_map", (R.TIMEOUT,)),
         ("preparing", "pins", (R.REFERENCES, R.TIMEOUT)),
         ("preparing", "iommu", (R.NO_MEMORY, R.REFERENCES, R.TIMEOUT, R.DEAD)),
-        ("committing", "kvm_mmu", (R.BUSY, R.BUG, R.DEAD)),
+        ("committing", "kvm_mmu", (R.BUSY, R.BUG)),
         ("committing", "iommu", (R.TIMEOUT,)),
         *MAP,
     ),

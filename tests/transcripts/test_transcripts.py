@@ -21,7 +21,6 @@ ROWS_NOT_TAKEN: dict[str, set[str]] = {}
 # Failures that a protocol can only meet with mark = callback, and that are two-phase's then: told_by_callback has one.
 WITH_CALLBACK = {
     ("committing", "kvm_mmu", Reason.BUSY),
-    ("committing", "kvm_mmu", Reason.DEAD),
     ("committing", "iommu", Reason.TIMEOUT),
 }
 # With small folios the devices have small entries: their driver never waits for memory, and so never for too long.

@@ -91,12 +91,15 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
         "The VMM unmaps the range from its devices before it asks. Pins answer ERR (3), and when the VMM maps the "
         "range again it has no memory: shared, and not mapped for devices (AN18), as are the host's PTEs (AN8)."),
-    "remove_bug": Told(R.BUG, "AN10 AN15",
-        "In the middle of step 2: KVM_BUG_ON, and ERR with EFAULT (3). A reference on the page is the only mark "
-        "(mark = refcount): it keeps the page from being used again, and nobody will ever drop it (AN10)."),
-    "remove_busy_twice": Told(R.BUSY, "AN10 AN15 AN24",
-        "In the middle of step 2: a second BUSY where pages are removed is KVM_BUG_ON by contention alone (AN24), "
-        "and ERR with EBUSY (3). A reference on the rest of the range is the only mark (AN10)."),
+    "remove_bug": Told(R.BUG, "AN10 AN13 AN15 I18",
+        "In the middle of step 2: KVM_BUG_ON, the rest of the range is unmapped, and ERR with EFAULT (3). A "
+        "reference on the page is the only mark (mark = refcount): it keeps the page from being used again, and "
+        "nobody will ever drop it (AN10). The VMM exits while the conversion is still under way, and its exit_mmap "
+        "meets a callback that fails (AN13)."),
+    "remove_busy_twice": Told(R.BUSY, "AN10 AN13 AN15 AN24 I18",
+        "In the middle of step 2: a second BUSY where pages are removed is KVM_BUG_ON by contention alone (AN24), the "
+        "rest of the range is unmapped, and ERR with EBUSY (3). A reference on the page is the only mark (AN10). The "
+        "VMM's exit_mmap meets a callback that fails (AN13)."),
     "iotlb_hangs": Told(R.TIMEOUT, "AN8",
         "The IOMMU driver has unmapped and waits for an invalidation that never comes: ERR (3), ETIMEDOUT. The "
         "range stays shared, with no host PTE (AN8) and no device mapping."),
@@ -119,8 +122,9 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
         "The store fails (4), so all four are asked to map again (3). KVM can only give the guest new pages "
         "(PAGE.AUG): their entries are PENDING and their contents gone, though the guest holds them for accepted "
         "(AN3; AN1 when it touches one)."),
-    "remove_bug_untraced": Told(R.BUG, "AN11 AN15 I4",
-        "In the middle of step 2: KVM_BUG_ON, and ERR with EFAULT (3). Nothing marks the page: it goes back with "
-        "the file, and the host gives it to somebody else while the S-EPT maps it (AN11)."),
+    "remove_bug_untraced": Told(R.BUG, "AN11 AN13 AN15 I18 I4",
+        "In the middle of step 2: KVM_BUG_ON, the rest of the range is unmapped, and ERR with EFAULT (3). Nothing "
+        "marks the page: it goes back with the file, and the host gives it to somebody else while the S-EPT maps it "
+        "(AN11). The VMM's exit_mmap meets a callback that fails (AN13)."),
 }
 # fmt: on

@@ -53,14 +53,15 @@ IN_PLACE: dict[str, Told] = {
         "The no that comes first decides (4), with the host's page tables cleared (AN8). The other one comes when "
         "its consumer is told already to take back what it may have said."),
     "remove_bug": Told(R.DEAD, "AN11 I4",
-        "Past the point of no return (5): KVM_BUG_ON, and that is all. guest_memfd is told nothing and stores (6). "
-        "With the file the page goes back, and the host gives it to somebody else while the S-EPT maps it (AN11)."),
+        "Past the point of no return (5): KVM_BUG_ON, the rest of the range is zapped, and that is all. guest_memfd "
+        "is told nothing and stores (6). With the file the page goes back, and the host gives it to somebody else "
+        "while the S-EPT maps it (AN11)."),
     "remove_busy_twice": Told(R.DEAD, "AN24 AN28",
-        "Past the point of no return (5): KVM_BUG_ON by contention alone (AN24, AN28). guest_memfd is told nothing "
-        "and stores (6). Teardown removes the entries before the frames go back."),
+        "Past the point of no return (5): KVM_BUG_ON by contention alone (AN24, AN28), and the rest of the range is "
+        "zapped. guest_memfd is told nothing and stores (6). Teardown removes the entry before the frames go back."),
     "kvm_dies": Told(R.DEAD, "",
-        "No SEAMCALL works for a dead TD, so nothing is zapped (5); guest_memfd is told nothing and stores (6). "
-        "Teardown removes the entries before the frames go back."),
+        "SEAMCALLs work for a TD whose VM is bugged: its leaves are zapped as ever (5), and guest_memfd "
+        "stores (6). The VMM has stopped the VM meanwhile, and answers EIO."),
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (5), and the ioctl succeeds for a VM that is dead."),
     "iotlb_hangs": Told(R.NONE, "AN28",

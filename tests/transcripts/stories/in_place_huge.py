@@ -98,10 +98,10 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "maps it (AN11)."),
     "remove_busy_twice": Told(R.DEAD, "AN24 AN28",
         "KVM_BUG_ON by contention alone where nothing may fail (7; AN24, AN28). guest_memfd is told nothing, splits "
-        "the folio (8) and stores (9). Teardown removes the entries before the frames go back."),
+        "the folio (8) and stores (9). Teardown removes the entry before the frames go back."),
     "kvm_dies": Told(R.DEAD, "",
-        "No SEAMCALL works for a dead TD, so nothing is zapped (7); guest_memfd is told nothing, splits the folio "
-        "(8) and stores (9). Teardown removes the entries before the frames go back."),
+        "SEAMCALLs work for a TD whose VM is bugged: its leaves are zapped as ever (7), guest_memfd "
+        "splits the folio (8) and stores (9). The VMM has stopped the VM meanwhile, and answers EIO."),
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (7), and the ioctl succeeds for a VM that is dead."),
     "iotlb_hangs": Told(R.NONE, "AN28",

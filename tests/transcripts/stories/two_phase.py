@@ -12,15 +12,15 @@ TWO_PHASE: dict[str, Told] = {
     "page_poisoned": Told(R.POISONED, "",
         "EHWPOISON, and nobody is asked (before 1)."),
     "remove_bug": Told(R.BUG, "AN15",
-        "KVM cannot refuse any more. It bugs the VM and tells guest_memfd by the poison callback which page is "
-        "still mapped (4). guest_memfd stores nothing, remembers the page, and answers EFAULT (5). The VMM stops "
-        "the VM; after teardown every frame goes back but the poisoned one."),
+        "KVM cannot refuse any more. It bugs the VM, tells guest_memfd by the poison callback which page is still "
+        "mapped, and unmaps the rest (4). guest_memfd stores nothing, remembers the page, and answers EFAULT (5). "
+        "The VMM stops the VM; after teardown every frame goes back but the poisoned one."),
     "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28",
-        "KVM cannot refuse any more. A second BUSY goes the poison callback's way, with the rest of the range (4): "
-        "KVM_BUG_ON by contention alone (AN24, AN28). Nothing is stored, EFAULT (5)."),
-    "kvm_dies": Told(R.BUG, "AN15",
-        "No SEAMCALL works for a dead TD: KVM tells guest_memfd by the poison callback of all that is still mapped "
-        "(4). Nothing is stored, EFAULT (5)."),
+        "KVM cannot refuse any more. A second BUSY goes the poison callback's way (4): KVM_BUG_ON by contention alone "
+        "(AN24, AN28), and the rest is unmapped. Nothing is stored, EFAULT (5)."),
+    "kvm_dies": Told(R.DEAD, "",
+        "SEAMCALLs work for a TD whose VM is bugged: its leaves are unmapped as ever (4), and "
+        "guest_memfd stores (5). The VMM has stopped the VM meanwhile, and answers EIO."),
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
@@ -41,7 +41,7 @@ TWO_PHASE: dict[str, Told] = {
         "The IOMMU driver unmaps in PREPARE and its invalidation never completes: that is a NO now (2), with the "
         "entries mapped again, and no failure after the decision any more."),
     "rest_stored": Told(R.BUG, "AN15 AN18 I21",
-        "KVM bugs the VM and tells guest_memfd of the page by the poison callback (4). guest_memfd stores and "
-        "splits all but that page, which leaves the filemap with a reference of its own (5)."),
+        "KVM bugs the VM and tells guest_memfd of the page by the poison callback (4). The rest is unmapped, and "
+        "guest_memfd stores and splits all but that page, which leaves the filemap with a reference of its own (5)."),
 }
 # fmt: on

@@ -12,11 +12,11 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
         "waits for that reference for ever, its lock held and the range frozen (5): it was never told what it is "
         "(AN9)."),
     "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2",
-        "A second BUSY is KVM_BUG_ON by contention alone (AN24, AN28), with a reference on the rest of the range "
-        "(4). guest_memfd waits for that reference for ever (5; AN9)."),
-    "kvm_dies": Told(None, "AN9 L1 L2",
-        "No SEAMCALL works for a dead TD: all that KVM can do is to leave references on what is mapped (4). "
-        "guest_memfd waits for them for ever (5; AN9)."),
+        "A second BUSY is KVM_BUG_ON by contention alone (AN24, AN28), with a reference on the page (4). "
+        "guest_memfd waits for that reference for ever (5; AN9)."),
+    "kvm_dies": Told(R.DEAD, "",
+        "SEAMCALLs work for a TD whose VM is bugged: its leaves are unmapped as ever (4), and "
+        "guest_memfd stores (5). The VMM has stopped the VM meanwhile, and answers EIO."),
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),

@@ -10,14 +10,14 @@ TWO_PHASE_UNTRACED: dict[str, Told] = {
     **TWO_PHASES,
     **REFERENCED,
     "remove_bug": Told(R.DEAD, "AN11 I4",
-        "KVM_BUG_ON (4), and that is all: guest_memfd is told nothing and stores (5). With the file the page goes "
-        "back, and the host gives it to somebody else while the S-EPT maps it (AN11)."),
+        "KVM_BUG_ON, the rest is unmapped (4), and that is all: guest_memfd is told nothing and stores (5). With the "
+        "file the page goes back, and the host gives it to somebody else while the S-EPT maps it (AN11)."),
     "remove_busy_twice": Told(R.DEAD, "AN24 AN28",
         "KVM_BUG_ON by contention alone (4; AN24, AN28), and that is all: guest_memfd stores (5). Teardown removes "
-        "the entries before the frames go back."),
+        "the entry before the frames go back."),
     "kvm_dies": Told(R.DEAD, "",
-        "No SEAMCALL works for a dead TD, so nothing is unmapped (4), and that is all: guest_memfd stores (5). "
-        "Teardown removes the entries before the frames go back."),
+        "SEAMCALLs work for a TD whose VM is bugged: its leaves are unmapped as ever (4), and "
+        "guest_memfd stores (5). The VMM has stopped the VM meanwhile, and answers EIO."),
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),

@@ -119,7 +119,7 @@ UNDO: dict[str, Told] = {
         "is (AN9)."),
     "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2",
         "A second BUSY where pages are removed is KVM_BUG_ON by contention alone (AN24, AN28), with a reference on "
-        "the rest of the range. The result is discarded (4); step 5 waits for that reference for ever (AN9)."),
+        "the page. The result is discarded (4); step 5 waits for that reference for ever (AN9)."),
     "iotlb_hangs": Told(R.TIMEOUT, "AN8",
         "The IOMMU driver has unmapped and waits for an invalidation that never comes (4): ETIMEDOUT. The range "
         "stays shared, with no host PTE (AN8) and no device mapping."),

@@ -32,10 +32,10 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
         "the page from being used again, and nobody will ever drop it (AN10)."),
     "remove_busy_twice": Told(R.BUG, "AN10 AN15 AN24 AN28",
         "Where pages are zapped a second BUSY is KVM_BUG_ON by contention alone (4b; AN24, AN28), with a reference "
-        "on the rest of the range. The look after it finds the reference: EFAULT (4c), and the pages never come "
+        "on the page. The look after it finds the reference: EFAULT (4c), and the page never comes "
         "back (AN10)."),
-    "kvm_dies": Told(R.BUG, "AN10 AN15",
-        "No SEAMCALL works for a dead TD: all that KVM can do is to leave references on what is mapped (4b). The "
-        "look after it finds them: EFAULT (4c), and the pages never come back (AN10)."),
+    "kvm_dies": Told(R.DEAD, "",
+        "SEAMCALLs work for a TD whose VM is bugged: its leaves are zapped as ever (4b), no "
+        "reference is found (4c), and guest_memfd stores (5). The VMM has stopped the VM meanwhile, and answers EIO."),
 }
 # fmt: on
