@@ -160,8 +160,9 @@ class Partition:
         return outbound
 
     def watched(self) -> bytes:
-        """What the watchers have seen so far."""
+        """What the watchers have seen so far, and how often faults have struck."""
         results = {name: watcher.result() for name, watcher in self.world.watchers.items()}
+        results["faults"] = self.world.faults.counts()
         packed: bytes = msgpack.packb(results)
         return packed
 
