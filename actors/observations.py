@@ -312,9 +312,10 @@ class Booted(Observation, frozen=True, tag=32):
 
 
 class VmStopped(Observation, frozen=True, tag=33):
-    """The VMM gave the VM up, bugged or not: from here on nothing of it is put back."""
+    """The VMM gave the VM up, bugged or not: from here on nothing of it is put back. `regular`: it was to exit."""
 
     vm: int
+    regular: bool = False
 
 
 class Stashed(Observation, frozen=True, tag=34):

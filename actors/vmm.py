@@ -224,12 +224,12 @@ class Vmm(Actor):
         """KVM bugged the VM, or the guest panicked."""
         self.stop(context)
 
-    def stop(self, context: Context) -> None:
+    def stop(self, context: Context, regular: bool = False) -> None:
         """EIO for everybody who waits; then the VMM exits and the last reference to each file goes."""
         if self.dead:
             return
         self.dead = True
-        context.observe(VmStopped(self.vm))
+        context.observe(VmStopped(self.vm, regular))
         self.queue = []
         for pending in [p for p in self.pending.values() if p.request != self.current]:
             self.answer(pending, Reason.DEAD, -1, False, context)

@@ -22,4 +22,4 @@ def on_exit(vmm: "Vmm", _: m.Exit, context: Context) -> None:
 
 def on_notifier_done(vmm: "Vmm", _: m.NotifierDone, context: Context) -> None:
     """Nobody looks at what exit_mmap returned: the files are closed, and the VM is torn down with them."""
-    vmm.stop(context)
+    vmm.stop(context, regular=True)

@@ -71,13 +71,18 @@ class FaultRule(msgspec.Struct, frozen=True, array_like=True):
 class Armed:
     """A rule at one point, with its key and class, and what it remembers of each VM (by base address).
 
-    At the points of `also` the rule only follows: `until` is the one of its own point.
+    `place` is 0 at the rule's own point. At the points of `also`, counted from 1, it only follows: `until` is the one
+    of its own point, and there are no opportunities but while it lasts.
     """
 
-    __slots__ = ("follows", "number", "over", "plain", "reason", "rule", "scheduled", "secret", "until")  # fmt: skip
+    __slots__ = (
+        "number", "over", "place", "plain", "reason", "rule", "scheduled", "secret", "struck",
+        "until",
+    )  # fmt: skip
 
     def __init__(self, number: int, rule: FaultRule, secret: bytes) -> None:
         self.number = number
+        self.place = 0
         self.rule = rule
         self.secret = secret
         self.reason = rule.reason or FAULT_POINTS[rule.point].reason
@@ -85,22 +90,22 @@ class Armed:
         self.plain = (
             not self.scheduled and not rule.lasts and not rule.pages
         )  # chance alone decides
-        self.follows = False
         self.over: Counter[int] = Counter()  # opportunities that were covered
+        self.struck: Counter[int] = Counter()  # those that failed by this rule
         self.until: dict[int, int] = {}  # ns until which all that is covered fails
 
-    def follower(self, point: str) -> "Armed":
+    def follower(self, place: int, point: str) -> "Armed":
         """The same rule where it only lasts."""
         found = Armed(self.number, self.rule, self.secret)
         found.reason = self.rule.reason or FAULT_POINTS[point].reason
-        found.follows, found.until = True, self.until
+        found.place, found.until = place, self.until
         return found
 
     def first(self, vm: int, key: int, now: int) -> int:
         """How many of the opportunities that are covered come before the one that fails."""
         if self.rule.lasts and now < self.until.get(vm, 0):
             return 0
-        if self.follows:
+        if self.place:
             return NEVER
         if self.scheduled:
             return self.rule.due(self.over[vm])
@@ -108,10 +113,10 @@ class Armed:
 
     def remember(self, vm: int, now: int, first: int, tried: int) -> None:
         """`tried` of the opportunities that are covered have come, and the rule wanted to strike after `first`."""
-        if self.follows:
+        if self.place and first:  # it does not last now
             return
         self.over[vm] += tried
-        if first < tried and self.rule.lasts and now >= self.until.get(vm, 0):
+        if not self.place and first < tried and self.rule.lasts and now >= self.until.get(vm, 0):
             self.until[vm] = now + self.rule.lasts
 
 
@@ -123,17 +128,21 @@ class FaultPlan:
 
     def __init__(self, seed: int, rules: Iterable[FaultRule]) -> None:
         self.armed: dict[str, list[Armed]] = {}  # a point that is not in it never strikes
-        self.rules: list[Armed] = []  # each at its own point
+        self.rules: list[Armed] = []  # each at all of its points
         met = Counter[str]()
         for number, rule in enumerate(rules):
             secret = key_of(seed, "fault", rule.point, met[rule.point])
             met[rule.point] += 1
             if rule.probability:
-                armed = Armed(number, rule, secret)
-                self.rules.append(armed)
-                self.armed.setdefault(rule.point, []).append(armed)
-                for point in rule.also:
-                    self.armed.setdefault(point, []).append(armed.follower(point))
+                own = Armed(number, rule, secret)
+                self.arm(rule.point, own)
+                for place, point in enumerate(rule.also, start=1):
+                    self.arm(point, own.follower(place, point))
+
+    def arm(self, point: str, armed: Armed) -> None:
+        """From now on the rule decides here."""
+        self.rules.append(armed)
+        self.armed.setdefault(point, []).append(armed)
 
     def choose(
         self,
@@ -147,7 +156,10 @@ class FaultPlan:
         """The first of `count` opportunities that fails, by the rules in force (see actors.contract.Context)."""
         vm = key >> VM_KEY_SHIFT
         where: Sequence[Place] = ()
-        struck, reason, asked = count, Reason.NONE, []
+        struck = count
+        by: Armed | None = None
+        plain: list[Armed] = []
+        asked: list[tuple[Armed, int, Sequence[int]]] = []
         for armed in self.armed.get(point, ()):
             rule = armed.rule
             if not rule.covers(now, vm):
@@ -157,7 +169,8 @@ class FaultPlan:
                 if draw < LIKELIEST * struck * rule.probability:
                     first = first_failure(draw, rule.probability)
                     if first < struck:
-                        struck, reason = first, armed.reason
+                        struck, by = first, armed
+                plain.append(armed)
                 continue
             covered: Sequence[int] = range(count)
             if rule.pages:
@@ -170,38 +183,57 @@ class FaultPlan:
                     continue
             first = armed.first(vm, key, now)
             if first < len(covered) and covered[first] < struck:
-                struck, reason = covered[first], armed.reason
+                struck, by = covered[first], armed
             asked.append((armed, first, covered))
         for armed, first, covered in asked:
             # What comes after the failure is not tried: whoever goes on asks again.
             armed.remember(vm, now, first, bisect_right(covered, struck))
-        return Fault(reason, struck) if struck < count else None
+        for armed in plain:
+            armed.over[vm] += min(count, struck + 1)
+        if by is None:
+            return None
+        by.struck[vm] += 1
+        return Fault(by.reason, struck)
+
+    def counts(self) -> list[list[int]]:
+        """How often each rule struck: (rule, place of the point, opportunities, struck), over all VMs.
+
+        An opportunity that several rules want to fail is struck by the first of them. Counts of partitions add up.
+        """
+        return [
+            [armed.number, armed.place, armed.over.total(), armed.struck.total()]
+            for armed in self.rules
+        ]
 
     def together(self) -> list[tuple[str, ...]]:
         """Points at which a rule remembers what it did: whoever asks there has to share the plan."""
         return [(armed.rule.point, *armed.rule.also) for armed in self.rules if not armed.plain]
 
     def snapshot(self) -> list[list[int]]:
-        """What a checkpoint needs: (rule, VM's base address, opportunities over, fails until in ns), in order.
+        """What a checkpoint needs: (rule, place, VM's base, opportunities, struck, fails until in ns), in order.
 
         Rules are numbered as they were given. Rows of several partitions can be joined, or picked by VM.
         """
         return sorted(
-            [armed.number, vm, over, armed.until.get(vm, 0)]
+            [armed.number, armed.place, vm, over, armed.struck[vm], armed.until.get(vm, 0)]
             for armed in self.rules
             for vm, over in armed.over.items()
         )
 
     def restore(self, rows: Iterable[Sequence[int]]) -> None:
         """Remember what a snapshot says, and nothing else. The plan must have the same rules."""
-        numbered = {armed.number: armed for armed in self.rules}
+        placed = {(armed.number, armed.place): armed for armed in self.rules}
         for armed in self.rules:
             armed.over.clear()
-            armed.until.clear()  # followers have it too
-        for number, vm, over, until in rows:
-            numbered[number].over[vm] = over
+            armed.struck.clear()
+            armed.until.clear()
+        for number, place, vm, over, struck, until in rows:
+            armed = placed[number, place]
+            armed.over[vm] = over
+            if struck:
+                armed.struck[vm] = struck
             if until:
-                numbered[number].until[vm] = until
+                armed.until[vm] = until  # followers have the same
 
 
 def first_failure(draw: float, probability: float) -> int:

@@ -207,8 +207,8 @@ class Partition:
         return outbound
 
     def watched(self) -> bytes:
-        """What the watchers have seen so far."""
-        return packed(self.world.watchers)
+        """What the watchers have seen so far, and how often faults have struck."""
+        return packed(self.world.watchers, self.world.faults.counts())
 
     def digests(self) -> dict[int, bytes]:
         """Host -> its part of the digest; address -> an actor's, where hosts are not whole."""

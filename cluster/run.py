@@ -124,7 +124,9 @@ def run_on(
         parts: dict[int, bytes] = {}
         for handle in handles:
             parts |= handle.digests()
-        watched = [found.retold.result()] if found.retold else [h.watched() for h in handles]
+        watched = [handle.watched() for handle in handles]
+        if found.retold:
+            watched = [found.retold.result(watched)]
         return Outcome(
             finished,
             fleet_digest(parts if found.places.whole else joined(parts)),

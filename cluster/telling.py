@@ -3,7 +3,7 @@
 Of one nanosecond they come in the order of the actors' addresses, of one actor in its own order: as in one process.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgpack
@@ -52,9 +52,20 @@ class Retold:
         """What the watchers know."""
         return save_watchers(self.watchers)
 
-    def result(self) -> bytes:
-        """As cluster.partition.Partition.watched."""
-        return packed(self.watchers)
+    def result(self, parts: Iterable[bytes] = ()) -> bytes:
+        """As cluster.partition.Partition.watched; of faults the partitions know, whose words `parts` are."""
+        return packed(self.watchers, faults_of(parts))
+
+
+def faults_of(parts: Iterable[bytes]) -> list[list[int]]:
+    """Counts of faults over all partitions."""
+    totals: dict[tuple[int, int], list[int]] = {}
+    for part in parts:
+        for number, place, over, struck in msgpack.unpackb(part, strict_map_key=False)["faults"]:
+            total = totals.setdefault((number, place), [0, 0])
+            total[0] += over
+            total[1] += struck
+    return [[*where, *total] for where, total in sorted(totals.items())]
 
 
 def numbered(table: Iterable[type]) -> list[type]:
@@ -68,8 +79,9 @@ def encode(told: Iterable[Told], numbers: Mapping[type, int]) -> bytes:
     return msgspec.msgpack.encode(rows)
 
 
-def packed(watchers: Mapping[str, Watcher]) -> bytes:
-    """What watchers have seen so far."""
+def packed(watchers: Mapping[str, Watcher], faults: Iterable[Sequence[int]]) -> bytes:
+    """What watchers have seen so far, and how often faults have struck."""
     results: dict[str, Any] = {name: watcher.result() for name, watcher in watchers.items()}
+    results["faults"] = list(faults)
     found: bytes = msgpack.packb(results)
     return found

@@ -85,7 +85,7 @@ def _run(job: simulate.Job, found: scenario.Scenario, protocol: str) -> Seen:
         dict(summary["anomalies"]),
         conversions["failed"],
         conversions["unfinished"],
-        summary["vms_bugged"],
+        summary["vms_lost"],
     )
 
 

@@ -24,6 +24,7 @@ class Meter:
         self.phases: dict[tuple[str, Consumer], Histogram] = {}  # some of them, found sooner
         self.timelines: dict[int, Timeline] = {}
         self.depth_max = 0
+        self.ended: set[int] = set()  # VMs that will not run again
 
     def watches(self) -> Mapping[type, Callable[[int, Any], None]]:
         """See cluster.world.Watcher."""
@@ -37,6 +38,8 @@ class Meter:
             o.SeamcallAnswered: self.seamcall,
             o.EpochDrained: self.drained,
             o.VmBugged: self.bugged,
+            o.VmStopped: self.stopped,
+            o.GuestPanicked: self.panicked,
             o.HugeLost: self.huge_lost,
             o.IotlbQueued: self.queued,
             o.Booted: self.booted,
@@ -91,6 +94,21 @@ class Meter:
 
     def bugged(self, _: int, fact: o.VmBugged) -> None:
         self.counters["vms_bugged",] += 1
+        self.lost(fact.vm)
+
+    def stopped(self, _: int, fact: o.VmStopped) -> None:
+        if fact.regular:
+            self.ended.add(fact.vm)
+        self.lost(fact.vm)
+
+    def panicked(self, _: int, fact: o.GuestPanicked) -> None:
+        self.lost(fact.vm)
+
+    def lost(self, vm: int) -> None:
+        """Once for each VM: one that was bugged is stopped too, and what its regular exit brings up loses nothing."""
+        if vm not in self.ended:
+            self.ended.add(vm)
+            self.counters["vms_lost",] += 1
 
     def huge_lost(self, _: int, fact: o.HugeLost) -> None:
         self.counters["huge_lost",] += fact.leaves

@@ -260,6 +260,56 @@ def test_what_follows_follows_after_a_restore_too():
     assert (ask(after, point=UNDO, now=99), ask(after, point=UNDO, now=100)) == (0, None)
 
 
+# --- counts --------------------------------------------------------------------------------------
+
+
+def test_chance_is_counted_up_to_the_failure_like_everything_else():
+    found = plan({"probability": 0.1})
+    fates = [ask(found, 8, page=page) for page in range(500)]
+    met = sum(8 if fate is None else fate + 1 for fate in fates)
+    assert found.counts() == [[0, 0, met, sum(fate is not None for fate in fates)]]
+    assert 100 < found.counts()[0][3] < 400
+
+
+@pytest.mark.parametrize(
+    "rule", [{"pages": (0x900, 0xA00)}, {"vms": (9,)}, {"start": 99}, {"nth": (1,), "hosts": (1,)}]
+)
+def test_a_rule_that_covers_nothing_meets_nothing(rule):
+    found = plan(rule)
+    assert ask(found, 8) is None
+    assert found.counts() == [[0, 0, 0, 0]]
+
+
+def test_a_number_that_is_never_reached_is_met_and_does_not_strike():
+    found = plan({"nth": (900,)})
+    ask(found, 8)
+    assert found.counts() == [[0, 0, 8, 0]]
+
+
+def test_what_another_rule_strikes_first_is_no_strike():
+    found = plan({"probability": 1.0}, {"nth": (1,), "reason": Reason.BUG})
+    ask(found, 4)
+    assert found.counts() == [[0, 0, 1, 1], [1, 0, 1, 0]]
+
+
+def test_further_points_are_met_while_it_lasts():
+    found = plan({"nth": (2,), "lasts": 100, "also": (UNDO,)})
+    for point, now in [(UNDO, 0), (POINT, 1), (POINT, 2), (UNDO, 50), (UNDO, 60), (UNDO, 102)]:
+        ask(found, now=now, point=point)
+    assert found.counts() == [[0, 0, 2, 1], [0, 1, 2, 2]]
+
+
+def test_counts_of_partitions_add_up():
+    rules = ({"probability": 0.3}, {"every": 3, "lasts": 2})
+    whole, parts = plan(*rules), [plan(*rules), plan(*rules)]
+    for now in range(40):
+        for vm, part in zip((VM, OTHER), parts, strict=True):
+            for found in (whole, part):
+                ask(found, 2, vm=vm, now=now, op=now)
+    each = zip(*(part.counts() for part in parts), strict=True)
+    assert whole.counts() == [[n, 0, a[2] + b[2], a[3] + b[3]] for n, (a, b) in enumerate(each)]
+
+
 # --- class ---------------------------------------------------------------------------------------
 
 
@@ -296,9 +346,8 @@ BATCHES = st.lists(
 )
 
 
-def one_by_one(rules, batches):
+def one_by_one(rules, batches, counts, strikes):
     """The fates, from a count for each rule and VM that every single opportunity moves on."""
-    counts: dict[tuple[int, int], int] = {}
     ends: dict[tuple[int, int], int] = {}
     for now, (vm, page, count) in enumerate(batches):
         struck = None
@@ -314,6 +363,8 @@ def one_by_one(rules, batches):
                 named |= "every" in rule and counts[here] % rule["every"] == 0
                 lasting = now < ends.get(here, 0)
                 if named or lasting:
+                    if struck is None:
+                        strikes[number] = strikes.get(number, 0) + 1
                     struck = place
                     if not lasting:
                         ends[here] = now + rule.get("lasts", 0)
@@ -326,8 +377,14 @@ def one_by_one(rules, batches):
 @given(st.lists(RULES, min_size=1, max_size=3), BATCHES)
 def test_batches_fail_as_their_opportunities_would_one_by_one(rules, batches):
     found = plan(*rules)
+    counts: dict[tuple[int, int], int] = {}
+    strikes: dict[int, int] = {}
     fates = [ask(found, n, vm=vm, page=page, now=now) for now, (vm, page, n) in enumerate(batches)]
-    assert fates == list(one_by_one(rules, batches))
+    assert fates == list(one_by_one(rules, batches, counts, strikes))
+    assert found.counts() == [
+        [n, 0, counts.get((n, VM), 0) + counts.get((n, OTHER), 0), strikes.get(n, 0)]
+        for n in range(len(rules))
+    ]
 
 
 @ORDERED
@@ -340,13 +397,16 @@ def test_a_plan_that_is_restored_goes_on_as_if_nothing_had_been(rules, batches, 
         half = before if now < cut else after
         fates = [ask(found, count, vm=vm, page=page, now=now) for found in (whole, half)]
         assert fates[0] == fates[1]
+    assert whole.counts() == (after if cut < len(batches) else before).counts()
 
 
-def test_a_snapshot_is_plain_and_in_order_and_only_of_what_remembers():
+def test_a_snapshot_is_plain_and_in_order():
     found = plan({"probability": 0.5}, {"nth": (2,), "lasts": 100})
     for vm in (OTHER, VM, VM):
         ask(found, vm=vm, now=7)
-    assert found.snapshot() == [[1, VM, 2, 107], [1, OTHER, 1, 0]]
+    struck = sum(ask(plan({"probability": 0.5}), vm=VM) is not None for _ in range(2))
+    assert found.snapshot()[2:] == [[1, 0, VM, 2, 1, 107], [1, 0, OTHER, 1, 0, 0]]
+    assert found.snapshot()[0] == [0, 0, VM, 2, struck, 0]
 
 
 def test_restoring_forgets_what_was_there():

@@ -3,13 +3,19 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import msgspec
 import pytest
 
-from cluster.run import Executor
+from cluster.partition import FOREVER, Order, Partition
+from cluster.placement import Places
+from cluster.run import Executor, unpack
 from tests.runs import FAULTS, RULES, SCHEDULED, SMALL, simulated, toyed
 from tests.toy import ToyPlan
+from workloads import scenario, simulate
+from workloads.fleet import build
+from workloads.plan import ENCODER
 
 PROGRAM = """
 from tests.runs import *
@@ -55,6 +61,27 @@ def test_where_a_partition_yields_does_not_matter_to_races():
 @pytest.mark.parametrize("rule", RULES)
 def test_each_kind_of_rule_strikes_and_so_changes_the_digest(rule):
     assert simulated(*SMALL).digest != simulated(*SMALL, f"fault=[{rule}]").digest
+
+
+def struck(*partitions):
+    """How often each rule struck in partitions of these hosts, added up."""
+    plan = simulate.prepare(scenario.decode("", "test.toml", [*SMALL, *SCHEDULED])).plan
+    places = [place for place, hosts in enumerate(partitions) for _ in hosts]
+    found = Counter[tuple[int, int, str]]()
+    for place in range(len(partitions)):
+        cut = Places(len(partitions), len(places), places)
+        part = Partition(build, ENCODER.encode(plan), cut, place)
+        while not part.advance(Order(FOREVER, 1.0)).finished:
+            pass
+        for rule, point, met, failed in unpack(part.watched())["faults"]:
+            found.update({(rule, point, "met"): met, (rule, point, "struck"): failed})
+    return found
+
+
+def test_rules_strike_as_often_however_hosts_are_cut_into_partitions():
+    whole = struck([0, 1, 2, 3])
+    assert whole == struck([0, 1], [2, 3]) == struck([0], [1, 2], [3])
+    assert all(whole[rule, 0, "struck"] for rule in range(len(RULES)))
 
 
 def test_a_cost_changed_by_one_nanosecond_changes_the_digest():

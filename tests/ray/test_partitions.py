@@ -34,6 +34,11 @@ def test_schedules_and_durations_strike_alike_on_any_number_of_partitions(partit
     here = simulated(*SMALL, *SCHEDULED)
     there = simulated(*SMALL, *SCHEDULED, *on_ray(partitions))
     assert (there.digest, there.census) == (here.digest, here.census)
+    counts = [[row[2:] for row in word["faults"]] for word in there.watched]
+    added = [
+        [sum(column) for column in zip(*rows, strict=True)] for rows in zip(*counts, strict=True)
+    ]
+    assert added == [row[2:] for row in here.watched[0]["faults"]]
     assert here.digest != simulated(*SMALL).digest
 
 

@@ -45,7 +45,7 @@ def decode(*overrides):
     return scenario.decode("", "small.toml", overrides)
 
 
-def word(answers=(), unanswered_requests=0, findings=(), unanswered=0, host=0):
+def word(answers=(), unanswered_requests=0, findings=(), unanswered=0, host=0, faults=()):
     """What a partition saw: answers are (latency in ms, failed), findings the inspector's."""
     meter, vm, now = Meter("two-phase"), vm_address(host, 0), 1
     for _ in range(len(answers) + unanswered_requests):
@@ -66,7 +66,7 @@ def word(answers=(), unanswered_requests=0, findings=(), unanswered=0, host=0):
         "open_findings": still,
         "guest_faults": 0,
     }
-    return {"meter": meter.result(), "inspector": inspector}
+    return {"meter": meter.result(), "inspector": inspector, "faults": list(faults)}
 
 
 def outcome(*words, finished=True):

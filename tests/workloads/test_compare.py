@@ -104,7 +104,7 @@ def test_a_protocol_by_another_name_meets_the_same_fate(one):
             del summary[key]
         summary.pop("counterexample", None)  # what one admits is a violation of the other
     assert told[0] == told[1]
-    assert told[0]["vms_bugged"] > 0
+    assert told[0]["vms_lost"] > 0
 
 
 def test_what_a_protocol_admits_is_told_from_what_it_does_not(one):
@@ -127,11 +127,47 @@ def test_every_figure_is_the_summary_s(one):
     summary = record["protocols"]["two-phase"]
     cells = {label: texts[0] for label, texts in table(record).items()}
     assert cells["completed"] == f"{summary['conversions']['completed']:,}"
-    assert cells["guests killed"] == str(summary["vms_bugged"])
-    assert cells["huge maps lost"] == str(summary["memory"]["huge_mappings_lost"])
+    assert cells["guests killed"] == str(summary["vms_lost"])
+    assert cells["huge maps split"] == str(summary["memory"]["huge_mappings_lost"])
     assert cells["no-fail failed"] == str(summary["no_fail_failures"]) == "0"
     assert cells["at dead VMs"] == str(summary["conversions"]["at_dead_vms"]) != "0"
     assert "unfinished" not in cells
+
+
+def test_rules_of_the_fault_plan_have_a_row_each(one):
+    _, latest, record = one
+    found = table(record)
+    for rule, point in enumerate(("tdx.bug", "pins.long")):
+        rows_ = [summary["faults"][rule] for summary in record["protocols"].values()]
+        cells = [f"{row['struck']:,}" if row["opportunities"] else "-" for row in rows_]
+        assert found[f"fault.{rule}"] == cells
+        assert rows_[0]["struck"] == rows_[1]["struck"] > 0
+        assert re.search(rf"^fault\.{rule} +{point}$", printed(record), re.MULTILINE)
+        assert f"fault.{rule}" in (latest / "report.html").read_text()
+
+
+def test_a_rule_that_met_nothing_is_told_from_one_that_did_not_strike(one):
+    def with_counts(summary, met):
+        row = {**summary["faults"][0], "struck": 0, "opportunities": met}
+        return {**summary, "faults": [row, summary["faults"][1]]}
+
+    protocols = one[2]["protocols"]
+    record = {
+        **one[2],
+        "protocols": {name: with_counts(protocols[name], n) for n, name in enumerate(NAMES)},
+    }
+    assert table(record)["fault.0"] == ["-", "0", "0"]
+    older = {name: {**s, "faults": []} for name, s in protocols.items()}
+    assert "fault" not in printed({**one[2], "protocols": older})
+
+
+def test_what_an_older_summary_lacks_is_not_called_none_of_it(one):
+    older = {name: dict(summary) for name, summary in one[2]["protocols"].items()}
+    for summary in older.values():
+        del summary["vms_lost"], summary["faults"]
+    record = {**one[2], "protocols": older}
+    assert table(record)["guests killed"] == ["-"] * 3
+    assert "faults struck" not in table(record)
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -123,6 +123,14 @@ def test_findings_are_shown_with_their_meaning(tmp_path):
     assert TEXT not in text
 
 
+def test_the_fault_plan_is_shown_with_who_never_struck(tmp_path):
+    rules = 'fault=[{point="tdx.busy"},{point="tdx.bug",nth=9}]'
+    seen = word(faults=[[0, 0, 5100, 51], [1, 0, 4, 0]])
+    _, text = report_of(tmp_path, decode(rules), outcome(seen))
+    assert "Never struck: fault.1 tdx.bug." in text
+    assert re.search(r"fault\.0</th>.*tdx\.busy.*>51<.*>5,100<", text)
+
+
 def test_no_text_of_a_file_becomes_markup(tmp_path):
     bad = "</style><script>alert(1)</script>"
     scenario, found = decode(), outcome(word([(1, True)]))

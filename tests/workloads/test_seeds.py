@@ -85,6 +85,18 @@ def test_what_a_run_does_not_name_is_nothing_counted():
     assert found["failures"]["EBUSY"] == interval([0, 1, 0])
 
 
+def test_rules_of_the_fault_plan_have_means_too():
+    rules = 'fault=[{point="tdx.busy"},{point="tdx.busy"}]'
+    runs = [
+        summarise(decode(rules), outcome(word(faults=[[0, 0, 10 * n, n], [1, 0, 9, 0]])))
+        for n in (1, 2, 3)
+    ]
+    first, second = over_seeds({**runs[0], "seeds": seeds_record(runs, 3)})["faults"]
+    assert (first["struck"].mean, first["opportunities"].mean) == (2, 20)
+    assert first["struck"].half == pytest.approx(interval([1, 2, 3]).half)
+    assert (first["point"], second["rule"], second["struck"]) == ("tdx.busy", 1, Interval(0, 0))
+
+
 def test_a_check_has_passed_when_every_seed_did():
     (check,) = over_seeds({**RUNS[0], "seeds": seeds_record(RUNS, 3)})["checks"]
     assert not check["ok"]

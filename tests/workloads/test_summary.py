@@ -7,7 +7,7 @@ import pytest
 
 from actors import observations as o
 from actors.address import vm_address
-from actors.contract import Reason
+from actors.contract import Observation, Reason
 from tests.workloads.small_runs import DIGEST, FAULTS, MS, decode, outcome, run, word
 from workloads.meter import Meter
 from workloads.outcome.shape import Summary
@@ -78,6 +78,80 @@ def test_partitions_are_joined():
     whole = summary["latency_seconds"]
     assert (whole["count"], whole["mean"], whole["p50"], whole["max"]) == (4, 0.002, 0.001, 0.005)
     assert summary["latency_seconds_by_direction"]["shared_to_private"] == EMPTY
+
+
+def test_the_fault_plan_is_counted_over_partitions_by_rule_and_point():
+    rules = (
+        'fault=[{point="tdx.busy",probability=0},'
+        '{point="gmem.tree",nth=1,lasts="1ms",also=["gmem.undo_tree"]}]'
+    )
+    parts = [word(faults=[[1, 0, 10, 2], [1, 1, 3, 1]]), word(faults=[[1, 0, 4, 0], [1, 1, 0, 0]])]
+    rows = summarise(decode(rules), outcome(*parts))["faults"]
+    assert [tuple(row.values()) for row in rows] == [
+        (0, 0, "tdx.busy", 0, 0),
+        (1, 0, "gmem.tree", 14, 2),
+        (1, 1, "gmem.undo_tree", 3, 1),
+    ]
+
+
+def test_what_a_run_counts_of_the_fault_plan_is_what_failed():
+    summary = summarise(*run('fault=[{point="kvm.split_memory",probability=0.2}]'))
+    (row,) = summary["faults"]
+    attempts = sum(found["count"] for found in summary["failed_attempts"])
+    assert row["struck"] == attempts > 0
+    assert row["opportunities"] > row["struck"]
+
+
+def test_interrupts_are_no_rule_of_the_user_s():
+    assert summarise(*run("vm.interrupt_probability=0.5"))["faults"] == []
+
+
+# --- VMs that are lost ---------------------------------------------------------------------------
+
+BUGGED = o.VmBugged(VM, "commit", Reason.BUSY, False)
+ENDS: dict[str, tuple[list[Observation], int, int]] = {
+    "bugged": ([BUGGED], 1, 1),
+    "bugged, and stopped for it": ([BUGGED, o.VmStopped(VM)], 1, 1),
+    "two pages that stay mapped": ([BUGGED, BUGGED], 2, 1),
+    "stopped after an error": ([o.VmStopped(VM)], 0, 1),
+    "panicked, and stopped for it": ([o.GuestPanicked(VM), o.VmStopped(VM)], 0, 1),
+    "exited": ([o.VmStopped(VM, regular=True)], 0, 0),
+    "bugged on its way out": ([BUGGED, o.VmStopped(VM, regular=True)], 1, 1),
+    "torn down badly after its exit": ([o.VmStopped(VM, regular=True), BUGGED], 1, 0),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_vm_that_a_failure_ended_is_lost_once(name):
+    facts, bugged, lost = ENDS[name]
+    meter = Meter("two-phase")
+    for fact in facts:
+        meter.watches()[type(fact)](MS, fact)
+    summary = summarise(decode(), outcome({**word(), "meter": meter.result()}))
+    assert (summary["vms_bugged"], summary["vms_lost"]) == (bugged, lost)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lost"),
+    [
+        (('fault=[{point="gmem.tree",nth=1,reason="bug"}]',), 4),  # EFAULT: the VMM gives up
+        (('fault=[{point="gmem.tree",nth=1,reason="bug",vms=0}]',), 2),
+        (('workload=[{kind="shutdown",shared="16MiB",uptime="1ms"}]',), 0),
+        (
+            (
+                'fault=[{point="gmem.tree",nth=1}]',
+                "vmm.retry=report",
+                "vm.guest_retries=0",
+                "vm.reaction=panic",
+            ),
+            4,
+        ),
+    ],
+)
+def test_a_run_counts_the_vms_that_will_not_run_again(overrides, lost):
+    summary = summarise(*run(*overrides))
+    assert (summary["vms_lost"], summary["vms_bugged"]) == (lost, 0)
+    assert summary["finished"]
 
 
 def test_nothing_answered_has_no_percentiles():

@@ -59,13 +59,47 @@ wall clock       2.00 s; 1.50 conversions/s, 500 events/s
 anomalies        AN3 S-EPT mapping not restored: 1 (EXCLUDED)
 check            passed: conversion.latency.p99 < 9ms: 5.00 ms
 memory           private 0 B, shared 0 B in 0 fragments; poisoned 0 B, leaked 0 B; 0 huge mappings
-                 lost
+                 split
 engine           local, 1 partition on 1 node, 1,000 events, 64.0 MiB of memory
 digest           {DIGEST}
 
 results: {FOLDER}
 """
     )
+
+
+RULES = (
+    '{point="tdx.busy",probability=0.1}',
+    '{point="gmem.tree",nth=9,lasts="1ms",also=["gmem.undo_tree"]}',
+    '{point="tdx.busy",nth=3}',
+)
+
+
+def faults_told(*counts):
+    text = printed(summarise(decode(f"fault=[{','.join(RULES)}]"), outcome(word(faults=counts))))
+    return " ".join(text[text.index("\nfaults ") : text.index("\nlatency")].split())
+
+
+def test_rules_of_the_fault_plan_are_told_with_what_they_met_and_who_never_struck():
+    assert faults_told([0, 0, 5100, 51], [1, 0, 8, 0]) == (
+        "faults fault.0 tdx.busy 51 of 5,100;"
+        " never struck: fault.1 (gmem.tree, 0 of 8), fault.1.1 (gmem.undo_tree, 0 of 0),"
+        " fault.2 (tdx.busy, 0 of 0)"
+    )
+    every = [[0, 0, 9, 1], [1, 0, 8, 2], [1, 1, 7, 3], [2, 0, 6, 4]]
+    assert faults_told(*every) == (
+        "faults fault.0 tdx.busy 1 of 9, gmem.tree 2 of 8, gmem.undo_tree 3 of 7,"
+        " fault.2 tdx.busy 4 of 6"
+    )
+
+
+def test_without_a_fault_plan_nothing_is_said_of_it():
+    assert "faults" not in printed(summarise(decode(), outcome(word())))
+
+
+def test_lost_vms_are_told():
+    summary = {**summarise(decode(), outcome(word())), "vms_lost": 4}
+    assert "VMs lost         4 will not run again\n" in printed(summary)
 
 
 @pytest.mark.parametrize("overrides", [(), (FAULTS,), ('workload=[{kind="boot"}]',)])

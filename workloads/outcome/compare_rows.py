@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from workloads.outcome.comparison import protocol_summaries, verdict_of
+from workloads.outcome.faults import rule_name
 from workloads.outcome.figures import duration, number, size
 from workloads.outcome.interval import Interval
 from workloads.outcome.seeds import over_seeds
@@ -11,6 +12,7 @@ from workloads.outcome.tally import CHECKS, admitted, meaning
 
 Summary = Mapping[str, Any]
 EXCLUDED = "! "
+STRUCK = "faults struck"
 
 
 class Cell(NamedTuple):
@@ -45,15 +47,16 @@ FIGURES = (
     Figure("retries", number, ("conversions", "retries")),
     Figure("latency p50", duration, ("latency_seconds", "p50")),
     Figure("latency p99", duration, ("latency_seconds", "p99")),
-    Figure("huge maps lost", number, ("memory", "huge_mappings_lost")),
+    Figure("huge maps split", number, ("memory", "huge_mappings_lost")),
     Figure("leaked", size, ("memory", "leaked_bytes")),
     Figure("poisoned", size, ("memory", "poisoned_bytes")),
-    Figure("guests killed", number, ("vms_bugged",)),
+    Figure("guests killed", number, ("vms_lost",)),
     Figure("no-fail failed", number, ("no_fail_failures",)),
 )
 LEGEND = {
     "at dead VMs": "failed because the VM was dead or died",
-    "huge maps lost": "2 MiB mappings split for a conversion, for good",
+    "huge maps split": "2 MiB mappings split for a conversion, refused or not",
+    "guests killed": "VMs that a failure has ended",
     "no-fail failed": "callers that cannot tolerate failure and met it",
 }
 
@@ -65,6 +68,7 @@ def rows(found: Mapping[str, Any]) -> list[Row]:
     return [
         Row("verdict", [Cell(word, word) for word in verdicts]),
         *_figures(list(told.values())),
+        *_faults(list(told.values())),
         *_findings("invariants", "invariant_violations", told),
         *_findings("anomalies", "anomalies", told),
     ]
@@ -78,11 +82,25 @@ def _figures(told: Sequence[Summary]) -> Iterator[Row]:
 
 
 def value_at(summary: Summary, path: Sequence[str]) -> Any:
-    """What stands there; a summary of an older version may lack it."""
+    """What stands there; None where a summary of an older version lacks it."""
     value: Any = summary
     for key in path:
-        value = value.get(key, 0)
+        value = None if value is None else value.get(key)
     return value
+
+
+def _faults(told: Sequence[Summary]) -> Iterator[Row]:
+    """How often each rule of the fault plan struck. All protocols have the same rules."""
+    rules = [summary.get("faults", ()) for summary in told]
+    for place, row in enumerate(rules[0]):
+        cells = [_struck(found[place]) for found in rules]
+        if not place:
+            yield Row(STRUCK, [Cell("") for _ in told])
+        yield Row(f"  {rule_name(row)}", cells)
+
+
+def _struck(row: Mapping[str, Any]) -> Cell:
+    return Cell(number(row["struck"]) if row["opportunities"] else "-")
 
 
 def _findings(title: str, table: str, told: Mapping[str, Summary]) -> Iterator[Row]:
@@ -113,6 +131,12 @@ def seen(told: Any, table: str) -> list[str]:
 
 def legend(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the ids mean, and the short labels."""
-    told = found["protocols"].values()
+    told = list(found["protocols"].values())
+    rules = told[0].get("faults", ()) if told else ()
+    points = [(rule_name(row), row["point"]) for row in rules]
+    if points:
+        points.insert(
+            0, (STRUCK, "how often, by rule of the fault plan; - where it met no opportunity")
+        )
     ids = [*seen(told, "invariant_violations"), *seen(told, "anomalies")]
-    return [*LEGEND.items(), *((name, meaning(name)) for name in ids)]
+    return [*LEGEND.items(), *points, *((name, meaning(name)) for name in ids)]

@@ -30,6 +30,7 @@ COUNTERS = {
     "retries": "gmemsim_retries_total",
     "kicks": "gmemsim_vcpu_kicks_total",
     "vms_bugged": "gmemsim_vms_bugged_total",
+    "vms_lost": "gmemsim_vms_lost_total",
     "tdx_busy": "gmemsim_tdx_busy_total",
     "huge_lost": "gmemsim_huge_mappings_lost_total",
     "dma": "gmemsim_dma_total",

@@ -60,6 +60,7 @@ def render(found: Files) -> str:
         timeline(summary, found.timeline),
         phases(summary),
         report_tables.failures(summary),
+        report_tables.faults(summary),
         report_tables.anomalies(summary, found.findings),
         report_tables.dma(summary),
         report_tables.memory(summary),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from workloads.outcome.faults import by_name, with_counts
 from workloads.outcome.figures import number
 from workloads.outcome.interval import Interval, interval
 from workloads.outcome.verdict import worst
@@ -18,6 +19,7 @@ FIGURES = (
     "boot_seconds",
     "vms_bugged",
     "guest_faults",
+    "vms_lost",
     "no_fail_failures",
     "phases",
     "failures",
@@ -53,6 +55,7 @@ def over_seeds(summary: Summary) -> dict[str, Any]:
     if not seeds:
         return dict(summary)
     found = from_json(seeds["figures"])
+    rules = with_counts(summary.get("faults", ()), found.pop("faults", {}))
     limits = found.pop("checks", {})
     checks = [
         {**row, "value": limits[row["name"]]["value"], "ok": limits[row["name"]]["ok"].mean == 1}
@@ -60,7 +63,7 @@ def over_seeds(summary: Summary) -> dict[str, Any]:
         else row
         for row in summary["checks"]
     ]
-    return {**overlaid(summary, found), "checks": checks}
+    return {**overlaid(summary, found), "checks": checks, "faults": [*rules]}
 
 
 def seed_reasons(seeds: Mapping[str, Any]) -> Iterator[str]:
@@ -79,7 +82,8 @@ def figures(summary: Summary) -> dict[str, Any]:
     }
     engine = {key: summary["engine"][key] for key in ENGINE}
     found = {key: summary[key] for key in FIGURES if key in summary}
-    return {**found, "checks": checks, "engine": engine}
+    rules = by_name(summary.get("faults", ()))
+    return {**found, "faults": rules, "checks": checks, "engine": engine}
 
 
 def merge(parts: Sequence[Any]) -> Any:

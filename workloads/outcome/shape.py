@@ -41,6 +41,19 @@ class FailedAttempts(TypedDict):
     count: int
 
 
+class FaultCount(TypedDict):
+    """A rule of the fault plan at one point: `place` 0 is its own, the n-th of its `also` is n.
+
+    `opportunities` are those in its window and scope, at points of `also` while it lasts; `struck` failed by it.
+    """
+
+    rule: int  # fault.N
+    place: int
+    point: str
+    opportunities: int
+    struck: int
+
+
 class Memory(TypedDict):
     """Where memory ended up."""
 
@@ -163,7 +176,12 @@ class Summary(TypedDict):
     latency_seconds: Percentiles
     latency_seconds_by_direction: dict[str, Percentiles]
     boot_seconds: Percentiles
-    vms_bugged: int
+    vms_bugged: (
+        int  # times that KVM_BUG_ON ended a VM, or that a page stayed mapped which had to go
+    )
+    vms_lost: NotRequired[
+        int
+    ]  # VMs that failures have ended, each once; results of before have none
     # VMs among them whose guests used memory that they had not accepted.
     guest_faults: NotRequired[int]  # results of before have none
     # Of mmu_notifiers: calls, errors that callers got who cannot bear any, and the same by caller.
@@ -175,6 +193,7 @@ class Summary(TypedDict):
     failures: Counts
     failures_by_consumer: dict[str, Counts]
     failed_attempts: list[FailedAttempts]
+    faults: NotRequired[list[FaultCount]]  # results of before have none
     memory: Memory
     anomalies: Counts
     invariant_violations: Counts

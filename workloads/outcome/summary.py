@@ -13,7 +13,7 @@ from workloads.census import WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
 from workloads.outcome.settings import of_scenario
-from workloads.outcome.shape import SCHEMA, Conversions, FailedAttempts, Input
+from workloads.outcome.shape import SCHEMA, Conversions, FailedAttempts, FaultCount, Input
 from workloads.outcome.tally import NS, Tally, tally
 from workloads.outcome.verdict import exit_status, judge
 from workloads.scenario import Scenario, explain
@@ -56,10 +56,12 @@ def summarise(
         "boot_seconds": percentiles(seen.histogram("boot")),
         "vms_bugged": seen.count("vms_bugged"),
         "guest_faults": seen.count("guest_faults"),
+        "vms_lost": seen.count("vms_lost"),
         **notifiers(seen),
         **dma(seen),
         "phases": phases(seen),
         **failures(seen),
+        "faults": faults(scenario, seen),
         "memory": {**memory, "huge_mappings_lost": seen.count("huge_lost")},
         "anomalies": {c.id: found[c.id] for c in ANOMALIES if found[c.id]},
         "invariant_violations": {c.id: found[c.id] for c in INVARIANTS if found[c.id]},
@@ -168,6 +170,21 @@ def failures(seen: Tally) -> dict[str, Any]:
         "failures_by_consumer": {name: dict(found) for name, found in consumers.items()},
         "failed_attempts": rows,
     }
+
+
+def faults(scenario: Scenario, seen: Tally) -> list[FaultCount]:
+    """Every rule of the fault plan at each of its points, also where it never struck."""
+    return [
+        FaultCount(
+            rule=rule,
+            place=place,
+            point=point,
+            opportunities=seen.opportunities[rule, place],
+            struck=seen.struck[rule, place],
+        )
+        for rule, fault in enumerate(scenario.fault)
+        for place, point in enumerate((fault.point, *fault.also))
+    ]
 
 
 def notifiers(seen: Tally) -> dict[str, Any]:

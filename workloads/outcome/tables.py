@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from workloads.outcome.compare_rows import FIGURES, value_at
+from workloads.outcome.faults import both, rule_name, share
 from workloads.outcome.figures import NONE, duration, lost, number, rate, size, some
 from workloads.outcome.files import FindingLine
 from workloads.outcome.html import command, folded, paragraph, section, table
@@ -42,6 +43,7 @@ def over_all_seeds(summary: Summary) -> str:
         return ""
     found = over_seeds(summary)
     rows = [(figure.label.strip(), figure.show(value_at(found, figure.path))) for figure in FIGURES]
+    rows += [(both(row), share(row)) for row in found["faults"]]
     rows += [(f"{n} {meaning(n)}", number(count)) for n, count in found["anomalies"].items()]
     runs = [(str(run["seed"]), run["verdict"], run["digest"]) for run in seeds["runs"]]
     text = (
@@ -91,7 +93,7 @@ def overview(summary: Summary) -> str:
             ("unfinished", c["unfinished"]),
             ("retries", c["retries"]),
             ("in flight", f"{c['in_flight_peak']} at most"),
-            ("VMs lost", lost(summary["vms_bugged"], summary.get("guest_faults", 0))),
+            ("VMs lost", lost(summary.get("vms_lost", 0), summary.get("guest_faults", 0))),
             *callbacks(summary),
         ],
     )
@@ -144,6 +146,23 @@ def failures(summary: Summary) -> str:
         "Failures",
         paragraph(text if rows else "No attempt failed."),
         table("Failed attempts", head, rows, (1, 2)),
+    )
+
+
+def faults(summary: Summary) -> str:
+    """How often each rule of the fault plan struck."""
+    found = summary.get("faults", ())
+    rows = [
+        (rule_name(row), row["point"], number(row["struck"]), number(row["opportunities"]))
+        for row in found
+    ]
+    if not rows:
+        return ""
+    never = ", ".join(both(row) for row in found if not row["struck"])
+    return section(
+        "Faults",
+        paragraph(f"Never struck: {never}." if never else "Every rule struck."),
+        table("Rules of the fault plan", ("rule", "point", "struck", "of"), rows, (1,)),
     )
 
 
@@ -204,7 +223,7 @@ def memory(summary: Summary) -> str:
             ("fragments", f"{number(found['fragments'])} runs of private or shared memory"),
             ("poisoned", size(found["poisoned_bytes"])),
             ("leaked", size(found["leaked_bytes"])),
-            ("2 MiB mappings lost", number(found["huge_mappings_lost"])),
+            ("huge mappings split", number(found["huge_mappings_lost"])),
         ],
     )
 

@@ -13,11 +13,16 @@ from workloads.timeline import Row, joined
 
 NS = 1_000_000_000
 Labels = tuple[str, ...]
+Place = tuple[int, int]
+"""A rule of the fault plan, and the place of a point among its points."""
 CHECKS = {check.id: check for check in INVARIANTS + ANOMALIES}
 
 
 class Tally(NamedTuple):
-    """Counters and histograms are by family and labels (workloads.meter), `found` is by id."""
+    """Counters and histograms are by family and labels (workloads.meter), `found` is by id.
+
+    `opportunities` and `struck` are those of the fault plan (cluster.faults).
+    """
 
     counters: Counter[Labels]
     histograms: dict[Labels, Histogram]
@@ -26,6 +31,8 @@ class Tally(NamedTuple):
     found: Counter[str]
     findings: list[dict[str, Any]]
     open: Counter[str]
+    opportunities: Counter[Place]
+    struck: Counter[Place]
 
     def count(self, family: str, *labels: str) -> int:
         """All that was counted under a family and the first of its labels."""
@@ -55,6 +62,8 @@ def tally(
     histograms: dict[Labels, Histogram] = {}
     found: Counter[str] = Counter()
     still: Counter[str] = Counter()
+    opportunities: Counter[Place] = Counter()
+    struck: Counter[Place] = Counter()
     for word in watched:
         for *labels, count in word["meter"]["counters"]:
             counters[tuple(labels)] += count
@@ -63,6 +72,9 @@ def tally(
         found.update(word["inspector"]["counts"])
         counters["guest_faults",] += word["inspector"]["guest_faults"]
         still.update(word["inspector"]["open"] if finished else {})
+        for rule, at, met, failed in word["faults"]:
+            opportunities[rule, at] += met
+            struck[rule, at] += failed
     width, rows = joined(packed for word in watched for packed in word["meter"]["timelines"])
     return Tally(
         counters,
@@ -72,6 +84,8 @@ def tally(
         found,
         findings_of(watched, protocol, finished, settings),
         still,
+        opportunities,
+        struck,
     )
 
 

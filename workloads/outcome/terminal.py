@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from workloads.outcome import faults
 from workloads.outcome.figures import duration, lost, number, rate, size, some
 from workloads.outcome.files import replay
 from workloads.outcome.progress import Progress
@@ -121,14 +122,16 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         f"{c['retries']} retries, {c['in_flight_peak']} in flight at most",
     )
     yield "failed attempts", counts(summary["failures"])
+    if summary["faults"]:
+        yield "faults", faults.in_short(summary["faults"])
     yield from latencies(summary)
     yield from speeds(summary)
     if summary["boot_seconds"]["count"]:
         boots = summary["boot_seconds"]
         cells = ", ".join(f"{rank} {duration(boots[rank])}" for rank in RANKS)
         yield "boots", f"{number(boots['count'])}: {cells}"
-    if summary["vms_bugged"]:
-        yield "VMs lost", lost(summary["vms_bugged"], summary.get("guest_faults", 0))
+    if summary["vms_lost"]:
+        yield "VMs lost", lost(summary["vms_lost"], summary.get("guest_faults", 0))
     if summary["no_fail_failures"]:
         failed = f"{number(summary['no_fail_failures'])} of {number(summary['notifier_calls'])}"
         yield (
@@ -210,7 +213,7 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
         f"private {size(memory['private_bytes'])}, shared {size(memory['shared_bytes'])} "
         f"in {some(memory['fragments'], 'fragment')}; poisoned {size(memory['poisoned_bytes'])}, "
         f"leaked {size(memory['leaked_bytes'])}; "
-        f"{some(memory['huge_mappings_lost'], 'huge mapping')} lost",
+        f"{some(memory['huge_mappings_lost'], 'huge mapping')} split",
     )
     if "input" in summary:
         keys = ("files", "lines", "conversions", "ignored", "damaged")
