@@ -37,6 +37,7 @@ class Figure(NamedTuple):
 
 
 FIGURES = (
+    Figure("asked", number, ("conversions", "asked")),
     Figure("requested", number, ("conversions", "requested")),
     Figure("completed", number, ("conversions", "completed")),
     Figure("failed", number, ("conversions", "failed")),
@@ -52,6 +53,8 @@ FIGURES = (
     Figure("no-fail failed", number, ("no_fail_failures",)),
 )
 LEGEND = {
+    "asked": "what the load wanted converted, in requests",
+    "requested": "of the VMM: what failed MapGPAs did not come to is missing, memory faults come on top",
     "at dead VMs": "failed because the VM was dead or died",
     "huge maps lost": "2 MiB mappings split for a conversion, for good",
     "no-fail failed": "callers that cannot tolerate failure and met it",
