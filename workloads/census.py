@@ -8,6 +8,7 @@ from actors.contract import PAGE_BYTES, Actor, Share
 from actors.gmem import Gmem
 from actors.gmem_folios import HOLE
 from actors.guest import Guest
+from workloads.loads.load import Load
 
 
 def census(actors: Iterable[Actor]) -> dict[str, int]:
@@ -25,6 +26,8 @@ def census(actors: Iterable[Actor]) -> dict[str, int]:
             found["leaked_bytes"] -= free * PAGE_BYTES
         elif isinstance(actor, Guest):
             found[WAITING] += sum(len(task.requests()) for task in actor.queue)
+        elif isinstance(actor, Load):
+            found[ASKED] += actor.requests
     return dict(found)
 
 
@@ -50,7 +53,7 @@ def _file(gmem: Gmem, found: Counter[str]) -> None:
         found["fragments"] += sum(1 for _ in gmem.share.runs(start, end))
 
 
-WAITING = "waiting_requests"
+WAITING, ASKED = "waiting_requests", "asked_requests"
 KEYS = (
     "private_bytes",
     "shared_bytes",
@@ -59,6 +62,7 @@ KEYS = (
     "poisoned_bytes",
     "leaked_bytes",
     WAITING,
+    ASKED,
 )
 
 

@@ -185,6 +185,11 @@ class Load(Actor):
                 context.observe(MemoryTouched(self.vm, job.start, job.end, job.to, took))
         if self.timed(lane):
             return
+        if (
+            message.reason is Reason.DEAD and self.program.timed
+        ):  # a side lane has nobody to accompany
+            self.end_lane(context)
+            return
         if message.reason is Reason.DEAD:
             self.until = 0
         self.schedule(lane, context)

@@ -10,35 +10,41 @@ from workloads.scenario import (
     AnyWorkload,
     Churn,
     DmaStorm,
+    Hostile,
     MemoryFailures,
     MemoryPressure,
     NotifierStorm,
     PinHolders,
+    Shutdown,
+    Sweep,
     Trace,
+)
+
+PACED = (
+    Churn,
+    DmaStorm,
+    Hostile,
+    MemoryPressure,
+    NotifierStorm,
+    PinHolders,
+    Shutdown,
+    Sweep,
+    MemoryFailures,
 )
 
 # What would make a workload an open loop; the others take step after step by their nature.
 REMEDY: dict[type[AnyWorkload], str] = {
     Trace: 'pace = "rate" opens it, and so does "recorded" where the log has times',
-    **dict.fromkeys(
-        (Churn, DmaStorm, NotifierStorm, PinHolders, MemoryPressure, MemoryFailures),
-        'pace = "open" opens it',
-    ),
+    **dict.fromkeys(PACED, 'pace = "open" opens it'),
 }
 
 
 def is_open(load: AnyWorkload, log: LogShape | None = None) -> bool:
     """Whether the load asks at its own times; a log without times cannot be replayed at its own pace."""
-    match load:
-        case Trace():
-            timed = log is not None and log.has_times
-            return load.pace == "rate" or (load.pace == "recorded" and timed)
-        case Churn() | DmaStorm() | NotifierStorm() | PinHolders() | MemoryPressure():
-            return load.pace == "open"
-        case MemoryFailures():
-            return load.pace == "open"
-        case _:
-            return False
+    if isinstance(load, Trace):
+        timed = log is not None and log.has_times
+        return load.pace == "rate" or (load.pace == "recorded" and timed)
+    return isinstance(load, PACED) and load.pace == "open"
 
 
 def closed_loops(plan: Plan) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from cluster.draws import key_of
 from workloads.loads.beside import (
     MemoryPressureProgram,
     NotifierStormProgram,
@@ -12,7 +13,9 @@ from workloads.loads.dma import DmaStormProgram
 from workloads.loads.failures import MemoryFailureProgram
 from workloads.loads.hostile import HostileProgram
 from workloads.loads.load import Program
+from workloads.loads.pace import is_open
 from workloads.loads.programs import ChurnProgram, HotRangeProgram
+from workloads.loads.slots import Slotted
 from workloads.loads.whole import BalloonProgram, ShutdownProgram, SweepProgram
 from workloads.scenario import (
     Balloon,
@@ -31,17 +34,28 @@ from workloads.scenario import (
 Make = Callable[[Any, int, int, int], Program]
 """From the workload's keys, the VM's pages, the seed and the VM's base address."""
 
+
+def slotted(make: Make) -> Make:
+    """The program; open, with a slot of its own for each job of its main lanes."""
+
+    def paced(load: Hostile | Sweep, pages: int, seed: int, vm: int) -> Program:
+        program = make(load, pages, seed, vm)
+        return Slotted(program, load.rate, key_of(seed, "slots", vm)) if is_open(load) else program
+
+    return paced
+
+
 # A trace needs its log and a boot needs to know how memory starts: workloads.fleet makes those two itself.
 PROGRAMS: dict[type, Make] = {
     Balloon: BalloonProgram,
     Churn: ChurnProgram,
     DmaStorm: DmaStormProgram,
-    Hostile: HostileProgram,
+    Hostile: slotted(HostileProgram),
     HotRange: lambda load, pages, seed, vm: HotRangeProgram(load, pages),
     MemoryFailures: MemoryFailureProgram,
     MemoryPressure: MemoryPressureProgram,
     NotifierStorm: NotifierStormProgram,
     PinHolders: PinHoldersProgram,
     Shutdown: lambda load, pages, seed, vm: ShutdownProgram(load, pages, vm),
-    Sweep: SweepProgram,
+    Sweep: slotted(SweepProgram),
 }

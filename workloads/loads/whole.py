@@ -6,6 +6,7 @@ from actors.contract import PAGE_BYTES, PAGES_2M, Share
 from cluster.draws import block, key_of
 from workloads.loads.draws import below, exponential
 from workloads.loads.load import Job, Post
+from workloads.loads.pace import is_open
 from workloads.loads.programs import ChurnProgram
 from workloads.scenario import Balloon, Churn, Shutdown, Sweep
 
@@ -76,14 +77,18 @@ class SweepProgram:
 
 
 class ShutdownProgram:
-    """The guest shares memory and uses it, takes all of it back as a Linux TD does before kexec, and the VMM exits."""
+    """The guest shares memory and uses it, takes all of it back as a Linux TD does before kexec, and the VMM exits.
+
+    Open, the VMM does not wait for the guest: who takes long has memory shared, or a conversion under way, when it exits.
+    """
 
     lanes = 1
     sides = 0
-    timed = one_sequence = boots = False
+    one_sequence = boots = False
 
     def __init__(self, load: Shutdown, pages: int, vm: int) -> None:
         self.load = load
+        self.timed = is_open(load)
         self.pages = pages
         self.shared = min(load.shared // PAGE_BYTES, pages)
         self.vmm = vm | VMM
@@ -91,9 +96,11 @@ class ShutdownProgram:
     def job(self, lane: int, step: int) -> Job | None:
         """See workloads.loads.load.Program."""
         first = self.pages - self.shared
+        end = self.load.uptime + self.load.grace if self.timed else 0
+        leave = Post(self.vmm, m.Exit())
         jobs = (
             Job(0, first, self.pages, Share.SHARED, use=True),
             Job(self.load.uptime, first, self.pages, Share.PRIVATE),
-            Job(0, first, self.pages, Share.PRIVATE, convert=False, post=Post(self.vmm, m.Exit())),
+            Job(end, first, self.pages, Share.PRIVATE, convert=False, post=leave),
         )
         return jobs[step] if step < len(jobs) else None

@@ -39,6 +39,7 @@ class Figure(NamedTuple):
 
 
 FIGURES = (
+    Figure("asked", number, ("conversions", "asked")),
     Figure("requested", number, ("conversions", "requested")),
     Figure("completed", number, ("conversions", "completed")),
     Figure("failed", number, ("conversions", "failed")),
@@ -54,6 +55,8 @@ FIGURES = (
     Figure("no-fail failed", number, ("no_fail_failures",)),
 )
 LEGEND = {
+    "asked": "what the load wanted converted, in requests",
+    "requested": "of the VMM: what failed MapGPAs did not come to is missing, memory faults come on top",
     "at dead VMs": "failed because the VM was dead or died",
     "huge maps split": "2 MiB mappings split for a conversion, refused or not",
     "guests killed": "VMs that a failure has ended",

@@ -20,8 +20,13 @@ class Percentiles(TypedDict):
 
 
 class Conversions(TypedDict):
-    """requested = completed + failed + unfinished."""
+    """requested = completed + failed + unfinished.
 
+    `asked` is what the load wanted converted, in requests. A memory fault, a revert and a guest that asks again come on
+    top in `requested`; what a MapGPA did not come to because it failed before is not in it.
+    """
+
+    asked: NotRequired[int]
     requested: int
     completed: int
     failed: int

@@ -9,7 +9,7 @@ from typing import Any
 from cluster.histogram import Histogram
 from cluster.label_sets import DMA_OUTCOMES
 from workloads import __version__, checks
-from workloads.census import WAITING
+from workloads.census import ASKED, WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
 from workloads.outcome.settings import of_scenario
@@ -39,7 +39,7 @@ def summarise(
     seen = tally(outcome.watched, protocol, outcome.finished, of_scenario(scenario))
     found = findings(seen, outcome.finished)
     memory = dict(outcome.census)
-    requests = with_waiting(conversions(seen), memory.pop(WAITING))
+    requests = with_load(conversions(seen), memory.pop(ASKED), memory.pop(WAITING))
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": "unknown",
@@ -119,8 +119,9 @@ def conversions(seen: Tally) -> Conversions:
     )
 
 
-def with_waiting(requests: Conversions, waiting: int) -> Conversions:
-    """What the load asked for and no vCPU has come to is unfinished as well."""
+def with_load(requests: Conversions, asked: int, waiting: int) -> Conversions:
+    """With what the load asked for. What of it no vCPU has come to is unfinished as well."""
+    requests["asked"] = asked
     requests["requested"] += waiting
     requests["unfinished"] += waiting
     return requests

@@ -199,6 +199,10 @@ class Sweep(Workload, frozen=True, tag="sweep"):
 
     window: Annotated[int, key.size("memory of one MapGPA call", low=4 * KIB, step=4 * KIB)] = GIB
     passes: Annotated[int, key.count("passes", "to shared, to private, and so on", 1)] = 2
+    pace: Annotated[ChurnPace, key.choice(ChurnPace, "of the windows, as of kind churn")] = "closed"
+    rate: Annotated[
+        float, key.number("per second", "windows of each VM, for pace = open", 1e-6, 1e9)
+    ] = 1.0
     writers: Annotated[int, key.count("vCPUs", "that write meanwhile", 0, 1024)] = 2
     write_rate: Annotated[
         float, key.number("per second", "writes by each VM at most", 1e-3, 1e9)
@@ -212,9 +216,20 @@ class Shutdown(Workload, frozen=True, tag="shutdown"):
     shared: Annotated[
         int, key.size("memory that is shared until then", low=4 * KIB, step=4 * KIB)
     ] = 64 * MIB
+    pace: Annotated[
+        ChurnPace,
+        key.choice(
+            ChurnPace,
+            "closed: step after step; open: taken back at uptime, and the VMM exits at uptime + grace",
+        ),
+    ] = "closed"
     uptime: Annotated[int, key.duration("time between sharing it and taking it back")] = (
         10 * DURATIONS["ms"]
     )
+    grace: Annotated[
+        int,
+        key.duration("time from then to the exit for pace = open; what is under way dies with it"),
+    ] = 10 * DURATIONS["ms"]
 
 
 class Hostile(Workload, frozen=True, tag="hostile"):
@@ -241,8 +256,17 @@ class Hostile(Workload, frozen=True, tag="hostile"):
     pause: Annotated[
         int, key.duration("mean pause of each of them between two accesses, exponential")
     ] = 10 * DURATIONS["us"]
+    pace: Annotated[
+        ChurnPace, key.choice(ChurnPace, "of the other one's conversions, as of kind churn")
+    ] = "closed"
+    rate: Annotated[
+        float, key.number("per second", "its conversions, for pace = open", 1e-6, 1e9)
+    ] = 1000.0
     think: Annotated[
-        int, key.duration("mean pause of the other one between two conversions, exponential")
+        int,
+        key.duration(
+            "mean pause of the other one between two conversions, exponential, for pace = closed"
+        ),
     ] = 10 * DURATIONS["us"]
     touch: Annotated[
         float, key.number("probability", "that one uses the memory while it is shared")
