@@ -6,7 +6,7 @@ those of them that are touched into 4 KiB ones; `uniform_split` splits all of it
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from actors.contract import PAGES_1G, PAGES_2M, Context, Share
+from actors.contract import PAGES_1G, PAGES_2M, Context, Place, Share
 from actors.conversion import Change
 from actors.observations import FolioOrder, Stashed
 
@@ -106,6 +106,18 @@ def units(change: Change) -> int:
     """How many huge folios it makes or breaks."""
     order = change.old if change.old > change.new else change.new
     return (change.end - change.start) // SIZE[order]
+
+
+def within(changes: list[Change], start: int, end: int) -> list[Place]:
+    """What of the index range the changes are about, in order."""
+    found: list[Place] = []
+    for change in sorted(changes, key=lambda change: change.start):
+        first, last = max(start, change.start), min(end, change.end)
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        elif first < last:
+            found.append((first, last))
+    return found
 
 
 def kind_of(change: Change) -> Split:

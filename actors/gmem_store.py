@@ -65,7 +65,8 @@ def await_quiet(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
     conversion.spun_at = context.now
     conversion.timer = context.after(T_SPIN, m.SpinCheck(conversion.op))
     if not kept(gmem, conversion):
-        question = m.AwaitQuiet(gmem.address, conversion.op, *gfns(conversion), conversion.to)
+        where, parts = gfns(conversion), changing(conversion)
+        question = m.AwaitQuiet(gmem.address, conversion.op, *where, conversion.to, parts)
         context.send(vm_base(gmem.address) | PINS, question, context.link)
 
 
@@ -76,6 +77,16 @@ def planned(gmem: "Gmem", conversion: Conversion, context: Context) -> bool:
     if not conversion.changes:
         gmem.drive(conversion, Event.UNCHANGED, context)
     return bool(conversion.changes)
+
+
+def changing(conversion: Conversion) -> m.Parts:
+    """The parts of the range in hand whose folios change, as consumers know them; () for all of it."""
+    start, end = conversion.range
+    parts = folios.within(conversion.changes, start, end)
+    if parts == [(start, end)]:
+        return ()
+    shift = conversion.shift
+    return tuple((s + shift, e + shift) for s, e in parts)
 
 
 def look_once(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:

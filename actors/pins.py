@@ -14,17 +14,23 @@ HOLDS = {"pins.long": "long_pin", "pins.private": "stray_ref"}
 
 
 class Where(msgspec.Struct, frozen=True, array_like=True):
-    """A question of guest_memfd's: which conversion, which gfns."""
+    """A question of guest_memfd's: which conversion, which gfns, and which of them change sides (none: all)."""
 
     gmem: int
     op: int
     start: int
     end: int
+    parts: m.Parts = ()
 
     @property
-    def pages(self) -> int:
-        """How many."""
-        return self.end - self.start
+    def changing(self) -> m.Parts:
+        """The gfns that are asked about: what does not change sides may be referred to as it likes."""
+        return self.parts or ((self.start, self.end),)
+
+
+def asked(message: m.Prepare | m.Invalidate | m.AwaitQuiet) -> Where:
+    """What a message asks about."""
+    return Where(message.gmem, message.op, message.start, message.end, message.parts)
 
 
 class Found(NamedTuple):
@@ -48,13 +54,13 @@ class Pins(Actor):
     taken: int = 0
     waiting: dict[int, int] = {}  # op -> key of the timer that will answer PREPARE
     spinning: dict[int, Where] = {}  # conversions that wait for long references to go
-    frozen: dict[int, tuple[int, int]] = {}  # op -> range whose references cannot grow meanwhile
+    frozen: dict[int, m.Parts] = {}  # op -> what references cannot grow on meanwhile
     gone: bool = False  # the VM is, and with it whoever would take a reference
 
     def on_take_pin(self, message: m.TakePin, context: Context) -> None:
         """A holder takes a long-lived reference; on a frozen folio it would have to come again, and does not."""
         start, end = message.start, message.end
-        if any(s < end and start < e for s, e in self.frozen.values()):
+        if any(s < end and start < e for parts in self.frozen.values() for s, e in parts):
             return
         self.take(start, end, message.hold, context)
 
@@ -88,8 +94,8 @@ class Pins(Actor):
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Long pins refuse; short ones are waited for a little. A private page has none, unless somebody is astray."""
-        where = Where(message.gmem, message.op, message.start, message.end)
-        self.frozen[where.op] = (where.start, where.end)
+        where = asked(message)
+        self.frozen[where.op] = where.changing
         found = self.found(where, message.to, context)
         if found is None:
             self.ready(where, context)
@@ -98,41 +104,46 @@ class Pins(Actor):
         else:
             self.refuse(where, found, context)
 
-    def key(self, where: "Where") -> int:
-        """The opportunity's."""
-        return opportunity(self.vm, where.op, where.start)
+    def strike(self, where: "Where", point: str, context: Context) -> Fault | None:
+        """Does the point strike, and at which gfn first? Each page that changes sides is an opportunity."""
+        for start, end in where.changing:
+            fault = context.choose(point, end - start, opportunity(self.vm, where.op, start))
+            if fault:
+                return Fault(fault.reason, start + fault.first)
+        return None
 
     def found(self, where: "Where", to: Share, context: Context) -> "Found | None":
         """What stands against the range: a long pin, else a short reference, which no private page has."""
         point = POINTS[to]
-        fault = context.choose(point, where.pages, self.key(where))
+        fault = self.strike(where, point, context)
         if fault and fault.reason is not Reason.REFERENCES:
-            return Found(fault.reason, where.start + fault.first, False)
+            return Found(fault.reason, fault.first, False)
         if fault:
-            self.take_one(where, fault, point, context)
-        pinned = min((at for at, _ in self.pinned(where)), default=-1)
+            self.take_one(fault.first, point, context)
+        pinned = self.pinned(where)
         if pinned >= 0:
             return Found(Reason.REFERENCES, pinned, False)
         if to is Share.SHARED:
             return None
-        fault = context.choose("pins.transient", where.pages, self.key(where))
+        fault = self.strike(where, "pins.transient", context)
         if fault is None:
             return None
-        short = fault.reason is Reason.REFERENCES
-        return Found(fault.reason, where.start + fault.first, short)
+        return Found(fault.reason, fault.first, fault.reason is Reason.REFERENCES)
 
-    def take_one(self, where: "Where", fault: Fault, point: str, context: Context) -> None:
+    def take_one(self, page: int, point: str, context: Context) -> None:
         """Somebody takes a long-lived reference on a page just now."""
-        first = where.start + fault.first
-        self.take(first, first + 1, context.cost(HOLDS[point]), context)
+        self.take(page, page + 1, context.cost(HOLDS[point]), context)
 
-    def pinned(self, where: "Where") -> list[tuple[int, int]]:
-        """The parts of the range that are pinned."""
-        return [
-            (max(where.start, start), min(where.end, end))
-            for start, end in self.held.values()
-            if start < where.end and where.start < end
+    def pinned(self, where: "Where") -> int:
+        """The first page with a reference, or -1."""
+        held = self.held.values()
+        found = [
+            max(first, start)
+            for first, last in where.changing
+            for start, end in held
+            if start < last and first < end
         ]
+        return min(found, default=-1)
 
     def drain(self, where: "Where", page: int, context: Context) -> None:
         """A short reference: drain the per-CPU LRU batches once, and wait no longer than the freeze budget."""
@@ -168,7 +179,7 @@ class Pins(Actor):
 
     def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
         """One look at the reference counts, without draining or waiting."""
-        where = Where(message.gmem, message.op, message.start, message.end)
+        where = asked(message)
         found = self.found(where, message.to, context) if message.to is Share.PRIVATE else None
         if found:
             self.refuse(where, found, context)
@@ -185,23 +196,23 @@ class Pins(Actor):
 
         A spin cannot fail, so a fault of any class is a reference here.
         """
-        where = Where(message.gmem, message.op, message.start, message.end)
+        where = asked(message)
         if message.to is Share.SHARED:  # private pages: nobody has looked before
-            fault = context.choose("pins.private", where.pages, self.key(where))
+            fault = self.strike(where, "pins.private", context)
             if fault:
-                self.take_one(where, fault, "pins.private", context)
-        if self.pinned(where):
+                self.take_one(fault.first, "pins.private", context)
+        if self.pinned(where) >= 0:
             self.spinning[where.op] = where
             return
         wait = context.link
-        if context.choose("pins.transient", where.pages, self.key(where)):
+        if self.strike(where, "pins.transient", context):
             wait += context.cost("transient_ref")
         context.send(where.gmem, m.Quiet(where.op), wait)
 
     def unpinned(self, context: Context) -> None:
         """A reference went: whoever spins for it may go on."""
         for where in list(self.spinning.values()):
-            if not self.pinned(where):
+            if self.pinned(where) < 0:
                 del self.spinning[where.op]
                 context.send(where.gmem, m.Quiet(where.op), context.link)
 

@@ -62,6 +62,39 @@ def test_the_offset_is_the_lowest_of_several():
     assert prepare(pins((0x1A, 0x1B), (0x12, 0x13))).messages() == [answer]
 
 
+PARTS = ((0x10, 0x12), (0x18, 0x20))
+
+
+@pytest.mark.parametrize("to", [SHARED, PRIVATE])
+def test_what_does_not_change_sides_may_be_held(to):
+    actor, context = pins((0x12, 0x18)), Recorder()
+    actor.receive(m.Prepare(FILE, 3, 0x10, 0x20, to, parts=PARTS), context)
+    assert context.messages() == [YES]
+    assert {(key >> 12 & 0xFF, count) for _, count, key in context.asked} == {(0x10, 2), (0x18, 8)}
+    actor.receive(m.TakePin(0x12, 0x18, 700), Recorder())
+    actor.receive(m.TakePin(0x17, 0x19, 700), Recorder())
+    assert actor.held == {1: (0x12, 0x18), 2: (0x12, 0x18)}
+
+
+def test_a_reference_on_a_later_part_refuses():
+    actor, context = pins((0x12, 0x19)), Recorder()
+    actor.receive(m.Prepare(FILE, 3, 0x10, 0x20, SHARED, parts=PARTS), context)
+    assert context.messages() == [m.Refused(3, NO, Reason.REFERENCES, 0x18)]
+
+
+def test_an_injected_reference_is_on_a_page_that_changes():
+    actor = pins()
+    context = Recorder({"pins.private": Fault(Reason.REFERENCES, 1)})
+    actor.receive(m.Prepare(FILE, 3, 0x10, 0x20, SHARED, parts=PARTS[1:]), context)
+    assert actor.held == {1: (0x19, 0x1A)}
+
+
+def test_a_spin_waits_for_references_to_folios_that_change():
+    actor, context = pins((0x10, 0x18)), Recorder()
+    actor.receive(m.AwaitQuiet(FILE, 3, 0x10, 0x20, SHARED, PARTS[1:]), context)
+    assert context.messages() == [m.Quiet(3)]
+
+
 def test_an_injected_long_pin_is_a_pin_like_any_other():
     actor = pins()
     context = prepare(actor, choices={"pins.long": LONG})

@@ -118,6 +118,13 @@ def pin_lets_go(world: World) -> None:
     world.convert(START, END, PRIVATE)
 
 
+def pinned_beside(world: World) -> None:
+    """Some pages of the range are shared already, and a device holds them."""
+    world.convert(START, START + 4, SHARED)
+    world.post(PINS, m.TakePin(START, START + 4, 1_000_000))
+    to_shared(world)
+
+
 def fault_beside_a_conversion(world: World) -> None:
     """A fault on a page that is not converted, under the same 2 MiB."""
     world.touch(0, END, PRIVATE)
@@ -233,6 +240,7 @@ CASES = [
     Case("L5", bugs.forget_the_parked, fault_beside_a_conversion, ("vm.start=unaccepted",)),
     Case("L6", bugs.look_closer_for_ever, accept_meets_busy),
     Case("L7", bugs.forget_to_unpin, pin_lets_go),
+    Case("L7", bugs.ask_about_all_of_it, pinned_beside),
     Case("L8", bugs.kill_for_memory, out_of_memory),
     Case("AN8", bugs.unmap_in_prepare, refused_to_private),
 ]

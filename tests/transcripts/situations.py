@@ -144,6 +144,9 @@ PLAIN: dict[str, Situation] = {
         arrange=after(shared_before((0x200, 0x400)), strike(kvm__split_memory={2: 0})), pages=ACROSS),
     # --- references
     "page_pinned": Situation("A device holds the third page for ever.", PRIVATE, pin(0x12, 0x13)),
+    "neighbour_pinned": Situation(
+        "The first two pages are shared already, and a device holds them for ever.",
+        arrange=after(shared_before((START, START + 2)), pin(START, START + 2))),
     "stray_reference": Situation(
         "Somebody astray holds a reference on the third page, private as it is, and lets go after three seconds.",
         arrange=pin(0x12, 0x13, SECOND)),

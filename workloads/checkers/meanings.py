@@ -307,8 +307,8 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "L7": Meaning(
-        "A conversion is refused for long-lived references only while somebody has one: a VMM "
-        "that retries ends once pins are dropped.",
+        "A conversion is refused for long-lived references only while somebody has one on a page "
+        "that changes sides: a VMM that retries ends once pins are dropped.",
         INVARIANT,
     ),
     "L8": Meaning(

@@ -47,6 +47,9 @@ TWO_PHASES: dict[str, Told] = {
     "page_pinned": Told(R.REFERENCES, "",
         "Pins say NO (2): EAGAIN with the page, and nothing was unmapped. This VMM reports it to the guest; a "
         "cooperative one would make the device let go and try again."),
+    "neighbour_pinned": Told(R.NONE, "",
+        "Consumers are told which pages change sides (1), and pins count the references of these alone (2): the "
+        "device has what it holds by right."),
     "stray_reference": Told(R.REFERENCES, "",
         "Pins look at private pages as well and say NO (2): EAGAIN. Nobody waits for a reference with the lock "
         "held."),
