@@ -77,6 +77,7 @@ def prepare_request(gmem: "Gmem", conversion: Conversion, who: Who) -> Message:
         conversion.op,
         *gfns(conversion),
         conversion.to,
+        waits=gmem.options.waits,
         busy_bugs=busy_bugs,
         parts=differing(gmem, conversion),
     )

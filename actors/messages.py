@@ -213,9 +213,9 @@ class Frozen(Message, frozen=True, tag=20):
 class Prepare(Message, frozen=True, tag=21):
     """guest_memfd -> consumer: may this range change sides? Allocate, split, check; unmap nothing.
 
-    `drain`: references that may be short-lived are drained and waited for, within the freeze budget. `early`: unmap now
-    and keep a list to map again from. `busy_bugs`: a second BUSY is KVM_BUG_ON, not a no. `parts` are on the other side
-    still: whoever counts references counts those of these pages.
+    `waits`: a reference that is there after the LRU batches were drained may go within the freeze budget; else one look
+    decides. `early`: unmap now and keep a list to map again from. `busy_bugs`: a second BUSY is KVM_BUG_ON, not a no.
+    `parts` are on the other side still: whoever counts references counts those of these pages.
     """
 
     gmem: int
@@ -223,7 +223,7 @@ class Prepare(Message, frozen=True, tag=21):
     start: int
     end: int
     to: Share
-    drain: bool = True
+    waits: bool = True
     early: bool = False
     busy_bugs: bool = False
     parts: Parts = ()

@@ -11,6 +11,9 @@ from actors.observations import Pinned, ReferencesFound
 # Who may take a long-lived reference: on shared pages a device or a driver, on private ones somebody who should not.
 POINTS = {Share.PRIVATE: "pins.long", Share.SHARED: "pins.private"}  # by the conversion's direction
 HOLDS = {"pins.long": "long_pin", "pins.private": "stray_ref"}
+# Short references, on shared pages alone: in a batch of a processor's LRU list, which a drain ends; by GUP-fast, a
+# page-table walker or migration, which end by themselves.
+LRU, FAST = "pins.lru", "pins.transient"
 
 
 class Where(msgspec.Struct, frozen=True, array_like=True):
@@ -34,11 +37,11 @@ def asked(message: m.Prepare | m.Invalidate | m.AwaitQuiet) -> Where:
 
 
 class Found(NamedTuple):
-    """What stands against a conversion at a page: a reference that is `transient` or not, or a failure to look."""
+    """What stands against a conversion at a page: a reference (`short` names a short one), or a failure to look."""
 
     reason: Reason
     page: int
-    transient: bool
+    short: str = ""
 
 
 class Pins(Actor):
@@ -99,8 +102,8 @@ class Pins(Actor):
         found = self.found(where, message.to, context)
         if found is None:
             self.ready(where, context)
-        elif found.transient and message.drain:
-            self.drain(where, found.page, context)
+        elif found.short:
+            self.drain(where, found, message.waits, context)
         else:
             self.refuse(where, found, context)
 
@@ -117,18 +120,18 @@ class Pins(Actor):
         point = POINTS[to]
         fault = self.strike(where, point, context)
         if fault and fault.reason is not Reason.REFERENCES:
-            return Found(fault.reason, fault.first, False)
+            return Found(fault.reason, fault.first)
         if fault:
             self.take_one(fault.first, point, context)
         pinned = self.pinned(where)
         if pinned >= 0:
-            return Found(Reason.REFERENCES, pinned, False)
-        if to is Share.SHARED:
-            return None
-        fault = self.strike(where, "pins.transient", context)
-        if fault is None:
-            return None
-        return Found(fault.reason, fault.first, fault.reason is Reason.REFERENCES)
+            return Found(Reason.REFERENCES, pinned)
+        for short in (FAST, LRU) if to is Share.PRIVATE else ():
+            fault = self.strike(where, short, context)
+            if fault:
+                is_one = fault.reason is Reason.REFERENCES
+                return Found(fault.reason, fault.first, short if is_one else "")
+        return None
 
     def take_one(self, page: int, point: str, context: Context) -> None:
         """Somebody takes a long-lived reference on a page just now."""
@@ -145,14 +148,15 @@ class Pins(Actor):
         ]
         return min(found, default=-1)
 
-    def drain(self, where: "Where", page: int, context: Context) -> None:
-        """A short reference: drain the per-CPU LRU batches once, and wait no longer than the freeze budget."""
+    def drain(self, where: "Where", found: "Found", waits: bool, context: Context) -> None:
+        """A short reference: drain the per-CPU LRU batches, once; what is there still may have the freeze budget."""
         drained = context.cost("lru_drain_fixed")
         drained += context.cost("lru_drain_per_cpu", self.host_cpus)
-        hold = context.cost("transient_ref")
-        reason = Reason.NONE if hold <= self.freeze_budget else Reason.REFERENCES
-        wait = drained + min(hold, self.freeze_budget)
-        later = m.PinsDecided(where.gmem, where.op, where.start, where.end, reason, page)
+        hold = context.cost("transient_ref") if found.short == FAST else 0
+        last = drained + self.freeze_budget * waits
+        reason = Reason.NONE if hold <= last else Reason.REFERENCES
+        wait = max(drained, min(hold, last))
+        later = m.PinsDecided(where.gmem, where.op, where.start, where.end, reason, found.page)
         self.waiting[where.op] = context.after(wait, later)
 
     def on_decided(self, message: m.PinsDecided, context: Context) -> None:
@@ -162,7 +166,7 @@ class Pins(Actor):
         if message.reason is Reason.NONE:
             self.ready(where, context)
         else:
-            self.refuse(where, Found(message.reason, message.offset, True), context)
+            self.refuse(where, Found(message.reason, message.offset, FAST), context)
 
     def ready(self, where: "Where", context: Context) -> None:
         """The folios carry no reference but their own."""
@@ -172,7 +176,8 @@ class Pins(Actor):
         """Unexpected references, or the look at them failed."""
         self.frozen.pop(where.op, None)
         if found.reason is Reason.REFERENCES:
-            seen = ReferencesFound(self.vm, where.op, where.start, where.end, found.transient)
+            short = bool(found.short)
+            seen = ReferencesFound(self.vm, where.op, where.start, where.end, short)
             context.observe(seen)
         no = m.Refused(where.op, Consumer.PINS, found.reason, found.page)
         context.send(where.gmem, no, context.link)
@@ -205,7 +210,7 @@ class Pins(Actor):
             self.spinning[where.op] = where
             return
         wait = context.link
-        if self.strike(where, "pins.transient", context):
+        if self.strike(where, FAST, context):
             wait += context.cost("transient_ref")
         context.send(where.gmem, m.Quiet(where.op), wait)
 

@@ -53,8 +53,11 @@ TWO_PHASES: dict[str, Told] = {
     "stray_reference": Told(R.REFERENCES, "",
         "Pins look at private pages as well and say NO (2): EAGAIN. Nobody waits for a reference with the lock "
         "held."),
+    "lru_reference": Told(R.NONE, "",
+        "Pins drain the per-CPU LRU batches once (2); the reference is gone, and they say READY."),
     "brief_reference": Told(R.NONE, "",
-        "Pins drain the per-CPU LRU batches once and wait a moment (2); the reference goes, and they say READY."),
+        "Pins drain the per-CPU LRU batches once, which is no use here, and wait a moment (2); the reference goes, "
+        "and they say READY."),
     "brief_reference_too_long": Told(R.REFERENCES, "AN25",
         "Pins drain the per-CPU LRU batches once and wait as long as counts may stay frozen; then they say NO (2): "
         "EAGAIN, for a reference that would have gone (AN25). Nothing was unmapped."),
