@@ -369,6 +369,27 @@ class Quiet(Message, frozen=True, tag=64):
     op: int
 
 
+class Recount(Message, frozen=True, tag=150):
+    """guest_memfd -> pins: is there a reference but the filemap's own? One look, after the unmap.
+
+    `parts` as in Prepare.
+    """
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    to: Share
+    parts: Parts = ()
+
+
+class Recounted(Message, frozen=True, tag=151):
+    """Pins -> guest_memfd: yes or no."""
+
+    op: int
+    extra: bool
+
+
 class KeepReference(Message, frozen=True, tag=65):
     """Consumer -> guest_memfd and pins: one more reference on the range that nobody will ever drop: its only mark."""
 

@@ -31,7 +31,7 @@ class Where(msgspec.Struct, frozen=True, array_like=True):
         return self.parts or ((self.start, self.end),)
 
 
-def asked(message: m.Prepare | m.Invalidate | m.AwaitQuiet) -> Where:
+def asked(message: m.Prepare | m.Invalidate | m.AwaitQuiet | m.Recount) -> Where:
     """What a message asks about."""
     return Where(message.gmem, message.op, message.start, message.end, message.parts)
 
@@ -202,10 +202,7 @@ class Pins(Actor):
         A spin cannot fail, so a fault of any class is a reference here.
         """
         where = asked(message)
-        if message.to is Share.SHARED:  # private pages: nobody has looked before
-            fault = self.strike(where, "pins.private", context)
-            if fault:
-                self.take_one(fault.first, "pins.private", context)
+        self.gone_astray(where, message.to, context)
         if self.pinned(where) >= 0:
             self.spinning[where.op] = where
             return
@@ -213,6 +210,19 @@ class Pins(Actor):
         if self.strike(where, FAST, context):
             wait += context.cost("transient_ref")
         context.send(where.gmem, m.Quiet(where.op), wait)
+
+    def gone_astray(self, where: "Where", to: Share, context: Context) -> None:
+        """Private pages: nobody has looked before, and somebody may hold one who should not."""
+        fault = self.strike(where, "pins.private", context) if to is Share.SHARED else None
+        if fault:
+            self.take_one(fault.first, "pins.private", context)
+
+    def on_recount(self, message: m.Recount, context: Context) -> None:
+        """One look after the unmap; a fault of any class is a reference here, too."""
+        where = asked(message)
+        self.gone_astray(where, message.to, context)
+        extra = self.pinned(where) >= 0
+        context.send(where.gmem, m.Recounted(where.op, extra), context.link)
 
     def unpinned(self, context: Context) -> None:
         """A reference went: whoever spins for it may go on."""
@@ -256,4 +266,5 @@ class Pins(Actor):
         m.Invalidate: on_invalidate,
         m.Remap: on_remap,
         m.AwaitQuiet: on_await_quiet,
+        m.Recount: on_recount,
     }

@@ -395,6 +395,12 @@ def folio_lost_in_the_undo(world: World, cause: bool) -> None:
     to_shared(world)
 
 
+def somebody_is_astray(world: World, cause: bool) -> None:
+    """A reference is on a private page when the counts are looked at."""
+    world.inject(*["pins.private"] * cause)
+    to_shared(world)
+
+
 def bug_in_zap(world: World, cause: bool) -> None:
     """PAGE.REMOVE fails for one page."""
     world.inject(*["tdx.bug"] * cause, probability=0.2)
@@ -437,6 +443,7 @@ SHOWN = [
         folio_lost_in_the_undo,
         ("protocol.name=undo",),
     ),
+    ("AN3 AN15 I11 I13", somebody_is_astray, ("protocol.name=undo-split-first",)),
     ("AN9 L1 L2", bug_in_zap, (C_REFCOUNT,)),
     (
         "AN3 AN10 AN15 I11 I13",
