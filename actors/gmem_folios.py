@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from actors.contract import PAGES_1G, PAGES_2M, Context, Place, Share
 from actors.conversion import Change
+from actors.intervals import IntervalMap
 from actors.observations import FolioOrder, Stashed
 
 if TYPE_CHECKING:
@@ -100,6 +101,20 @@ def rounded(start: int, end: int, order: int) -> tuple[int, int]:
     """The range rounded out to whole folios of this order."""
     size = SIZE[order]
     return start // size * size, -(-end // size) * size
+
+
+def stuck(gmem: "Gmem", start: int, end: int, order: int) -> list[tuple[int, int, int]]:
+    """(start, end, 1 if it cannot go back) of an index range of folios of this order.
+
+    A reference is a folio's, whichever page it was taken for; and hugetlb takes a folio back whole or not at all, so
+    that one with a poisoned page stays. To dissolve it would take vmemmap that nobody has set aside.
+    """
+    found = IntervalMap.filled(0)
+    for marks in (gmem.kept, gmem.poison):
+        for first, last, marked in marks.runs(*rounded(start, end, order)):
+            if marked:
+                found.set(*rounded(first, last, order), 1)
+    return found.runs(start, end)
 
 
 def units(change: Change) -> int:
