@@ -231,6 +231,11 @@ class Gmem(Actor):
         conversion.spun_at = -1
         self.drive(conversion, Event.QUIET, context)
 
+    def on_recounted(self, message: m.Recounted, context: Context) -> None:
+        """Somebody has a reference, or nobody has."""
+        event = Event.NOT_QUIET if message.extra else Event.QUIET
+        self.drive(self.conversions[message.op], event, context)
+
     def on_spin_check(self, message: m.SpinCheck, context: Context) -> None:
         """Still no QUIET: the kernel would spin on."""
         conversion = self.conversions[message.op]
@@ -319,6 +324,7 @@ class Gmem(Actor):
         m.Invalidated: on_invalidated,
         m.Remapped: on_remapped,
         m.Quiet: on_quiet,
+        m.Recounted: on_recounted,
         m.SpinCheck: on_spin_check,
         m.Thawed: on_thawed,
         m.GetPfn: gmem_faults.on_get_pfn,

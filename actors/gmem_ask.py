@@ -9,7 +9,7 @@ from actors import messages as m
 from actors.address import HOST_MAP, IOMMU, KVM, PINS, host_base, vm_base
 from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share
 from actors.conversion import Conversion, Verb
-from actors.gmem_own import gfns, thaw_after
+from actors.gmem_own import differing, gfns, thaw_after
 from actors.observations import Decided, NoReturn
 from actors.protocols import maps_again
 from actors.protocols.table import Event, Who
@@ -72,8 +72,15 @@ def ask(gmem: "Gmem", conversion: Conversion, verb: Verb, who: Who, context: Con
 def prepare_request(gmem: "Gmem", conversion: Conversion, who: Who) -> Message:
     """PREPARE, with what the options want."""
     busy_bugs = gmem.options.prepare_busy == "bug" and Consumer.KVM_MMU in who
-    where = gfns(conversion)
-    return m.Prepare(gmem.address, conversion.op, *where, conversion.to, True, False, busy_bugs)
+    return m.Prepare(
+        gmem.address,
+        conversion.op,
+        *gfns(conversion),
+        conversion.to,
+        waits=gmem.options.waits,
+        busy_bugs=busy_bugs,
+        parts=differing(gmem, conversion),
+    )
 
 
 def commit_request(gmem: "Gmem", conversion: Conversion, _: Who) -> Message:
@@ -97,6 +104,7 @@ def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Who) -> Message:
         options.zap_whole,
         options.trace,
         listed,
+        differing(gmem, conversion),
     )
 
 

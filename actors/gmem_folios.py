@@ -6,8 +6,9 @@ those of them that are touched into 4 KiB ones; `uniform_split` splits all of it
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from actors.contract import PAGES_1G, PAGES_2M, Context, Share
+from actors.contract import PAGES_1G, PAGES_2M, Context, Place, Share
 from actors.conversion import Change
+from actors.intervals import IntervalMap
 from actors.observations import FolioOrder, Stashed
 
 if TYPE_CHECKING:
@@ -102,10 +103,36 @@ def rounded(start: int, end: int, order: int) -> tuple[int, int]:
     return start // size * size, -(-end // size) * size
 
 
+def stuck(gmem: "Gmem", start: int, end: int, order: int) -> list[tuple[int, int, int]]:
+    """(start, end, 1 if it cannot go back) of an index range of folios of this order.
+
+    A reference is a folio's, whichever page it was taken for; and hugetlb takes a folio back whole or not at all, so
+    that one with a poisoned page stays. To dissolve it would take vmemmap that nobody has set aside.
+    """
+    found = IntervalMap.filled(0)
+    for marks in (gmem.kept, gmem.poison):
+        for first, last, marked in marks.runs(*rounded(start, end, order)):
+            if marked:
+                found.set(*rounded(first, last, order), 1)
+    return found.runs(start, end)
+
+
 def units(change: Change) -> int:
     """How many huge folios it makes or breaks."""
     order = change.old if change.old > change.new else change.new
     return (change.end - change.start) // SIZE[order]
+
+
+def within(changes: list[Change], start: int, end: int) -> list[Place]:
+    """What of the index range the changes are about, in order."""
+    found: list[Place] = []
+    for change in sorted(changes, key=lambda change: change.start):
+        first, last = max(start, change.start), min(end, change.end)
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        elif first < last:
+            found.append((first, last))
+    return found
 
 
 def kind_of(change: Change) -> Split:

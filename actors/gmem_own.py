@@ -41,6 +41,17 @@ def gfns(conversion: Conversion) -> Place:
     return conversion.start + shift, conversion.end + shift
 
 
+def differing(gmem: "Gmem", conversion: Conversion) -> m.Parts:
+    """The work list: the parts of the range in hand whose share differs, as consumers know them; () for all of it."""
+    start, end = conversion.range
+    before = Share(1 - conversion.to)
+    if gmem.share.only(start, end, before):
+        return ()
+    shift = conversion.shift
+    runs = gmem.share.runs(start, end)
+    return tuple((s + shift, e + shift) for s, e, share in runs if share == before)
+
+
 def proceed(conversion: Conversion, event: Event, delay: int, context: Context) -> None:
     """The event comes once the time of the step is over."""
     context.after(max(delay, 1), m.Proceed(conversion.op, event))

@@ -103,9 +103,9 @@ def truncate(gmem: "Gmem", punch: Punch, context: Context) -> int:
     context.observe(Punched(gmem.address, start + shift, end + shift))
     give_metadata_back(gmem, start, end, context)
     gone = [run for run in gmem.folios.runs(start, end) if run[2] >= 0]
-    for s, e, _ in gone:
-        for first, last, kept in gmem.kept.runs(s, e):
-            free(gmem, first, last, shift, bool(kept), context)
+    for s, e, order in gone:
+        for first, last, stays in folios.stuck(gmem, s, e, order):
+            free(gmem, first, last, shift, bool(stays), context)
     gmem.folios.set(start, end, HOLE)
     count = sum((e - s) // SIZE[order] for s, e, order in gone)
     return context.cost("folio_truncate", count) if count else context.link

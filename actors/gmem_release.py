@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from actors import gmem_folios as folios
 from actors import messages as m
 from actors.address import KVM, host_base, vm_base
 from actors.contract import Context
@@ -26,7 +27,7 @@ def release(gmem: "Gmem", context: Context) -> None:
 
 
 def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
-    """Free every frame that is not poisoned, has no reference that stays, and is still in the filemap."""
+    """Free every folio that has no poisoned page, no reference that stays, and is still in the filemap."""
     gmem.torn_down = True
     give_back_splits(gmem, context)
     vm = vm_base(gmem.address)
@@ -51,12 +52,11 @@ def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
 def free_runs(gmem: "Gmem", first: int, last: int) -> list[tuple[int, int, bool | None]]:
     """(start, end, may it be freed) over an index range; None where it has been, for a hole."""
     found: list[tuple[int, int, bool | None]] = []
-    for start, end, bad in gmem.poison.runs(first, last):
-        for s, e, kept in gmem.kept.runs(start, end):
-            for s2, e2, order in gmem.folios.runs(s, e):
-                goes = None if order == HOLE else not bad and not kept and order >= 0
-                first = found.pop()[0] if found and found[-1][2] == goes else s2
-                found.append((first, e2, goes))
+    for start, end, order in gmem.folios.runs(first, last):
+        for s, e, stays in folios.stuck(gmem, start, end, max(order, 0)):
+            goes = None if order == HOLE else not stays and order >= 0
+            since = found.pop()[0] if found and found[-1][2] == goes else s
+            found.append((since, e, goes))
     return found
 
 

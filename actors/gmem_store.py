@@ -5,11 +5,21 @@ from typing import TYPE_CHECKING
 from actors import gmem_folios as folios
 from actors import messages as m
 from actors.address import PINS, vm_base
-from actors.contract import Context, Reason, Share
+from actors.contract import Consumer, Context, Reason, Share
 from actors.conversion import Conversion
 from actors.gmem_ask import thaw
 from actors.gmem_chance import strike, strike_folios
-from actors.gmem_own import ask_for, fail, gfns, hold, proceed, set_share, spare, thaw_after
+from actors.gmem_own import (
+    ask_for,
+    differing,
+    fail,
+    gfns,
+    hold,
+    proceed,
+    set_share,
+    spare,
+    thaw_after,
+)
 from actors.observations import PoisonSet
 from actors.protocols.table import Event, Stage, Who
 
@@ -65,7 +75,8 @@ def await_quiet(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
     conversion.spun_at = context.now
     conversion.timer = context.after(T_SPIN, m.SpinCheck(conversion.op))
     if not kept(gmem, conversion):
-        question = m.AwaitQuiet(gmem.address, conversion.op, *gfns(conversion), conversion.to)
+        where, parts = gfns(conversion), changing(conversion)
+        question = m.AwaitQuiet(gmem.address, conversion.op, *where, conversion.to, parts)
         context.send(vm_base(gmem.address) | PINS, question, context.link)
 
 
@@ -78,10 +89,28 @@ def planned(gmem: "Gmem", conversion: Conversion, context: Context) -> bool:
     return bool(conversion.changes)
 
 
+def changing(conversion: Conversion) -> m.Parts:
+    """The parts of the range in hand whose folios change, as consumers know them; () for all of it."""
+    start, end = conversion.range
+    parts = folios.within(conversion.changes, start, end)
+    if parts == [(start, end)]:
+        return ()
+    shift = conversion.shift
+    return tuple((s + shift, e + shift) for s, e in parts)
+
+
 def look_once(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
-    """Look once: has an unmap that failed left a reference?"""
-    event = Event.NOT_QUIET if kept(gmem, conversion) else Event.QUIET
-    proceed(conversion, event, context.link, context)
+    """Look once after the unmap: is there a reference, one that a bug has left or anybody's?
+
+    Whose PREPARE has asked for references has had the counts frozen since: only a bug can have added one.
+    """
+    extra = kept(gmem, conversion)
+    if extra or conversion.agreed >> Consumer.PINS & 1:
+        proceed(conversion, Event.NOT_QUIET if extra else Event.QUIET, context.link, context)
+        return
+    where, parts = gfns(conversion), differing(gmem, conversion)
+    question = m.Recount(gmem.address, conversion.op, *where, conversion.to, parts)
+    context.send(vm_base(gmem.address) | PINS, question, context.link)
 
 
 def kept(gmem: "Gmem", conversion: Conversion) -> bool:
@@ -140,6 +169,6 @@ def quarantine(gmem: "Gmem", conversion: Conversion, context: Context) -> None:
 
 
 def fail_efault_thaw(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
-    """A reference that a bug left: EFAULT, although consumers were unmapped."""
+    """A reference that should not be there: EFAULT, although consumers were unmapped."""
     fail(gmem, conversion, Reason.BUG, conversion.range[0], "gmem", context, Stage.CHECKING)
     thaw(gmem, conversion, who, context)

@@ -4,12 +4,15 @@
 `op` names one attempt of one conversion: the request's number << 16 | the attempt. Tags are stable for ever.
 """
 
-from actors.contract import Consumer, Message, Reason, Share, Trace
+from actors.contract import Consumer, Message, Place, Reason, Share, Trace
 
 ATTEMPT_BITS = 16
 
 Mapped = tuple[int, int, int]
 """(first gfn, the one after the last, leaf level)"""
+
+Parts = tuple[Place, ...]
+"""Which parts of a message's range it is about; none: all of it."""
 
 
 # --- the load and the TD guest -------------------------------------------------------------------
@@ -210,8 +213,9 @@ class Frozen(Message, frozen=True, tag=20):
 class Prepare(Message, frozen=True, tag=21):
     """guest_memfd -> consumer: may this range change sides? Allocate, split, check; unmap nothing.
 
-    `drain`: references that may be short-lived are drained and waited for, within the freeze budget. `early`: unmap now
-    and keep a list to map again from. `busy_bugs`: a second BUSY is KVM_BUG_ON, not a no.
+    `waits`: a reference that is there after the LRU batches were drained may go within the freeze budget; else one look
+    decides. `early`: unmap now and keep a list to map again from. `busy_bugs`: a second BUSY is KVM_BUG_ON, not a no.
+    `parts` are on the other side still: whoever counts references counts those of these pages.
     """
 
     gmem: int
@@ -219,9 +223,10 @@ class Prepare(Message, frozen=True, tag=21):
     start: int
     end: int
     to: Share
-    drain: bool = True
+    waits: bool = True
     early: bool = False
     busy_bugs: bool = False
+    parts: Parts = ()
 
 
 class Ready(Message, frozen=True, tag=22):
@@ -293,7 +298,7 @@ class Invalidate(Message, frozen=True, tag=59):
     """guest_memfd -> consumer: unmap at once, allocating and splitting on the way; may fail half way.
 
     `whole`: a boundary leaf that cannot be split is unmapped as a whole. `trace` as in Commit. `listed`: say what you
-    have unmapped, for a REMAP may come.
+    have unmapped, for a REMAP may come. `parts` as in Prepare.
     """
 
     gmem: int
@@ -304,6 +309,7 @@ class Invalidate(Message, frozen=True, tag=59):
     whole: bool = False
     trace: Trace = Trace.NONE
     listed: bool = False
+    parts: Parts = ()
 
 
 class Invalidated(Message, frozen=True, tag=60):
@@ -344,19 +350,44 @@ class Remapped(Message, frozen=True, tag=62):
 
 
 class AwaitQuiet(Message, frozen=True, tag=63):
-    """guest_memfd -> pins: freeze the folios' reference counts; wait, without bound, for unexpected ones to go."""
+    """guest_memfd -> pins: freeze the folios' reference counts; wait, without bound, for unexpected ones to go.
+
+    `parts` are in folios that change.
+    """
 
     gmem: int
     op: int
     start: int
     end: int
     to: Share
+    parts: Parts = ()
 
 
 class Quiet(Message, frozen=True, tag=64):
     """Pins -> guest_memfd: no reference but the filemap's own."""
 
     op: int
+
+
+class Recount(Message, frozen=True, tag=150):
+    """guest_memfd -> pins: is there a reference but the filemap's own? One look, after the unmap.
+
+    `parts` as in Prepare.
+    """
+
+    gmem: int
+    op: int
+    start: int
+    end: int
+    to: Share
+    parts: Parts = ()
+
+
+class Recounted(Message, frozen=True, tag=151):
+    """Pins -> guest_memfd: yes or no."""
+
+    op: int
+    extra: bool
 
 
 class KeepReference(Message, frozen=True, tag=65):

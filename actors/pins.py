@@ -11,28 +11,37 @@ from actors.observations import Pinned, ReferencesFound
 # Who may take a long-lived reference: on shared pages a device or a driver, on private ones somebody who should not.
 POINTS = {Share.PRIVATE: "pins.long", Share.SHARED: "pins.private"}  # by the conversion's direction
 HOLDS = {"pins.long": "long_pin", "pins.private": "stray_ref"}
+# Short references, on shared pages alone: in a batch of a processor's LRU list, which a drain ends; by GUP-fast, a
+# page-table walker or migration, which end by themselves.
+LRU, FAST = "pins.lru", "pins.transient"
 
 
 class Where(msgspec.Struct, frozen=True, array_like=True):
-    """A question of guest_memfd's: which conversion, which gfns."""
+    """A question of guest_memfd's: which conversion, which gfns, and which of them change sides (none: all)."""
 
     gmem: int
     op: int
     start: int
     end: int
+    parts: m.Parts = ()
 
     @property
-    def pages(self) -> int:
-        """How many."""
-        return self.end - self.start
+    def changing(self) -> m.Parts:
+        """The gfns that are asked about: what does not change sides may be referred to as it likes."""
+        return self.parts or ((self.start, self.end),)
+
+
+def asked(message: m.Prepare | m.Invalidate | m.AwaitQuiet | m.Recount) -> Where:
+    """What a message asks about."""
+    return Where(message.gmem, message.op, message.start, message.end, message.parts)
 
 
 class Found(NamedTuple):
-    """What stands against a conversion at a page: a reference that is `transient` or not, or a failure to look."""
+    """What stands against a conversion at a page: a reference (`short` names a short one), or a failure to look."""
 
     reason: Reason
     page: int
-    transient: bool
+    short: str = ""
 
 
 class Pins(Actor):
@@ -48,13 +57,13 @@ class Pins(Actor):
     taken: int = 0
     waiting: dict[int, int] = {}  # op -> key of the timer that will answer PREPARE
     spinning: dict[int, Where] = {}  # conversions that wait for long references to go
-    frozen: dict[int, tuple[int, int]] = {}  # op -> range whose references cannot grow meanwhile
+    frozen: dict[int, m.Parts] = {}  # op -> what references cannot grow on meanwhile
     gone: bool = False  # the VM is, and with it whoever would take a reference
 
     def on_take_pin(self, message: m.TakePin, context: Context) -> None:
         """A holder takes a long-lived reference; on a frozen folio it would have to come again, and does not."""
         start, end = message.start, message.end
-        if any(s < end and start < e for s, e in self.frozen.values()):
+        if any(s < end and start < e for parts in self.frozen.values() for s, e in parts):
             return
         self.take(start, end, message.hold, context)
 
@@ -88,60 +97,66 @@ class Pins(Actor):
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
         """Long pins refuse; short ones are waited for a little. A private page has none, unless somebody is astray."""
-        where = Where(message.gmem, message.op, message.start, message.end)
-        self.frozen[where.op] = (where.start, where.end)
+        where = asked(message)
+        self.frozen[where.op] = where.changing
         found = self.found(where, message.to, context)
         if found is None:
             self.ready(where, context)
-        elif found.transient and message.drain:
-            self.drain(where, found.page, context)
+        elif found.short:
+            self.drain(where, found, message.waits, context)
         else:
             self.refuse(where, found, context)
 
-    def key(self, where: "Where") -> int:
-        """The opportunity's."""
-        return opportunity(self.vm, where.op, where.start)
+    def strike(self, where: "Where", point: str, context: Context) -> Fault | None:
+        """Does the point strike, and at which gfn first? Each page that changes sides is an opportunity."""
+        for start, end in where.changing:
+            fault = context.choose(point, end - start, opportunity(self.vm, where.op, start))
+            if fault:
+                return Fault(fault.reason, start + fault.first)
+        return None
 
     def found(self, where: "Where", to: Share, context: Context) -> "Found | None":
         """What stands against the range: a long pin, else a short reference, which no private page has."""
         point = POINTS[to]
-        fault = context.choose(point, where.pages, self.key(where))
+        fault = self.strike(where, point, context)
         if fault and fault.reason is not Reason.REFERENCES:
-            return Found(fault.reason, where.start + fault.first, False)
+            return Found(fault.reason, fault.first)
         if fault:
-            self.take_one(where, fault, point, context)
-        pinned = min((at for at, _ in self.pinned(where)), default=-1)
+            self.take_one(fault.first, point, context)
+        pinned = self.pinned(where)
         if pinned >= 0:
-            return Found(Reason.REFERENCES, pinned, False)
-        if to is Share.SHARED:
-            return None
-        fault = context.choose("pins.transient", where.pages, self.key(where))
-        if fault is None:
-            return None
-        short = fault.reason is Reason.REFERENCES
-        return Found(fault.reason, where.start + fault.first, short)
+            return Found(Reason.REFERENCES, pinned)
+        for short in (FAST, LRU) if to is Share.PRIVATE else ():
+            fault = self.strike(where, short, context)
+            if fault:
+                is_one = fault.reason is Reason.REFERENCES
+                return Found(fault.reason, fault.first, short if is_one else "")
+        return None
 
-    def take_one(self, where: "Where", fault: Fault, point: str, context: Context) -> None:
+    def take_one(self, page: int, point: str, context: Context) -> None:
         """Somebody takes a long-lived reference on a page just now."""
-        first = where.start + fault.first
-        self.take(first, first + 1, context.cost(HOLDS[point]), context)
+        self.take(page, page + 1, context.cost(HOLDS[point]), context)
 
-    def pinned(self, where: "Where") -> list[tuple[int, int]]:
-        """The parts of the range that are pinned."""
-        return [
-            (max(where.start, start), min(where.end, end))
-            for start, end in self.held.values()
-            if start < where.end and where.start < end
+    def pinned(self, where: "Where") -> int:
+        """The first page with a reference, or -1."""
+        held = self.held.values()
+        found = [
+            max(first, start)
+            for first, last in where.changing
+            for start, end in held
+            if start < last and first < end
         ]
+        return min(found, default=-1)
 
-    def drain(self, where: "Where", page: int, context: Context) -> None:
-        """A short reference: drain the per-CPU LRU batches once, and wait no longer than the freeze budget."""
+    def drain(self, where: "Where", found: "Found", waits: bool, context: Context) -> None:
+        """A short reference: drain the per-CPU LRU batches, once; what is there still may have the freeze budget."""
         drained = context.cost("lru_drain_fixed")
         drained += context.cost("lru_drain_per_cpu", self.host_cpus)
-        hold = context.cost("transient_ref")
-        reason = Reason.NONE if hold <= self.freeze_budget else Reason.REFERENCES
-        wait = drained + min(hold, self.freeze_budget)
-        later = m.PinsDecided(where.gmem, where.op, where.start, where.end, reason, page)
+        hold = context.cost("transient_ref") if found.short == FAST else 0
+        last = drained + self.freeze_budget * waits
+        reason = Reason.NONE if hold <= last else Reason.REFERENCES
+        wait = max(drained, min(hold, last))
+        later = m.PinsDecided(where.gmem, where.op, where.start, where.end, reason, found.page)
         self.waiting[where.op] = context.after(wait, later)
 
     def on_decided(self, message: m.PinsDecided, context: Context) -> None:
@@ -151,7 +166,7 @@ class Pins(Actor):
         if message.reason is Reason.NONE:
             self.ready(where, context)
         else:
-            self.refuse(where, Found(message.reason, message.offset, True), context)
+            self.refuse(where, Found(message.reason, message.offset, FAST), context)
 
     def ready(self, where: "Where", context: Context) -> None:
         """The folios carry no reference but their own."""
@@ -161,14 +176,15 @@ class Pins(Actor):
         """Unexpected references, or the look at them failed."""
         self.frozen.pop(where.op, None)
         if found.reason is Reason.REFERENCES:
-            seen = ReferencesFound(self.vm, where.op, where.start, where.end, found.transient)
+            short = bool(found.short)
+            seen = ReferencesFound(self.vm, where.op, where.start, where.end, short)
             context.observe(seen)
         no = m.Refused(where.op, Consumer.PINS, found.reason, found.page)
         context.send(where.gmem, no, context.link)
 
     def on_invalidate(self, message: m.Invalidate, context: Context) -> None:
         """One look at the reference counts, without draining or waiting."""
-        where = Where(message.gmem, message.op, message.start, message.end)
+        where = asked(message)
         found = self.found(where, message.to, context) if message.to is Share.PRIVATE else None
         if found:
             self.refuse(where, found, context)
@@ -185,23 +201,33 @@ class Pins(Actor):
 
         A spin cannot fail, so a fault of any class is a reference here.
         """
-        where = Where(message.gmem, message.op, message.start, message.end)
-        if message.to is Share.SHARED:  # private pages: nobody has looked before
-            fault = context.choose("pins.private", where.pages, self.key(where))
-            if fault:
-                self.take_one(where, fault, "pins.private", context)
-        if self.pinned(where):
+        where = asked(message)
+        self.gone_astray(where, message.to, context)
+        if self.pinned(where) >= 0:
             self.spinning[where.op] = where
             return
         wait = context.link
-        if context.choose("pins.transient", where.pages, self.key(where)):
+        if self.strike(where, FAST, context):
             wait += context.cost("transient_ref")
         context.send(where.gmem, m.Quiet(where.op), wait)
+
+    def gone_astray(self, where: "Where", to: Share, context: Context) -> None:
+        """Private pages: nobody has looked before, and somebody may hold one who should not."""
+        fault = self.strike(where, "pins.private", context) if to is Share.SHARED else None
+        if fault:
+            self.take_one(fault.first, "pins.private", context)
+
+    def on_recount(self, message: m.Recount, context: Context) -> None:
+        """One look after the unmap; a fault of any class is a reference here, too."""
+        where = asked(message)
+        self.gone_astray(where, message.to, context)
+        extra = self.pinned(where) >= 0
+        context.send(where.gmem, m.Recounted(where.op, extra), context.link)
 
     def unpinned(self, context: Context) -> None:
         """A reference went: whoever spins for it may go on."""
         for where in list(self.spinning.values()):
-            if not self.pinned(where):
+            if self.pinned(where) < 0:
                 del self.spinning[where.op]
                 context.send(where.gmem, m.Quiet(where.op), context.link)
 
@@ -240,4 +266,5 @@ class Pins(Actor):
         m.Invalidate: on_invalidate,
         m.Remap: on_remap,
         m.AwaitQuiet: on_await_quiet,
+        m.Recount: on_recount,
     }

@@ -205,7 +205,7 @@ class World:
     """One host, built as for a run; methods are about VM 0 unless `vm` names another one.
 
     The loads are silent unless `load` is set. Durations are their means without `spread`; `each` gives
-    every unit of work this many ns instead, whatever the cost table says, and a link 200.
+    every unit of work this many ns instead, unless the scenario says something of it, and a link 200.
     """
 
     def __init__(
@@ -224,7 +224,11 @@ class World:
             if not load:
                 world.first = []
             if not spread:
-                flat = [Cost(cost.name, each or cost.mean, 0.0) for cost in self.plan.costs]
+                said = self.plan.scenario.costs.override if each else {}
+                flat = [
+                    Cost(cost.name, cost.mean if cost.name in said else each or cost.mean, 0.0)
+                    for cost in self.plan.costs
+                ]
                 flat += [Cost("link", LINK, 0.0)] if each else []
                 world.costs = CostModel({cost.name: cost for cost in flat})
             return world

@@ -14,8 +14,9 @@ from workloads.loads.load import Load
 def census(actors: Iterable[Actor]) -> dict[str, int]:
     """Bytes by state over live files, fragments of their shareability, and what dead VMs left behind.
 
-    Leaked is memory of files that are gone and that is neither free again nor poisoned. What waits for a vCPU or for
-    another task on its pages is counted too: no VMM has taken it on.
+    Leaked is memory of files that are gone and that is neither free again nor poisoned: what a reference keeps, by
+    whole folios, and the rest of a huge folio that has a poisoned page. What waits for a vCPU or for another task on
+    its pages is counted too: no VMM has taken it on.
     """
     found: Counter[str] = Counter()
     for actor in actors:

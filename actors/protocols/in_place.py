@@ -96,12 +96,18 @@ IN_PLACE = Table(
     "B2: all that may fail first, then zap and store, which cannot; 4 KiB folios only (v8)",
     IN_PLACE_ROWS,
     (),
-    (("mark", "none"),),
+    (("mark", "none"), ("waits", False)),
 )
 IN_PLACE_HUGE = Table(
     "in-place-huge",
     "B2H: B2 with S-EPT split and huge folios, one huge page at a time (work in progress, December 2025)",
     HUGE_ROWS,
     (STORE_FIRST, FOLIO_FIRST),
-    (("mark", "none"), ("prepare_busy", "bug"), ("stash", "at-allocation"), ("prefix", True)),
+    (
+        ("mark", "none"),
+        ("prepare_busy", "bug"),
+        ("stash", "at-allocation"),
+        ("prefix", True),
+        ("waits", False),
+    ),
 )

@@ -22,6 +22,9 @@ class Options(msgspec.Struct, frozen=True, array_like=True):
     zap_first: bool = True  # in-place-huge: the fix-up that zaps before the folio is split
     zap_whole: bool = False  # a boundary leaf that cannot be split is zapped as a whole
     stash: str = "at-split"  # or "at-allocation": when a huge folio's metadata is set aside
+    waits: bool = (
+        True  # for a short reference, within the freeze budget; or one look after the LRU drain
+    )
     prefix: bool = False  # an error leaves a converted prefix, and says where it ends
     uniform_split: bool = False  # a 1 GiB folio is split into 4 KiB ones at once, as RFC v2 does
 

@@ -59,7 +59,7 @@ SPLIT_FIRST = (
     Row(S.SPLITTING,    E.ALL_READY,     "commit",           S.ZAPPING,      "4b: zap, cannot fail", KVM),
     Row(S.SPLITTING,    E.REFUSED,       "thaw",             S.THAWING,      "4a: earlier ranges are zapped"),
     Row(S.ZAPPING,      E.COMMITTED,     "note",             S.ZAPPING,      "4b: zapped"),
-    Row(S.ZAPPING,      E.ALL_COMMITTED, "look_once",        S.CHECKING,     "4c: did a bug leave one?"),
+    Row(S.ZAPPING,      E.ALL_COMMITTED, "look_once",        S.CHECKING,     "4c: is there one reference more?"),
     Row(S.CHECKING,     E.NOT_QUIET,     "fail_efault_thaw", S.THAWING,      "4c: EFAULT"),
     Row(S.CHECKING,     E.QUIET,         "next_range",       S.INVALIDATING, "4c: no"),
     Row(S.INVALIDATING, E.NEXT,          "prepare",          S.SPLITTING,    "4a: the next range", KVM, P2S),

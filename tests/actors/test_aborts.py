@@ -39,6 +39,7 @@ OTHERS = {
     "iommu.outlier",
     "iommu.timeout",
     "kvm.interrupt",
+    "pins.lru",
     "kvm.notifier",  # fails callers of mmu_notifiers, no conversion
     "tdx.accept_storm",
     "tdx.accepting",

@@ -470,17 +470,24 @@ def test_who_comes_after_the_release_is_told_eio():
     assert context.messages()[-1] == m.Converted(OP, Reason.DEAD, 0x10, False)
 
 
-def test_every_frame_is_freed_but_the_poisoned_ones():
-    actor, context = gmem(poison=[(0x12, 0x13)]), Recorder()
+@pytest.mark.parametrize("marks", ["poison", "kept"])
+@pytest.mark.parametrize(
+    ("split", "first", "last"), [(False, 0x200, 0x400), (True, 0x212, 0x213)]
+)  # a reference is the folio's, and a huge folio with a poisoned page does not go back in parts
+def test_every_folio_is_freed_but_the_marked_ones(marks, split, first, last):
+    actor, context = gmem(), Recorder()
+    getattr(actor, marks).set(0x212, 0x213, 1)
+    if split:
+        actor.folios.set(0x200, 0x400, 0)
     gmem_release.on_torn_down(actor, m.TornDown(), context)
-    freed = [m.FreeMemory(0x5000, 0x5012), m.FreeMemory(0x5013, 0x5800)]
+    freed = [m.FreeMemory(0x5000, 0x5000 + first), m.FreeMemory(0x5000 + last, 0x5800)]
     assert context.messages() == freed
     assert [(f.start, f.gfn) for f in context.of(FramesFreed)] == [
         (0x5000, 0x1000),
-        (0x5013, 0x1013),
+        (0x5000 + last, 0x1000 + last),
     ]
-    assert context.of(FramesKept) == [FramesKept(VM, 0x5012, 0x5013, 0x1012)]
-    assert actor.folios.get(0x12) == 9
+    assert context.of(FramesKept) == [FramesKept(VM, 0x5000 + first, 0x5000 + last, 0x1000 + first)]
+    assert actor.folios.get(0x212) == (0 if split else 9)
 
 
 def test_a_range_in_no_binding_is_a_bug_in_gmemsim():

@@ -13,7 +13,13 @@ from cluster.cell import SEQUENCE_BITS
 from tests.helpers import FACTS
 
 MESSAGES = message_types(messages)
-SAMPLES = {bool: True, int: 1 << 62, str: "commit", tuple[messages.Mapped, ...]: ((1, 1 << 52, 2),)}
+SAMPLES = {
+    bool: True,
+    int: 1 << 62,
+    str: "commit",
+    tuple[messages.Mapped, ...]: ((1, 1 << 52, 2),),
+    messages.Parts: ((1, 1 << 52),),
+}
 
 
 def sample(kind):

@@ -265,7 +265,7 @@ def test_a_failing_notifier_fails_whom_it_meets_during_a_conversion(caller):
 
 
 def test_no_conversion_has_to_put_back_what_the_mm_took():
-    world = shared("protocol.freeze_budget=1us")
+    world = shared("costs.override.transient_ref=1ms")
     world.inject("pins.transient")
     number = world.request(START, END, PRIVATE)
     world.run_until(lambda: bool(world.pins().waiting))

@@ -5,7 +5,7 @@ import pytest
 from actors import messages as m
 from actors.address import GMEM, vm_address
 from actors.contract import Consumer, Fault, Reason
-from actors.observations import Pinned
+from actors.observations import Pinned, ReferencesFound
 from actors.pins import Pins
 from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent
 
@@ -62,6 +62,54 @@ def test_the_offset_is_the_lowest_of_several():
     assert prepare(pins((0x1A, 0x1B), (0x12, 0x13))).messages() == [answer]
 
 
+PARTS = ((0x10, 0x12), (0x18, 0x20))
+
+
+@pytest.mark.parametrize("to", [SHARED, PRIVATE])
+def test_what_does_not_change_sides_may_be_held(to):
+    actor, context = pins((0x12, 0x18)), Recorder()
+    actor.receive(m.Prepare(FILE, 3, 0x10, 0x20, to, parts=PARTS), context)
+    assert context.messages() == [YES]
+    assert {(key >> 12 & 0xFF, count) for _, count, key in context.asked} == {(0x10, 2), (0x18, 8)}
+    actor.receive(m.TakePin(0x12, 0x18, 700), Recorder())
+    actor.receive(m.TakePin(0x17, 0x19, 700), Recorder())
+    assert actor.held == {1: (0x12, 0x18), 2: (0x12, 0x18)}
+
+
+def test_a_reference_on_a_later_part_refuses():
+    actor, context = pins((0x12, 0x19)), Recorder()
+    actor.receive(m.Prepare(FILE, 3, 0x10, 0x20, SHARED, parts=PARTS), context)
+    assert context.messages() == [m.Refused(3, NO, Reason.REFERENCES, 0x18)]
+
+
+def test_an_injected_reference_is_on_a_page_that_changes():
+    actor = pins()
+    context = Recorder({"pins.private": Fault(Reason.REFERENCES, 1)})
+    actor.receive(m.Prepare(FILE, 3, 0x10, 0x20, SHARED, parts=PARTS[1:]), context)
+    assert actor.held == {1: (0x19, 0x1A)}
+
+
+def test_a_spin_waits_for_references_to_folios_that_change():
+    actor, context = pins((0x10, 0x18)), Recorder()
+    actor.receive(m.AwaitQuiet(FILE, 3, 0x10, 0x20, SHARED, PARTS[1:]), context)
+    assert context.messages() == [m.Quiet(3)]
+
+
+@pytest.mark.parametrize(
+    ("held", "choices", "extra"),
+    [
+        ((), {}, False),
+        (((0x12, 0x18),), {}, False),  # where nothing changes
+        (((0x12, 0x19),), {}, True),
+        ((), {"pins.private": Fault(Reason.REFERENCES, 1)}, True),
+    ],
+)
+def test_one_look_after_the_unmap_says_whether_there_is_a_reference(held, choices, extra):
+    context = Recorder(choices)
+    pins(*held).receive(m.Recount(FILE, 3, 0x10, 0x20, SHARED, PARTS), context)
+    assert context.messages()[-1] == m.Recounted(3, extra)
+
+
 def test_an_injected_long_pin_is_a_pin_like_any_other():
     actor = pins()
     context = prepare(actor, choices={"pins.long": LONG})
@@ -70,17 +118,39 @@ def test_an_injected_long_pin_is_a_pin_like_any_other():
     assert actor.held == {1: (0x15, 0x16)}
 
 
+DRAIN = 2 * COST  # two costs: the work, and one processor's share times their number
+GONE, STAYS = Reason.NONE, Reason.REFERENCES
+
+
 @pytest.mark.parametrize(
-    ("hold", "wait", "reason"),
-    [(4000, 4000, Reason.NONE), (5000, 5000, Reason.NONE), (5001, 5000, Reason.REFERENCES)],
+    ("point", "hold", "waits", "wait", "reason"),
+    [
+        ("pins.transient", 1, True, DRAIN, GONE),  # while the batches are drained
+        ("pins.transient", DRAIN + 5000, True, DRAIN + 5000, GONE),
+        ("pins.transient", DRAIN + 5001, True, DRAIN + 5000, STAYS),
+        ("pins.transient", DRAIN, False, DRAIN, GONE),
+        ("pins.transient", DRAIN + 1, False, DRAIN, STAYS),
+        ("pins.lru", DRAIN + 5001, True, DRAIN, GONE),
+        ("pins.lru", DRAIN + 5001, False, DRAIN, GONE),
+    ],
 )
-def test_a_short_reference_is_drained_once_and_waited_for_within_the_budget(hold, wait, reason):
+def test_batches_are_drained_once_and_what_is_left_may_have_the_budget(
+    point, hold, waits, wait, reason
+):
     actor = pins()
-    choices = {"pins.transient": Fault(Reason.REFERENCES, 2)}
-    context = prepare(actor, choices=choices, costs={"transient_ref": hold})
+    context = Recorder({point: Fault(Reason.REFERENCES, 2)}, {"transient_ref": hold})
+    actor.on_prepare(m.Prepare(FILE, 3, 0x10, 0x20, PRIVATE, waits=waits), context)
     decided = m.PinsDecided(FILE, 3, 0x10, 0x20, reason, 0x12)
-    assert context.take() == [Sent(TIMER, decided, 2 * COST + wait)]
+    assert context.take() == [Sent(TIMER, decided, wait)]
     assert actor.waiting == {3: 1}
+
+
+@pytest.mark.parametrize("point", ["pins.transient", "pins.lru"])
+def test_who_looks_once_is_refused_for_any_short_reference(point):
+    context = Recorder({point: Fault(Reason.REFERENCES, 2)})
+    pins().on_invalidate(m.Invalidate(FILE, 3, 0x10, 0x20, PRIVATE), context)
+    assert context.messages() == [m.Refused(3, NO, Reason.REFERENCES, 0x12)]
+    assert [fact.transient for fact in context.of(ReferencesFound)] == [True]
 
 
 @pytest.mark.parametrize(

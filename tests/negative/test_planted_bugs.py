@@ -126,6 +126,13 @@ def pin_lets_go(world: World) -> None:
     world.convert(START, END, PRIVATE)
 
 
+def pinned_beside(world: World) -> None:
+    """Some pages of the range are shared already, and a device holds them."""
+    world.convert(START, START + 4, SHARED)
+    world.post(PINS, m.TakePin(START, START + 4, 1_000_000))
+    to_shared(world)
+
+
 def fault_beside_a_conversion(world: World) -> None:
     """A fault on a page that is not converted, under the same 2 MiB."""
     world.touch(0, END, PRIVATE)
@@ -242,6 +249,7 @@ CASES = [
     Case("L5", bugs.forget_the_parked, fault_beside_a_conversion, ("vm.start=unaccepted",)),
     Case("L6", bugs.look_closer_for_ever, accept_meets_busy),
     Case("L7", bugs.forget_to_unpin, pin_lets_go),
+    Case("L7", bugs.ask_about_all_of_it, pinned_beside),
     Case("L8", bugs.kill_for_memory, out_of_memory),
     Case("AN8", bugs.unmap_in_prepare, refused_to_private),
 ]
@@ -396,6 +404,12 @@ def folio_lost_in_the_undo(world: World, cause: bool) -> None:
     to_shared(world)
 
 
+def somebody_is_astray(world: World, cause: bool) -> None:
+    """A reference is on a private page when the counts are looked at."""
+    world.inject(*["pins.private"] * cause)
+    to_shared(world)
+
+
 def bug_in_zap(world: World, cause: bool) -> None:
     """PAGE.REMOVE fails for one page."""
     world.inject(*["tdx.bug"] * cause, probability=0.2)
@@ -438,6 +452,7 @@ SHOWN = [
         folio_lost_in_the_undo,
         ("protocol.name=undo",),
     ),
+    ("AN3 AN15 I11 I13", somebody_is_astray, ("protocol.name=undo-split-first",)),
     ("AN9 L1 L2", bug_in_zap, (C_REFCOUNT,)),
     (
         "AN3 AN10 AN15 I11 I13",

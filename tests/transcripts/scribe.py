@@ -133,6 +133,8 @@ def said(name: str, value: Any) -> str:
         return f"{value >> ATTEMPT_BITS + 2 & 0xFF}.{value & (1 << ATTEMPT_BITS) - 1}"
     if name == "unmapped":
         return " ".join(f"{start:#x}..{end:#x}{SIZES[level]}" for start, end, level in value)
+    if name == "parts":
+        return " ".join(f"{start:#x}..{end:#x}" for start, end in value)
     if name == "request":
         return str(value >> 2 & 0xFF)
     return f"{value:#x}" if name in IN_HEX and value >= 0 else str(value)

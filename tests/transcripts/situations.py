@@ -144,15 +144,21 @@ PLAIN: dict[str, Situation] = {
         arrange=after(shared_before((0x200, 0x400)), strike(kvm__split_memory={2: 0})), pages=ACROSS),
     # --- references
     "page_pinned": Situation("A device holds the third page for ever.", PRIVATE, pin(0x12, 0x13)),
+    "neighbour_pinned": Situation(
+        "The first two pages are shared already, and a device holds them for ever.",
+        arrange=after(shared_before((START, START + 2)), pin(START, START + 2))),
     "stray_reference": Situation(
         "Somebody astray holds a reference on the third page, private as it is, and lets go after three seconds.",
         arrange=pin(0x12, 0x13, SECOND)),
     "stray_reference_for_ever": Situation(
         "Somebody astray holds a reference on the third page, private as it is, for ever.", arrange=pin(0x12, 0x13)),
-    "brief_reference": Situation("An LRU batch holds a page for a moment.", PRIVATE, strike(pins__transient={})),
+    "lru_reference": Situation("An LRU batch holds a page.", PRIVATE, strike(pins__lru={})),
+    "brief_reference": Situation(
+        "GUP-fast holds a page for a moment, which is longer than it takes to drain the LRU batches.",
+        PRIVATE, strike(pins__transient={}), overrides=("costs.override.transient_ref=100us",)),
     "brief_reference_too_long": Situation(
-        "An LRU batch holds a page for a moment, which is longer than references may stay frozen.",
-        PRIVATE, strike(pins__transient={}), overrides=option(freeze_budget="0.5us")),
+        "GUP-fast holds a page for longer than references may stay frozen.",
+        PRIVATE, strike(pins__transient={}), overrides=("costs.override.transient_ref=1ms",)),
     # --- the IOMMU driver, while a no can still be said
     "no_memory_for_iopte": Situation(
         "The devices map the huge page by one entry, and there is no memory to split it.",

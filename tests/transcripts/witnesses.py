@@ -91,7 +91,7 @@ def x5() -> World:
     The batches are drained, once, and the conversion succeeds: no AN25.
     """
     world = used(host("in-place", "vm.page_order=0", "vm.start=mapped-4k"), 0x20, 0x21)
-    strike(pins__transient={})(world)
+    strike(pins__lru={})(world)
     world.request(0x20, 0x21, PRIVATE)
     return world
 

@@ -162,7 +162,11 @@ def test_an2_is_reached_where_a_failed_conversion_has_unmapped(overrides):
         for text in (f"fault.{n}.point={point}", f"fault.{n}.probability={probability}")
     ]
     world = played(
-        *overrides, *faults, "vmm.retry=report", "vm.guest_retries=0", "protocol.freeze_budget=1us"
+        *overrides,
+        *faults,
+        "vmm.retry=report",
+        "vm.guest_retries=0",
+        "costs.override.transient_ref=1ms",
     )
     assert "AN2" in world.found
     assert faults_of_shared_memory(world)

@@ -220,11 +220,16 @@ def an1(shadow: Shadow, fact: o.GuestAccess) -> Found:
 
 
 def an10(shadow: Shadow, fact: o.FramesKept) -> Found:
+    """A folio that stays for a poisoned page of its own has that page's name."""
     start, end = fact.gfn, fact.gfn + fact.end - fact.start
-    bad = first_not(shadow.poison, start, end, 1)
-    if not bad:
-        return None
-    return f"{span(bad[0], bad[1])} of a closed file never go back, and nobody has their names"
+    for first, last, order in shadow.order.runs(start, end):
+        size = 1 << max(order, 0)
+        for s, e, poisoned in shadow.poison.runs(first, last):
+            for at in () if poisoned else range(s // size * size, e, size):
+                if shadow.poison.only(at, at + size, 0):
+                    lost = span(max(at, s), min(at + size, e))
+                    return f"{lost} of a closed file never go back, and nobody has their names"
+    return None
 
 
 def an16(shadow: Shadow, fact: o.MapGpaFailed) -> Found:

@@ -71,7 +71,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "AN10": Meaning(
         "Frames of a file that is closed do not go back to the allocator, and no list of "
-        "poisoned pages has them: only a reference, or nothing at all, says why.",
+        "poisoned pages has them, or another page of their folio: only a reference, or nothing at "
+        "all, says why.",
         f"{MAIL}: the reference as the other marking; mails of June 2025",
     ),
     "AN11": Meaning(
@@ -308,8 +309,8 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "L7": Meaning(
-        "A conversion is refused for long-lived references only while somebody has one: a VMM "
-        "that retries ends once pins are dropped.",
+        "A conversion is refused for long-lived references only while somebody has one on a page "
+        "that changes sides: a VMM that retries ends once pins are dropped.",
         INVARIANT,
     ),
     "L8": Meaning(

@@ -115,11 +115,18 @@ def l6_bound(shadow: Shadow, fact: o.ReEntered) -> Found:
 
 
 def l7(shadow: Shadow, fact: o.ReferencesFound) -> Found:
-    """What is refused without a cause is refused for ever. Short references are nobody's pins."""
-    free = shadow.pins.only(fact.start, fact.end, 0) and shadow.kept.only(fact.start, fact.end, 0)
-    if fact.transient or not free:
+    """What is refused without a cause is refused for ever. Short references are nobody's pins.
+
+    Who holds a page that has the wanted state already, has it by right.
+    """
+    if fact.transient:
         return None
-    return f"{span(fact.start, fact.end)} is refused for pins, and nobody holds any"
+    to = shadow.operations[fact.op].begin.to
+    for start, end, share in shadow.share.runs(fact.start, fact.end):
+        free = shadow.pins.only(start, end, 0) and shadow.kept.only(start, end, 0)
+        if share != to and not free:
+            return None
+    return f"{span(fact.start, fact.end)} is refused for pins, and nobody holds any that changes"
 
 
 def l8(shadow: Shadow, fact: o.VmStopped) -> Found:

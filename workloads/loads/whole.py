@@ -79,7 +79,7 @@ class SweepProgram:
 class ShutdownProgram:
     """The guest shares memory and uses it, takes all of it back as a Linux TD does before kexec, and the VMM exits.
 
-    Open, the VMM does not wait for the guest: who takes long has memory shared, or a conversion under way, when it exits.
+    Open, the VMM does not wait for the guest: who takes long has memory shared, or converts, when it exits.
     """
 
     lanes = 1

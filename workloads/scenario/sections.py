@@ -205,7 +205,7 @@ class Protocol(Section, frozen=True):
         ),
     ] = SECOND
     freeze_budget: Annotated[
-        int, key.duration("longest wait for a short-lived reference while folios are frozen")
+        int, key.duration("C, C', C0: longest wait for a short reference once LRU is drained")
     ] = 100 * DURATIONS["us"]
     freeze_at: Annotated[
         Literal["prepare", "commit"],

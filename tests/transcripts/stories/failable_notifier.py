@@ -71,9 +71,11 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "stray_reference_for_ever": Told(None, "AN9 L1 L2",
         "Nobody has looked at the references of a private page. guest_memfd waits for it to go, its lock held and "
         "the range frozen (5): for ever (AN9)."),
-    "brief_reference": Told(R.REFERENCES, "AN25 AN8",
+    **dict.fromkeys((
+        "brief_reference", "lru_reference"),
+        Told(R.REFERENCES, "AN25 AN8",
         "Pins look once and have no patience: ERR (3), EAGAIN, for a reference that would have been gone a moment "
-        "later (AN25). Host PTEs are gone (AN8)."),
+        "later (AN25). Host PTEs are gone (AN8).")),
     **dict.fromkeys((
         "no_memory_for_iopte", "queue_full"),
         Told(R.NO_MEMORY, "AN8",

@@ -38,11 +38,13 @@ IN_PLACE: dict[str, Told] = {
     "stray_reference": Told(R.NONE, "",
         "Nobody looks at the references of a private page, and with small folios nobody waits for them either: "
         "success while somebody holds the page."),
-    "brief_reference": Told(R.NONE, "",
+    "lru_reference": Told(R.NONE, "",
         "The per-CPU LRU batches are drained, once (4), and the reference is gone: success."),
-    "brief_reference_too_long": Told(R.REFERENCES, "AN25 AN8",
+    **dict.fromkeys((
+        "brief_reference", "brief_reference_too_long"),
+        Told(R.REFERENCES, "AN25 AN8",
         "The per-CPU LRU batches are drained, once (4); the reference outlasts that: EAGAIN, for nothing that stays "
-        "(AN25), and the host's PTEs are gone (AN8)."),
+        "(AN25), and the host's PTEs are gone (AN8).")),
     "queue_full": Told(R.NO_MEMORY, "AN8",
         "The IOMMU driver refuses (4), after the host's page tables were cleared (AN8). Its own mapping is as "
         "before."),

@@ -73,11 +73,13 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "stray_reference_for_ever": Told(None, "AN9 L1 L2",
         "Nobody looks at the references of a private page. The pages are zapped (7) when the freeze of the folio's "
         "count waits for it to go (8), the lock held: for ever (AN9)."),
-    "brief_reference": Told(R.NONE, "",
+    "lru_reference": Told(R.NONE, "",
         "The per-CPU LRU batches are drained, once (4), and the reference is gone: success."),
-    "brief_reference_too_long": Told(R.REFERENCES, "AN25 AN8",
+    **dict.fromkeys((
+        "brief_reference", "brief_reference_too_long"),
+        Told(R.REFERENCES, "AN25 AN8",
         "The per-CPU LRU batches are drained, once (4); the reference outlasts that: EAGAIN, for nothing that stays "
-        "(AN25), and the host's PTEs are gone (AN8)."),
+        "(AN25), and the host's PTEs are gone (AN8).")),
     **dict.fromkeys((
         "no_memory_for_iopte", "queue_full"),
         Told(R.NO_MEMORY, "AN8",

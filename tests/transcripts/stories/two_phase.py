@@ -14,7 +14,7 @@ TWO_PHASE: dict[str, Told] = {
     "remove_bug": Told(R.BUG, "AN15",
         "KVM cannot refuse any more. It bugs the VM, tells guest_memfd by the poison callback which page is still "
         "mapped, and unmaps the rest (4). guest_memfd stores nothing, remembers the page, and answers EFAULT (5). "
-        "The VMM stops the VM; after teardown every frame goes back but the poisoned one."),
+        "The VMM stops the VM; after teardown every frame goes back but those of the poisoned page's folio."),
     "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28",
         "KVM cannot refuse any more. A second BUSY goes the poison callback's way (4): KVM_BUG_ON by contention alone "
         "(AN24, AN28), and the rest is unmapped. Nothing is stored, EFAULT (5)."),

@@ -47,11 +47,17 @@ TWO_PHASES: dict[str, Told] = {
     "page_pinned": Told(R.REFERENCES, "",
         "Pins say NO (2): EAGAIN with the page, and nothing was unmapped. This VMM reports it to the guest; a "
         "cooperative one would make the device let go and try again."),
+    "neighbour_pinned": Told(R.NONE, "",
+        "Consumers are told which pages change sides (1), and pins count the references of these alone (2): the "
+        "device has what it holds by right."),
     "stray_reference": Told(R.REFERENCES, "",
         "Pins look at private pages as well and say NO (2): EAGAIN. Nobody waits for a reference with the lock "
         "held."),
+    "lru_reference": Told(R.NONE, "",
+        "Pins drain the per-CPU LRU batches once (2); the reference is gone, and they say READY."),
     "brief_reference": Told(R.NONE, "",
-        "Pins drain the per-CPU LRU batches once and wait a moment (2); the reference goes, and they say READY."),
+        "Pins drain the per-CPU LRU batches once, which is no use here, and wait a moment (2); the reference goes, "
+        "and they say READY."),
     "brief_reference_too_long": Told(R.REFERENCES, "AN25",
         "Pins drain the per-CPU LRU batches once and wait as long as counts may stay frozen; then they say NO (2): "
         "EAGAIN, for a reference that would have gone (AN25). Nothing was unmapped."),

@@ -9,7 +9,7 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
     **{name: told for name, told in UNDO.items() if name != "remove_bug_untraced"},  # it marks the page always
     "to_shared": Told(R.NONE, "",
         "KVM splits the boundary leaf while it can still say no (4a), then zaps the pages (4b). No folio carries a "
-        "reference that a bug left (4c). Then the store, the wait for references, and the folio is split (5)."),
+        "reference more than the filemap's (4c). Then the store, the wait for references, and the folio is split (5)."),
     "several_ranges": Told(R.NONE, "",
         "Two ranges are on the list (2). Each is split, zapped and looked at (4a, 4b, 4c) before the next one is; "
         "then each is stored and its folio split (5)."),
@@ -23,6 +23,12 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
         "everything is as before."),
     "kvm_dead": Told(R.DEAD, "",
         "EIO (4a). The VM is gone in any case."),
+    **dict.fromkeys((
+        "stray_reference", "stray_reference_for_ever"),
+        Told(R.BUG, "AN15 AN3 I11 I13",
+        "The pages are zapped (4b) when the look after it finds a reference more than the filemap's: EFAULT (4c). It "
+        "is no bug that left it, but a count does not say so. The pages are private and unmapped (AN3): the guest "
+        "dies when it touches one (AN1).")),
     "second_split_refused": Told(R.NO_MEMORY, "AN15 AN3 I11 I13",
         "What is left of B's trouble: the first range is split and zapped (4a, 4b) when the second one cannot be "
         "split (4a). ENOMEM, and nobody maps the first range again (AN3): the guest dies when it touches a page of "
