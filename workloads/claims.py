@@ -186,8 +186,9 @@ CLAIMS = (
         "claim-aborted-prepare",
         "A prepare that is aborted has split a 2 MiB mapping, which nothing promotes again.",
         "TDX huge pages v3: promotion is disallowed; docs/domain.md section 3.1",
-        {"AN15": (A, B1, B2H, C, CR, C0)},
-        "This is its price. `undo` does not pay it here, because it zaps the leaf whole.",
+        {"AN15": (A, B, B1, B2H, C, CR, C0)},
+        "This is its price. `undo` zaps the leaf that it cannot split whole; what it loses is the leaf of a "
+        "request that fails later, at the store.",
     ),
 )
 
