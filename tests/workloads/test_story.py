@@ -98,8 +98,8 @@ def test_a_refusal_before_another_conversion_is_remembered():
 
 
 def test_what_comes_after_a_conversion_is_told_too():
-    world = World("protocol.name=two-phase-untraced")
-    world.inject("tdx.bug")
+    bug = 'fault=[{point="tdx.bug",nth=[3]}]'
+    world = World("protocol.name=two-phase-untraced", bug)
     world.convert(START, END, SHARED)
     lines = told(world, "AN11")
     assert lines[-1] == "pool: hands out pfn 0x0..0x800"
