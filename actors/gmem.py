@@ -182,9 +182,7 @@ class Gmem(Actor):
 
     def on_keep_reference(self, message: m.KeepReference, context: Context) -> None:
         """A reference count went up. Nobody tells guest_memfd: it will see it when it looks, or wait for ever."""
-        shift = next(
-            b.gfn - b.index for b in self.bindings if b.gfn <= message.start < b.gfn + b.pages
-        )
+        shift = self.shift_at(message.start)
         self.kept.set(message.start - shift, message.end - shift, 1)
         context.observe(ReferenceKept(vm_base(self.address), message.start, message.end))
         context.send(vm_base(self.address) | PINS, message, context.link)
@@ -308,6 +306,10 @@ class Gmem(Actor):
             if binding.index <= start and end <= binding.index + binding.pages:
                 return binding.gfn - binding.index
         raise AssertionError(f"index {start:#x}..{end:#x} is in no binding")
+
+    def shift_at(self, gfn: int) -> int:
+        """gfn minus index for a guest frame of one of its slots."""
+        return next(b.gfn - b.index for b in self.bindings if b.gfn <= gfn < b.gfn + b.pages)
 
     HANDLERS: ClassVar = {
         m.Convert: on_convert,

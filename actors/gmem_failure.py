@@ -84,7 +84,7 @@ def zapped(gmem: "Gmem", op: int, failure: Failing, context: Context) -> None:
     """No guest maps it any more, but for what a bug holds; the host's own entries go, and it is out of use."""
     assert gmem.failures is not msgspec.UNSET, "a failure that nobody has met"
     start, end = failure.todo.pop(0)
-    shift = next(b.gfn - b.index for b in gmem.bindings if b.gfn <= start < b.gfn + b.pages)
+    shift = gmem.shift_at(start)
     for table in (gmem.poison, gmem.failures.bad):
         table.set(start - shift, end - shift, 1)
     context.observe(MemoryFailed(gmem.address, start, end))

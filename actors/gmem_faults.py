@@ -62,13 +62,11 @@ def on_host_fault(gmem: "Gmem", message: m.HostFault, context: Context) -> None:
 
 
 def answer_host(gmem: "Gmem", ticket: int, context: Context) -> None:
-    """SIGBUS unless the whole range is shared, and no page of it poisoned or bad."""
+    """SIGBUS unless the whole range is shared, and no page of it poisoned, as bad ones are."""
     fault = gmem.faults[ticket]
     assert isinstance(fault, m.HostFault)
     shared = gmem.share.only(fault.start, fault.end, Share.SHARED)
-    bad = gmem_failure.bad(gmem, fault.start, fault.end)
-    good = not bad and gmem.poison.only(fault.start, fault.end, 0)
-    allowed = shared and good and not gmem.released
+    allowed = shared and not gmem.released and gmem.poison.only(fault.start, fault.end, 0)
     orders = (order for _, _, order in gmem.folios.runs(fault.start, fault.end))
     if allowed and HOLE in orders:
         gmem_punch.fill(gmem, ticket, fault.start, fault.end, context)

@@ -52,12 +52,12 @@ class Guest(Actor):
 
     def on_touch(self, message: m.Touch, context: Context) -> None:
         """The load wants memory used."""
-        self.queue.append(use_of(message, message.share, context.now))
+        self.queue.append(use_of(message, message.share, context.now, Task))
         self.pump(context)
 
     def on_write(self, message: m.Write, context: Context) -> None:
         """The load wants memory used as it is; which side that is shows when the task's turn has come."""
-        task = use_of(message, Share.SHARED, context.now)
+        task = use_of(message, Share.SHARED, context.now, Task)
         task.as_is = True
         self.queue.append(task)
         self.pump(context)
@@ -69,7 +69,7 @@ class Guest(Actor):
 
     def on_give_up(self, message: m.GiveUp, context: Context) -> None:
         """The load wants the balloon inflated."""
-        task = use_of(message, Share.PRIVATE, context.now)
+        task = use_of(message, Share.PRIVATE, context.now, Task)
         task.give_up = True
         self.queue.append(task)
         self.pump(context)

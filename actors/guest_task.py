@@ -1,6 +1,6 @@
 """What one vCPU of the guest is busy with: a conversion, or the use of memory."""
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -41,9 +41,24 @@ class Task(msgspec.Struct):
         return [(start, min(start + step, self.end)) for start in starts]
 
 
-def use_of(message: m.Touch | m.Write | m.GiveUp, share: Share, now: int) -> Task:
+class AliasUse(Task):
+    """A hostile vCPU's use of a private alias: it waits for no conversion, and others do not wait for it.
+
+    `accept`: it accepts again what it meets, mapped or not; else it reads.
+    """
+
+    accept: bool = False
+    heeds: ClassVar[bool] = False
+
+
+T = TypeVar("T", bound=Task)
+
+
+def use_of(
+    message: m.Touch | m.Write | m.GiveUp | m.UseAlias, share: Share, now: int, kind: type[T]
+) -> T:
     """A task that converts nothing."""
-    return Task(
+    return kind(
         message.task,
         message.start,
         message.end,
@@ -55,28 +70,9 @@ def use_of(message: m.Touch | m.Write | m.GiveUp, share: Share, now: int) -> Tas
     )
 
 
-class AliasUse(Task):
-    """A hostile vCPU's use of a private alias: it waits for no conversion, and others do not wait for it.
-
-    `accept`: it accepts again what it meets, mapped or not; else it reads.
-    """
-
-    accept: bool = False
-    heeds: ClassVar[bool] = False
-
-
 def alias_use(message: m.UseAlias, now: int) -> AliasUse:
     """A task that touches what another one may be converting."""
-    task = AliasUse(
-        message.task,
-        message.start,
-        message.end,
-        Share.PRIVATE,
-        now,
-        whole=False,
-        convert=False,
-        touch=True,
-    )
+    task = use_of(message, Share.PRIVATE, now, AliasUse)
     task.accept = message.accept
     return task
 

@@ -207,7 +207,11 @@ class FaultPlan:
 
     def together(self) -> list[tuple[str, ...]]:
         """Points at which a rule remembers what it did: whoever asks there has to share the plan."""
-        return [(armed.rule.point, *armed.rule.also) for armed in self.rules if not armed.plain]
+        return [
+            (armed.rule.point, *armed.rule.also)
+            for armed in self.rules
+            if not (armed.plain or armed.place)
+        ]
 
     def snapshot(self) -> list[list[int]]:
         """What a checkpoint needs: (rule, place, VM's base, opportunities, struck, fails until in ns), in order.

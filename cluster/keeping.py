@@ -35,22 +35,20 @@ class Saved(msgspec.Struct, array_like=True):
 class Keeper:
     """Says when a checkpoint is due and keeps the last one at `path`, if there is one.
 
-    `interval` is wall seconds, 0 for never. `blank` is what every checkpoint of this run has in common.
+    `interval` is wall seconds. `blank` is what every checkpoint of this run has in common.
     """
 
     def __init__(self, path: Path | None, interval: float, blank: Saved) -> None:
         self.path = path
         self.interval = interval
         self.blank = blank
-        self.kept = 0
-        self.seconds = 0.0  # that all of them took
         self._since = time.perf_counter()
         self._last = 0.0
 
     def due(self) -> bool:
         """Is it time?"""
         pause = max(self.interval, SHARE * self._last)
-        return bool(self.interval) and time.perf_counter() - self._since >= pause
+        return time.perf_counter() - self._since >= pause
 
     def keep(self, took: float, states: Sequence[bytes], **rest: Any) -> None:
         """To collect the states took so many seconds. The last checkpoint stays until this one is whole."""
@@ -59,8 +57,6 @@ class Keeper:
             write(self.path, msgspec.structs.replace(self.blank, states=list(states), **rest))
         self._since = time.perf_counter()
         self._last = took + self._since - began
-        self.seconds += self._last
-        self.kept += 1
 
 
 def write(path: Path, saved: Saved) -> None:

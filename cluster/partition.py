@@ -44,7 +44,6 @@ class Report(msgspec.Struct, array_like=True):
     now: int  # time of the last event handled
     outbound: list[tuple[int, bytes]]  # (partition, batch)
     wanted: list[tuple[int, int]]
-    events: int
     handled: int  # events since its beginning
     crossed: int
     busy: float
@@ -117,16 +116,14 @@ class Partition:
         """Take what came in, run, and tell what goes out."""
         began = time.perf_counter()
         self._take(order)
-        events = 0
         while True:
             passed = time.perf_counter()
             ran = self._pass(order.horizon)
-            events += ran
             now = time.perf_counter()
             if not ran or now - began > order.wall:
                 break
             self._slice = _next_slice(self._slice, now - passed)
-        return self._report(events, order, time.perf_counter() - began)
+        return self._report(order, time.perf_counter() - began)
 
     def _take(self, order: Order) -> None:
         for batch in order.inbound:
@@ -158,7 +155,7 @@ class Partition:
             if not ran:
                 return done
 
-    def _report(self, events: int, order: Order, busy: float) -> Report:
+    def _report(self, order: Order, busy: float) -> Report:
         outbound = self._post()
         crossed = sum(map(len, outbound.values()))
         times = [at for host in self.hosts.values() if (at := host.next_time()) is not None]
@@ -174,7 +171,6 @@ class Partition:
                 for place, crossings in sorted(outbound.items())
             ],
             sorted({page for feed in feeds for page in feed.wanted()}),
-            events,
             sum(host.handled for host in self.hosts.values()),
             crossed,
             busy,

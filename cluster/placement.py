@@ -1,6 +1,8 @@
 """Placements: which actors share a partition. They differ in this mapping alone, never in what comes of a run."""
 
+import os
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -26,6 +28,7 @@ PLACEMENTS = {
     "kind": "a partition for each kind of actor, over all hosts",
     "instance": "one for each guest_memfd, KVM MMU, TDX module, IOMMU driver, allocator, and rest of a VM",
 }
+WHOLE = ("packed", "host")  # those that keep hosts whole
 LOOKAHEAD_NS_MIN = 100  # below it windows hold hardly an event
 IN_VM = 0x100
 ALONE = (IN_VM | GMEM, IN_VM | KVM)
@@ -95,13 +98,16 @@ def label(address: int, instances: bool, joined: dict[int, int]) -> int:
     return address if own in ALONE else vm_base(address) | REST & 0xF0
 
 
-def packed(hosts: int, partitions: int) -> Places:
+def runs(placement: str, hosts: int, wanted: int) -> int:
+    """How many partitions of whole hosts there are; `wanted` 0 is what the placement takes."""
+    return min(wanted or (hosts if placement == "host" else os.cpu_count() or 1), hosts)
+
+
+def packed(hosts: int, count: int) -> Places:
     """Whole hosts in equal runs."""
-    count = min(partitions, hosts)
-    places = [host * count // hosts for host in range(hosts)]
-    edges = [(places.index(n), hosts - 1 - places[::-1].index(n)) for n in range(count)]
-    names = [f"h{a}" if a == b else f"h{a}..h{b}" for a, b in edges]
-    return Places(count, hosts, places, names=names)
+    edges = [-(-n * hosts // count) for n in range(count + 1)]  # where runs begin
+    names = [f"h{a}" if a == b - 1 else f"h{a}..h{b - 1}" for a, b in pairwise(edges)]
+    return Places(count, hosts, [host * count // hosts for host in range(hosts)], names=names)
 
 
 def split(

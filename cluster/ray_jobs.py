@@ -41,18 +41,12 @@ class Job:
                 return
             time.sleep(POLL_SECONDS)
 
-    def exit_status(self) -> int:
-        """What the command ended with; 3 when it was stopped or never ran."""
+    def ended(self) -> tuple[int, str]:
+        """What the command ended with, 3 when it was stopped or never ran; and the server's word on it."""
         with told():
             info = self.client.get_job_info(self.id)
-        if info.status == JobStatus.SUCCEEDED:
-            return 0
-        return info.driver_exit_code if info.driver_exit_code else 3
-
-    def message(self) -> str:
-        """The server's word on how it ended."""
-        with told():
-            return (self.client.get_job_info(self.id).message or "").strip().splitlines()[0]
+        status = 0 if info.status == JobStatus.SUCCEEDED else info.driver_exit_code or 3
+        return status, first(info.message or info.status)
 
     def stop(self) -> None:
         """End it, with what there is."""
@@ -74,12 +68,6 @@ def send(address: str, folder: Path, words: Sequence[str], environment: Mapping[
                 if NO_AGENT not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(POLL_SECONDS)
-
-
-def job(address: str, number: str) -> Job:
-    """One that was sent before."""
-    with told(address):
-        return Job(JobSubmissionClient(address), number)
 
 
 @contextmanager

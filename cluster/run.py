@@ -1,7 +1,6 @@
 """One run of a fleet on an executor: start partitions, drive them to the end, collect digest, counts and census."""
 
 import contextlib
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,11 +13,20 @@ import msgpack
 from cluster.costs import floor_of_links
 from cluster.digest import fleet_digest, joined
 from cluster.drive import Driver, Handle, Listener, Pages, Totals, WaitAny
+from cluster.faults import FaultPlan
 from cluster.keeping import Keeper, Saved, key_of
 from cluster.local import LocalHandle, first_of
 from cluster.memory import usual_collector
 from cluster.partition import Partition
-from cluster.placement import LOOKAHEAD_NS_MIN, PlacementError, Places, packed, split
+from cluster.placement import (
+    LOOKAHEAD_NS_MIN,
+    WHOLE,
+    PlacementError,
+    Places,
+    packed,
+    runs,
+    split,
+)
 from cluster.telling import Retold
 from cluster.world import Build
 
@@ -74,8 +82,6 @@ class Outcome:
     census: dict[str, int]
     partitions: int
     lookahead: int | None
-    checkpoints: int
-    checkpoint_seconds: float
     nodes: int
     wall_seconds: float
     peak_rss_bytes: int
@@ -104,11 +110,10 @@ def run_on(
     """The same on partitions that `start` starts."""
     began = time.perf_counter()
     found = placed(fleet, executor, kept.saved)
-    keeper = Keeper(
-        kept.path,
-        executor.checkpoint_interval,
-        Saved(key_of(fleet.plan, kept.version), found.places),
-    )
+    keeper = None
+    if executor.checkpoint_interval:
+        blank = Saved(key_of(fleet.plan, kept.version), found.places)
+        keeper = Keeper(kept.path, executor.checkpoint_interval, blank)
     with start(fleet, executor, found.places) as (handles, wait_any, nodes):
         driver = Driver(
             handles,
@@ -118,7 +123,7 @@ def run_on(
             listener,
             executor.yield_after,
             found.retold,
-            keeper if keeper.interval else None,
+            keeper,
         )
         finished = driver.run(kept.saved)
         parts: dict[int, bytes] = {}
@@ -135,8 +140,6 @@ def run_on(
             add_up(handle.census() for handle in handles),
             len(handles),
             found.lookahead,
-            keeper.kept,
-            keeper.seconds,
             nodes,
             time.perf_counter() - began,
             sum(handle.peak_rss_bytes() for handle in handles),
@@ -153,30 +156,32 @@ class Placed(NamedTuple):
 
 def placed(fleet: Fleet, executor: Executor, saved: Saved | None = None) -> Placed:
     """The placement of a fleet. Partitions of hosts that are not whole talk over the links within them."""
-    wanted = executor.partitions
     if saved and saved.places.whole:
         return Placed(saved.places, fleet.lookahead, None)
     if executor.name == "local":
         return Placed(packed(fleet.hosts, 1), fleet.lookahead, None)
-    if executor.placement == "packed":
-        return Placed(packed(fleet.hosts, wanted or os.cpu_count() or 1), fleet.lookahead, None)
-    if executor.placement == "host":
-        return Placed(packed(fleet.hosts, wanted or fleet.hosts), fleet.lookahead, None)
-    world = fleet.build(fleet.plan, range(fleet.hosts))
-    addresses = (address for members in world.actors.values() for address in members)
-    instances = executor.placement == "instance"
-    places = split(fleet.hosts, addresses, instances, world.faults.together(), wanted)
-    link = floor_of_links(world.costs.costs)
+    if executor.placement in WHOLE:
+        count = runs(executor.placement, fleet.hosts, executor.partitions)
+        return Placed(packed(fleet.hosts, count), fleet.lookahead, None)
+    blank = fleet.build(fleet.plan, ())
+    link = floor_of_links(blank.costs.costs)
     if link < LOOKAHEAD_NS_MIN:
         raise PlacementError(
             f'placement "{executor.placement}" has a lookahead of {link} ns (cost link), expected '
             f"{LOOKAHEAD_NS_MIN} ns or more"
         )
     lookahead = link if fleet.lookahead is None else min(link, fleet.lookahead)
-    watchers = fleet.build(fleet.plan, ()).watchers
     if saved:
-        return Placed(saved.places, lookahead, Retold(watchers, saved.retold))
-    return Placed(places, lookahead, Retold(watchers))
+        return Placed(saved.places, lookahead, Retold(blank.watchers, saved.retold))
+    return Placed(cut(fleet, executor, blank.faults), lookahead, Retold(blank.watchers))
+
+
+def cut(fleet: Fleet, executor: Executor, faults: FaultPlan) -> Places:
+    """Hosts in pieces: who there is, is known once all are built."""
+    hosts = fleet.build(fleet.plan, range(fleet.hosts)).actors.values()
+    addresses = (address for members in hosts for address in members)
+    instances = executor.placement == "instance"
+    return split(fleet.hosts, addresses, instances, faults.together(), executor.partitions)
 
 
 @contextlib.contextmanager

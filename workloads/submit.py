@@ -37,8 +37,7 @@ def submit(scenario: Scenario, settings: Settings, limit: str | None) -> int:
             job = send(address, folder, words, {"PYTHONUNBUFFERED": "1"})
         print(f"job {job.id} at {address}", file=sys.stderr, flush=True)
         marked = [line for line in followed(job) if told(line, settings)]
-        status = job.exit_status()
-        why = job.message()
+        status, why = job.ended()
     except JobServerError as error:
         raise UsageError(f"--address: {error}") from None
     return fetched(marked, scenario, settings, status, f"job {job.id}: {why}")

@@ -178,23 +178,11 @@ def test_huge_pages_have_no_serial_part():
 
 # --- locks: nobody waits -------------------------------------------------------------------------
 
+# Those that take the tree lock either way.
+TREE = {Call.AUG, Call.SEPT_ADD, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE}
 HELD = {
-    "tree_exclusive_until": {
-        Call.AUG,
-        Call.SEPT_ADD,
-        Call.BLOCK,
-        Call.UNBLOCK,
-        Call.REMOVE,
-        Call.DEMOTE,
-    },
-    "zero_step_until": {
-        Call.AUG,
-        Call.SEPT_ADD,
-        Call.BLOCK,
-        Call.UNBLOCK,
-        Call.REMOVE,
-        Call.DEMOTE,
-    },
+    "tree_exclusive_until": TREE,
+    "zero_step_until": TREE,
     "tree_shared_until": {Call.BLOCK, Call.UNBLOCK},
     "entry_until": {Call.AUG, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE},
 }

@@ -85,6 +85,7 @@ def test_fewer_partitions_than_labels_take_several_each(instances):
 def test_whole_hosts_come_in_runs():
     places = packed(5, 2)
     assert [list(places.hosts(n)) for n in range(2)] == [[0, 1, 2], [3, 4]]
+    assert (places.names, packed(2, 2).names) == (["h0..h2", "h3..h4"], ["h0", "h1"])
     assert places.of(vm_address(3, 7) | KVM) == 1
 
 

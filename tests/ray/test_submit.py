@@ -151,7 +151,7 @@ def test_a_job_that_is_stopped_is_over(head):
         )
     job.stop()
     assert list(job.log()) is not None
-    assert job.exit_status() == 3
+    assert job.ended()[0] == 3
 
 
 def test_the_package_is_light_and_holds_our_packages_alone():

@@ -231,6 +231,8 @@ def test_the_labels_are_the_checkers_and_the_meter_s():
         ((), 1),
         (("engine.executor=ray", "engine.partitions=3"), 3),
         (("engine.executor=ray", "engine.partitions=9"), 4),
+        (("engine.executor=ray", "engine.placement=host"), 4),
+        (("engine.executor=ray", "engine.placement=host", "engine.partitions=3"), 3),
     ],
 )
 def test_partitions_are_known_before_the_start(overrides, expected):

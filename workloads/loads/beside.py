@@ -14,8 +14,8 @@ from workloads.loads.draws import below, exponential, lognormal
 from workloads.loads.load import STEPS, Job, Post, load_address
 from workloads.loads.pace import is_open
 from workloads.loads.pool import Pool
-from workloads.loads.programs import ChurnProgram
-from workloads.scenario import Churn, MemoryPressure, NotifierStorm, PinHolders
+from workloads.loads.programs import churn_beside
+from workloads.scenario import MemoryPressure, NotifierStorm, PinHolders
 
 SECOND_NS = 1_000_000_000
 # A process exits once, which is no storm: N8 belongs to the workload `shutdown`.
@@ -97,8 +97,7 @@ class MemoryPressureProgram:
     def __init__(self, load: MemoryPressure, pages: int, seed: int, vm: int) -> None:
         self.load = load
         self.timed = is_open(load)
-        churn = Churn(pace=load.pace, rate=load.conversion_rate, outstanding=load.outstanding)
-        self.churn = ChurnProgram(churn, pages, seed, vm)
+        self.churn = churn_beside(load, pages, seed, vm)
         self.lanes = self.churn.lanes + 1
         self.vm = vm
         self.key = key_of(seed, "memory-pressure", vm)

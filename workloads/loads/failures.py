@@ -7,8 +7,8 @@ from cluster.draws import block, key_of
 from workloads.loads.draws import below, exponential
 from workloads.loads.load import Job, Post
 from workloads.loads.pace import is_open
-from workloads.loads.programs import ChurnProgram
-from workloads.scenario import Churn, MemoryFailures
+from workloads.loads.programs import churn_beside
+from workloads.scenario import MemoryFailures
 
 SECOND_NS = 1_000_000_000
 
@@ -22,8 +22,7 @@ class MemoryFailureProgram:
     def __init__(self, load: MemoryFailures, pages: int, seed: int, vm: int) -> None:
         self.load = load
         self.timed = is_open(load)
-        churn = Churn(pace=load.pace, rate=load.conversion_rate, outstanding=load.outstanding)
-        self.churn = ChurnProgram(churn, pages, seed, vm)
+        self.churn = churn_beside(load, pages, seed, vm)
         self.lanes = self.churn.lanes + 1
         self.pages = pages
         self.file = vm | GMEM

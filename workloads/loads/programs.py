@@ -9,7 +9,7 @@ from cluster.draws import UNITS, block, key_of
 from workloads.loads.draws import exponential
 from workloads.loads.load import Job
 from workloads.loads.pace import is_open
-from workloads.scenario import Boot, Churn, HotRange
+from workloads.scenario import Boot, Churn, ChurnBeside, HotRange
 
 SECOND_NS = 1_000_000_000
 
@@ -48,6 +48,12 @@ class ChurnProgram:
         if back:
             return Job(wait, start, start + pages, Share.PRIVATE)
         return Job(wait, start, start + pages, Share.SHARED, use=use < load.touch * UNITS)
+
+
+def churn_beside(load: ChurnBeside, pages: int, seed: int, vm: int) -> ChurnProgram:
+    """The churn of a load in which something else happens, too."""
+    churn = Churn(pace=load.pace, rate=load.conversion_rate, outstanding=load.outstanding)
+    return ChurnProgram(churn, pages, seed, vm)
 
 
 class BootProgram:

@@ -1,6 +1,5 @@
 """From what a run has told so far to metric values: the words of all partitions, joined."""
 
-import os
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from cluster.fault_points import CLASSES
 from cluster.histogram import NS, Histogram
 from cluster.label_sets import ANOMALIES, INVARIANTS, Labels, Run, partition_label
 from cluster.metrics import Readings
+from cluster.placement import runs
 from workloads import __version__
 from workloads.outcome.summary import findings
 from workloads.outcome.tally import Tally, tally
@@ -51,11 +51,11 @@ def at_start(scenario: Scenario, run_id: str) -> Readings:
 
 
 def partitions_of(scenario: Scenario) -> int:
-    """How many partitions the run will have (see cluster.run.started)."""
+    """How many partitions the run will have, if hosts stay whole; pieces of hosts are counted once they are built."""
     engine = scenario.engine
     if engine.executor == "local":
         return 1
-    return min(engine.partitions or os.cpu_count() or 1, scenario.fleet.hosts)
+    return runs(engine.placement, scenario.fleet.hosts, engine.partitions)
 
 
 def readings(

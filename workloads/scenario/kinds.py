@@ -153,14 +153,19 @@ class PinHolders(PoolWorkload, frozen=True, tag="pin-holders"):
     hold_max: Annotated[int, key.duration("longest hold")] = DURATIONS["s"]
 
 
-class MemoryPressure(Workload, frozen=True, tag="memory-pressure"):
-    """Churn, while processes of the host take pages of its pool (fleet.spare_memory) and give them back."""
+class ChurnBeside(Workload, frozen=True):
+    """What kinds share in which churn goes on beside something else."""
 
     pace: Annotated[ChurnPace, key.choice(ChurnPace, "of churn")] = "closed"
     conversion_rate: Annotated[
         float, key.number("per second", "conversions by each VM, for pace = open", 1e-6, 1e9)
     ] = 1000.0
     outstanding: Annotated[int, key.count("loops", "of churn in each VM at once", 1, 4096)] = 4
+
+
+class MemoryPressure(ChurnBeside, frozen=True, tag="memory-pressure"):
+    """Churn, while processes of the host take pages of its pool (fleet.spare_memory) and give them back."""
+
     rate: Annotated[float, key.number("per second", "takes for each VM, Poisson", 1e-3, 1e9)] = (
         1000.0
     )
@@ -170,14 +175,9 @@ class MemoryPressure(Workload, frozen=True, tag="memory-pressure"):
     )
 
 
-class MemoryFailures(Workload, frozen=True, tag="memory-failure"):
+class MemoryFailures(ChurnBeside, frozen=True, tag="memory-failure"):
     """Churn, while frames behind the guest's memory fail: their folios are unmapped and never used again."""
 
-    pace: Annotated[ChurnPace, key.choice(ChurnPace, "of churn")] = "closed"
-    conversion_rate: Annotated[
-        float, key.number("per second", "conversions by each VM, for pace = open", 1e-6, 1e9)
-    ] = 1000.0
-    outstanding: Annotated[int, key.count("loops", "of churn in each VM at once", 1, 4096)] = 4
     rate: Annotated[float, key.number("per second", "failures in each VM, Poisson", 1e-3, 1e9)] = (
         10.0
     )
