@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from workloads import __version__
+from workloads.cli_dashboards import dashboards
 from workloads.errors import LostError, UsageError
 
 USAGE_ERROR, UNKNOWN = 2, 3
@@ -238,6 +239,23 @@ def report(result: str) -> None:
     from workloads.outcome.report import rebuild
 
     click.echo(rebuild(result))
+
+
+@cli.command()
+@click.option(
+    "--results", default="results", show_default=True, metavar="DIR", help="Whose runs to watch."
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=9090, show_default=True, help="Of Prometheus."
+)
+def monitor(results: str, port: int) -> None:
+    """A Prometheus that scrapes every run with --metrics-port, until Ctrl-C."""
+    from workloads.monitoring import watch
+
+    watch(results, port)
+
+
+cli.add_command(dashboards)
 
 
 def main() -> None:

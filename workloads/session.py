@@ -184,6 +184,7 @@ def serving(scenario: Scenario, settings: Settings, run_id: str) -> Iterator["Ex
         yield None
         return
     from cluster.exporter import Exporter, PortError
+    from dashboards.monitor import announced
 
     try:
         exporter = Exporter(scenario.metrics.port, readings=at_start(scenario, run_id))
@@ -191,8 +192,11 @@ def serving(scenario: Scenario, settings: Settings, run_id: str) -> Iterator["Ex
         raise UsageError(str(error)) from None
     if not settings.quiet:
         print(f"metrics at {exporter.url}", file=sys.stderr, flush=True)
+    about = scenario.scenario
+    labels = {"run_id": run_id, "scenario": about.name, "seed": str(about.seed)}
     try:
-        yield exporter
+        with announced(Path(settings.results), exporter.url, labels):
+            yield exporter
     finally:
         exporter.close()
 

@@ -8,7 +8,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -172,7 +172,8 @@ def serving(server: Server, prefix: str = "") -> Iterator[str]:
                 self.send_header("Location", "/login")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with suppress(BrokenPipeError):  # whoever asked has given up
+                self.wfile.write(content)
 
         def reply(self, path: str, text: bytes) -> tuple[int, bytes]:
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":

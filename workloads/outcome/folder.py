@@ -25,12 +25,13 @@ __all__ = [
     "write_summary",
 ]
 
+STAMP = "%Y%m%dT%H%M%SZ"  # when a run began, in the name of its folder
 TRIES = 1000
 
 
 def open_folder(base: str | Path, name: str, seed: int) -> Path:
     """A new, empty folder for one run; a UsageError before anything is simulated, if it must be."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    now = datetime.datetime.now(datetime.UTC).strftime(STAMP)
     parent = Path(base) / name
     try:
         parent.mkdir(parents=True, exist_ok=True)
