@@ -234,11 +234,18 @@ def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
 @cli.command()
 @click.argument("result")
-def report(result: str) -> None:
+@click.option(
+    "--openmetrics", is_flag=True, help="Print its metrics over time, to fill a Prometheus with."
+)
+def report(result: str, openmetrics: bool) -> None:
     """Rebuild report.html of a results folder."""
+    from workloads.outcome.history import history_text
     from workloads.outcome.report import rebuild
 
-    click.echo(rebuild(result))
+    if openmetrics:
+        click.echo(history_text(result), nl=False)
+    else:
+        click.echo(rebuild(result))
 
 
 @cli.command()

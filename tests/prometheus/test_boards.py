@@ -135,3 +135,35 @@ def test_a_run_is_announced_while_it_is_served(tmp_path):
         (file,) = (tmp_path / HOME / "targets").glob("*")
         assert json.loads(file.read_text()) == [{"targets": ["127.0.0.1:5"], "labels": labels}]
     assert not file.exists()
+
+
+def test_a_finished_run_can_be_filled_in(tmp_path):
+    words = [
+        "run",
+        "quickstart",
+        "--set",
+        "scenario.conversions=500",
+        "--quiet",
+        "--results",
+        str(tmp_path),
+    ]
+    command = [sys.executable, "-m", "workloads"]
+    subprocess.run([*command, *words], check=True, timeout=100)
+    latest = tmp_path / "quickstart" / "latest"
+    text = subprocess.run(
+        [*command, "report", str(latest), "--openmetrics"],
+        check=True,
+        timeout=60,
+        capture_output=True,
+    ).stdout
+    (tmp_path / "run.om").write_bytes(text)
+    made = promtool(
+        "tsdb", "create-blocks-from", "openmetrics", tmp_path / "run.om", tmp_path / HOME / "data"
+    )
+    assert made.returncode == 0, made.stderr
+    with prometheus(tmp_path, free_port()) as url:
+        (seen,) = asked(url, "sum(last_over_time(gmemsim_conversions_total[1h]))")
+        (info,) = asked(url, "last_over_time(gmemsim_run_info[1h])")
+    counted = json.loads((latest / "summary.json").read_text())["conversions"]
+    assert float(seen["value"][1]) == counted["completed"] + counted["failed"]
+    assert info["metric"]["run_id"] == latest.resolve().name
