@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from actors import messages as m
 from actors.contract import Consumer, Reason, Share
+from actors.protocols.table import ALL
 from tests.helpers import PRIVATE, SHARED, World
 from tests.transcripts.causes import (
     Arrange,
@@ -184,7 +185,7 @@ PLAIN: dict[str, Situation] = {
     # --- no answer
     **{f"no_answer_from_{consumer.name.lower()}": Situation(
         f"READY of {consumer.name.lower()} gets lost.", SHARED, silent(consumer),
-        overrides=option(prepare_timeout="1ms")) for consumer in Consumer},
+        overrides=option(prepare_timeout="1ms")) for consumer in ALL},
     "no_answer_from_iommu_to_private": Situation(
         "READY of iommu gets lost.", PRIVATE, silent(Consumer.IOMMU), overrides=option(prepare_timeout="1ms")),
     # --- after the decision, or past the point of no return
