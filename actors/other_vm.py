@@ -29,8 +29,8 @@ class OtherVm(Actor):
     dead: bool = False
 
     def on_touch(self, message: m.Touch, context: Context) -> None:
-        """The owner has handed it a buffer, or it is still busy with one."""
-        if not self.dead:
+        """A buffer of the owner's, unless it is busy with that one."""
+        if not self.dead and message.task not in self.uses:
             self.uses[message.task] = Use(message.start, message.end, message.start)
             self.go_on(message.task, context)
 

@@ -7,8 +7,9 @@ from cluster.draws import block
 from workloads.loads.draws import exponential
 from workloads.loads.load import Job, Load
 
-# How long another VM takes to turn to a buffer, and how late after its being called back it may look once more.
+# How long another VM takes to turn to a buffer, and how long after the owner wants it back it may still do so.
 LAG_NS = 100_000  # ASSUMED 10 us to 1 ms
+LOOKS = 4  # ASSUMED 1 to 8: how often it does while the owner takes the buffer back
 
 
 class FilesLoad(Load):
@@ -24,20 +25,21 @@ class FilesLoad(Load):
         if job.convert and job.to is Share.SHARED:
             self.handing[task] = (job.start, job.end)
         elif job.convert:
-            self.hand(task, job.start, job.end, context)
+            self.hand(task, (job.start, job.end), LOOKS, context)
 
-    def hand(self, task: int, start: int, end: int, context: Context) -> None:
+    def hand(self, task: int, place: Place, looks: int, context: Context) -> None:
         """Each of the others uses the range, some time soon."""
+        touch = m.Touch(task, *place, Share.SHARED)
         for file, other in enumerate(self.others):
-            lag = round(exponential(LAG_NS, block(self.key, task * FILES_MAX + file)[0]))
-            touch = m.Touch(task, start, end, Share.SHARED)
-            context.send(other, touch, context.link + lag)
+            for draw in block(self.key, task * FILES_MAX + file)[:looks]:
+                lag = round(exponential(LAG_NS, draw))
+                context.send(other, touch, context.link + lag)
 
     def on_done(self, message: m.TaskDone, context: Context) -> None:
         """What has become shared goes from hand to hand."""
         place = self.handing.pop(message.task, None)
         if place and message.reason is Reason.NONE:
-            self.hand(message.task, *place, context)
+            self.hand(message.task, place, 1, context)
         super().on_done(message, context)
 
     HANDLERS = {**Load.HANDLERS, m.TaskDone: on_done}
