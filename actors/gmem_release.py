@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from actors import gmem_folios as folios
 from actors import messages as m
-from actors.address import KVM, host_base, vm_base
+from actors.address import host_base, vm_base
 from actors.contract import Context
 from actors.gmem_folios import HOLE
 from actors.gmem_tickets import RELEASE
@@ -22,7 +22,7 @@ def on_release(gmem: "Gmem", _: m.ReleaseFile, context: Context) -> None:
 def release(gmem: "Gmem", context: Context) -> None:
     """KVM zaps what is mapped, then the memory goes back; who still comes is told EIO."""
     gmem.released = True
-    context.send(vm_base(gmem.address) | KVM, m.Teardown(gmem.address), context.link)
+    gmem.tell_kvms(m.Teardown(gmem.address), context.link, context)
     gmem.drop(RELEASE, context)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from actors import kvm_entry, kvm_walk
 from actors import messages as m
 from actors.address import GUEST
-from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share, Trace
+from actors.contract import PAGES_2M, Context, Message, Reason, Share, Trace
 from actors.conversion import Verb
 from actors.kvm_plans import ZAPPING, ZAPPING_SHARED, Walk
 from actors.kvm_tickets import WALK
@@ -76,11 +76,11 @@ def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
 def committed(kvm: "KvmMmu", walk: Walk, took: int, context: Context) -> None:
     """All leaves are gone that can go."""
     if walk.verb is not Verb.INVALIDATE:
-        reply: Message = m.Committed(walk.op, Consumer.KVM_MMU)
+        reply: Message = m.Committed(walk.op, kvm.consumer)
     elif walk.refusal is Reason.NONE:
-        reply = m.Invalidated(walk.op, Consumer.KVM_MMU, tuple(walk.unmapped))
+        reply = m.Invalidated(walk.op, kvm.consumer, tuple(walk.unmapped))
     else:
-        reply = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
+        reply = m.Refused(walk.op, kvm.consumer, walk.refusal, walk.offset)
     kvm.answer(walk, reply, took, context)
 
 
@@ -126,7 +126,7 @@ def left_mapped(
     """Step 4 of the mail, when there is a bug: word of pages that are still mapped, the way that was asked for."""
     context.observe(LeftMapped(kvm.vm, walk.op, start, end, walk.trace))
     if walk.trace is Trace.CALLBACK:
-        word: Message = m.Poison(walk.op, Consumer.KVM_MMU, reason, start, end)
+        word: Message = m.Poison(walk.op, kvm.consumer, reason, start, end)
     elif walk.trace is Trace.REFERENCE:
         word = m.KeepReference(start, end)
     else:

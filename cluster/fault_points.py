@@ -120,6 +120,7 @@ FAULT_POINTS = points((
     ("iommu.outlier", "prepare commit", "F5", "FI-iotlb", "an invalidation is held up for as long as iotlb_outlier"),
     ("iommu.slots", "prepare", "F1 F5", "", "the IOMMU driver finds no room to unmap in PREPARE"),
     ("iommu.timeout", "prepare commit", "F5 F6", "FI-iotlb", "an IOTLB invalidation does not complete (AN28)"),
+    ("kvm.file_split", "prepare", "F1 F3 F4", "FI-splitmem", "another file's KVM cannot split (vm.files_per_inode)"),
     ("kvm.interrupt", "mapgpa", "F4", "", "an interrupt is pending between two pieces of a MapGPA"),
     ("kvm.notifier", "notifier", "F1 F3", "", "KVM's callback fails, where its caller allows that at all (AN13, AN14)"),
     ("kvm.split_memory", "prepare", "F1", "FI-splitmem", "no page-table or mirror page to split a boundary leaf"),

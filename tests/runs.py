@@ -21,6 +21,7 @@ FAULTS = (
     'fault=[{point="pins.transient",probability=0.05},{point="tdx.busy",probability=0.02},'
     '{point="kvm.split_memory",probability=0.05},{point="tdx.bug",probability=0.002}]',
 )
+FILES = ('fault=[{point="kvm.file_split",nth=[2,5]},{point="kvm.split_memory",probability=0.05}]',)
 # Rules that remember or have a scope: schedules, a duration, a range, another class.
 RULES = (
     '{point="tdx.interrupted",nth=[3,5],vms=1}',

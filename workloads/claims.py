@@ -190,6 +190,15 @@ CLAIMS = (
         "This is its price. `undo` zaps the leaf that it cannot split whole; what it loses is the leaf of a "
         "request that fails later, at the store.",
     ),
+    Claim(
+        "claim-file-by-file",
+        "An inode is open in several VMs. Who goes over their files one by one, splitting and zapping each, has "
+        "zapped the first one when the second one cannot split.",
+        "sketch of June 2025, `protocol.per_file`; docs/domain.md section 4.B1",
+        {"AN3": (A, B1)},
+        "Every file's KVM is asked before any of them unmaps. So it is with all files split first, "
+        "`protocol.per_file=false`, as in the series of August 2025.",
+    ),
 )
 
 NOT_SHOWN: Mapping[tuple[str, str], str] = {

@@ -18,6 +18,7 @@ from actors.address import (
     PINS,
     TDX,
     VMM,
+    file_address,
     host_address,
     vm_address,
 )
@@ -25,15 +26,18 @@ from actors.allocator import Allocator
 from actors.contract import PAGE_BYTES, Actor, Message, Reason, Share
 from actors.devices import Devices
 from actors.gmem import Binding, Gmem
+from actors.gmem_files import SharedInode
 from actors.guest import Guest
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.iommu import APART, Iommu
+from actors.kvm_file import FileKvm
 from actors.kvm_memory import AT_SPLIT, PageCache
 from actors.kvm_mmu import KvmMmu
 from actors.kvm_tables import BUILT, SeptTables
+from actors.other_vm import OtherVm
 from actors.pins import Pins
-from actors.protocols import PROTOCOLS, Event, Options, key_of
+from actors.protocols import PROTOCOLS, Event, FileOptions, Options, key_of
 from actors.slots import Slots
 from actors.tdx_contention import ACCEPTING, BACKGROUND, STORM, Contention
 from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
@@ -42,6 +46,7 @@ from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Policy, Vmm
 from actors.vmm_listeners import Follow
 from cluster.costs import CostModel
+from cluster.draws import key_of as draws_of
 from cluster.fault_points import CLASSES
 from cluster.faults import FaultPlan, FaultRule
 from cluster.world import Feed, World
@@ -49,6 +54,7 @@ from workloads import cost_table
 from workloads.census import census
 from workloads.checkers import checkers
 from workloads.loads.dma import DmaLoad, DmaStormProgram, DmaStreams
+from workloads.loads.files import FilesLoad
 from workloads.loads.load import Load, Program, load_address
 from workloads.loads.programs import BootProgram
 from workloads.loads.table import PROGRAMS
@@ -190,6 +196,7 @@ class HostBuilder:
             vm | PINS: Pins(vm, scenario.protocol.freeze_budget, scenario.fleet.cpus),
             **self.gmems(vm, shape),
             **self.devices(fleet, vm),
+            **self.other_vms(vm, slots),
         }
 
     def kvm(self, vm: int, slots: Slots, leaves: IntervalMap) -> KvmMmu:
@@ -201,6 +208,15 @@ class HostBuilder:
         if shape.sept_add:
             there = tdx_tables.over(leaves, BUILT)
             found.tables, found.sept = there.small, SeptTables(there.large)
+        return found
+
+    def other_vms(self, vm: int, slots: Slots) -> dict[int, Actor]:
+        """KVM and vCPUs of the VMs that have the VM's inodes open beside it; they begin with nothing mapped."""
+        shape, found = self.scenario.vm, dict[int, Actor]()
+        for other in others(vm, self.scenario):
+            nothing = IntervalMap.filled(0), IntervalMap.filled(0)
+            found[other | KVM] = FileKvm(other, slots, shape.track == "page", *nothing)
+            found[other | GUEST] = OtherVm(other, min(shape.busy_vcpus, shape.vcpus))
         return found
 
     def vmm(self, vm: int, slots: Slots) -> Vmm:
@@ -260,8 +276,12 @@ class HostBuilder:
         quota = self.plan.quota_of(number)
         until = self.scenario.scenario.duration if quota >= 0 else NEVER
         sequences = 1 if program.one_sequence else program.lanes
-        kind = DmaLoad if isinstance(program, DmaStormProgram) else Load
-        return kind(vm, program, max(quota, 0), until, born, [0] * sequences)
+        state = (vm, program, max(quota, 0), until, born, [0] * sequences)
+        if self.scenario.vm.files_per_inode > 1:
+            guests = tuple(other | GUEST for other in others(vm, self.scenario))
+            key = draws_of(self.scenario.scenario.seed, "files", vm)
+            return FilesLoad(*state, others=guests, key=key)
+        return DmaLoad(*state) if isinstance(program, DmaStormProgram) else Load(*state)
 
     def program(self, number: int, vm: int, slots: Slots) -> Program:
         """What the VM is going to do."""
@@ -295,7 +315,8 @@ class HostBuilder:
                 if slot.gmem == number
             )
             address = vm | GMEM | number
-            found[address] = Gmem(
+            kind = Gmem if scenario.vm.files_per_inode == 1 else SharedInode
+            file = found[address] = kind(
                 address,
                 key_of(scenario.protocol.name, self.options),
                 bindings,
@@ -307,6 +328,8 @@ class HostBuilder:
                 IntervalMap.filled(0),
                 self.options,
             )
+            if isinstance(file, SharedInode):
+                file.files = scenario.vm.files_per_inode
         return found
 
     def td(self, vm: int, shape: Shape) -> Td:
@@ -328,6 +351,11 @@ class HostBuilder:
                 leaves.set(start, end, level)
             td.tables = tdx_tables.over(leaves)
         return td
+
+
+def others(vm: int, scenario: Scenario) -> list[int]:
+    """Base addresses of the VMs that have a VM's inodes open beside it."""
+    return [file_address(vm, file) for file in range(1, scenario.vm.files_per_inode)]
 
 
 def page_cache(scenario: Scenario) -> PageCache | msgspec.UnsetType:
@@ -364,7 +392,9 @@ def options(scenario: Scenario, host: int) -> Options:
     # A protocol that has no row for a callback gets none, unless it says how else pages are marked.
     found: dict[str, Any] = {} if table.hears(Event.POISONED) else {"mark": "none"}
     found |= table.defaults
-    for name in Options.__struct_fields__:
+    files = scenario.vm.files_per_inode
+    kind = Options if files == 1 else FileOptions
+    for name in kind.__struct_fields__:
         said = getattr(chosen, name, "protocol")
         if said != "protocol":
             found[name] = said
@@ -372,7 +402,7 @@ def options(scenario: Scenario, host: int) -> Options:
         if value == "mixed":
             found[name] = TURNS[name][host % len(TURNS[name])]
         found[name] = SWITCH.get(found[name], found[name])
-    return Options(**found)
+    return kind(**found) if files == 1 else kind(**found | {"files": files})
 
 
 def first_wait(program: Program, lane: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from actors import observations as o
 from actors.address import host_of
-from actors.contract import ERRNO, Consumer, Reason, Share
+from actors.contract import ERRNO, WORDS, Consumer, Reason, Share
 from actors.tdx_states import Call, Status
 from cluster.histogram import Histogram
 from workloads.timeline import Timeline
@@ -78,7 +78,7 @@ class Meter:
     def replied(self, _: int, fact: o.ConsumerReplied) -> None:
         found = self.phases.get((fact.phase, fact.consumer))
         if found is None:
-            found = self.histogram("phase_latency", fact.phase, fact.consumer.name.lower())
+            found = self.histogram("phase_latency", fact.phase, WORDS[fact.consumer])
             self.phases[fact.phase, fact.consumer] = found
         found.add(fact.took)
 

@@ -4,7 +4,7 @@ Checks marked "before" see the books as they were before the fact was entered.
 """
 
 from actors import observations as o
-from actors.contract import ERRNO, PAGES_2M, Consumer, Reason, Share
+from actors.contract import ERRNO, KVMS, PAGES_2M, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_2M, Call, Entry, Status
 from workloads.checkers.operation import Operation
@@ -59,8 +59,7 @@ def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
-    tables = {"S-EPT": shadow.sept, "mirror": shadow.private}
-    return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
+    return elsewhere(Share.SHARED, shadow.inside, shadow, op.begin.start, op.begin.end)
 
 
 def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -87,14 +86,16 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """But for leaves of which somebody said that he could not unmap them."""
     if shadow.dead:
         return None
-    for s, e, level in shadow.private.runs(max(0, op.begin.start - 1), op.begin.end + 1):
-        if level != LEVEL_2M or not shadow.left.only(s, e, 0):
-            continue
-        first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
-        small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
-        mixed = first_not(shadow.share, first, last, Share.PRIVATE)
-        if small or mixed:
-            return f"a 2 MiB leaf in {span(first, last)} lies over order {small} or share {mixed}"
+    for mirror in shadow.mirrors:
+        for s, e, level in mirror.runs(max(0, op.begin.start - 1), op.begin.end + 1):
+            if level != LEVEL_2M or not shadow.left.only(s, e, 0):
+                continue
+            first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
+            small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
+            mixed = first_not(shadow.share, first, last, Share.PRIVATE)
+            if small or mixed:
+                where = f"a 2 MiB leaf in {span(first, last)}"
+                return f"{where} lies over order {small} or share {mixed}"
     return None
 
 
@@ -120,9 +121,9 @@ def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return (
-        f"READY of consumers {sorted(op.ready)} met neither COMMIT nor ABORT" if op.ready else None
-    )
+    """But for KVMs that were asked to split, one file's after the other's, before anything was decided."""
+    ready = op.ready if not op.ready or op.decided is not None else op.ready.difference(KVMS)
+    return f"READY of consumers {sorted(ready)} met neither COMMIT nor ABORT" if ready else None
 
 
 # --- single facts --------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ def an17_new(shadow: Shadow, fact: o.Leaf) -> Found:
         return None
     for op in shadow.operations.values():
         inside = op.begin.start <= fact.start and fact.end <= op.begin.end
-        if inside and Consumer.KVM_MMU in op.ready and fact.share is not op.begin.to:
+        if inside and shadow.consumer in op.ready and fact.share is not op.begin.to:
             return f"{span(fact.start, fact.end)} was mapped after KVM had said READY"
     return None
 
@@ -265,12 +266,13 @@ def an20(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Leaves that somebody could not unmap are not stale: he said so."""
     start, end = op.begin.start, op.begin.end
     whole, side = shadow.share.run_at(start, end)
-    other = shadow.private if side == Share.SHARED else shadow.shared
-    if shadow.dead or (whole == end and other.only(start, end, 0)):
+    others = shadow.mirrors if side == Share.SHARED else shadow.shared_epts
+    alone = len(others) == 1
+    if shadow.dead or (alone and whole == end and others[0].only(start, end, 0)):
         return None
     for s, e, side in shadow.share.runs(start, end):
-        other = shadow.private if side == Share.SHARED else shadow.shared
-        for first, last, level in other.runs(s, e):
+        others = shadow.mirrors if side == Share.SHARED else shadow.shared_epts
+        for first, last, level in (run for other in others for run in other.runs(s, e)):
             bad = first_not(shadow.left, first, last, 1) if level else None
             if bad:
                 kind = Share(1 - side).name
@@ -282,9 +284,10 @@ def an21(shadow: Shadow, fact: o.FolioOrder) -> Found:
     """The folio changes now; a leaf whose unmap failed was told of."""
     if shadow.dead or not 0 <= fact.order < ORDER_2M:
         return None
-    for s, e, level in shadow.private.runs(fact.start, fact.end):
-        if level == LEVEL_2M and shadow.left.only(s, e, 0):
-            return f"{span(s, e)} has folios of order {fact.order} under a leaf of 2 MiB"
+    for mirror in shadow.mirrors:
+        for s, e, level in mirror.runs(fact.start, fact.end):
+            if level == LEVEL_2M and shadow.left.only(s, e, 0):
+                return f"{span(s, e)} has folios of order {fact.order} under a leaf of 2 MiB"
     return None
 
 

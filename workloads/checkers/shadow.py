@@ -2,10 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from actors import observations as o
-from actors.contract import Reason, Share
+from actors.address import file_of
+from actors.contract import KVMS, Consumer, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
 from workloads.checkers.dma import Backing, DeviceBooks
@@ -21,10 +23,11 @@ class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
-        "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "halfway",
-        "holding", "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
-        "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
-        "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "thawed", "vm",
+        "accepted", "bitmap", "blocked", "consumer", "dead", "devices", "drained", "epoch", "failed",
+        "halfway", "holding", "huge", "inside", "kept", "last", "left", "mirrors", "nested", "now",
+        "operations", "order", "outside", "own_faults", "pamt", "panicked", "parked", "pins", "poison",
+        "private", "pte", "punched", "refused", "sept", "share", "shared", "shared_epts", "stash",
+        "stashing", "stepping", "story", "thawed", "vm",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +57,10 @@ class Shadow:
         self.outside = {"shared EPT": self.shared}
         if not backing.apart:
             self.outside |= {"host page table": self.pte, **self.devices.tables()}
+        self.inside = {"S-EPT": sept, "mirror": leaves}
+        # Of every VM that has the inode open, the owner's first.
+        self.mirrors, self.shared_epts = [leaves], [self.shared]
+        self.consumer = Consumer.KVM_MMU
         self.poison = IntervalMap.filled(0)
         self.failed = IntervalMap.filled(0)  # poisoned because the frame behind it is bad
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
@@ -90,6 +97,20 @@ class Shadow:
         )
         self.dead = self.panicked = False
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
+
+    def of_file(self, vm: int) -> "Shadow":
+        """The books of another VM that has the inode open: the inode's are shared, page tables are its own."""
+        found, file = copy(self), file_of(vm)
+        found.vm, found.consumer = vm, KVMS[file]
+        found.private, found.shared, found.left = (IntervalMap.filled(0) for _ in range(3))
+        found.parked, found.stepping, found.holding, found.nested = {}, {}, {}, []
+        found.last = found.thawed = found.refused = None
+        found.dead, found.own_faults = False, 0
+        self.mirrors.append(found.private)
+        self.shared_epts.append(found.shared)
+        self.inside[f"mirror of file {file}"] = found.private
+        self.outside[f"shared EPT of file {file}"] = found.shared
+        return found
 
     def write(self, name: str, start: int, end: int, value: int) -> None:
         """Change one of the maps that a refused conversion must find as they were."""
@@ -209,11 +230,11 @@ class Shadow:
         self.drained = self.epoch
 
     def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
-        self.operations[fact.op].frozen = True
+        self.operations[fact.op].frozen += 1
 
     def invalidation_end(self, fact: o.InvalidationEnd) -> None:
         operation = self.operations[fact.op]
-        operation.frozen = False
+        operation.frozen -= 1
         self.thawed = (self.now, operation)
 
     def leaf(self, fact: o.Leaf) -> None:

@@ -130,6 +130,22 @@ def _devices(scenario: Scenario) -> Iterator[Breach]:
             yield "vm.devices", f"found 0, expected 1 or more: workload.{index} is dma-storm"
 
 
+def _files(scenario: Scenario) -> Iterator[Breach]:
+    """What another VM does with the shared side takes that it is the inode's, and a load that tells it."""
+    files = scenario.vm.files_per_inode
+    if files == 1:
+        return
+    if scenario.vm.backend == "two-backends":
+        text = (
+            f'found {files}, expected 1: with vm.backend = "two-backends" another inode is shared'
+        )
+        yield "vm.files_per_inode", text
+    for index, workload in enumerate(scenario.workload):
+        if isinstance(workload, DmaStorm):
+            text = f"found {files}, expected 1: workload.{index} is dma-storm"
+            yield "vm.files_per_inode", text
+
+
 def _windows(scenario: Scenario) -> Iterator[Breach]:
     for index, fault in enumerate(scenario.fault):
         if fault.until_ns and fault.until_ns <= fault.start_ns:
@@ -218,6 +234,7 @@ RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _shares,
     _believed,
     _devices,
+    _files,
     _windows,
     _schedules,
     _ranges,

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from actors.address import FILES_MAX
 from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS
 from cluster.fault_points import CLASSES
@@ -95,6 +96,15 @@ class Vm(Section, frozen=True):
         PageOrder,
         key.choice(PageOrder, "order of guest_memfd's folios: 0 = 4 KiB, 9 = 2 MiB, 18 = 1 GiB"),
     ] = 9
+    files_per_inode: Annotated[
+        int,
+        key.count(
+            "files",
+            "of a guest_memfd inode, each another VM's, which maps the shared side",
+            1,
+            FILES_MAX,
+        ),
+    ] = 1
     start: Annotated[
         Start,
         key.choice(Start, "state of the memory at time 0; those with 2m need page_order 9 or 18"),
@@ -260,6 +270,12 @@ class Protocol(Section, frozen=True):
     swallow_enomem: Annotated[
         bool, key.switch("B, B1: ENOMEM while ranges are listed is lost, as in RFC v2 (AN19)")
     ] = True
+    per_file: Annotated[
+        bool,
+        key.switch(
+            "B1: split and zap file by file, as in June 2025, instead of splitting all first"
+        ),
+    ] = False
     store_first: Annotated[
         bool,
         key.switch("B2H: store before the invalidation ends, which closes the window RW1 (AN20)"),
