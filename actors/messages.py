@@ -714,6 +714,17 @@ class Exit(Message, frozen=True, tag=75):
     """Load -> VMM: the guest has shut down, the VMM exits of its own accord."""
 
 
+class LifeSlice(Message, frozen=True, tag=185):
+    """Timer of the VMM: slice `number` of a conversion's life begins, where a fault plan may end the VMM's own."""
+
+    op: int
+    number: int
+
+
+class Kill(Message, frozen=True, tag=186):
+    """Timer of the VMM, or whoever has the right to: SIGKILL."""
+
+
 class RangeStart(Message, frozen=True, tag=72):
     """Host mapping -> KVM: invalidate_range_start. `may_fail` says whether the mm allows this callback to fail.
 

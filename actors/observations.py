@@ -318,6 +318,12 @@ class VmStopped(Observation, frozen=True, tag=33):
     regular: bool = False
 
 
+class VmmKilled(Observation, frozen=True, tag=185):
+    """SIGKILL: the VMM's bitmap is gone with it. VmStopped follows."""
+
+    vm: int
+
+
 class Stashed(Observation, frozen=True, tag=34):
     """The metadata of the huge folios in the range (gfn) is kept aside (`present`) or taken back."""
 

@@ -68,6 +68,10 @@ PHASES = {
         "somebody else than guest_memfd invalidates a range of the VMM's mm (A)",
         "the caller gets the error, whether it can bear one or not",
     ),
+    "life": Phase(
+        "the VMM carries out a conversion: each microsecond from its turn to its answer, in slices of 100 us",
+        "SIGKILL: the kernel ends what it has begun, then the mm goes (N8), the files and the VM, whatever the class",
+    ),
     "fault": Phase(
         "KVM installs private memory that a vCPU has touched, or guest_memfd fills a hole",
         "the vCPU faults again, a thousand times at most, and a bug ends the VM; a hole that is not filled is an error",
@@ -89,8 +93,8 @@ class FaultPoint(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> Reason:
-        """The class of a failure here unless a rule says otherwise."""
-        return self.classes[0]
+        """The class of a failure here unless a rule says otherwise; a point without one ends the VM."""
+        return self.classes[0] if self.classes else Reason.DEAD
 
 
 def points(rows: Iterable[tuple[str, str, str, str, str]]) -> dict[str, FaultPoint]:
@@ -138,5 +142,6 @@ FAULT_POINTS = points((
     ("tdx.remove_busy", "commit", "F3 F6", "FI-busy FI-bug", "PAGE.REMOVE finds a lock held"),
     ("tdx.sept_add_busy", "fault", "F3 F6", "", "SEPT.ADD of a missing page table finds a lock held (vm.sept_add)"),
     ("tdx.track_busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "MEM.TRACK finds the epoch lock held"),
+    ("vmm.kill", "life", "", "FI-kill", "the VMM is killed in the middle of a conversion"),
 ))
 # fmt: on

@@ -17,6 +17,7 @@ from actors.address import (
     TDX,
     VM_KINDS,
     VM_MASK,
+    VMM,
     host_base,
     name_of,
     vm_base,
@@ -41,6 +42,7 @@ OWNERS = {
     "kvm": IN_VM | KVM,
     "pins": IN_VM | PINS,
     "tdx": TDX,
+    "vmm": IN_VM | VMM,
 }
 
 

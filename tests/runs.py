@@ -31,6 +31,8 @@ RULES = (
 )
 SCHEDULED = (f"fault=[{','.join(RULES)}]",)
 
+KILLS = ('fault=[{point="vmm.kill",probability=2e-5},{point="vmm.kill",nth=300,vms=1}]',)
+
 ON_RAY = ("engine.executor=ray", "engine.yield_after=20ms")
 LONG = ("scenario.conversions=2000", "fleet.hosts=6", "fleet.vms_per_host=2", *FAULTS)
 

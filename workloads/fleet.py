@@ -40,6 +40,7 @@ from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
 from actors.tdx_pamt import DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Policy, Vmm
+from actors.vmm_kill import Life
 from actors.vmm_listeners import Follow
 from cluster.costs import CostModel
 from cluster.fault_points import CLASSES
@@ -208,6 +209,8 @@ class HostBuilder:
         scenario = self.scenario
         found = Vmm(vm, slots, policy(scenario), scenario.vm.devices, IntervalMap.filled(0))
         found.follow = self.follow
+        if any("vmm.kill" in (fault.point, *fault.also) for fault in scenario.fault):
+            found.life = Life.RUNNING
         return found
 
     def host_map(self, vm: int, slots: Slots) -> HostMap:

@@ -48,6 +48,7 @@ OTHERS = {
     "tdx.bug",
     "tdx.remove_busy",
     "tdx.sept_add_busy",
+    "vmm.kill",  # refuses nothing
 }
 # Fault points of steps that two-phase does not have: it keeps no list, undoes nothing, and readds from its reserve.
 NEVER_MET = {

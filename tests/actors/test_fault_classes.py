@@ -74,6 +74,8 @@ def stirred(point, reason, rule, overrides):
     """Two VMs convert, use and convert again, on each other's heels, while the rule is in force."""
     world = World("fleet.vms_per_host=2", "vmm.retry=backoff", *overrides)
     world.host.faults = Noting(FaultRule(point, **rule, reason=reason))
+    for vm in (0, 1) if point == "vmm.kill" else ():
+        world.killable(vm)
     tasks, requests = [], []
     for vm in (0, 1):
         for turn, (start, end) in enumerate(RANGES):

@@ -22,7 +22,7 @@ class Shadow:
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
         "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "halfway",
-        "holding", "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
+        "holding", "huge", "kept", "killed", "last", "left", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
         "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "thawed", "vm",
     )  # fmt: skip
@@ -88,7 +88,7 @@ class Shadow:
         self.refused: tuple[Operation, list[Told]] | None = (
             None  # the last one that was refused, and its story
         )
-        self.dead = self.panicked = False
+        self.dead = self.panicked = self.killed = False
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
 
     def write(self, name: str, start: int, end: int, value: int) -> None:
@@ -324,6 +324,9 @@ class Shadow:
     def guest_panicked(self, _: o.GuestPanicked) -> None:
         self.panicked = True
 
+    def vmm_killed(self, _: o.VmmKilled) -> None:
+        self.killed = True
+
     def stopped(self, _: o.VmStopped) -> None:
         self.dead = True
 
@@ -370,5 +373,6 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.ListEmptied: Shadow.came_on,
     o.FaultFailed: Shadow.came_on,
     o.GuestPanicked: Shadow.guest_panicked,
+    o.VmmKilled: Shadow.vmm_killed,
     o.VmStopped: Shadow.stopped,
 }

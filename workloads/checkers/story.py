@@ -138,6 +138,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.HugeLost: lambda f: f"kvm: 2 MiB leaves split: {f.leaves}",
     o.GuestAccess: access,
     o.VmBugged: lambda f: f"kvm: KVM_BUG_ON in {f.site}, {errno(f.reason)}",
+    o.VmmKilled: lambda _: "vmm: is killed",
     o.VmStopped: lambda _: "vmm: gives the VM up",
     o.GuestPanicked: lambda _: "guest: panics",
     o.Bitmap: lambda f: f"vmm: bitmap of {at(f)} is {f.to.name}",
