@@ -215,7 +215,8 @@ class Prepare(Message, frozen=True, tag=21):
 
     `waits`: a reference that is there after the LRU batches were drained may go within the freeze budget; else one look
     decides. `early`: unmap now and keep a list to map again from. `busy_bugs`: a second BUSY is KVM_BUG_ON, not a no.
-    `parts` are on the other side still: whoever counts references counts those of these pages.
+    `parts` are on the other side still: whoever counts references counts those of these pages. `looks`: KVM, too, says
+    no for what it could not unmap (trusted IO); else it only splits.
     """
 
     gmem: int
@@ -227,6 +228,7 @@ class Prepare(Message, frozen=True, tag=21):
     early: bool = False
     busy_bugs: bool = False
     parts: Parts = ()
+    looks: bool = False
 
 
 class Ready(Message, frozen=True, tag=22):
@@ -298,7 +300,8 @@ class Invalidate(Message, frozen=True, tag=59):
     """guest_memfd -> consumer: unmap at once, allocating and splitting on the way; may fail half way.
 
     `whole`: a boundary leaf that cannot be split is unmapped as a whole. `trace` as in Commit. `listed`: say what you
-    have unmapped, for a REMAP may come. `parts` as in Prepare.
+    have unmapped, for a REMAP may come. `parts` as in Prepare. `refusable`: a no counts, so that what cannot be blocked
+    may stay as it is.
     """
 
     gmem: int
@@ -310,6 +313,7 @@ class Invalidate(Message, frozen=True, tag=59):
     trace: Trace = Trace.NONE
     listed: bool = False
     parts: Parts = ()
+    refusable: bool = False
 
 
 class Invalidated(Message, frozen=True, tag=60):
@@ -568,6 +572,21 @@ class Violation(Message, frozen=True, tag=38):
     pending: bool
     accept: bool = False
     suspect: bool = False
+
+
+class Release(Message, frozen=True, tag=187):
+    """Guest -> TDX module: TDG.MEM.PAGE.RELEASE of these parts of a task's memory, which trusted IO has pinned."""
+
+    vm: int
+    task: int
+    parts: Parts
+
+
+class Released(Message, frozen=True, tag=188):
+    """TDX module -> guest: they are PENDING again."""
+
+    task: int
+    parts: Parts
 
 
 class Accessed(Message, frozen=True, tag=39):

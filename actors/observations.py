@@ -204,6 +204,14 @@ class GuestAccepted(Observation, frozen=True, tag=20):
     access: int = -1
 
 
+class GuestReleased(Observation, frozen=True, tag=186):
+    """The guest has released the range: it is accepted no more, and the host may block it (trusted IO)."""
+
+    vm: int
+    start: int
+    end: int
+
+
 class GuestAccess(Observation, frozen=True, tag=21):
     """A vCPU used the range; `ok` is False when it met a page that was never accepted. `access` of private memory."""
 

@@ -14,6 +14,7 @@ from actors.observations import (
     EpochDrained,
     GuestAccepted,
     GuestAccess,
+    GuestReleased,
     ListEmptied,
     PamtCounted,
     SeamcallAnswered,
@@ -70,6 +71,7 @@ class Td(msgspec.Struct):
     )  # REMOVE failed for a bug
     faults: dict[int, Stuck] = {}  # by access
     tables: Tables | msgspec.UnsetType = msgspec.UNSET  # where they are not taken for granted
+    pins: bool | msgspec.UnsetType = msgspec.UNSET  # trusted IO: what is MAPPED, the guest holds
 
 
 class TdxModule(Actor):
@@ -144,6 +146,8 @@ class TdxModule(Actor):
             status, index = STATUS[struck.reason], struck.first
         if (legal := movable(td, rule, message)) < index:
             status, index = Status.WRONG_STATE, legal
+        if td.pins is not msgspec.UNSET and (free := released(td, message)) < index:
+            status, index = Status.IN_USE, free
         if index and self.short(td, message, index):
             return Status.NO_PAMT, 0
         return status, index
@@ -294,6 +298,20 @@ class TdxModule(Actor):
         reply = m.Accessed(message.access, outcome)
         context.send(message.vm | GUEST, reply, max(delay, context.link))
 
+    def on_release(self, message: m.Release, context: Context) -> None:
+        """TDG.MEM.PAGE.RELEASE: MAPPED entries are PENDING again, and the host may block them."""
+        td, pages = self.tds[message.vm], 0
+        for start, end in message.parts:
+            for first, last, value in td.sept.runs(start, end):
+                if value & STATE_MASK == Entry.MAPPED:
+                    level = value >> LEVEL_SHIFT
+                    self.enter(td, message.vm, first, last, Entry.PENDING, level, context)
+                    pages += last - first
+            context.observe(GuestReleased(message.vm, start, end))
+        took = context.cost("page_release_4k", pages) if pages else context.link
+        done = m.Released(message.task, message.parts)
+        context.send(message.vm | GUEST, done, max(took, context.link))
+
     def on_teardown(self, message: m.Teardown, context: Context) -> None:
         """The file is closed: what can be removed is. The rest goes with the HKID; its frames may be gone by then."""
         vm = vm_base(message.gmem)
@@ -319,6 +337,7 @@ class TdxModule(Actor):
         m.VpExits: on_vp_exits,
         m.VpEnter: on_vp_enter,
         m.Access: on_access,
+        m.Release: on_release,
         m.Teardown: on_teardown,
         m.Reclaim: on_reclaim,
     }
@@ -375,6 +394,16 @@ def movable(td: Td, rule: Rule, message: m.Seamcall) -> int:
         if value & STATE_MASK not in rule.moves:
             return min(most, (start - message.start) // PAGES[message.level])
     return most
+
+
+def released(td: Td, message: m.Seamcall) -> int:
+    """How many leaves of a BLOCK, or of a look before it, come before the first that the guest holds."""
+    if message.call in (Call.BLOCK, Call.SEPT_RD):
+        end = message.start + message.count * PAGES[message.level]
+        for start, _, value in td.sept.runs(message.start, end):
+            if value & STATE_MASK == Entry.MAPPED:
+                return (start - message.start) // PAGES[message.level]
+    return message.count
 
 
 def strike(

@@ -68,6 +68,10 @@ PHASES = {
         "somebody else than guest_memfd invalidates a range of the VMM's mm (A)",
         "the caller gets the error, whether it can bear one or not",
     ),
+    "release": Phase(
+        "a guest with trusted IO lets go of what it has pinned, before it asks for a conversion (vm.td_pinned)",
+        "the page stays pinned until the guest tries again: who asks first refuses it, who unmaps at once cannot",
+    ),
     "life": Phase(
         "the VMM carries out a conversion: each microsecond from its turn to its answer, in slices of 100 us",
         "SIGKILL: the kernel ends what it has begun, then the mm goes (N8), the files and the VM, whatever the class",
@@ -120,6 +124,7 @@ FAULT_POINTS = points((
     ("gmem.undo_readd", "undo", "F1", "FI-readd", "nor can it be added as it was before (B, B1: AN5)"),
     ("gmem.undo_tree", "undo", "F1", "FI-tree", "no tree nodes to store the old attribute again (B, B1: AN4)"),
     ("gmem.undo_restructure", "undo", "F1", "FI-xa", "a folio cannot be merged or split back (B, B1: AN6, AN7)"),
+    ("guest.release", "release", "F2", "FI-refs", "the guest leaves a page out that it should have released"),
     ("iommu.map", "map undo", "F1", "FI-vfio", "the VMM cannot map a range that became shared for its devices"),
     ("iommu.outlier", "prepare commit", "F5", "FI-iotlb", "an invalidation is held up for as long as iotlb_outlier"),
     ("iommu.slots", "prepare", "F1 F5", "", "the IOMMU driver finds no room to unmap in PREPARE"),

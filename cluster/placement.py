@@ -9,6 +9,7 @@ import msgspec
 from actors.address import (
     ALLOCATOR,
     GMEM,
+    GUEST,
     HOST_KINDS,
     HOST_SHIFT,
     IOMMU,
@@ -38,6 +39,7 @@ REST = IN_VM
 OWNERS = {
     "alloc": ALLOCATOR,
     "gmem": IN_VM | GMEM,
+    "guest": IN_VM | GUEST,
     "iommu": IOMMU,
     "kvm": IN_VM | KVM,
     "pins": IN_VM | PINS,

@@ -26,6 +26,7 @@ from actors.contract import PAGE_BYTES, Actor, Message, Reason, Share
 from actors.devices import Devices
 from actors.gmem import Binding, Gmem
 from actors.guest import Guest
+from actors.guest_release import Releasing
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.iommu import APART, Iommu
@@ -199,6 +200,7 @@ class HostBuilder:
         found = KvmMmu(vm, slots, shape.track == "page", leaves, IntervalMap.filled(0))
         found.guest_inhibit = shape.guest_inhibit
         found.cache = page_cache(self.scenario)
+        found.pinned = shape.td_pinned or msgspec.UNSET
         if shape.sept_add:
             there = tdx_tables.over(leaves, BUILT)
             found.tables, found.sept = there.small, SeptTables(there.large)
@@ -246,6 +248,7 @@ class HostBuilder:
             if level and entry_at_start(self.plan) == Entry.MAPPED:
                 accepted.set(start, end, 1)
         busy = min(shape.busy_vcpus, vcpus)
+        pinned = Releasing() if shape.td_pinned else msgspec.UNSET
         ticking = min(shape.ticking_vcpus, busy)
         return Guest(
             vm,
@@ -256,6 +259,7 @@ class HostBuilder:
             shape.reaction,
             accepted,
             LEVEL_2M if shape.accept_level == "2m" else LEVEL_4K,
+            releasing=pinned,
         )
 
     def load(self, number: int, vm: int, program: Program, born: int) -> Load:
@@ -324,7 +328,7 @@ class HostBuilder:
             self.tdx.pamt.set(pfn, pfn + end - start, vm)
             if level == LEVEL_4K and self.tdx.dynamic is not msgspec.UNSET:
                 tdx_pamt.count(self.tdx.dynamic, pfn, pfn + end - start, 1)
-        td = Td(entries, frames)
+        td = Td(entries, frames, pins=self.scenario.vm.td_pinned or msgspec.UNSET)
         if self.scenario.vm.sept_add:
             leaves = IntervalMap.filled(0)
             for start, end, level in leaves_at_start(self.plan, shape.slots):

@@ -27,8 +27,9 @@ SITUATIONS: dict[str, tuple[dict[str, float], tuple[str, ...]]] = {
 BRIEF = {"tdx.aug_busy": {"every": 3}}
 PAIRS = [*product(FAULT_POINTS, CLASSES.values())]
 # Points of steps that two-phase does not have, of callbacks that may not fail under it (test_notifier.py), and of what
-# is off by default (test_contention.py, test_sept_tables.py).
+# is off by default (test_contention.py, test_sept_tables.py, test_td_pinned.py).
 ELSEWHERE = (
+    "guest.release",
     "tdx.accept_storm",
     "tdx.accepting",
     "tdx.sept_add_busy",

@@ -246,6 +246,9 @@ class Shadow:
         if self.halfway.fragments > 1:
             self.halfway.set(fact.start, fact.end, 0)
 
+    def guest_released(self, fact: o.GuestReleased) -> None:
+        self.accepted.set(fact.start, fact.end, 0)
+
     def accessed(self, fact: o.GuestAccess) -> None:
         """docs/domain.md section 5: what was lost with a conversion is AN1, what half a MapGPA left is AN16."""
         start, end = fact.start, fact.end
@@ -357,6 +360,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.SideDiscarded: Shadow.side_discarded,
     o.Bitmap: Shadow.bitmap_set,
     o.GuestAccepted: Shadow.guest_accepted,
+    o.GuestReleased: Shadow.guest_released,
     o.GuestAccess: Shadow.accessed,
     o.MapGpaFailed: Shadow.map_gpa_failed,
     o.HugeLost: Shadow.huge_lost,

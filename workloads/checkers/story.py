@@ -136,6 +136,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.Leaf: leaf,
     o.Dma: lambda f: f"iommu: {'maps' if f.mapped else 'unmaps'} {at(f)}",
     o.HugeLost: lambda f: f"kvm: 2 MiB leaves split: {f.leaves}",
+    o.GuestReleased: lambda f: f"guest: releases {at(f)}",
     o.GuestAccess: access,
     o.VmBugged: lambda f: f"kvm: KVM_BUG_ON in {f.site}, {errno(f.reason)}",
     o.VmmKilled: lambda _: "vmm: is killed",

@@ -108,6 +108,12 @@ class Vm(Section, frozen=True):
             "private faults pay for missing S-EPT tables (SEPT.ADD), and freeze what they change"
         ),
     ] = False
+    td_pinned: Annotated[
+        bool,
+        key.switch(
+            "trusted IO: nobody can BLOCK what the guest has accepted before it releases it; 4 KiB leaves only"
+        ),
+    ] = False
     guest_inhibit: Annotated[
         Inhibit,
         key.choice(
