@@ -80,7 +80,7 @@ def prepare_request(gmem: "Gmem", conversion: Conversion, who: Who) -> Message:
         waits=gmem.options.waits,
         busy_bugs=busy_bugs,
         parts=differing(gmem, conversion),
-        looks=who == ALL,
+        looks=gmem.pinned is not msgspec.UNSET and who == ALL,
     )
 
 
@@ -106,7 +106,8 @@ def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Who) -> Message:
         options.trace,
         listed,
         differing(gmem, conversion),
-        gmem.row(conversion, Event.REFUSED).action != "discard",
+        gmem.pinned is not msgspec.UNSET
+        and gmem.row(conversion, Event.REFUSED).action != "discard",
     )
 
 

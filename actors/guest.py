@@ -323,7 +323,7 @@ class Guest(Actor):
         m.ConvertAnswer: on_convert_answer,
         m.MapGpaDone: on_map_gpa_done,
         m.Accessed: on_accessed,
-        m.Released: guest_release.on_released,
+        m.Release: guest_release.on_released,
         m.Kick: on_kick,
         m.LetIn: on_let_in,
         m.Flush: on_flush,

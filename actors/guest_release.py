@@ -53,7 +53,7 @@ def all_but_forgotten(guest: "Guest", task: "Task", parts: m.Parts, context: Con
     return tuple(part for pair in cut for part in pair if part[0] < part[1])
 
 
-def on_released(guest: "Guest", message: m.Released, context: Context) -> None:
+def on_released(guest: "Guest", message: m.Release, context: Context) -> None:
     """The host may have it now."""
     assert guest.releasing is not msgspec.UNSET, "a release that nobody asked for"
     start, again = guest.releasing.tasks.pop(message.task)

@@ -84,7 +84,6 @@ class KvmMmu(Actor):
     zaps: dict[int, int] = {}  # op of a walk -> guest_memfd that punches a hole
     cache: PageCache | msgspec.UnsetType = msgspec.UNSET
     sept: SeptTables | msgspec.UnsetType = msgspec.UNSET
-    pinned: bool | msgspec.UnsetType = msgspec.UNSET  # by a guest with trusted IO
 
     # --- what guest_memfd asks ---------------------------------------------------------------------
 
@@ -120,7 +119,7 @@ class KvmMmu(Actor):
             kvm_split.refuse(self, walk, Reason.DEAD, message.start, context)
         elif message.to is not Share.SHARED:
             kvm_split.ready(self, walk, context)
-        elif self.pinned is not msgspec.UNSET and message.looks:
+        elif message.looks:
             kvm_pinned.look(self, walk, context)
         else:
             kvm_split.prepare_split(self, walk, context)

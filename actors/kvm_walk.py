@@ -165,6 +165,7 @@ REASONS: dict[int, Reason] = {
     Status.NOT_TRACKED: Reason.BUG,
     Status.BUG: Reason.BUG,
     Status.WRONG_STATE: Reason.BUG,
+    Status.OWNED: Reason.BUG,
     Status.NO_PAMT: Reason.NO_MEMORY,
     Status.IN_USE: Reason.REFERENCES,
     Status.TIMED_OUT: Reason.TIMEOUT,

@@ -410,6 +410,13 @@ class FramesKept(Observation, frozen=True, tag=42):
     gfn: int
 
 
+class VmAdmitted(Observation, frozen=True, tag=187):
+    """The host has given the place of a VM that is gone (`before`) to this one; FramesReused says on what frames."""
+
+    vm: int
+    before: int
+
+
 class FramesReused(Observation, frozen=True, tag=43):
     """The allocator gave frames (pfn) of the host that had been freed to somebody else."""
 

@@ -78,13 +78,15 @@ class TdxModule(Actor):
     """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none.
 
     `dynamic` is there where the host gives the PAMT its pages by region, and counts what is in each; `by_rate` where
-    BUSY is a matter of chance, and not of the locks that are held.
+    BUSY is a matter of chance, and not of the locks that are held. `readmits`: other TDs come after those
+    that are gone.
     """
 
     tds: dict[int, Td]
     pamt: IntervalMap
     dynamic: DynamicPamt | msgspec.UnsetType = msgspec.UNSET
     by_rate: Contention | msgspec.UnsetType = msgspec.UNSET
+    readmits: bool | msgspec.UnsetType = msgspec.UNSET
 
     # --- SEAMCALLs -------------------------------------------------------------------------------
 
@@ -148,6 +150,8 @@ class TdxModule(Actor):
             status, index = Status.WRONG_STATE, legal
         if td.pins is not msgspec.UNSET and (free := released(td, message)) < index:
             status, index = Status.IN_USE, free
+        if self.readmits is not msgspec.UNSET and (free := self.unowned(message)) < index:
+            status, index = Status.OWNED, free
         if index and self.short(td, message, index):
             return Status.NO_PAMT, 0
         return status, index
@@ -171,6 +175,16 @@ class TdxModule(Actor):
             shifts = td.frames.runs(message.start, end)
         wanted = sum(tdx_pamt.empty(self.dynamic, s + shift, e + shift) for s, e, shift in shifts)
         return wanted > message.pairs
+
+    def unowned(self, message: m.Seamcall) -> int:
+        """How many leaves of an AUG come before the first whose frame the PAMT says is somebody's."""
+        if message.call != Call.AUG or message.pfn < 0:
+            return message.count
+        size = PAGES[message.level]
+        for start, _, owner in self.pamt.runs(message.pfn, message.pfn + message.count * size):
+            if owner:
+                return (start - message.pfn) // size
+        return message.count
 
     def move(self, td: Td, rule: Rule, message: m.Seamcall, end: int, context: Context) -> int:
         """Take the entries of [start, end) to their next state, run by run; as `enter`."""
@@ -309,8 +323,7 @@ class TdxModule(Actor):
                     pages += last - first
             context.observe(GuestReleased(message.vm, start, end))
         took = context.cost("page_release_4k", pages) if pages else context.link
-        done = m.Released(message.task, message.parts)
-        context.send(message.vm | GUEST, done, max(took, context.link))
+        context.send(message.vm | GUEST, message, max(took, context.link))
 
     def on_teardown(self, message: m.Teardown, context: Context) -> None:
         """The file is closed: what can be removed is. The rest goes with the HKID; its frames may be gone by then."""
@@ -331,6 +344,8 @@ class TdxModule(Actor):
             if value:
                 pairs += self.enter(td, message.vm, start, end, Entry.FREE, 0, context)
         give_back(message.vm, pairs, context)
+        if self.readmits is not msgspec.UNSET:
+            context.send(host_base(message.vm) | ALLOCATOR, message, context.link)
 
     HANDLERS: ClassVar = {
         m.Seamcall: on_seamcall,

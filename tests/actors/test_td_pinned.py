@@ -79,7 +79,9 @@ def test_a_release_makes_entries_pending_and_keeps_the_frames():
     tdx, td = module()
     context = Recorder()
     tdx.HANDLERS[m.Release](tdx, m.Release(VM, 7, ((2, 4), (6, 7))), context)
-    assert [sent[:2] for sent in context.take()] == [(VM | GUEST, m.Released(7, ((2, 4), (6, 7))))]
+    assert [sent[:2] for sent in context.take()] == [
+        (VM | GUEST, m.Release(VM, 7, ((2, 4), (6, 7))))
+    ]
     assert [v for _, v in runs(td.sept)] == [MAPPED, PENDING, MAPPED, PENDING, MAPPED, 0]
     assert tdx.pamt.only(0x100, 0x108, VM)
     assert context.of(GuestReleased) == [GuestReleased(VM, 2, 4), GuestReleased(VM, 6, 7)]
@@ -110,7 +112,7 @@ def test_the_guest_releases_what_it_has_accepted_and_then_asks():
     actor, context = guest((0, PAGE)), Recorder()
     (sent,) = asked(actor, context)
     assert sent[:2] == (host_base(VM) | TDX, m.Release(VM, 7, ((START, PAGE),)))
-    actor.HANDLERS[m.Released](actor, m.Released(7, ((START, PAGE),)), context)
+    actor.HANDLERS[m.Release](actor, m.Release(VM, 7, ((START, PAGE),)), context)
     assert [s.target for s in context.take()] == [VM | KVM]
     assert actor.accepted.only(START, END, 0) and actor.accepted.only(0, START, 1)
 
@@ -138,7 +140,7 @@ def test_a_page_that_is_forgotten_is_left_out_on_the_first_try_alone(first, part
     (sent,) = asked(actor, context)
     assert sent.message.parts == parts
     assert context.places == [[(page, page + 1) for page in range(START, END)]]
-    actor.HANDLERS[m.Released](actor, m.Released(7, parts), context)
+    actor.HANDLERS[m.Release](actor, m.Release(VM, 7, parts), context)
     context.take()
     actor.on_map_gpa_done(m.MapGpaDone(7, Reason.REFERENCES, START), context)
     (sent,) = context.take()
@@ -151,7 +153,7 @@ def test_a_guest_that_dies_while_it_releases_asks_for_nothing():
     asked(actor, context)
     actor.on_vm_dead(m.VmDead(), context)
     context.take()
-    actor.HANDLERS[m.Released](actor, m.Released(7, ((START, END),)), context)
+    actor.HANDLERS[m.Release](actor, m.Release(VM, 7, ((START, END),)), context)
     assert context.take() == []
 
 

@@ -153,6 +153,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.ReEntered: lambda f: f"kvm: nothing installed at {at(f)}, the vCPU executes again",
     o.FramesFreed: lambda f: f"gmem: frees pfn {at(f)}",
     o.FramesKept: lambda f: f"gmem: keeps pfn {at(f)} back",
+    o.VmAdmitted: lambda _: "host: admits this VM in the place of one that is gone",
     o.FramesReused: lambda f: f"pool: hands out pfn {at(f)}",
     o.NotifierCalled: lambda f: f"mm: {f.site} invalidates {at(f)}",
     o.NotifierError: lambda f: f"mm: {f.site} gets {errno(f.reason)}",

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator
 
+from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS, Event
 from workloads.scenario.kinds import (
     Balloon,
+    Boot,
     Churn,
     DmaStorm,
     Hostile,
     HotRange,
+    MemoryPressure,
     NotifierStorm,
     PoolWorkload,
     Shutdown,
@@ -21,6 +24,8 @@ from workloads.wording import quote
 
 Breach = tuple[str, str]  # a key's dotted path, and what is wrong with it
 
+VMS_MAX = 65_534  # of a host
+STAYING = (Balloon, Boot, DmaStorm, MemoryPressure, Trace)  # bound to their VM
 TIME_NS_MAX = 1 << 60  # simulated
 
 
@@ -199,6 +204,25 @@ def _vms(scenario: Scenario) -> Iterator[Breach]:
         yield "fleet.vms", text
 
 
+def _readmission(scenario: Scenario) -> Iterator[Breach]:
+    """What a VM needs that comes after another."""
+    fleet, vm = scenario.fleet, scenario.vm
+    if fleet.reuse != "readmit":
+        return
+    found = 'found "readmit", expected'
+    if fleet.vms_per_host * fleet.generations > VMS_MAX:
+        yield (
+            "fleet.generations",
+            f"found {fleet.generations}, expected at most {VMS_MAX} VMs of a host in all",
+        )
+    if vm.memory % (PAGE_BYTES << vm.page_order):
+        yield "fleet.reuse", f"{found} vm.memory of whole folios, for they are granted whole"
+    for index, workload in enumerate(scenario.workload):
+        if isinstance(workload, STAYING):
+            text = f"{found} others or nobody: nobody can go on with workload.{index} ({workload.kind})"
+            yield "fleet.reuse", text
+
+
 def _places(scenario: Scenario) -> Iterator[Breach]:
     fleet = scenario.fleet
     for index, fault in enumerate(scenario.fault):
@@ -232,6 +256,7 @@ RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _schedules,
     _ranges,
     _vms,
+    _readmission,
     _stagger,
     _places,
 )
