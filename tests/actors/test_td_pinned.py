@@ -16,6 +16,7 @@ from actors.observations import (
     LeftMapped,
     Punched,
     SeamcallAnswered,
+    Sept,
     VmBugged,
 )
 from actors.protocols import PROTOCOLS
@@ -300,3 +301,28 @@ def test_memory_that_the_host_takes_by_itself_ends_the_vm():
     world.host.cells[gmem.address].after(1, m.MemoryFailure(PAGE))
     world.run()
     assert [fact.reason for fact in world.of(VmBugged)] == [Reason.REFERENCES]
+
+
+def test_what_the_guest_releases_elsewhere_is_no_loss_of_a_conversion_that_is_refused():
+    world = pinned("two-phase", "vm.guest_retries=0")
+    forgets(world, 0x100)
+    world.ask(0, 0x200, SHARED)
+    world.run_until(lambda: bool(world.kvm().walks))
+    world.ask(0x400, 0x480, SHARED)
+    world.run_until(lambda: len(world.of(GuestReleased)) == 3)
+    assert not world.of(Decided)
+    world.run()
+    assert sorted(reason for _, reason in world.tasks) == [Reason.NONE, Reason.REFERENCES]
+    assert (world.found, world.pending()) == (set(), {})
+
+
+def test_a_mapping_that_a_refused_conversion_has_lost_is_still_found():
+    """The partner: what is gone and was not released is a loss."""
+    world = pinned("two-phase", "vm.guest_retries=0")
+    forgets(world, 0x100)
+    world.ask(0, 0x200, SHARED)
+    world.run_until(lambda: bool(world.kvm().walks))
+    lost = Sept(VM, 0x300, 0x301, Entry.FREE, 0, 0x300)
+    world.host.cells[host_base(VM) | TDX].observe(lost)
+    world.run()
+    assert {"I11", "AN3", "L4"} <= world.found

@@ -178,6 +178,17 @@ def test_a_bug_that_comes_after_the_kill_changes_nothing_about_the_order():
     assert world.gmem().torn_down and world.of(FramesKept)  # the poisoned page's folio
 
 
+def test_a_hole_that_is_being_punched_is_punched_and_then_the_file_goes():
+    world = World()
+    world.killable()
+    world.post(GUEST, m.GiveUp(5, 0x200, 0x400))
+    world.run_until(lambda: bool(world.gmem().punches))
+    world.post(VMM, m.Kill())
+    world.run()
+    assert world.gmem().torn_down and world.allocator().frames.only(0, PAGES, 1)
+    assert (world.found, world.pending()) == (set(), {})
+
+
 # --- the fault point -----------------------------------------------------------------------------
 
 

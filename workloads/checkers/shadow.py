@@ -247,7 +247,15 @@ class Shadow:
             self.halfway.set(fact.start, fact.end, 0)
 
     def guest_released(self, fact: o.GuestReleased) -> None:
+        """No conversion that is under way has taken it, or has to bring it back."""
         self.accepted.set(fact.start, fact.end, 0)
+        for operation in self.operations.values():
+            before = operation.before.get("sept")
+            if before is None:
+                continue
+            for start, end, was in before.runs(fact.start, fact.end):
+                if was == Entry.MAPPED:
+                    before.set(start, end, Entry.PENDING)
 
     def accessed(self, fact: o.GuestAccess) -> None:
         """docs/domain.md section 5: what was lost with a conversion is AN1, what half a MapGPA left is AN16."""
