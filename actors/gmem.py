@@ -4,7 +4,15 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import gmem_failure, gmem_faults, gmem_punch, gmem_ranges, gmem_release, gmem_steps
+from actors import (
+    gmem_failure,
+    gmem_faults,
+    gmem_frames,
+    gmem_punch,
+    gmem_ranges,
+    gmem_release,
+    gmem_steps,
+)
 from actors import messages as m
 from actors.address import KVM, PINS, vm_base
 from actors.contract import WORDS, Actor, Consumer, Context, Message, Reason, Share
@@ -64,6 +72,8 @@ class Gmem(Actor):
     punches: dict[int, gmem_punch.Punch] = {}
     fills: dict[int, gmem_punch.Fill] = {}
     failures: gmem_failure.Failures | msgspec.UnsetType = msgspec.UNSET
+    pinned: bool | msgspec.UnsetType = msgspec.UNSET  # by the guest, which has trusted IO
+    tenancy: gmem_frames.Tenancy | msgspec.UnsetType = msgspec.UNSET  # else frames from base_pfn on
 
     # --- conversions -----------------------------------------------------------------------------
 
@@ -350,4 +360,5 @@ class Gmem(Actor):
         m.ZapEnded: gmem_punch.on_zap_ended,
         m.FramesTaken: gmem_punch.on_frames_taken,
         m.MemoryFailure: gmem_failure.on_memory_failure,
+        m.Admit: gmem_frames.on_admit,
     }

@@ -12,7 +12,7 @@ from actors.conversion import Conversion, Verb
 from actors.gmem_own import differing, gfns, thaw_after
 from actors.observations import Decided, NoReturn
 from actors.protocols import maps_again
-from actors.protocols.table import Event, Who
+from actors.protocols.table import ALL, Event, Who
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
@@ -87,6 +87,7 @@ def prepare_request(gmem: "Gmem", conversion: Conversion, who: Who) -> Message:
         waits=gmem.options.waits,
         busy_bugs=busy_bugs,
         parts=differing(gmem, conversion),
+        looks=gmem.pinned is not msgspec.UNSET and who == ALL,
     )
 
 
@@ -112,6 +113,8 @@ def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Who) -> Message:
         options.trace,
         listed,
         differing(gmem, conversion),
+        gmem.pinned is not msgspec.UNSET
+        and gmem.row(conversion, Event.REFUSED).action != "discard",
     )
 
 

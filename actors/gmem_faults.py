@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from actors import gmem_failure, gmem_punch
+from actors import gmem_failure, gmem_frames, gmem_punch
 from actors import messages as m
 from actors.address import vm_base
 from actors.contract import Context, Reason, Share
@@ -40,7 +40,7 @@ def answer_pfn(gmem: "Gmem", ticket: int, context: Context) -> None:
         return
     del gmem.faults[ticket]
     reason = Reason.NONE if order >= 0 else Reason.POISONED  # a folio that an undo has lost
-    reply = m.GotPfn(fault.access, reason, order, gmem.base_pfn + fault.start)
+    reply = m.GotPfn(fault.access, reason, order, gmem_frames.pfn_of(gmem, fault.start))
     context.send(gmem.asker(fault.access), reply, context.link)
     gmem.drop(ticket, context)
 

@@ -229,9 +229,9 @@ def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context:
     kvm.drop(FAULT, fault.access, context)
     if status == Status.OK:
         done(kvm, fault, Outcome.RETRY, context.link, context)
-    elif status == Status.BUG:
+    elif status in (Status.BUG, Status.OWNED):
         forget(kvm, fault, context)
-        kvm.bug("fault", Reason.BUG, True, context)
+        kvm.bug("fault", Reason.BUG, status == Status.BUG, context)
     else:
         enter_again(kvm, fault, context)
 

@@ -11,6 +11,7 @@ from actors import (
     kvm_mapgpa,
     kvm_memory,
     kvm_notifier,
+    kvm_pinned,
     kvm_remap,
     kvm_split,
     kvm_walk,
@@ -24,7 +25,15 @@ from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
 from actors.kvm_memory import PageCache
-from actors.kvm_plans import MAPPING, SPLITTING, UNBLOCKING, ZAPPING, ZAPPING_SHARED, Walk
+from actors.kvm_plans import (
+    LOOKING,
+    MAPPING,
+    SPLITTING,
+    UNBLOCKING,
+    ZAPPING,
+    ZAPPING_SHARED,
+    Walk,
+)
 from actors.kvm_tables import SeptTables
 from actors.kvm_tickets import ACCEPT, ACCEPT_OP, FAULT, FAULT_MEMORY, FREEZE, TICKETS, WALK
 from actors.kvm_walk import Way
@@ -127,10 +136,12 @@ class KvmMmu(Actor):
         self.walks[message.op] = walk
         if reason := self.objection(message, context):
             kvm_split.refuse(self, walk, reason, message.start, context)
-        elif message.to is Share.SHARED:
-            kvm_split.prepare_split(self, walk, context)
-        else:
+        elif message.to is not Share.SHARED:
             kvm_split.ready(self, walk, context)
+        elif message.looks:
+            kvm_pinned.look(self, walk, context)
+        else:
+            kvm_split.prepare_split(self, walk, context)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """Step 4 of the mail: unmap, which cannot fail."""
@@ -154,7 +165,7 @@ class KvmMmu(Actor):
         """Split and unmap in one go, failing where it fails."""
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.verb, walk.whole, walk.trace = Verb.INVALIDATE, message.whole, message.trace
-        walk.listed = message.listed
+        walk.listed, walk.refusable = message.listed, message.refusable
         self.walks[message.op] = walk
         if reason := self.objection(message, context):
             kvm_split.refuse(self, walk, reason, message.start, context)
@@ -335,6 +346,7 @@ class KvmMmu(Actor):
         UNBLOCKING: Way(kvm_split.unblock_done, kvm_split.settle, kvm_split.unblock_failed),
         ZAPPING: Way(kvm_zap.zapped, kvm_zap.next_step, kvm_zap.zap_failed),
         ZAPPING_SHARED: Way(kvm_zap.zapped, kvm_zap.next_step, kvm_zap.zap_failed),
+        LOOKING: Way(kvm_pinned.looked, kvm_pinned.look_next, kvm_pinned.held),
         MAPPING: Way(kvm_remap.mapped, kvm_remap.map_next, kvm_remap.mapping_failed),
     }
     HANDLERS: ClassVar = {

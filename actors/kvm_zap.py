@@ -3,7 +3,7 @@
 from bisect import insort
 from typing import TYPE_CHECKING
 
-from actors import kvm_entry, kvm_walk
+from actors import kvm_entry, kvm_pinned, kvm_walk
 from actors import messages as m
 from actors.address import GUEST
 from actors.contract import PAGES_2M, Context, Message, Reason, Share, Trace
@@ -97,12 +97,17 @@ def unsplit(kvm: "KvmMmu", walk: Walk, end: int, context: Context) -> None:
 
 def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
     """The leaf is marked and the walk goes on: KVM's hook is void, and SEAMCALLs work for a VM that is bugged."""
-    if walk.bugs or reason is not Reason.BUG:
-        kvm.bug("commit", reason, reason is Reason.BUG, context)
-    kvm_entry.let_in(kvm, context)
     first, last = kvm_walk.in_hand(walk)
     if walk.refusal is Reason.NONE:
         walk.refusal, walk.offset = reason, first
+    if kvm_pinned.may_stay(walk, reason):
+        kvm_entry.let_in(kvm, context)
+        pass_over(walk, first, first + PAGES[walk.todo[0][2]])
+        kvm_walk.on(kvm, walk, context)
+        return
+    if walk.bugs or reason is not Reason.BUG:
+        kvm.bug("commit", reason, reason is Reason.BUG, context)
+    kvm_entry.let_in(kvm, context)
     if kvm_walk.doing(walk) == Call.TRACK:  # one for all leaves of the step, none of which can go
         while first < last:
             keep(kvm, walk, reason, first, last, context)
@@ -115,6 +120,11 @@ def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> N
 def keep(kvm: "KvmMmu", walk: Walk, reason: Reason, start: int, end: int, context: Context) -> None:
     """These leaves of the step in hand stay; on to what comes after them."""
     left_mapped(kvm, walk, reason, start, end, context)
+    pass_over(walk, start, end)
+
+
+def pass_over(walk: Walk, start: int, end: int) -> None:
+    """On to what comes after these leaves, and no more of them in this step."""
     insort(walk.kept, (start, end))
     first, _, level = walk.todo[0]
     walk.done = (end - first) // PAGES[level]

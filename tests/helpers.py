@@ -43,6 +43,7 @@ from actors.kvm_mmu import KvmMmu
 from actors.pins import Pins
 from actors.tdx_module import Td, TdxModule
 from actors.vmm import Vmm
+from actors.vmm_kill import Life
 from cluster.costs import Cost, CostModel
 from cluster.digest import state_of
 from cluster.faults import FAULT_POINTS, FaultPlan, FaultRule
@@ -383,6 +384,10 @@ class World:
         """From now on these fault points strike, as the rule says."""
         rules = [FaultRule(point, probability, **rule) for point in points]
         self.host.faults = FaultPlan(1, rules)
+
+    def killable(self, vm: int = 0) -> None:
+        """From now on a fault plan may kill the VMM, as where the scenario names its point."""
+        self.vmm(vm).life = Life.RUNNING
 
     def heal(self) -> None:
         """From now on none does."""

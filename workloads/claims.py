@@ -122,6 +122,15 @@ CLAIMS = (
         "nothing marks it.",
     ),
     Claim(
+        "claim-td-pinned",
+        "With trusted IO the host cannot block a page that the guest has not released. An unmap that must not "
+        "fail meets one where a driver has left it out.",
+        "mails on trusted IO, 2025-07-18 and 21; docs/domain.md section 2.4. How a kernel would look first is ours",
+        {"AN28": (B, B1, B2, B2H)},
+        "KVM looks in PREPARE, where the page is an unexpected reference: EAGAIN with its offset, nothing is "
+        "unmapped, and the guest releases it. `failable-notifier` refuses as well, half way through.",
+    ),
+    Claim(
         "claim-no-fail-caller",
         "Callers of mmu_notifiers that have no way to bear a failure meet one if notifiers may fail.",
         f"{MAIL}: the audit of 34 callers and of KVM's own",

@@ -39,6 +39,7 @@ class Meter:
             o.EpochDrained: self.drained,
             o.VmBugged: self.bugged,
             o.VmStopped: self.stopped,
+            o.VmAdmitted: self.admitted,
             o.GuestPanicked: self.panicked,
             o.HugeLost: self.huge_lost,
             o.IotlbQueued: self.queued,
@@ -100,6 +101,9 @@ class Meter:
         if fact.regular:
             self.ended.add(fact.vm)
         self.lost(fact.vm)
+
+    def admitted(self, _: int, fact: o.VmAdmitted) -> None:
+        self.counters["vms_admitted",] += 1
 
     def panicked(self, _: int, fact: o.GuestPanicked) -> None:
         self.lost(fact.vm)

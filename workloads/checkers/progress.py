@@ -132,7 +132,8 @@ def l7(shadow: Shadow, fact: o.ReferencesFound) -> Found:
 
 def l8(shadow: Shadow, fact: o.VmStopped) -> Found:
     """Before: unless the VM died of something else."""
-    if shadow.dead or shadow.panicked or not any(op.short for op in shadow.operations.values()):
+    otherwise = shadow.dead or shadow.panicked or shadow.killed
+    if otherwise or not any(op.short for op in shadow.operations.values()):
         return None
     return "the VMM was ended while its conversion, short of memory, held ilock"
 

@@ -23,11 +23,12 @@ class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
-        "accepted", "bitmap", "blocked", "consumer", "dead", "devices", "drained", "epoch", "failed",
-        "halfway", "holding", "huge", "inside", "kept", "last", "left", "mirrors", "nested", "now",
-        "operations", "order", "outside", "own_faults", "pamt", "panicked", "parked", "pins", "poison",
-        "private", "pte", "punched", "refused", "sept", "share", "shared", "shared_epts", "stash",
-        "stashing", "stepping", "story", "thawed", "vm",
+        "accepted", "bitmap", "blocked", "consumer", "dead", "devices", "drained", "epoch",
+        "failed", "halfway", "holding", "huge", "inside", "kept", "killed", "last", "left",
+        "mirrors", "nested", "now", "operations", "order", "outside", "own_faults", "pamt",
+        "panicked", "parked", "pins", "poison", "private", "pte", "punched", "refused", "sept",
+        "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story", "thawed",
+        "vm",
     )  # fmt: skip
 
     def __init__(
@@ -95,7 +96,7 @@ class Shadow:
         self.refused: tuple[Operation, list[Told]] | None = (
             None  # the last one that was refused, and its story
         )
-        self.dead = self.panicked = False
+        self.dead = self.panicked = self.killed = False
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
 
     def of_file(self, vm: int) -> "Shadow":
@@ -105,7 +106,7 @@ class Shadow:
         found.private, found.shared, found.left = (IntervalMap.filled(0) for _ in range(3))
         found.parked, found.stepping, found.holding, found.nested = {}, {}, {}, []
         found.last = found.thawed = found.refused = None
-        found.dead, found.own_faults = False, 0
+        found.dead, found.killed, found.own_faults = False, False, 0
         self.mirrors.append(found.private)
         self.shared_epts.append(found.shared)
         self.inside[f"mirror of file {file}"] = found.private
@@ -267,6 +268,17 @@ class Shadow:
         if self.halfway.fragments > 1:
             self.halfway.set(fact.start, fact.end, 0)
 
+    def guest_released(self, fact: o.GuestReleased) -> None:
+        """No conversion that is under way has taken it, or has to bring it back."""
+        self.accepted.set(fact.start, fact.end, 0)
+        for operation in self.operations.values():
+            before = operation.before.get("sept")
+            if before is None:
+                continue
+            for start, end, was in before.runs(fact.start, fact.end):
+                if was == Entry.MAPPED:
+                    before.set(start, end, Entry.PENDING)
+
     def accessed(self, fact: o.GuestAccess) -> None:
         """docs/domain.md section 5: what was lost with a conversion is AN1, what half a MapGPA left is AN16."""
         start, end = fact.start, fact.end
@@ -345,6 +357,9 @@ class Shadow:
     def guest_panicked(self, _: o.GuestPanicked) -> None:
         self.panicked = True
 
+    def vmm_killed(self, _: o.VmmKilled) -> None:
+        self.killed = True
+
     def stopped(self, _: o.VmStopped) -> None:
         self.dead = True
 
@@ -375,6 +390,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.SideDiscarded: Shadow.side_discarded,
     o.Bitmap: Shadow.bitmap_set,
     o.GuestAccepted: Shadow.guest_accepted,
+    o.GuestReleased: Shadow.guest_released,
     o.GuestAccess: Shadow.accessed,
     o.MapGpaFailed: Shadow.map_gpa_failed,
     o.HugeLost: Shadow.huge_lost,
@@ -391,5 +407,6 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.ListEmptied: Shadow.came_on,
     o.FaultFailed: Shadow.came_on,
     o.GuestPanicked: Shadow.guest_panicked,
+    o.VmmKilled: Shadow.vmm_killed,
     o.VmStopped: Shadow.stopped,
 }

@@ -24,6 +24,7 @@ Level = Literal["2m", "4k"]
 Pamt = Literal["at-split", "dynamic", "static"]
 Inhibit = Literal["off", "tested", "each"]
 Busy = Literal["emergent", "rate"]
+Reuse = Literal["others", "readmit", "nobody"]
 Track = Literal["page", "step"]
 Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
 Iommu = Literal["notify", "pin"]
@@ -71,8 +72,15 @@ class Fleet(Section, frozen=True):
         ),
     ] = "at-split"
     reuse: Annotated[
-        bool, key.switch("frames that a closed file gives back are used by others at once")
-    ] = True
+        Reuse,
+        key.choice(
+            Reuse,
+            "of frames that a closed file gives back: by others at once, by a VM in the gone one's place, or not",
+        ),
+    ] = "others"
+    generations: Annotated[
+        int, key.count("VMs", "reuse = readmit: in one place, one after the other", 2, 64)
+    ] = 4
     cpus: Annotated[int, key.count("CPUs", "host CPUs that lru_add_drain_all visits", 1, 4096)] = 64
     stagger: Annotated[
         int, key.duration("offset between the starts of successive VMs of the fleet", low=0)
@@ -116,6 +124,12 @@ class Vm(Section, frozen=True):
         bool,
         key.switch(
             "private faults pay for missing S-EPT tables (SEPT.ADD), and freeze what they change"
+        ),
+    ] = False
+    td_pinned: Annotated[
+        bool,
+        key.switch(
+            "trusted IO: nobody can BLOCK what the guest has accepted before it releases it; 4 KiB leaves only"
         ),
     ] = False
     guest_inhibit: Annotated[
