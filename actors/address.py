@@ -12,6 +12,7 @@ FILE_SHIFT = 22
 VM_MASK = (1 << FILE_SHIFT) - (1 << VM_SHIFT)
 ADDRESS_BITS = 41  # 17 bits of host, 2 of file, 14 of VM, 4 of kind, 4 of instance
 FILES_MAX = 4  # of one inode
+VMS_MAX = VM_MASK >> VM_SHIFT  # of one host: field 0 is the host itself
 
 # Actors of a host (VM field 0).
 ALLOCATOR, TDX, IOMMU = 0x00, 0x10, 0x20

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from actors.address import VMS_MAX
 from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS, Event
 from workloads.scenario.kinds import (
@@ -24,7 +25,6 @@ from workloads.wording import quote
 
 Breach = tuple[str, str]  # a key's dotted path, and what is wrong with it
 
-VMS_MAX = 65_534  # of a host
 STAYING = (Balloon, Boot, DmaStorm, MemoryPressure, Trace)  # bound to their VM
 TIME_NS_MAX = 1 << 60  # simulated
 
