@@ -253,6 +253,23 @@ def test_every_short_name_and_id_is_explained(one):
         assert re.search(rf"^{re.escape(name)} +\w{{4,}}", text, re.MULTILINE), name
 
 
+def test_what_only_a_later_seed_shows_is_explained_too(two_seeds):
+    record = json.loads(json.dumps(two_seeds[2]))
+    for summary in record["protocols"].values():  # of the first seed
+        summary["anomalies"] = {}
+    assert re.search(r"^AN15 +huge mapping lost", printed(record), re.MULTILINE)
+
+
+def test_what_was_cut_short_stands_between_asked_and_requested(one):
+    assert "cut short" not in table(one[2])
+    summary = one[2]["protocols"]["twin"]
+    cut = {**summary, "conversions": {**summary["conversions"], "cut_short": 7}}
+    record = {**one[2], "protocols": {**one[2]["protocols"], "twin": cut}}
+    assert table(record)["cut short"] == ["0", "7", "0"]
+    assert [*table(record)][1:4] == ["asked", "cut short", "requested"]
+    assert re.search(r"^cut short +of these", printed(record), re.MULTILINE)
+
+
 # --- the terminal --------------------------------------------------------------------------------
 
 EIGHT = [

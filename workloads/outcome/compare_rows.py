@@ -40,6 +40,8 @@ class Figure(NamedTuple):
 
 FIGURES = (
     Figure("asked", number, ("conversions", "asked")),
+    Figure("  cut short", number, ("conversions", "cut_short"), rare=True),
+    Figure("  on top", number, ("conversions", "on_top"), rare=True),
     Figure("requested", number, ("conversions", "requested")),
     Figure("completed", number, ("conversions", "completed")),
     Figure("failed", number, ("conversions", "failed")),
@@ -55,8 +57,10 @@ FIGURES = (
     Figure("no-fail failed", number, ("no_fail_failures",)),
 )
 LEGEND = {
-    "asked": "what the load wanted converted, in requests",
-    "requested": "of the VMM: what failed MapGPAs did not come to is missing, memory faults come on top",
+    "asked": "what the load wanted converted, in requests of 2 MiB at most",
+    "cut short": "of these, what a MapGPA did not come to: it failed, or its VM died, before",
+    "on top": "what guests asked for again or took back, and memory faults that convert",
+    "requested": "of the VMM: asked, less cut short, and on top",
     "at dead VMs": "failed because the VM was dead or died",
     "huge maps split": "2 MiB mappings split for a conversion, refused or not",
     "guests killed": "VMs that a failure has ended",
@@ -134,7 +138,7 @@ def seen(told: Any, table: str) -> list[str]:
 
 def legend(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the ids mean, and the short labels."""
-    told = list(found["protocols"].values())
+    told = [over_seeds(one) for one in protocol_summaries(found).values()]
     rules = told[0].get("faults", ()) if told else ()
     points = [(rule_name(row), row["point"]) for row in rules]
     if points:
@@ -142,4 +146,6 @@ def legend(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             0, (STRUCK, "how often, by rule of the fault plan; - where it met no opportunity")
         )
     ids = [*seen(told, "invariant_violations"), *seen(told, "anomalies")]
-    return [*LEGEND.items(), *points, *((name, meaning(name)) for name in ids)]
+    shown = {row.label.strip() for row in rows(found)}
+    labels = [(name, text) for name, text in LEGEND.items() if name in shown]
+    return [*labels, *points, *((name, meaning(name)) for name in ids)]
