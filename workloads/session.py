@@ -1,6 +1,5 @@
 """What the runs of one command share: flags, the end of it all, the metrics endpoint, a Ray cluster; and one run."""
 
-import os
 import re
 import sys
 import time
@@ -56,10 +55,15 @@ class Settings:
         except ValueError as error:
             raise UsageError(f"--time-limit: {error}") from None
         digest, seeds = flags.get("expect_digest"), flags.get("seeds", 1)
+        if not flags.get("results", "results"):
+            raise UsageError('--results: found "", expected a folder')
+        digest = digest and digest.lower()
         if digest is not None and not re.fullmatch(r"[0-9a-f]+", digest):
             raise UsageError(f"--expect-digest: found {quote(digest)}, expected hexadecimal digits")
         if digest is not None and seeds > 1:
-            raise UsageError("--expect-digest: of one run, expected no --seeds beside it")
+            raise UsageError(
+                "--expect-digest and --seeds: give one of them; a digest is of one run"
+            )
         names = ("results", "address", "as_json", "quiet")
         given = {name: flags[name] for name in names}
         return cls(time_limit=seconds, expect_digest=digest, seeds=seeds, **given)
@@ -211,14 +215,3 @@ def serving(scenario: Scenario, settings: Settings, run_id: str) -> Iterator["Ex
             yield exporter
     finally:
         exporter.close()
-
-
-@contextmanager
-def to_reader() -> Iterator[None]:
-    """Standard output; the results are on disk, so a reader that has gone away changes nothing."""
-    try:
-        yield
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at its end
-    except OSError as error:
-        raise UsageError(f"standard output: {error.strerror}") from None

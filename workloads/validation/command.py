@@ -40,9 +40,9 @@ def chosen(names: Sequence[str]) -> list[tuple[Target, set[str]]]:
     """Targets to run, each with the ids that are wanted of it; all without names."""
     known = ids()
     for name in names:
-        if name not in known:
-            raise UsageError(f"validate: no row {quote(name)}; there are {', '.join(known)}")
-    wanted = set(names or known)
+        if name.upper() not in known:
+            raise UsageError(f"validate: no row {quote(name)}; there are {known[0]} to {known[-1]}")
+    wanted = {name.upper() for name in names} or {*known}
     found = [(target, wanted & {f.id for f in target.figures}) for target in TARGETS]
     return sorted(
         ((t, own) for t, own in found if own), key=lambda one: number(min(one[1], key=number))
