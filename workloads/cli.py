@@ -189,13 +189,28 @@ def replay(logs: tuple[str, ...], **flags: Any) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Rows as JSON on standard output, alone.")
 @click.option("--quiet", is_flag=True, help="No line a row on standard error.")
+@click.option(
+    "--time-limit",
+    metavar="DURATION",
+    help="Of wall-clock time, such as 30s; reaching it is `unknown`: exit status 3.",
+)
 def validate(
-    rows: tuple[str, ...], costs: tuple[str, ...], seed: int, as_json: bool, quiet: bool
+    rows: tuple[str, ...],
+    costs: tuple[str, ...],
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    time_limit: str | None,
 ) -> None:
-    """Published measurements beside simulated ones: VT1 to VT16, or the ROWs named. A minute for all of them."""
+    """Published measurements beside simulated ones: VT1 to VT16, or the ROWs named. A minute for all.
+
+    \b
+    gmemsim validate VT2 --cost kick_slope=+10%
+    """
+    from workloads.session import seconds_of
     from workloads.validation.command import validate as run_rows
 
-    sys.exit(run_rows(rows, costs, seed, as_json, quiet))
+    sys.exit(run_rows(rows, costs, seed, as_json, quiet, seconds_of(time_limit)))
 
 
 @cli.command("list")
