@@ -49,11 +49,7 @@ class Settings:
     @classmethod
     def of(cls, flags: dict[str, Any]) -> "Settings":
         """From the command line; a command may lack some of the flags."""
-        limit = flags["time_limit"]
-        try:
-            seconds = parse_duration(limit) / NS if limit is not None else None
-        except ValueError as error:
-            raise UsageError(f"--time-limit: {error}") from None
+        seconds = seconds_of(flags["time_limit"])
         digest, seeds = flags.get("expect_digest"), flags.get("seeds", 1)
         if not flags.get("results", "results"):
             raise UsageError('--results: found "", expected a folder')
@@ -72,6 +68,14 @@ class Settings:
     def silent(self) -> bool:
         """No word of progress."""
         return self.quiet or self.as_json
+
+
+def seconds_of(limit: str | None) -> float | None:
+    """Of --time-limit."""
+    try:
+        return parse_duration(limit) / NS if limit is not None else None
+    except ValueError as error:
+        raise UsageError(f"--time-limit: {error}") from None
 
 
 @dataclass
@@ -126,13 +130,14 @@ class Session:
     def seeds(self, job: simulate.Job, folder: Path, label: str = "") -> list[Summary]:
         """The scenario under each of the seeds, until it is to end; further ones have folders within the first's."""
         scenario, found = job.plan.scenario, list[Summary]()
-        for seed in seeds_of(scenario, self.settings.seeds):
+        wanted = self.settings.seeds
+        for seed in seeds_of(scenario, wanted):
             if found and self.stop.asked():
                 break
             here = folder / f"seed-{seed}" if found else folder
-            words = [label, f"seed {seed}" if self.settings.seeds > 1 else ""]
+            place = f"seed {seed} ({len(found) + 1} of {wanted})" if wanted > 1 else ""
             one = simulate.again(job, with_seed(scenario, seed))
-            found.append(self.run(one, here, ", ".join(filter(None, words))))
+            found.append(self.run(one, here, ", ".join(filter(None, (label, place)))))
         return found
 
 

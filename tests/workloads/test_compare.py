@@ -12,6 +12,7 @@ from tests.toy_protocols import LIAR, TWIN, registered
 from tests.workloads.small_runs import decode
 from workloads.compare import chosen, compare
 from workloads.errors import UsageError
+from workloads.outcome.compare_report import render
 from workloads.outcome.compare_rows import FIGURES, rows
 from workloads.outcome.compare_terminal import Folded, broken, heads, show_comparison
 from workloads.outcome.comparison import reasons
@@ -214,6 +215,14 @@ def test_figures_of_several_seeds_have_intervals(two_seeds):
     assert read_summary(latest / "twin" / "seed-2")["seed"] == 2
 
 
+def test_what_few_seeds_show_is_told_by_their_number(two_seeds):
+    record = json.loads(json.dumps(two_seeds[2]))
+    figures = record["seeds"]["protocols"]["two-phase"]["figures"]
+    figures["anomalies"]["AN15"] = {"mean": 0.5, "low": -5.9, "high": 6.9, "seen": 1, "runs": 2}
+    assert table(record)["AN15"][0] == "1 of 2"
+    assert "1 of 5: seen in so many" in printed(record)
+
+
 def test_the_first_seed_is_a_run_of_its_own(one, two_seeds):
     first = [record["protocols"]["two-phase"]["digest"] for _, _, record in (one, two_seeds)]
     assert first[0] == first[1]
@@ -245,6 +254,9 @@ def test_an_adjustment_is_told_with_what_it_changes(one):
     text = printed(record)
     assert "twin*" in text and "* twin ran with vm.page_order = 0 (not 9)" in text
     assert heads(record) == [["two-phase"], ["twin*"], ["liar"]]
+    page = render(record)
+    assert ">twin*</th>" in page and "* twin ran with vm.page_order = 0 (not 9)" in page
+    assert ">liar*</th>" not in page
 
 
 def test_every_short_name_and_id_is_explained(one):
@@ -349,6 +361,7 @@ def test_what_was_finished_is_kept_when_it_is_stopped(tmp_path, stopped):
     assert (status, record["verdict"], record["not_run"]) == (3, "unknown", ["twin", "liar"])
     assert record["protocols"]["two-phase"]["verdict"] == "valid"
     assert "not run any more: twin, liar" in printed(record)
+    assert printed(record).startswith("UNKNOWN  small, 1 of 3 protocols, seed 1\n")
     assert "--protocol two-phase,twin,liar" in (latest / "report.html").read_text()
 
 
@@ -363,6 +376,8 @@ def test_seeds_that_are_missing_are_told(two_seeds):
     fewer = {**seeds, "wanted": 5, "verdict": "unknown"}
     over = {"wanted": 5, "protocols": {**record["seeds"]["protocols"], "two-phase": fewer}}
     assert "two-phase: 2 of 5 seeds were run" in reasons({**record, "seeds": over})
+    assert "seeds" not in table(record)
+    assert table({**record, "seeds": over})["seeds"] == ["2 of 5", "2 of 2", "2 of 2"]
 
 
 def test_the_time_limit_is_over_everything(tmp_path):

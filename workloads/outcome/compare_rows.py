@@ -15,6 +15,13 @@ EXCLUDED = "! "
 STRUCK = "faults struck"
 
 
+def count(value: int | Interval | None) -> str:
+    """A number; over seeds that rarely have it, in how many."""
+    if isinstance(value, Interval) and value.rare:
+        return f"{value.seen} of {value.runs}"
+    return number(value)
+
+
 class Cell(NamedTuple):
     """`style` is a verdict's word, or empty."""
 
@@ -45,18 +52,19 @@ FIGURES = (
     Figure("requested", number, ("conversions", "requested")),
     Figure("completed", number, ("conversions", "completed")),
     Figure("failed", number, ("conversions", "failed")),
-    Figure("  at dead VMs", number, ("conversions", "at_dead_vms")),
-    Figure("unfinished", number, ("conversions", "unfinished"), rare=True),
+    Figure("  at dead VMs", count, ("conversions", "at_dead_vms")),
+    Figure("unfinished", count, ("conversions", "unfinished"), rare=True),
     Figure("retries", number, ("conversions", "retries")),
     Figure("latency p50", duration, ("latency_seconds", "p50")),
     Figure("latency p99", duration, ("latency_seconds", "p99")),
     Figure("huge maps split", number, ("memory", "huge_mappings_lost")),
     Figure("leaked", size, ("memory", "leaked_bytes")),
     Figure("poisoned", size, ("memory", "poisoned_bytes")),
-    Figure("guests killed", number, ("vms_lost",)),
-    Figure("no-fail failed", number, ("no_fail_failures",)),
+    Figure("guests killed", count, ("vms_lost",)),
+    Figure("no-fail failed", count, ("no_fail_failures",)),
 )
 LEGEND = {
+    "seeds": "so many were run to their end, and no other is in the figures",
     "asked": "what the load wanted converted, in requests of 2 MiB at most",
     "cut short": "of these, what a MapGPA did not come to: it failed, or its VM died, before",
     "on top": "what guests asked for again or took back, and memory faults that convert",
@@ -74,11 +82,19 @@ def rows(found: Mapping[str, Any]) -> list[Row]:
     verdicts = [verdict_of(summary) for summary in told.values()]
     return [
         Row("verdict", [Cell(word, word) for word in verdicts]),
+        *_seeds(list(told.values())),
         *_figures(list(told.values())),
         *_faults(list(told.values())),
         *_findings("invariants", "invariant_violations", told),
         *_findings("anomalies", "anomalies", told),
     ]
+
+
+def _seeds(told: Sequence[Summary]) -> Iterator[Row]:
+    """How many were run to their end, where some were not."""
+    seeds = [summary["seeds"] for summary in told if "seeds" in summary]
+    if any(one["count"] < one["wanted"] for one in seeds):
+        yield Row("seeds", [Cell(f"{one['count']} of {one['wanted']}") for one in seeds])
 
 
 def _figures(told: Sequence[Summary]) -> Iterator[Row]:
@@ -107,7 +123,7 @@ def _faults(told: Sequence[Summary]) -> Iterator[Row]:
 
 
 def _struck(row: Mapping[str, Any]) -> Cell:
-    return Cell(number(row["struck"]) if row["opportunities"] else "-")
+    return Cell(count(row["struck"]) if row["opportunities"] else "-")
 
 
 def _findings(title: str, table: str, told: Mapping[str, Summary]) -> Iterator[Row]:
@@ -122,11 +138,11 @@ def _findings(title: str, table: str, told: Mapping[str, Summary]) -> Iterator[R
         yield Row(f"  {name}", cells)
 
 
-def _finding(name: str, protocol: str, count: int | Interval | None) -> Cell:
-    if not count:
+def _finding(name: str, protocol: str, found: int | Interval | None) -> Cell:
+    if not found:
         return Cell("-")
     allowed = admitted(name, protocol)
-    return Cell(number(count)) if allowed else Cell(EXCLUDED + number(count), "violated")
+    return Cell(count(found)) if allowed else Cell(EXCLUDED + count(found), "violated")
 
 
 def seen(told: Any, table: str) -> list[str]:

@@ -157,7 +157,8 @@ class Seeds(TypedDict):
     """Of a run over several seeds, `wanted` of them; the rest of the summary is the first one's.
 
     `figures` has every figure of the `count` runs that finished, laid out as in a summary, as {mean, low, high}: the
-    mean and the ends of its 95% interval, None for a single run. `checks` are by name, `ok` the share that passed.
+    mean and the ends of its 95% interval, None for a single run; with {seen, runs} where only so many have it.
+    `checks` are by name, `ok` the share that passed.
     """
 
     wanted: int
