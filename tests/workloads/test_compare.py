@@ -143,7 +143,9 @@ def test_rules_of_the_fault_plan_have_a_row_each(one):
         cells = [f"{row['struck']:,}" if row["opportunities"] else "-" for row in rows_]
         assert found[f"fault.{rule}"] == cells
         assert rows_[0]["struck"] == rows_[1]["struck"] > 0
-        assert re.search(rf"^fault\.{rule} +{point}$", printed(record), re.MULTILINE)
+        assert re.search(
+            rf"^fault\.{rule} +{point}, probability = 0\.", printed(record), re.MULTILINE
+        )
         assert f"fault.{rule}" in (latest / "report.html").read_text()
 
 

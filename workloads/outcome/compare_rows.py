@@ -1,6 +1,6 @@
 """The comparison's figures: a row for each, a cell for each protocol; the terminal and the report show the same."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from workloads.outcome.comparison import protocol_summaries, verdict_of
@@ -152,11 +152,24 @@ def seen(told: Any, table: str) -> list[str]:
     return sorted(found, key=lambda name: (order.get(name, len(order)), name))
 
 
+def _when(rule: Mapping[str, Any], parameters: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """What else the scenario says of a rule of the fault plan: several can be of one point."""
+    for row in parameters:
+        section, _, key = row["key"].rpartition(".")
+        if (
+            section == f"fault.{rule['rule']}"
+            and key not in ("point", "also")
+            and not rule["place"]
+        ):
+            yield f"{key} = {row['value']}"
+
+
 def legend(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the ids mean, and the short labels."""
     told = [over_seeds(one) for one in protocol_summaries(found).values()]
     rules = told[0].get("faults", ()) if told else ()
-    points = [(rule_name(row), row["point"]) for row in rules]
+    parameters = told[0].get("parameters", ()) if told else ()
+    points = [(rule_name(row), ", ".join([row["point"], *_when(row, parameters)])) for row in rules]
     if points:
         points.insert(
             0, (STRUCK, "how often, by rule of the fault plan; - where it met no opportunity")

@@ -117,5 +117,5 @@ def notes(found: Found) -> Iterator[RenderableType]:
     for line in loop_lines(found):
         yield Text(printable(line))
     yield Text(SPREAD if "seeds" in found else ANECDOTE)
-    if "seeds" in found:
+    if any(" of " in cell.text for row in rows(found) for cell in row.cells):
         yield Text(RARE)

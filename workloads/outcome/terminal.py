@@ -116,7 +116,7 @@ def own_costs(summary: Summary) -> Iterator[tuple[str, str]]:
     """What the scenario says in place of the cost table."""
     for row in summary.get("parameters", ()):
         if row["key"] == "costs.override":
-            yield "own costs", row["value"].strip("{ }")
+            yield "own costs", row["value"].strip("{ }").replace('"', "")
 
 
 def rows(summary: Summary) -> Iterator[tuple[str, str]]:
