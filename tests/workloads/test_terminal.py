@@ -35,6 +35,14 @@ def printed(summary, stream=None):
     return stream.getvalue()
 
 
+def test_costs_that_are_not_the_table_s_are_told():
+    own = decode('costs.override={kick_slope="2us", block="1.5us"}')
+    assert "own costs        kick_slope = 2us, block = 1.5us\n" in printed(
+        summarise(own, outcome(word()))
+    )
+    assert "own costs" not in printed(summarise(decode(), outcome(word())))
+
+
 # --- verdict and table ---------------------------------------------------------------------------
 
 

@@ -46,8 +46,8 @@ def open_folder(base: str | Path, name: str, seed: int) -> Path:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{printable(str(parent))}: results cannot be written there: {why}; "
-            "expected a writable folder, see --results"
+            f"--results: {printable(str(parent))}: cannot be written there: {why}; "
+            "expected a writable folder"
         ) from None
     return folder
 

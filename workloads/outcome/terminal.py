@@ -112,6 +112,13 @@ def table(summary: Summary) -> Table:
     return found
 
 
+def own_costs(summary: Summary) -> Iterator[tuple[str, str]]:
+    """What the scenario says in place of the cost table."""
+    for row in summary.get("parameters", ()):
+        if row["key"] == "costs.override":
+            yield "own costs", row["value"].strip("{ }").replace('"', "")
+
+
 def rows(summary: Summary) -> Iterator[tuple[str, str]]:
     """(name, text) of every line."""
     c = {key: number(value) for key, value in summary["conversions"].items()}
@@ -121,6 +128,7 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         f"{c['failed']} failed, {c['unfinished']} unfinished; "
         f"{c['retries']} retries, {c['in_flight_peak']} in flight at most",
     )
+    yield from own_costs(summary)
     yield "failed attempts", counts(summary["failures"])
     if summary["faults"]:
         yield "faults", faults.in_short(summary["faults"])
