@@ -11,7 +11,7 @@ from actors.tdx_states import Call, Entry, Status
 from workloads.checkers.dma import Backing, DeviceBooks
 from workloads.checkers.operation import UNTOUCHED, Difference, Operation
 from workloads.checkers.pamt import PamtBooks
-from workloads.checkers.story import KEPT, Told
+from workloads.checkers.story import KEPT, KEYS_KEPT, REFUSED_KEPT, Told
 
 Hold = tuple[int, int]
 """The rank of a lock of docs/domain.md section 2.9, and since when it is held (ns)."""
@@ -22,7 +22,7 @@ class Shadow:
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
         "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "halfway",
-        "holding", "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
+        "holding", "huge", "kept", "keys", "last", "left", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
         "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "thawed", "vm",
     )  # fmt: skip
@@ -82,14 +82,18 @@ class Shadow:
         ] = {}  # access -> its range, how often it came again
         self.epoch = self.drained = 0
         self.blocked = -1
-        self.story: deque[Told] = deque(
-            maxlen=KEPT
-        )  # of the last conversion, and what came after it
-        self.refused: tuple[Operation, list[Told]] | None = (
-            None  # the last one that was refused, and its story
-        )
+        self.story: deque[Told] = deque(maxlen=KEPT)  # the last facts that are told
+        self.keys: list[Told] = []  # of the last conversion, those that are decisive
+        self.refused: deque[tuple[Operation, list[Told]]] = deque(maxlen=REFUSED_KEPT)
         self.dead = self.panicked = False
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
+
+    def key(self, fact: Any) -> None:
+        """A fact that stories cannot do without."""
+        told = (self.now, fact)
+        self.story.append(told)
+        if len(self.keys) < KEYS_KEPT:
+            self.keys.append(told)
 
     def write(self, name: str, start: int, end: int, value: int) -> None:
         """Change one of the maps that a refused conversion must find as they were."""
@@ -127,8 +131,8 @@ class Shadow:
 
     def convert_begin(self, fact: o.ConvertBegin) -> None:
         self.operations[fact.op] = Operation(fact, self.now)
-        self.story.clear()
-        self.story.append((self.now, fact))
+        self.keys.clear()
+        self.key(fact)
 
     def decided(self, fact: o.Decided) -> None:
         self.operations[fact.op].decided = fact.commit
@@ -199,7 +203,7 @@ class Shadow:
 
     def seamcall(self, fact: o.SeamcallAnswered) -> None:
         if fact.status != Status.OK:
-            self.story.append((self.now, fact))
+            self.key(fact)
         elif fact.call == Call.TRACK:
             self.epoch += 1
         elif fact.call == Call.BLOCK:
@@ -233,7 +237,9 @@ class Shadow:
         self.devices.map(fact)
 
     def dmar_fault(self, fact: o.DmarFault) -> None:
-        self.devices.fault(fact)
+        """The first one that meets what a conversion has taken away is worth telling, not a stream of them."""
+        if self.devices.fault(fact):
+            self.key(fact)
 
     def side_discarded(self, fact: o.SideDiscarded) -> None:
         self.devices.discarded(fact)
