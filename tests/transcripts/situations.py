@@ -132,6 +132,20 @@ PLAIN: dict[str, Situation] = {
     "busy_twice": Situation(
         "Another host operation holds the S-EPT tree lock: BLOCK is BUSY, and so is the one retry.",
         arrange=tree_locked),
+    "busy_once": Situation(
+        "BLOCK of the boundary leaf is BUSY once: somebody holds the S-EPT tree lock for a moment.",
+        arrange=strike(tdx__busy={1: 0})),
+    "demote_busy_twice": Situation(
+        "The boundary leaf is blocked when its DEMOTE is BUSY, and so is the one retry.",
+        arrange=strike(tdx__demote_busy={1: 0, 2: 0})),
+    "track_busy_twice": Situation(
+        "The boundary leaf is blocked when TRACK is BUSY, and so is the one retry.",
+        arrange=strike(tdx__track_busy={1: 0, 2: 0})),
+    "second_leaf_busy_twice": Situation(
+        "The range cuts two leaves. The first one is split when BLOCK of the second is BUSY, and so is the one retry.",
+        arrange=strike(tdx__busy={2: 0, 3: 0}), pages=(0x1F0, 0x210)),
+    "remove_busy_once": Situation(
+        "PAGE.REMOVE of the third page is BUSY once.", arrange=strike(tdx__remove_busy={1: 2})),
     "demote_interrupted": Situation("An old TDX module interrupts DEMOTE.", arrange=strike(tdx__interrupted={})),
     "kvm_dead": Situation(
         "KVM is bugged by something else just before it is asked.",

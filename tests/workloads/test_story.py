@@ -165,9 +165,7 @@ def test_every_kind_that_is_told_has_words():
 def test_where_the_state_before_is_not_known_the_story_does_not_say_it():
     blocked, free = (o.Sept(256, START, END, state, 1, START) for state in (3, 0))
     assert words.sentence(blocked, {}) == "kvm: BLOCK gfn 0x10..0x20 (64 KiB): S-EPT -> BLOCKED"
-    assert words.sentence(free, {}) == (
-        "tdx: entries of gfn 0x10..0x20 (64 KiB): S-EPT -> FREE"
-    )
+    assert words.sentence(free, {}) == ("tdx: entries of gfn 0x10..0x20 (64 KiB): S-EPT -> FREE")
 
 
 # --- the same on every executor ----------------------------------------------------------------------

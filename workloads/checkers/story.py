@@ -41,10 +41,10 @@ WORTH: dict[type, Callable[[Any], bool]] = {
 # What the books add themselves, where it is worth it; facts that come often are no part of a story but its end.
 CHOSEN = {o.ConvertBegin, o.SeamcallAnswered, o.DmarFault}
 KINDS = {*WORDS, *CHANGES} - CHOSEN - OFTEN
-# What a story that is too long can do without.
+# What a story that is too long can do without, the dullest first.
 DULL = (
-    o.Leaf, o.HugeLost, o.PamtCounted, o.Answered, o.Bitmap, o.Stashed, o.ReferenceKept,
-    o.InvalidationBegin, o.InvalidationEnd,
+    o.Leaf, o.HugeLost, o.PamtCounted, o.Stashed, o.ReferenceKept, o.InvalidationBegin,
+    o.InvalidationEnd, o.Answered, o.Bitmap,
 )  # fmt: skip
 # Before a conversion begins, these may be its cause.
 BEFORE = (o.Dma, o.Pinned, o.Retried, o.DmarFault, o.ErrorDropped, o.NotifierCalled)
@@ -197,9 +197,13 @@ def found_now(shadow: "Shadow", tables: dict[str, IntervalMap], fact: Any) -> No
 def shorter(lines: list[Line]) -> list[Line]:
     """At most LINES_MAX with the one that ends the story; what decides is told, whatever else is not."""
     lines = once(together(lines))
-    dull = {n for n, line in enumerate(lines[:-1]) if n and isinstance(line.fact, DULL)}
-    if len(lines) >= LINES_MAX:
-        lines = [line for n, line in enumerate(lines) if n not in dull]
+    dull = sorted(
+        (DULL.index(type(line.fact)), n)
+        for n, line in enumerate(lines[:-1])
+        if isinstance(line.fact, DULL)
+    )
+    fewer = {n for _, n in dull[: max(0, len(lines) - LINES_MAX + 1)]}
+    lines = [line for n, line in enumerate(lines) if n not in fewer]
     out, dispensable = alike(lines)
     told = list(without(lines, out))
     while len(told) >= LINES_MAX and dispensable:

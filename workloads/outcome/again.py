@@ -17,6 +17,7 @@ FLAGS = {
     "scenario.seed": "--seed",
     "engine.executor": "--executor",
 }
+LISTS = ("workload", "fault")
 CHANGES_MAX = 12  # keys; with more of them a command is no better than the file
 
 
@@ -50,11 +51,31 @@ def plain(scenario: Scenario) -> Scenario:
 
 
 def changes(base: Scenario, wanted: Scenario) -> Iterator[tuple[str, str]]:
-    """Keys that have another value, with it, as TOML. What only `wanted` has, a fault say, has its defaults unsaid."""
-    before = {row.key: row.value for row in scenarios.explain(base) if row.value != UNSET}
-    for row in scenarios.explain(wanted):
-        if row.value not in (before.get(row.key, row.default), UNSET):
-            yield row.key, row.value
+    """Keys that have another value, with it, as TOML. A list that is not the same is told as a whole."""
+    before = values(base)
+    lists = {name: inline(wanted, name) for name in LISTS}
+    for key, value in values(wanted).items():
+        if not key.startswith(tuple(f"{name}." for name in LISTS)) and before[key] != value:
+            yield key, value
+    for name, value in lists.items():
+        if value != inline(base, name):
+            yield name, value
+
+
+def values(scenario: Scenario) -> dict[str, str]:
+    """Key -> its value."""
+    return {row.key: row.value for row in scenarios.explain(scenario)}
+
+
+def inline(scenario: Scenario, name: str) -> str:
+    """The workloads, or the faults, in one line: a table for each, without defaults."""
+    tables: list[list[str]] = [[] for _ in getattr(scenario, name)]
+    for row in scenarios.explain(scenario):
+        of, number, key = [*row.key.split(".", 2), "", ""][:3]
+        if of == name and row.value not in (row.default, UNSET):
+            tables[int(number)].append(f"{key}={row.value}")
+    inner = (f"{{{','.join(keys)}}}" for keys in tables)
+    return f"[{','.join(inner)}]"
 
 
 def same(name: str, texts: list[str], wanted: Scenario) -> bool:
