@@ -93,7 +93,9 @@ PLAIN: dict[str, Situation] = {
         "The four pages lie in a folio of 1 GiB.", overrides=("vm.memory=1GiB", "vm.page_order=18")),
     # --- not possible at all
     "file_closed": Situation("The last reference to the file is gone.", arrange=closed),
-    "page_poisoned": Situation("An earlier conversion has poisoned the second page.", arrange=poison(0x11, 0x12)),
+    "page_poisoned": Situation(
+        "The second page is poisoned: an earlier conversion could not unmap it, or its memory has failed.",
+        arrange=poison(0x11, 0x12)),
     # --- guest_memfd's own memory
     "pool_empty": Situation("The host's page pool is empty.", arrange=pool(0)),
     "pool_empty_to_private": Situation("The host's page pool is empty.", PRIVATE, pool(0)),
