@@ -3,36 +3,29 @@
 While nothing is found a story is a few facts that are kept; they become lines when there is something to tell.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from actors import observations as o
-from actors.contract import PAGES_2M, Reason, Share
+from actors.contract import PAGES_2M, Share
 from actors.intervals import IntervalMap
 from actors.messages import ATTEMPT_BITS
+from workloads.checkers.lines import KEYS, LINES_MAX, Line, shorter, shown
 from workloads.checkers.operation import UNTOUCHED, Operation
-from workloads.checkers.words import CHANGES, OFTEN, WHO, WORDS, YES, sentence
+from workloads.checkers.words import CHANGES, OFTEN, WORDS, sentence
 
 if TYPE_CHECKING:
     from workloads.checkers.shadow import Shadow
 
+__all__ = ["KEYS", "KINDS", "LINES_MAX", "WORTH", "kept_apart", "tell"]
+
 KEPT = 48  # facts of a VM: the last ones
 KEYS_KEPT = 24  # and those of the conversion in hand without which no story is to be understood: the first ones
 REFUSED_KEPT = 4  # conversions of a VM that were refused, with their stories
-LINES_MAX = 20
-ALIKE_MAX = 3  # lines that differ in their ranges alone; of more, the first and the last are told
 NOT_KEPT = "... events that are not kept ..."
 Told = tuple[int, Any]
 """When (ns), and the fact; None where facts are missing that are not kept any more."""
 
-# What decides how a conversion goes: these are told whatever else has to be left out.
-KEYS = {
-    o.ConvertBegin, o.ConvertEnd, o.Decided, o.NoReturn, o.Failed, o.ErrorDropped, o.FaultStruck,
-    o.MemoryRefused, o.PoisonSet, o.LeftMapped, o.ReferencesFound, o.PrepareUndone, o.UndoFailed,
-    o.Spinning, o.SeamcallAnswered, o.VmBugged, o.VmStopped, o.MapGpaFailed, o.NotifierError,
-    o.DmarFault,
-}  # fmt: skip
 # Kinds that are not always worth a line.
 WORTH: dict[type, Callable[[Any], bool]] = {
     o.Leaf: lambda fact: fact.level > 0 or fact.share is Share.SHARED,
@@ -41,33 +34,9 @@ WORTH: dict[type, Callable[[Any], bool]] = {
 # What the books add themselves, where it is worth it; facts that come often are no part of a story but its end.
 CHOSEN = {o.ConvertBegin, o.SeamcallAnswered, o.DmarFault}
 KINDS = {*WORDS, *CHANGES} - CHOSEN - OFTEN
-# What a story that is too long can do without, the dullest first.
-DULL = (
-    o.Leaf, o.HugeLost, o.PamtCounted, o.Stashed, o.ReferenceKept, o.InvalidationBegin,
-    o.InvalidationEnd, o.Answered, o.Bitmap,
-)  # fmt: skip
 # Before a conversion begins, these may be its cause.
 BEFORE = (o.Dma, o.Pinned, o.Retried, o.DmarFault, o.ErrorDropped, o.NotifierCalled)
 FRAMES = (o.FramesFreed, o.FramesKept, o.FramesReused, o.PamtCounted)  # their ranges are no gfns
-_NUMBER = re.compile(r"0x[0-9a-f]+|[0-9]+(\.[0-9]+)? [KMG]iB|[0-9]+")
-
-
-class Line(NamedTuple):
-    """One line of a story, and what it tells."""
-
-    now: int
-    fact: Any
-    text: str
-
-    @property
-    def shape(self) -> str:
-        """What it says but for its numbers."""
-        return _NUMBER.sub("", self.text)
-
-
-def refusal(fact: Any) -> bool:
-    """Some consumer's no."""
-    return isinstance(fact, o.ConsumerReplied) and fact.reason is not Reason.NONE
 
 
 def tell(shadow: "Shadow", fact: Any, operation: Operation | None, end: str) -> list[str]:
@@ -83,13 +52,11 @@ def tell(shadow: "Shadow", fact: Any, operation: Operation | None, end: str) -> 
     return [*shown(shorter(lines)), f"=> {end}"]
 
 
-# --- which facts --------------------------------------------------------------------------------------
-
-
 def cause_of(shadow: "Shadow", fact: Any) -> Operation | None:
     """The conversion that a finding is about: the fact's own, or the last of its request, or range; else the last."""
     known = [*shadow.operations.values(), *(shadow.last[1:] if shadow.last else ())]
-    latest = sorted({*known, *(op for op, _ in shadow.refused)}, key=lambda op: -op.began)
+    older = (operation for operation, _ in shadow.refused)
+    latest = sorted([*known, *older], key=lambda found: (-found.began, found.begin.op))
     tests: tuple[Callable[[Any, Operation], bool], ...] = (of_op, of_request, of_range)
     found = (operation for mine in tests for operation in latest if mine(fact, operation))
     return next(found, known[0] if known else None)
@@ -189,104 +156,3 @@ def found_now(shadow: "Shadow", tables: dict[str, IntervalMap], fact: Any) -> No
         for s, e, here in now.runs(start, end) if value == UNTOUCHED else ():
             if here != change.value(fact):
                 table.set(s, e, here)
-
-
-# --- how they are told --------------------------------------------------------------------------------
-
-
-def shorter(lines: list[Line]) -> list[Line]:
-    """At most LINES_MAX with the one that ends the story; what decides is told, whatever else is not."""
-    lines = once(together(lines))
-    dull = sorted(
-        (DULL.index(type(line.fact)), n)
-        for n, line in enumerate(lines[:-1])
-        if isinstance(line.fact, DULL)
-    )
-    fewer = {n for _, n in dull[: max(0, len(lines) - LINES_MAX + 1)]}
-    lines = [line for n, line in enumerate(lines) if n not in fewer]
-    out, dispensable = alike(lines)
-    told = list(without(lines, out))
-    while len(told) >= LINES_MAX and dispensable:
-        out.add(dispensable.pop())
-        told = list(without(lines, out))
-    return told
-
-
-def together(lines: list[Line]) -> list[Line]:
-    """The same answer of several consumers in one line, where the last one gives it."""
-    groups: list[list[int]] = []
-    latest: dict[str, list[int]] = {}
-    for number, line in enumerate(lines):
-        fact = line.fact
-        if not isinstance(fact, o.ConsumerReplied) or refusal(fact):
-            continue
-        group = latest.get(fact.phase)
-        if group is None or any(lines[n].fact.consumer is fact.consumer for n in group):
-            group = latest[fact.phase] = []
-            groups.append(group)
-        group.append(number)
-    found: list[Line | None] = list(lines)
-    for *others, last in groups:
-        for number in others:
-            found[number] = None
-        facts = sorted((lines[n].fact for n in (*others, last)), key=lambda fact: fact.consumer)
-        who = ", ".join(WHO[fact.consumer.name.lower()] for fact in facts)
-        answer = YES.get(facts[0].phase, "done")
-        found[last] = lines[last]._replace(text=f"{who}: {answer}")
-    return [line for line in found if line]
-
-
-def once(lines: list[Line]) -> list[Line]:
-    """What a consumer refuses with, the attempt fails with: that is said once."""
-    found: list[Line] = []
-    for line in lines:
-        reason = found[-1].fact.reason if found and refusal(found[-1].fact) else None
-        if not isinstance(line.fact, o.Failed) or line.fact.reason is not reason:
-            found.append(line)
-    return found
-
-
-def alike(lines: list[Line]) -> tuple[set[int], list[int]]:
-    """Lines to leave out: of many that differ in numbers alone, all but the first and the last. And what might follow.
-
-    The last ones of these are to go first: those that are told again, then those that decide nothing, those in the
-    middle before those at the ends.
-    """
-    places: dict[tuple[type, str], list[int]] = {}
-    for number, line in enumerate(lines):
-        places.setdefault((type(line.fact), line.shape), []).append(number)
-    out = {n for found in places.values() if len(found) > ALIKE_MAX for n in found[1:-1]}
-    again = {n for found in places.values() for n in found[1:]}
-    last = len(lines) - 1
-
-    def dispensable(number: int) -> tuple[bool, bool, int]:
-        decides = type(lines[number].fact) in KEYS or refusal(lines[number].fact)
-        return not decides, number in again, min(number, last - number)
-
-    rest = sorted((n for n in range(1, last) if n not in out), key=dispensable)
-    return out, rest
-
-
-def without(lines: list[Line], out: set[int]) -> Iterator[Line]:
-    """The others, and how many are missing wherever some are; one alone is told, for it takes no more room."""
-    missing: list[Line] = []
-    for number, line in enumerate(lines):
-        if number in out:
-            missing.append(line)
-            continue
-        if len(missing) > 1:
-            yield Line(line.now, None, f"... {len(missing)} more events ...")
-        else:
-            yield from missing
-        missing = []
-        yield line
-
-
-def shown(lines: Sequence[Line]) -> list[str]:
-    """With their times, in one column."""
-    times = [f"{line.now / 1e6:.4f}" for line in lines]
-    width = max(map(len, times), default=0)
-    return [
-        f"{time:>{width}} ms {line.text}" if line.fact else f"{'':{width}}    {line.text}"
-        for time, line in zip(times, lines, strict=True)
-    ]
