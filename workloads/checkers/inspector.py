@@ -55,6 +55,7 @@ class Inspector:
         self.pamts: dict[int, PamtBooks] = {}  # by host, where the PAMT is dynamic
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[Finding]] = {}  # id -> in order of time
+        self.told: tuple[Any, list[str]] = (None, [])  # the last story, and the fact that ends it
         self.checks: tuple[Check, ...] = INVARIANTS + ANOMALIES
         self.at_end = by_test((check.at_end, check.id) for check in self.checks)
         self.refused = by_test((check.refused, check.id) for check in self.checks)
@@ -130,8 +131,9 @@ class Inspector:
             here = [shadow.now, name, shadow.vm, getattr(fact, "op", -1), text]
             # By time: hosts of a partition run one after the other.
             if len(first) < FINDINGS_KEPT or here < first[-1]:
-                told = story.tell(shadow, fact, operation, f"{TITLES[name]}: {text}")
-                insort(first, [*here, told])
+                if self.told[0] is not fact:  # what is found with one fact came about in one way
+                    self.told = (fact, story.tell(shadow, fact, operation))
+                insort(first, [*here, [*self.told[1], found_as(name, text)]])
                 del first[FINDINGS_KEPT:]
 
     def convert_end(self, now: int, fact: o.ConvertEnd) -> None:
@@ -272,7 +274,12 @@ class Inspector:
         """The story of what never ends."""
         _, name, vm, op, text = finding
         shadow = self.shadows[vm]
-        return story.tell(shadow, None, shadow.operations.get(op), f"{TITLES[name]}: {text}")
+        return [*story.tell(shadow, None, shadow.operations.get(op)), found_as(name, text)]
+
+
+def found_as(name: str, text: str) -> str:
+    """The last line of a story."""
+    return f"=> {TITLES[name]}: {text}"
 
 
 def place(vm: int) -> str:

@@ -39,8 +39,8 @@ BEFORE = (o.Dma, o.Pinned, o.Retried, o.DmarFault, o.ErrorDropped, o.NotifierCal
 FRAMES = (o.FramesFreed, o.FramesKept, o.FramesReused, o.PamtCounted)  # their ranges are no gfns
 
 
-def tell(shadow: "Shadow", fact: Any, operation: Operation | None, end: str) -> list[str]:
-    """The story of what is found with this fact, of the conversion it is about; `end` is what was found."""
+def tell(shadow: "Shadow", fact: Any, operation: Operation | None = None) -> list[str]:
+    """The story of what is found with this fact, of the conversion it is about; but for what was found."""
     facts = list(shadow.story)
     if type(fact) in WORDS and not any(known is fact for _, known in facts[-1:]):
         facts.append((shadow.now, fact))
@@ -49,7 +49,7 @@ def tell(shadow: "Shadow", fact: Any, operation: Operation | None, end: str) -> 
         facts = [t for t in chosen(shadow, facts, cause) if t[1] is fact or about(t[1], cause)]
     tables = states(shadow, facts, cause)
     lines = [Line(now, f, sentence(f, tables) if f else NOT_KEPT) for now, f in facts]
-    return [*shown(shorter(lines)), f"=> {end}"]
+    return shown(shorter(lines))
 
 
 def cause_of(shadow: "Shadow", fact: Any) -> Operation | None:
