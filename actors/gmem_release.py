@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from actors import gmem_folios as folios
+from actors import gmem_frames
 from actors import messages as m
-from actors.address import KVM, host_base, vm_base
+from actors.address import host_base, vm_base
 from actors.contract import Context
 from actors.gmem_folios import HOLE
 from actors.gmem_tickets import RELEASE
@@ -22,7 +23,7 @@ def on_release(gmem: "Gmem", _: m.ReleaseFile, context: Context) -> None:
 def release(gmem: "Gmem", context: Context) -> None:
     """KVM zaps what is mapped, then the memory goes back; who still comes is told EIO."""
     gmem.released = True
-    context.send(vm_base(gmem.address) | KVM, m.Teardown(gmem.address), context.link)
+    gmem.tell_kvms(m.Teardown(gmem.address), context.link, context)
     gmem.drop(RELEASE, context)
 
 
@@ -37,16 +38,15 @@ def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
         for start, end, goes in free_runs(gmem, first, last):
             if goes is None:
                 continue
-            if not goes:
-                context.observe(
-                    FramesKept(vm, gmem.base_pfn + start, gmem.base_pfn + end, start + shift)
-                )
-                continue
-            gmem.folios.set(start, end, -1)
-            context.observe(FolioOrder(gmem.address, start + shift, end + shift, -1))
-            frames = m.FreeMemory(gmem.base_pfn + start, gmem.base_pfn + end)
-            context.observe(FramesFreed(vm, frames.start, frames.end, start + shift))
-            context.send(host_base(gmem.address), frames, context.link)
+            if goes:
+                gmem.folios.set(start, end, -1)
+                context.observe(FolioOrder(gmem.address, start + shift, end + shift, -1))
+            for s, e, pfn in gmem_frames.runs(gmem, start, end):
+                fact = FramesFreed if goes else FramesKept
+                context.observe(fact(vm, pfn, pfn + e - s, s + shift))
+                if goes:
+                    frames = m.FreeMemory(pfn, pfn + e - s)
+                    context.send(host_base(gmem.address), frames, context.link)
 
 
 def free_runs(gmem: "Gmem", first: int, last: int) -> list[tuple[int, int, bool | None]]:

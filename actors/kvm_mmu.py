@@ -11,20 +11,29 @@ from actors import (
     kvm_mapgpa,
     kvm_memory,
     kvm_notifier,
+    kvm_pinned,
     kvm_remap,
     kvm_split,
     kvm_walk,
     kvm_zap,
 )
 from actors import messages as m
-from actors.address import GUEST, TDX, VMM, host_base
+from actors.address import GMEM, GUEST, TDX, VMM, host_base
 from actors.contract import Actor, Consumer, Context, Message, Reason, Share
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
 from actors.kvm_mapgpa import MapGpaCall
 from actors.kvm_memory import PageCache
-from actors.kvm_plans import MAPPING, SPLITTING, UNBLOCKING, ZAPPING, ZAPPING_SHARED, Walk
+from actors.kvm_plans import (
+    LOOKING,
+    MAPPING,
+    SPLITTING,
+    UNBLOCKING,
+    ZAPPING,
+    ZAPPING_SHARED,
+    Walk,
+)
 from actors.kvm_tables import SeptTables
 from actors.kvm_tickets import ACCEPT, ACCEPT_OP, FAULT, FAULT_MEMORY, FREEZE, TICKETS, WALK
 from actors.kvm_walk import Way
@@ -76,6 +85,19 @@ class KvmMmu(Actor):
     cache: PageCache | msgspec.UnsetType = msgspec.UNSET
     sept: SeptTables | msgspec.UnsetType = msgspec.UNSET
 
+    @property
+    def consumer(self) -> Consumer:
+        """Which of guest_memfd's consumers it is."""
+        return Consumer.KVM_MMU
+
+    def file(self, number: int) -> int:
+        """The address of this guest_memfd."""
+        return self.vm | GMEM | number
+
+    def objection(self, message: m.Prepare | m.Invalidate, context: Context) -> Reason:
+        """Why it says no before it has looked at anything, or NONE."""
+        return Reason.DEAD if self.dead else Reason.NONE
+
     # --- what guest_memfd asks ---------------------------------------------------------------------
 
     def on_freeze(self, message: m.Freeze, context: Context) -> None:
@@ -97,6 +119,12 @@ class KvmMmu(Actor):
     def on_thaw(self, message: m.Thaw, context: Context) -> None:
         """INV_END: the sequence moves, then parked faults look again."""
         del self.invalidations[message.op]
+        walk = self.walks.get(message.op)
+        if (
+            walk and walk.settled
+        ):  # ready, and never asked to go on: what was split for it stays split
+            kvm_split.settle(self, walk, context)
+            del self.walks[message.op]
         context.observe(InvalidationEnd(self.vm, message.op))
         context.send(message.gmem, m.Thawed(message.op), context.link)
         kvm_fault.thaw(self, context)
@@ -106,12 +134,14 @@ class KvmMmu(Actor):
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.busy_bugs = message.busy_bugs
         self.walks[message.op] = walk
-        if self.dead:
-            kvm_split.refuse(self, walk, Reason.DEAD, message.start, context)
-        elif message.to is Share.SHARED:
-            kvm_split.prepare_split(self, walk, context)
-        else:
+        if reason := self.objection(message, context):
+            kvm_split.refuse(self, walk, reason, message.start, context)
+        elif message.to is not Share.SHARED:
             kvm_split.ready(self, walk, context)
+        elif message.looks:
+            kvm_pinned.look(self, walk, context)
+        else:
+            kvm_split.prepare_split(self, walk, context)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """Step 4 of the mail: unmap, which cannot fail."""
@@ -127,7 +157,7 @@ class KvmMmu(Actor):
         """Step 3 of the mail, the other way: as before. Whoever has refused has nothing left to undo."""
         walk = self.walks.get(message.op)
         if walk is None:
-            context.send(message.gmem, m.Aborted(message.op, Consumer.KVM_MMU), context.link)
+            context.send(message.gmem, m.Aborted(message.op, self.consumer), context.link)
         else:
             kvm_split.abort(self, walk, context)
 
@@ -135,10 +165,10 @@ class KvmMmu(Actor):
         """Split and unmap in one go, failing where it fails."""
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.verb, walk.whole, walk.trace = Verb.INVALIDATE, message.whole, message.trace
-        walk.listed = message.listed
+        walk.listed, walk.refusable = message.listed, message.refusable
         self.walks[message.op] = walk
-        if self.dead:
-            kvm_split.refuse(self, walk, Reason.DEAD, message.start, context)
+        if reason := self.objection(message, context):
+            kvm_split.refuse(self, walk, reason, message.start, context)
         elif message.to is Share.SHARED:
             kvm_split.prepare_split(self, walk, context)
         else:
@@ -300,18 +330,23 @@ class KvmMmu(Actor):
             self.closing.append(message)
             return
         kvm_memory.close(self, context)
+        self.unmap_all(context)
+        context.send(host_base(self.vm) | TDX, message, context.link)
+
+    def unmap_all(self, context: Context) -> None:
+        """Every leaf of both sides."""
         for share, leaves in ((Share.PRIVATE, self.mirror), (Share.SHARED, self.shared_ept)):
             for start, end, level in leaves.runs(0, leaves.starts[-1] + 1):
                 if level:
                     leaves.set(start, end, 0)
                     context.observe(Leaf(self.vm, start, end, share, 0))
-        context.send(host_base(self.vm) | TDX, message, context.link)
 
     WAYS: ClassVar = {
         SPLITTING: Way(kvm_split.split_done, kvm_split.split_next, kvm_split.split_failed),
         UNBLOCKING: Way(kvm_split.unblock_done, kvm_split.settle, kvm_split.unblock_failed),
         ZAPPING: Way(kvm_zap.zapped, kvm_zap.next_step, kvm_zap.zap_failed),
         ZAPPING_SHARED: Way(kvm_zap.zapped, kvm_zap.next_step, kvm_zap.zap_failed),
+        LOOKING: Way(kvm_pinned.looked, kvm_pinned.look_next, kvm_pinned.held),
         MAPPING: Way(kvm_remap.mapped, kvm_remap.map_next, kvm_remap.mapping_failed),
     }
     HANDLERS: ClassVar = {

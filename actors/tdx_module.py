@@ -14,6 +14,7 @@ from actors.observations import (
     EpochDrained,
     GuestAccepted,
     GuestAccess,
+    GuestReleased,
     ListEmptied,
     PamtCounted,
     SeamcallAnswered,
@@ -70,19 +71,22 @@ class Td(msgspec.Struct):
     )  # REMOVE failed for a bug
     faults: dict[int, Stuck] = {}  # by access
     tables: Tables | msgspec.UnsetType = msgspec.UNSET  # where they are not taken for granted
+    pins: bool | msgspec.UnsetType = msgspec.UNSET  # trusted IO: what is MAPPED, the guest holds
 
 
 class TdxModule(Actor):
     """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none.
 
     `dynamic` is there where the host gives the PAMT its pages by region, and counts what is in each; `by_rate` where
-    BUSY is a matter of chance, and not of the locks that are held.
+    BUSY is a matter of chance, and not of the locks that are held. `readmits`: other TDs come after those
+    that are gone.
     """
 
     tds: dict[int, Td]
     pamt: IntervalMap
     dynamic: DynamicPamt | msgspec.UnsetType = msgspec.UNSET
     by_rate: Contention | msgspec.UnsetType = msgspec.UNSET
+    readmits: bool | msgspec.UnsetType = msgspec.UNSET
 
     # --- SEAMCALLs -------------------------------------------------------------------------------
 
@@ -144,6 +148,10 @@ class TdxModule(Actor):
             status, index = STATUS[struck.reason], struck.first
         if (legal := movable(td, rule, message)) < index:
             status, index = Status.WRONG_STATE, legal
+        if td.pins is not msgspec.UNSET and (free := released(td, message)) < index:
+            status, index = Status.IN_USE, free
+        if self.readmits is not msgspec.UNSET and (free := self.unowned(message)) < index:
+            status, index = Status.OWNED, free
         if index and self.short(td, message, index):
             return Status.NO_PAMT, 0
         return status, index
@@ -167,6 +175,16 @@ class TdxModule(Actor):
             shifts = td.frames.runs(message.start, end)
         wanted = sum(tdx_pamt.empty(self.dynamic, s + shift, e + shift) for s, e, shift in shifts)
         return wanted > message.pairs
+
+    def unowned(self, message: m.Seamcall) -> int:
+        """How many leaves of an AUG come before the first whose frame the PAMT says is somebody's."""
+        if message.call != Call.AUG or message.pfn < 0:
+            return message.count
+        size = PAGES[message.level]
+        for start, _, owner in self.pamt.runs(message.pfn, message.pfn + message.count * size):
+            if owner:
+                return (start - message.pfn) // size
+        return message.count
 
     def move(self, td: Td, rule: Rule, message: m.Seamcall, end: int, context: Context) -> int:
         """Take the entries of [start, end) to their next state, run by run; as `enter`."""
@@ -294,6 +312,19 @@ class TdxModule(Actor):
         reply = m.Accessed(message.access, outcome)
         context.send(message.vm | GUEST, reply, max(delay, context.link))
 
+    def on_release(self, message: m.Release, context: Context) -> None:
+        """TDG.MEM.PAGE.RELEASE: MAPPED entries are PENDING again, and the host may block them."""
+        td, pages = self.tds[message.vm], 0
+        for start, end in message.parts:
+            for first, last, value in td.sept.runs(start, end):
+                if value & STATE_MASK == Entry.MAPPED:
+                    level = value >> LEVEL_SHIFT
+                    self.enter(td, message.vm, first, last, Entry.PENDING, level, context)
+                    pages += last - first
+            context.observe(GuestReleased(message.vm, start, end))
+        took = context.cost("page_release_4k", pages) if pages else context.link
+        context.send(message.vm | GUEST, message, max(took, context.link))
+
     def on_teardown(self, message: m.Teardown, context: Context) -> None:
         """The file is closed: what can be removed is. The rest goes with the HKID; its frames may be gone by then."""
         vm = vm_base(message.gmem)
@@ -313,12 +344,15 @@ class TdxModule(Actor):
             if value:
                 pairs += self.enter(td, message.vm, start, end, Entry.FREE, 0, context)
         give_back(message.vm, pairs, context)
+        if self.readmits is not msgspec.UNSET:
+            context.send(host_base(message.vm) | ALLOCATOR, message, context.link)
 
     HANDLERS: ClassVar = {
         m.Seamcall: on_seamcall,
         m.VpExits: on_vp_exits,
         m.VpEnter: on_vp_enter,
         m.Access: on_access,
+        m.Release: on_release,
         m.Teardown: on_teardown,
         m.Reclaim: on_reclaim,
     }
@@ -375,6 +409,16 @@ def movable(td: Td, rule: Rule, message: m.Seamcall) -> int:
         if value & STATE_MASK not in rule.moves:
             return min(most, (start - message.start) // PAGES[message.level])
     return most
+
+
+def released(td: Td, message: m.Seamcall) -> int:
+    """How many leaves of a BLOCK, or of a look before it, come before the first that the guest holds."""
+    if message.call in (Call.BLOCK, Call.SEPT_RD):
+        end = message.start + message.count * PAGES[message.level]
+        for start, _, value in td.sept.runs(message.start, end):
+            if value & STATE_MASK == Entry.MAPPED:
+                return (start - message.start) // PAGES[message.level]
+    return message.count
 
 
 def strike(

@@ -4,12 +4,12 @@ Checks marked "before" see the books as they were before the fact was entered.
 """
 
 from actors import observations as o
-from actors.contract import ERRNO, PAGES_2M, Consumer, Reason, Share
+from actors.contract import ERRNO, KVMS, PAGES_2M, Consumer, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_2M, Call, Entry, Status
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
-from workloads.checkers.words import WHO, errno, order, side, span
+from workloads.checkers.words import errno, order, side, span, who
 
 Found = str | None
 ORDER_2M = 9
@@ -55,8 +55,7 @@ def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
-    tables = {"S-EPT": shadow.sept, "mirror": shadow.private}
-    return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
+    return elsewhere(Share.SHARED, shadow.inside, shadow, op.begin.start, op.begin.end)
 
 
 def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -83,17 +82,18 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """But for leaves of which somebody said that he could not unmap them."""
     if shadow.dead:
         return None
-    for s, e, level in shadow.private.runs(max(0, op.begin.start - 1), op.begin.end + 1):
-        if level != LEVEL_2M or not shadow.left.only(s, e, 0):
-            continue
-        first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
-        small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
-        mixed = first_not(shadow.share, first, last, Share.PRIVATE)
-        leaf = f"a 2 MiB leaf in {span(first, last)} lies over"
-        if small:
-            return f"{leaf} folios of {order(small[2])} at {span(*small[:2])}"
-        if mixed:
-            return f"{leaf} {side(mixed[2])} {span(*mixed[:2])}"
+    for mirror in shadow.mirrors:
+        for s, e, level in mirror.runs(max(0, op.begin.start - 1), op.begin.end + 1):
+            if level != LEVEL_2M or not shadow.left.only(s, e, 0):
+                continue
+            first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
+            small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
+            mixed = first_not(shadow.share, first, last, Share.PRIVATE)
+            leaf = f"a 2 MiB leaf in {span(first, last)} lies over"
+            if small:
+                return f"{leaf} folios of {order(small[2])} at {span(*small[:2])}"
+            if mixed:
+                return f"{leaf} {side(mixed[2])} {span(*mixed[:2])}"
     return None
 
 
@@ -121,8 +121,10 @@ def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    who = ", ".join(WHO[Consumer(consumer).name.lower()] for consumer in sorted(op.ready))
-    return f"READY of {who} met neither COMMIT nor ABORT" if op.ready else None
+    """But for KVMs that were asked to split, one file's after the other's, before anything was decided."""
+    ready = op.ready if not op.ready or op.decided is not None else op.ready.difference(KVMS)
+    names = ", ".join(who(Consumer(consumer)) for consumer in sorted(ready))
+    return f"READY of {names} met neither COMMIT nor ABORT" if ready else None
 
 
 # --- single facts --------------------------------------------------------------------------------
@@ -163,8 +165,7 @@ def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
 
 def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
     if fact.reason is not Reason.NONE and shadow.operations[fact.op].settled:
-        who = WHO[fact.consumer.name.lower()]
-        return f"{who} refused ({errno(fact.reason)}) after the decision to commit"
+        return f"{who(fact.consumer)} refused ({errno(fact.reason)}) after the decision to commit"
     return None
 
 
@@ -254,7 +255,7 @@ def an17_new(shadow: Shadow, fact: o.Leaf) -> Found:
         return None
     for op in shadow.operations.values():
         inside = op.begin.start <= fact.start and fact.end <= op.begin.end
-        if inside and Consumer.KVM_MMU in op.ready and fact.share is not op.begin.to:
+        if inside and shadow.consumer in op.ready and fact.share is not op.begin.to:
             return f"{span(fact.start, fact.end)} was mapped after KVM had said READY"
     return None
 
@@ -273,12 +274,13 @@ def an20(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Leaves that somebody could not unmap are not stale: he said so."""
     start, end = op.begin.start, op.begin.end
     whole, share = shadow.share.run_at(start, end)
-    other = shadow.private if share == Share.SHARED else shadow.shared
-    if shadow.dead or (whole == end and other.only(start, end, 0)):
+    others = shadow.mirrors if share == Share.SHARED else shadow.shared_epts
+    alone = len(others) == 1
+    if shadow.dead or (alone and whole == end and others[0].only(start, end, 0)):
         return None
     for s, e, share in shadow.share.runs(start, end):
-        other = shadow.private if share == Share.SHARED else shadow.shared
-        for first, last, level in other.runs(s, e):
+        others = shadow.mirrors if share == Share.SHARED else shadow.shared_epts
+        for first, last, level in (run for other in others for run in other.runs(s, e)):
             bad = first_not(shadow.left, first, last, 1) if level else None
             if bad:
                 return f"{span(bad[0], bad[1])} is {side(share)} with a {side(1 - share)} leaf"
@@ -289,9 +291,10 @@ def an21(shadow: Shadow, fact: o.FolioOrder) -> Found:
     """The folio changes now; a leaf whose unmap failed was told of."""
     if shadow.dead or not 0 <= fact.order < ORDER_2M:
         return None
-    for s, e, level in shadow.private.runs(fact.start, fact.end):
-        if level == LEVEL_2M and shadow.left.only(s, e, 0):
-            return f"{span(s, e)} has folios of {order(fact.order)} under a leaf of 2 MiB"
+    for mirror in shadow.mirrors:
+        for s, e, level in mirror.runs(fact.start, fact.end):
+            if level == LEVEL_2M and shadow.left.only(s, e, 0):
+                return f"{span(s, e)} has folios of {order(fact.order)} under a leaf of 2 MiB"
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from actors import observations as o
-from actors.address import host_of, name_of, vm_base, vm_of
+from actors.address import file_of, host_of, name_of, owner_base, vm_base, vm_of
 from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
@@ -109,7 +109,9 @@ class Inspector:
         found = self.known.get(address)
         if found is None:
             vm = vm_base(address)
-            if vm not in self.shadows:
+            if vm not in self.shadows and file_of(vm):
+                self.shadows[vm] = self.books(owner_base(vm)).of_file(vm)
+            elif vm not in self.shadows:
                 self.shadows[vm] = new_shadow(self.plan, vm)
                 if self.plan.scenario.fleet.pamt == "dynamic":
                     self.shadows[vm].pamt = self.pamt_of(vm)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from actors import observations as o
 from actors.contract import Reason
-from workloads.checkers.words import WHO, YES
+from workloads.checkers.words import YES, who
 
 LINES_MAX = 20
 ALIKE_MAX = 3  # lines that differ in their ranges alone; of more, the first and the last are told
@@ -15,7 +15,7 @@ ALIKE_MAX = 3  # lines that differ in their ranges alone; of more, the first and
 KEYS = {
     o.ConvertBegin, o.ConvertEnd, o.Decided, o.NoReturn, o.Failed, o.ErrorDropped, o.FaultStruck,
     o.MemoryRefused, o.PoisonSet, o.LeftMapped, o.ReferencesFound, o.PrepareUndone, o.UndoFailed,
-    o.Spinning, o.SeamcallAnswered, o.VmBugged, o.VmStopped, o.MapGpaFailed, o.NotifierError,
+    o.Spinning, o.SeamcallAnswered, o.VmBugged, o.VmmKilled, o.VmStopped, o.MapGpaFailed, o.NotifierError,
     o.DmarFault,
 }  # fmt: skip
 # What a story that is too long can do without, the dullest first.
@@ -80,9 +80,9 @@ def together(lines: list[Line]) -> list[Line]:
         for number in others:
             found[number] = None
         facts = sorted((lines[n].fact for n in (*others, last)), key=lambda fact: fact.consumer)
-        who = ", ".join(WHO[fact.consumer.name.lower()] for fact in facts)
+        names = ", ".join(who(fact.consumer) for fact in facts)
         answer = YES.get(facts[0].phase, "done")
-        found[last] = lines[last]._replace(text=f"{who}: {answer}")
+        found[last] = lines[last]._replace(text=f"{names}: {answer}")
     return [line for line in found if line]
 
 

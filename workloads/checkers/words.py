@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from actors import observations as o
-from actors.contract import ERRNO, PAGE_BYTES, PAGES_1G, Reason, Share, Trace
+from actors.contract import ERRNO, PAGE_BYTES, PAGES_1G, Consumer, Reason, Share, Trace
+from actors.contract import WORDS as CONSUMERS
 from actors.intervals import IntervalMap
 from actors.messages import ATTEMPT_BITS
 from actors.names import IMPLICIT, KIND_BITS, PIECE, implicit_access, piece_of, whole_task
@@ -66,6 +67,11 @@ def at(fact: Any) -> str:
 def frames(fact: Any) -> str:
     """The same of host frames."""
     return span(fact.start, fact.end, "pfn")
+
+
+def who(consumer: Consumer) -> str:
+    """A consumer in a word; the KVM of any file of the inode is a KVM."""
+    return WHO[CONSUMERS[consumer]]
 
 
 def ms(duration: int) -> str:
@@ -182,10 +188,9 @@ def changed(fact: Any, change: Change, before: int) -> str:
 
 def replied(fact: o.ConsumerReplied) -> str:
     """A consumer's answer."""
-    who = WHO[fact.consumer.name.lower()]
     if fact.reason is Reason.NONE:
-        return f"{who}: {YES.get(fact.phase, 'done')}"
-    return f"{who}: says no to {fact.phase.upper()}, {errno(fact.reason)}"
+        return f"{who(fact.consumer)}: {YES.get(fact.phase, 'done')}"
+    return f"{who(fact.consumer)}: says no to {fact.phase.upper()}, {errno(fact.reason)}"
 
 
 def leaf(fact: o.Leaf) -> str:
@@ -259,9 +264,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.FaultStruck: struck,
     o.MemoryRefused: lambda _: "allocator: no memory",
     o.PoisonSet: lambda f: f"gmem: poisons {at(f)}",
-    o.LeftMapped: lambda f: (
-        f"{WHO[f.consumer.name.lower()]}: cannot unmap {at(f)} {LEFT[Trace(f.trace)]}"
-    ),
+    o.LeftMapped: lambda f: f"{who(f.consumer)}: cannot unmap {at(f)} {LEFT[Trace(f.trace)]}",
     o.ReferenceKept: lambda f: f"gmem: a reference on {at(f)} that nobody will drop",
     o.ReferencesFound: lambda f: (
         f"pins: {'short' if f.transient else 'long-term'} references on {at(f)}"
@@ -280,8 +283,10 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.HugeLost: lambda f: (
         f"kvm: has split {'a leaf' if f.leaves == 1 else f'{f.leaves} leaves'} of 2 MiB"
     ),
+    o.GuestReleased: lambda f: f"guest: releases {at(f)}",
     o.GuestAccess: access,
     o.VmBugged: bugged,
+    o.VmmKilled: lambda _: "vmm: is killed",
     o.VmStopped: lambda _: "vmm: gives the VM up",
     o.GuestPanicked: lambda _: "guest: panics",
     o.Bitmap: lambda f: f"vmm: marks {at(f)} {side(f.to)} in its bitmap",
@@ -295,6 +300,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.ReEntered: lambda f: f"kvm: nothing installed at {at(f)}, the vCPU enters again",
     o.FramesFreed: lambda f: f"gmem: frees {frames(f)}",
     o.FramesKept: lambda f: f"gmem: keeps {frames(f)} back",
+    o.VmAdmitted: lambda _: "host: admits this VM in the place of one that is gone",
     o.FramesReused: lambda f: f"allocator: gives {frames(f)} to somebody else",
     o.NotifierCalled: lambda f: f"mm: {f.site} invalidates {at(f)}",
     o.NotifierError: lambda f: f"mm: {f.site} gets {errno(f.reason)} from KVM's callback",
