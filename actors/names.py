@@ -80,3 +80,9 @@ def on_top(request: int) -> bool:
 def implicit_access(request: int) -> int:
     """Whose memory fault it is."""
     return request >> KIND_BITS
+
+
+def piece_of(request: int) -> tuple[int, int]:
+    """(task, piece) that a piece's request is of."""
+    number = request >> KIND_BITS
+    return number & (1 << _TASK_BITS) - 1, number >> _TASK_BITS & (1 << _PIECE_BITS) - 1

@@ -13,6 +13,7 @@ from actors.names import (
     implicit_access,
     implicit_request,
     on_top,
+    piece_of,
     piece_request,
     whole_request,
     whole_task,
@@ -84,3 +85,9 @@ def test_a_piece_has_the_same_number_whatever_failed_before_it():
         first.setdefault(start, number)
     assert first == smooth
     assert len({number for _, number in rough}) == len(rough) == len(smooth) + 3
+
+
+@given(PIECES)
+def test_a_piece_says_which_one_it_is(piece):
+    task, number, _, _ = piece
+    assert piece_of(piece_request(*piece)) == (task, number)

@@ -122,7 +122,10 @@ class Engine(TypedDict):
 
 
 class Counterexample(TypedDict):
-    """The first finding that the protocol's definition does not admit, and how it came about, line by line."""
+    """The first finding that the protocol's definition does not admit, and how it came about, line by line.
+
+    `replay` is the command that runs it again, once there is a results folder.
+    """
 
     time_seconds: float
     id: str
@@ -131,6 +134,7 @@ class Counterexample(TypedDict):
     text: str
     admitted: bool
     story: list[str]
+    replay: NotRequired[str]
 
 
 class Input(TypedDict):
