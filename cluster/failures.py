@@ -13,7 +13,7 @@ from actors.contract import Reason as R
 from actors.conversion import Verb
 from actors.gmem_ask import ASKS
 from actors.protocols import PROTOCOLS
-from actors.protocols.table import Event, Row, Stage, Table
+from actors.protocols.table import ALL, Event, Row, Stage, Table
 
 Reasons = tuple[R, ...]
 Failures = tuple[tuple[str, str, Reasons], ...]
@@ -32,7 +32,7 @@ REFUSALS: dict[tuple[Verb, Share], dict[Consumer, Reasons]] = {
         Consumer.IOMMU: TO_UNMAP_DMA,
     },
     (Verb.INVALIDATE, Share.SHARED): {
-        Consumer.KVM_MMU: (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.DEAD, R.BUG),
+        Consumer.KVM_MMU: (R.NO_MEMORY, R.REFERENCES, R.BUSY, R.INTERRUPTED, R.DEAD, R.BUG),
     },
     (Verb.INVALIDATE, Share.PRIVATE): {
         Consumer.KVM_MMU: (R.DEAD,),
@@ -40,9 +40,11 @@ REFUSALS: dict[tuple[Verb, Share], dict[Consumer, Reasons]] = {
         Consumer.IOMMU: TO_UNMAP_DMA,
     },
 }
+# More where everybody is asked: KVM looks for what a guest with trusted IO holds (vm.td_pinned).
+LOOKED_FOR = {(Share.SHARED, Consumer.KVM_MMU): (R.REFERENCES,)}
 # And what it tells of by callback, once it cannot refuse.
 POISONS: dict[Consumer, Reasons] = {
-    Consumer.KVM_MMU: (R.BUSY, R.BUG),
+    Consumer.KVM_MMU: (R.REFERENCES, R.BUSY, R.BUG),
     Consumer.IOMMU: (R.TIMEOUT,),
 }
 # guest_memfd's own: what an event of its table stands for.
@@ -93,6 +95,9 @@ def in_direction(rows: tuple[Row, ...], to: Share) -> Iterator[Found]:
             if (row.then, Event.REFUSED) in counted:
                 for reason in REFUSALS.get((verb, to), {}).get(consumer, ()):
                     yield row.then, who, reason
+                if verb is Verb.PREPARE and row.who == ALL:
+                    for reason in LOOKED_FOR.get((to, consumer), ()):
+                        yield row.then, who, reason
             if verb is Verb.PREPARE and (row.then, Event.TIMED_OUT) in counted:
                 yield row.then, who, R.TIMEOUT
             if verb is Verb.COMMIT and (row.then, Event.POISONED) in counted:

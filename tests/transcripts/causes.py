@@ -3,13 +3,23 @@
 from collections.abc import Callable, Mapping
 
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, GUEST, IOMMU, KVM, PINS, kind_of, vm_address
+from actors.address import (
+    ALLOCATOR,
+    GMEM,
+    GUEST,
+    IOMMU,
+    KVM,
+    PINS,
+    TDX,
+    kind_of,
+    vm_address,
+)
 from actors.allocator import Allocator
 from actors.contract import Consumer, Context, Fault, Message, Reason
 from actors.gmem import Gmem
 from actors.iommu import QUEUE_SLOTS, Iommu
 from actors.kvm_mmu import KvmMmu
-from actors.tdx_states import LEVEL_2M
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
 
@@ -152,6 +162,33 @@ def dies_at(message: type[Message]) -> Arrange:
 
         def handle(actor: object, found: Message, context: Context) -> None:
             kvm.bug("elsewhere", Reason.BUG, True, context)
+            own(actor, found, context)
+
+        world.replace(KVM, message, handle)
+
+    return arrange
+
+
+def released(*parts: tuple[int, int]) -> Arrange:
+    """A guest with trusted IO has released these pages, and no others."""
+
+    def arrange(world: World) -> None:
+        world.replace(GUEST, m.Release, lambda *_: None)
+        world.post(TDX, m.Release(vm_address(0, 0), 0, parts), vm=-1)
+        world.run()
+
+    return arrange
+
+
+def accepted_at(message: type[Message], page: int) -> Arrange:
+    """The guest accepts a page again just before KVM gets this message."""
+
+    def arrange(world: World) -> None:
+        own = world.kvm().HANDLERS[message]
+
+        def handle(actor: object, found: Message, context: Context) -> None:
+            where = vm_address(0, 0), page, page + 1, Entry.MAPPED, LEVEL_4K
+            world.tdx().enter(world.td(), *where, world.host.cells[world.address(TDX, -1)])
             own(actor, found, context)
 
         world.replace(KVM, message, handle)

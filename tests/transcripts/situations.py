@@ -11,6 +11,7 @@ from actors.protocols.table import ALL
 from tests.helpers import PRIVATE, SHARED, World
 from tests.transcripts.causes import (
     Arrange,
+    accepted_at,
     after,
     closed,
     detached,
@@ -24,6 +25,7 @@ from tests.transcripts.causes import (
     preempted,
     queue_full,
     queue_stuck,
+    released,
     shared_before,
     silent,
     strike,
@@ -37,6 +39,7 @@ START, END = 0x10, 0x14  # four pages in the middle of a leaf of 2 MiB
 FOLIO = (0, 0x200)  # the huge page around them
 ACROSS = (0x1F0, 0x410)  # the end of one huge page, a whole one, the beginning of a third
 TWO_FILES = ("vm.files_per_inode=2",)
+PINNED = ("vm.td_pinned=true", "vm.start=mapped-4k", "vm.accept_level=4k")  # trusted IO
 SECOND = 3 * 10**9  # ns; longer than guest_memfd is taken to wait
 
 
@@ -162,6 +165,12 @@ PLAIN: dict[str, Situation] = {
     "second_split_refused": Situation(
         "Of two ranges the first is done when KVM finds no memory to split the second one's leaf.",
         arrange=after(shared_before((0x200, 0x400)), strike(kvm__split_memory={2: 0})), pages=ACROSS),
+    "guest_holds_page": Situation(
+        "The guest has released all but the third page before it asks. With vm.td_pinned = true.",
+        arrange=released((START, 0x12), (0x13, END)), overrides=PINNED),
+    "guest_holds_page_again": Situation(
+        "The guest accepts the third page again once all have agreed. With vm.td_pinned = true.",
+        arrange=after(released((START, END)), accepted_at(m.Commit, 0x12)), overrides=PINNED),
     # --- references
     "page_pinned": Situation("A device holds the third page for ever.", PRIVATE, pin(0x12, 0x13)),
     "neighbour_pinned": Situation(

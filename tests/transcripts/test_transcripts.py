@@ -20,6 +20,7 @@ every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
 ROWS_NOT_TAKEN: dict[str, set[str]] = {}
 # Failures that a protocol can only meet with mark = callback, and that are two-phase's then: told_by_callback has one.
 WITH_CALLBACK = {
+    ("committing", "kvm_mmu", Reason.REFERENCES),
     ("committing", "kvm_mmu", Reason.BUSY),
     ("committing", "iommu", Reason.TIMEOUT),
 }

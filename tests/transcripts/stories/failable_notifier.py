@@ -76,6 +76,9 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
         "kvm_dead", "kvm_dead_to_private"),
         Told(R.DEAD, "",
         "ERR at once (3): EIO. The VMM stops the VM and its memory goes back.")),
+    "guest_holds_page": Told(R.REFERENCES, "",
+        "BLOCK cannot have the third page, which stays as it was; the rest of the range is unmapped, and ERR with "
+        "EAGAIN (3). What is gone the guest has released before: it does not count on it."),
     "page_pinned": Told(R.REFERENCES, "AN8",
         "KVM's shared leaves and the host's PTEs are gone (2) when pins answer ERR (3): EAGAIN with the page. The "
         "PTEs do not come back by themselves (AN8). The IOMMU driver was not told yet."),

@@ -42,6 +42,9 @@ IN_PLACE: dict[str, Told] = {
         "There is no leaf to split; so it is past the point of no return that BLOCK is BUSY twice (5): KVM_BUG_ON "
         "by contention alone (AN24, AN28). guest_memfd stores as if nothing had happened (6). The VMM stops the VM; "
         "teardown removes the entries before the frames go back."),
+    "guest_holds_page": Told(R.DEAD, "AN28",
+        "Nobody has looked. Past the point of no return BLOCK cannot have the third page (5): KVM_BUG_ON, and the "
+        "rest is zapped (AN28). guest_memfd is told nothing and stores (6). The VMM stops the VM."),
     "page_pinned": Told(R.REFERENCES, "AN8",
         "The host's page tables are cleared before the look (4): EAGAIN with the page. Their PTEs are all that is "
         "missing afterwards (AN8); the IOMMU driver gives its descriptor back."),

@@ -105,6 +105,10 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "two_refusals_to_private": Told(R.NO_MEMORY, "AN8",
         "The no that comes first decides (4), with the host's page tables cleared (AN8). The other one comes when "
         "its consumer is told already to take back what it may have said."),
+    "guest_holds_page": Told(R.DEAD, "AN28",
+        "The split that KVM is asked for (6) looks at boundary leaves alone. Where nothing may fail any more BLOCK "
+        "cannot have the third page (7): KVM_BUG_ON (AN28). guest_memfd splits the folio (8) and stores (9); the VMM "
+        "stops the VM."),
     "remove_bug": Told(R.DEAD, "AN11 I4",
         "KVM_BUG_ON where nothing may fail (7), and that is all. guest_memfd is told nothing, splits the folio (8) "
         "and stores (9). With the file the page goes back, and the host gives it to somebody else while the S-EPT "

@@ -9,6 +9,9 @@ from tests.transcripts.stories.two_phases import TWO_PHASES
 TWO_PHASE: dict[str, Told] = {
     **TWO_PHASES,
     **REFERENCED,
+    "guest_holds_page_again": Told(R.BUG, "AN28",
+        "A look is no lock: KVM has said READY (2), and BLOCK cannot have the page (4). KVM_BUG_ON, the poison "
+        "callback, and the rest is unmapped (AN28). Nothing is stored, EFAULT (5): the guest has ended its own VM."),
     "remove_bug": Told(R.BUG, "AN15",
         "KVM cannot refuse any more. It bugs the VM, tells guest_memfd by the poison callback which page is still "
         "mapped, and unmaps the rest (4). guest_memfd stores nothing, remembers the page, and answers EFAULT (5). "

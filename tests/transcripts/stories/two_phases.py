@@ -58,6 +58,10 @@ TWO_PHASES: dict[str, Told] = {
         "kvm_dead", "kvm_dead_to_private"),
         Told(R.DEAD, "",
         "KVM says NO (2): EIO. The VMM stops the VM and its memory goes back.")),
+    "guest_holds_page": Told(R.REFERENCES, "",
+        "KVM is asked with the rest and looks at the entries (2: SEPT.RD): the third page is in use, so it says NO "
+        "with that page. The others ABORT (3). Nothing was blocked, and the guest, which is told EAGAIN, releases the "
+        "page before it tries again."),
     "page_pinned": Told(R.REFERENCES, "",
         "Pins say NO (2): EAGAIN with the page, and nothing was unmapped. This VMM reports it to the guest; a "
         "cooperative one would make the device let go and try again."),

@@ -129,6 +129,9 @@ UNDO: dict[str, Told] = {
         "The VMM unmaps the range from its devices before it asks. References are looked at after the host's page "
         "tables (4): EAGAIN. The VMM has no memory to map the range again: shared, and not mapped for devices "
         "(AN18), as are the host's PTEs (AN8)."),
+    "guest_holds_page": Told(None, "AN28 AN9 L1 L2",
+        "BLOCK cannot have the third page (4): KVM_BUG_ON, and a reference on it (AN28). The result is discarded, the "
+        "attribute stored; step 5 waits for that reference for ever (AN9)."),
     "remove_bug": Told(None, "AN9 L1 L2",
         "KVM_BUG_ON, and a reference on the page (mark = refcount). The result is discarded (4), the attribute "
         "stored; then guest_memfd waits for that reference for ever, its lock held (5): it was never told what it "

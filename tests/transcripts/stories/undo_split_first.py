@@ -45,6 +45,10 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
         "What is left of B's trouble: the first range is split and zapped (4a, 4b) when the second one cannot be "
         "split (4a). ENOMEM, and nobody maps the first range again (AN3): the guest dies when it touches a page of "
         "it (AN1)."),
+    "guest_holds_page": Told(R.BUG, "AN10 AN28",
+        "There is no leaf to split (4a). Where pages are zapped BLOCK cannot have the third one (4b): KVM_BUG_ON, and "
+        "a reference on it (AN28). The look after it finds the reference: EFAULT (4c), and the page never comes back "
+        "(AN10)."),
     "remove_bug": Told(R.BUG, "AN10 AN15",
         "KVM_BUG_ON, and a reference on the page (4b). The look after it finds the reference: EFAULT (4c). It keeps "
         "the page from being used again, and nobody will ever drop it (AN10)."),
