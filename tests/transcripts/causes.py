@@ -11,6 +11,7 @@ from actors.address import (
     KVM,
     PINS,
     TDX,
+    VMM,
     kind_of,
     vm_address,
 )
@@ -165,6 +166,16 @@ def dies_at(message: type[Message]) -> Arrange:
             own(actor, found, context)
 
         world.replace(KVM, message, handle)
+
+    return arrange
+
+
+def killed(after_ns: int) -> Arrange:
+    """The VMM is killed so long after the request."""
+
+    def arrange(world: World) -> None:
+        world.killable()
+        world.post(VMM, m.Kill(), delay=after_ns)
 
     return arrange
 

@@ -17,6 +17,7 @@ from tests.transcripts.causes import (
     detached,
     detached_meanwhile,
     dies_at,
+    killed,
     no_memory_for,
     one_entry,
     pin,
@@ -248,6 +249,7 @@ PLAIN: dict[str, Situation] = {
     "two_files_refused": Situation(
         "Another VM has a file of the inode, and its KVM cannot split anything.",
         arrange=strike(kvm__file_split={}), overrides=TWO_FILES),
+    "vmm_killed": Situation("The VMM is killed while consumers are asked.", arrange=killed(13_000)),
     # --- after the ioctl
     "devices_not_mapped": Situation(
         "The ioctl succeeds; then the VMM cannot map the range for its devices.", arrange=strike(iommu__map={})),

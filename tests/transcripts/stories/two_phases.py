@@ -62,6 +62,10 @@ TWO_PHASES: dict[str, Told] = {
         "KVM is asked with the rest and looks at the entries (2: SEPT.RD): the third page is in use, so it says NO "
         "with that page. The others ABORT (3). Nothing was blocked, and the guest, which is told EAGAIN, releases the "
         "page before it tries again."),
+    "vmm_killed": Told(R.DEAD, "",
+        "The thread that is in the ioctl ends it: all say READY (2), they unmap (4), and the attribute is stored (5). "
+        "The answer goes nowhere. Then the mm goes (N8 exit_mmap), the file is closed, and the VM is torn down with "
+        "every frame back."),
     "page_pinned": Told(R.REFERENCES, "",
         "Pins say NO (2): EAGAIN with the page, and nothing was unmapped. This VMM reports it to the guest; a "
         "cooperative one would make the device let go and try again."),
