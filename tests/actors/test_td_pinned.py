@@ -226,6 +226,17 @@ def test_who_does_not_ask_meets_it_where_nothing_may_fail_and_the_vm_is_lost(pro
     assert not {i for i in world.found if i.startswith("I")} - {"I12"}
 
 
+@pytest.mark.parametrize("protocol", CANNOT_FAIL)
+def test_what_was_blocked_before_a_page_that_is_held_is_tracked_and_removed(protocol):
+    """The first BLOCK of this VM fails at its last page: no false alarm of I16 about those before."""
+    world = pinned(protocol)
+    forgets(world, 0x1F)
+    world.ask(0x10, 0x20, SHARED)
+    world.run()
+    assert [(fact.start, fact.end) for fact in world.of(LeftMapped)] == [(0x1F, 0x20)]
+    assert not {i for i in world.found if i.startswith("I")} - {"I12"}
+
+
 def test_a_refusal_half_way_leaves_the_page_as_it_was_and_the_rest_unmapped():
     world = pinned("failable-notifier", "vm.guest_retries=0")
     forgets(world)

@@ -224,12 +224,12 @@ class Shadow:
             self.pamt.told.set(fact.start, fact.end, fact.count)
 
     def seamcall(self, fact: o.SeamcallAnswered) -> None:
+        if fact.call == Call.BLOCK:  # one that fails may have blocked what lies before
+            self.blocked = self.epoch
         if fact.status != Status.OK:
             self.key(fact)
         elif fact.call == Call.TRACK:
             self.epoch += 1
-        elif fact.call == Call.BLOCK:
-            self.blocked = self.epoch
 
     def epoch_drained(self, _: o.EpochDrained) -> None:
         self.drained = self.epoch
