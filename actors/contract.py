@@ -153,7 +153,9 @@ VM_KEY_SHIFT = 120
 
 def opportunity(vm: int, op: int, page: int = 0, attempt: int = 0) -> int:
     """The key of a fault opportunity: which VM's which operation, at which page (a gfn), at which attempt."""
-    return vm << VM_KEY_SHIFT | op << _OP_SHIFT | page << _PAGE_SHIFT | min(attempt, 0xFFF)
+    if attempt > 0xFFF:  # noqa: PLR1730 - no call of min() for every opportunity
+        attempt = 0xFFF
+    return (vm << VM_KEY_SHIFT - _OP_SHIFT | op) << _OP_SHIFT | page << _PAGE_SHIFT | attempt
 
 
 def op_of(key: int) -> int:

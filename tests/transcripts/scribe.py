@@ -41,7 +41,7 @@ class Scribe:
             while (now := host.next_time()) is not None:
                 self.senders = {
                     (cell.address, id(message)): stamp >> SEQUENCE_BITS
-                    for at, stamp, cell, message in host.queue
+                    for at, _, stamp, cell, message in host.pending()
                     if at == now
                 }
                 first = len(self.lines)
