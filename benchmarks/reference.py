@@ -7,7 +7,7 @@ building it or starting Ray.
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,8 @@ from cluster.run import Executor, Fleet
 
 LOCAL, RAY_1, RAY_2 = "gmemsim local", "gmemsim ray, 1 partition", "gmemsim ray, 2 partitions"
 PROCESSES, CALLBACKS = "SimPy processes", "SimPy callbacks"
+
+RATES = {"gmemsim": LOCAL, "simpy": PROCESSES}
 
 
 class Contest:
@@ -92,6 +94,11 @@ def row(name: str, seconds: list[float], local: list[float], tally: Tally) -> di
     }
 
 
+def rate(rows: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Conversions a second of one side: the median."""
+    return next(float(row["conversions/s"]) for row in rows if row["side"] == name)
+
+
 def main() -> None:
     parser = common.flags(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -107,6 +114,7 @@ def main() -> None:
         "model": msgspec.to_builtins(contest.shape),
         "agreed": tally._asdict(),
         "digest": contest.digests[LOCAL],
+        "conversions_per_second": {key: rate(rows, name) for key, name in RATES.items()},
         "seconds": seconds,
         "rows": rows,
     }
