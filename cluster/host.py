@@ -22,6 +22,7 @@ Watchers = Mapping[type, tuple[Watch, ...]]
 Event = tuple[int, int, int, Cell, Message]
 """(when it is due, whose it is, stamp, the same actor's cell, message): tuples compare in the order of their turns."""
 _COMPACT_FROM = 256
+NEVER = 1 << 63
 
 
 class Host:
@@ -100,26 +101,30 @@ class Host:
         queue, lane, cancelled = self.queue, self.lane, self.cancelled
         done, now = 0, self.now
         while done < most:
-            # A lane is not in order within a nanosecond, but `_nanosecond` is.
-            if lane and not (queue and queue[0] < lane[0]):
+            # A lane is in order but for what comes within one nanosecond, and that is put in order below.
+            head = queue[0][0] if queue else NEVER
+            if lane and lane[0][0] <= head:
                 if lane[0][0] >= horizon:
                     break
                 event = lane.popleft()
-            elif queue and queue[0][0] < horizon:
+                now, _, stamp, cell, message = event
+                alone = now != head and not (lane and lane[0][0] == now)
+            elif head < horizon:
                 event = heappop(queue)
-                if event[2] in cancelled:
-                    cancelled.discard(event[2])
+                now, _, stamp, cell, message = event
+                if stamp in cancelled:
+                    cancelled.discard(stamp)
                     continue
+                alone = not (queue and queue[0][0] == now)
             else:
                 break
-            now, _, stamp, cell, message = event
-            if (queue and queue[0][0] == now) or (lane and lane[0][0] == now):
+            if alone:
+                cell.now = now
+                cell.digest = ((cell.digest + stamp) * DIGEST_K + now) & DIGEST_MASK
+                cell.handlers[type(message)](cell.actor, message, cell)
+                done += 1
+            else:
                 done += self._nanosecond(event)
-                continue
-            cell.now = now
-            cell.digest = ((cell.digest + stamp) * DIGEST_K + now) & DIGEST_MASK
-            cell.handlers[type(message)](cell.actor, message, cell)
-            done += 1
         self.now = now
         self.handled += done
         return done
