@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 from cluster.digest import fleet_digest
 from cluster.drive import Driver, Handle, Pages, Totals, WaitAny
 from cluster.run import Executor, Fleet, add_up, placed, started, unpack
-from workloads.fleet import build
-from workloads.plan import ENCODER
 from workloads.scenario import Scenario
 from workloads.simulate import Job, prepare
+from workloads.simulate import fleet_of as of_plan
 
 LOCAL = Executor("local")
 
@@ -72,7 +71,7 @@ def drive(fleet: Fleet, executor: Executor, pages: Pages = no_pages) -> Driven:
 
 def fleet_of(job: Job) -> Fleet:
     """A scenario's fleet."""
-    return Fleet(build, ENCODER.encode(job.plan), job.plan.scenario.fleet.hosts)
+    return of_plan(job.plan)
 
 
 def simulate(scenario: Scenario, executor: Executor = LOCAL) -> Driven:

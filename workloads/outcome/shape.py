@@ -119,6 +119,7 @@ class Engine(TypedDict):
     peak_rss_bytes: int
     busy_seconds: list[float]
     wait_seconds: list[float]
+    bottleneck: str
 
 
 class Counterexample(TypedDict):

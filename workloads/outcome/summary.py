@@ -12,6 +12,7 @@ from workloads import __version__, checks
 from workloads.census import ASKED, WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
+from workloads.outcome.bottleneck import bottleneck
 from workloads.outcome.settings import of_scenario
 from workloads.outcome.shape import SCHEMA, Conversions, FailedAttempts, FaultCount, Input
 from workloads.outcome.tally import NS, Tally, tally
@@ -257,6 +258,9 @@ def engine(scenario: Scenario, outcome: Outcome, seen: Tally) -> dict[str, Any]:
         "peak_rss_bytes": outcome.peak_rss_bytes,
         "busy_seconds": totals.busy,
         "wait_seconds": totals.wait,
+        "bottleneck": bottleneck(
+            totals.seconds, wall, totals.busy, totals.windows, totals.recoveries
+        ),
     }
 
 

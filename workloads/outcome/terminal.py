@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workloads.outcome import faults
+from workloads.outcome.bottleneck import by_partition
 from workloads.outcome.figures import duration, lost, number, rate, size, some
 from workloads.outcome.progress import Progress
 from workloads.outcome.seeds import over_seeds, seed_reasons
@@ -240,6 +241,9 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
         f"{some(engine['nodes'], 'node')}, {some(engine['events'], 'event')}, "
         f"{size(engine['peak_rss_bytes'])} of memory",
     )
+    if engine["partitions"] > 1:
+        yield "partitions", by_partition(engine)
+        yield "bottleneck", engine["bottleneck"]
     if engine["lookahead_seconds"] is not None:
         yield (
             "lookahead",
