@@ -111,10 +111,10 @@ class Host:
                 alone = now != head and not (lane and lane[0][0] == now)
             elif head < horizon:
                 event = heappop(queue)
-                now, _, stamp, cell, message = event
-                if stamp in cancelled:
-                    cancelled.discard(stamp)
+                if event[2] in cancelled:  # its time does not come
+                    cancelled.discard(event[2])
                     continue
+                now, _, stamp, cell, message = event
                 alone = not (queue and queue[0][0] == now)
             else:
                 break
