@@ -227,6 +227,7 @@ CLAIMS = (
         {"AN3": (A, B1)},
         "Every file's KVM is asked before any of them unmaps. So it is with all files split first, "
         "`protocol.per_file=false`, as in the series of August 2025.",
+        {B2: NO_SPLIT},
     ),
 )
 
