@@ -9,14 +9,13 @@ from actors import messages as m
 from actors.address import PINS, vm_base
 from actors.contract import Actor, Consumer, Context, Reason, Share
 from actors.conversion import PHASES, Conversion, Verb
-from actors.gmem_own import fail
+from actors.gmem_own import fail, ilock
 from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
 from actors.intervals import IntervalMap
 from actors.locks import RwLock, Waiter
 from actors.observations import (
     ConsumerReplied,
     ConvertBegin,
-    LockOrder,
     LockWaited,
     ReferenceKept,
     Spinning,
@@ -88,9 +87,7 @@ class Gmem(Actor):
                 self.address, conversion.op, start + shift, end + shift, Share(conversion.to)
             )
         )
-        context.observe(
-            LockOrder(vm_base(self.address), conversion.op, gmem_steps.ILOCK_RANK, True)
-        )
+        ilock(self, conversion.op, True, context)
         if self.released or not self.poison.only(start, end, 0):
             conversion.reason = Reason.DEAD if self.released else Reason.POISONED
             conversion.offset = start

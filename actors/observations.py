@@ -122,19 +122,21 @@ class EpochDrained(Observation, frozen=True, tag=11):
 
 
 class InvalidationBegin(Observation, frozen=True, tag=12):
-    """Faults in the range wait from here on."""
+    """Faults in the range wait from here on; `locked`: mmu_lock is held for it, for writing."""
 
     vm: int
     op: int
     start: int
     end: int
+    locked: bool
 
 
 class InvalidationEnd(Observation, frozen=True, tag=13):
-    """And go on from here."""
+    """And go on from here; `locked` as before."""
 
     vm: int
     op: int
+    locked: bool
 
 
 class Leaf(Observation, frozen=True, tag=14):

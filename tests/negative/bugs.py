@@ -13,6 +13,7 @@ from actors import (
     gmem_steps,
     gmem_store,
     kvm_fault,
+    kvm_invalidation,
     kvm_split,
     kvm_tickets,
     kvm_walk,
@@ -34,7 +35,14 @@ from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.kvm_mmu import KvmMmu
 from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, Walk
-from actors.observations import HostPte, LockOrder, MemoryRefused, Pinned, Reserving
+from actors.observations import (
+    HostPte,
+    InvalidationEnd,
+    LockOrder,
+    MemoryRefused,
+    Pinned,
+    Reserving,
+)
 from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
 from actors.protocols.table import Who
@@ -169,15 +177,38 @@ def free_poisoned_pages(world: World, _: Patch) -> None:
     world.replace(GMEM, m.TornDown, torn_down)
 
 
-def free_before_teardown(world: World, _: Patch) -> None:
+def free_before_teardown(_: World, patch: Patch) -> None:
     """The last close frees memory at once; the TDX module is asked later."""
+    release, free = gmem_release.release, gmem_release.free
 
-    def release(file: Gmem, message: m.ReleaseFile, context: Context) -> None:
-        gmem_release.on_torn_down(file, m.TornDown(), context)
-        Gmem.HANDLERS[m.ReleaseFile](file, message, context)
+    def released(file: Gmem, context: Context) -> None:
+        release(file, context)
+        free(file, context)
 
-    world.replace(GMEM, m.ReleaseFile, release)
-    world.drop(GMEM, m.TornDown)
+    patch.setattr(gmem_release, "release", released)
+    patch.setattr(gmem_release, "free", lambda *_: None)
+
+
+def drop_ilock_before_teardown(_: World, patch: Patch) -> None:
+    """The last close drops its lock while KVM still maps the file."""
+    release = gmem_release.release
+
+    def released(file: Gmem, context: Context) -> None:
+        release(file, context)
+        gmem_own.ilock(file, kvm_tickets.RELEASE_OP, False, context)
+
+    patch.setattr(gmem_release, "release", released)
+
+
+def freeze_the_range_alone(_: World, patch: Patch) -> None:
+    """An invalidation is not rounded out to whole pages of the file."""
+
+    def begin(file: Gmem, conversion: Conversion, first: int, last: int, context: Context) -> None:
+        shift = conversion.shift
+        message = m.Freeze(file.address, conversion.op, first + shift, last + shift)
+        context.send(vm_base(file.address) | KVM, message, context.link)
+
+    patch.setattr(gmem_ask, "begin_invalidation", begin)
 
 
 def forget_what_failed(_: World, patch: Patch) -> None:
@@ -265,7 +296,7 @@ def attribute_under_mmu_lock(_: World, patch: Patch) -> None:
 
     def look(kvm: KvmMmu, walk: Walk, context: Context) -> None:
         for taken in (True, False):
-            context.observe(LockOrder(kvm.vm, walk.op, gmem_steps.ILOCK_RANK, taken))
+            context.observe(LockOrder(kvm.vm, walk.op, gmem_own.ILOCK_RANK, taken))
         locked(kvm, walk, context)
 
     patch.setattr(kvm_walk, "locked", look)
@@ -287,6 +318,32 @@ def no_sequence_check(_: World, patch: Patch) -> None:
         kvm_fault.augment(kvm, fault, context)
 
     patch.setattr(kvm_fault, "locked", locked)
+
+
+def thaw_without_the_lock(world: World, _: Patch) -> None:
+    """INV_END does not wait for whoever holds mmu_lock."""
+
+    def thaw(kvm: KvmMmu, message: m.Thaw, context: Context) -> None:
+        del kvm.invalidations[message.op]
+        held = kvm_invalidation.written(kvm, kvm_tickets.THAW, message.op)
+        context.observe(InvalidationEnd(kvm.vm, message.op, held))
+        context.send(message.gmem, m.Thawed(message.op), context.link)
+        kvm_fault.thaw(kvm, context)
+
+    world.replace(KVM, m.Thaw, thaw)
+
+
+def thaw_in_the_walk(world: World, patch: Patch) -> None:
+    """The last step of a zap ends the invalidation, under the lock that it holds."""
+    thaw_without_the_lock(world, patch)
+    zapped = kvm_zap.zapped
+
+    def ended(kvm: KvmMmu, walk: Walk, leaves: int, context: Context) -> None:
+        zapped(kvm, walk, leaves, context)
+        held = kvm_invalidation.written(kvm, kvm_tickets.WALK, walk.op)
+        context.observe(InvalidationEnd(kvm.vm, walk.op, held))
+
+    patch.setitem(KvmMmu.WAYS, ZAPPING, KvmMmu.WAYS[ZAPPING]._replace(done=ended))
 
 
 def forget_the_parked(_: World, patch: Patch) -> None:

@@ -112,6 +112,15 @@ def i14(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     return "the conversion ended with its invalidation still in progress" if op.frozen else None
 
 
+def i14_changed(shadow: Shadow, fact: o.FolioOrder) -> Found:
+    """Before: nobody maps, meanwhile, what is restructured under an invalidation."""
+    for op in shadow.operations.values():
+        if op.frozen and not op.frozen[0] <= fact.start < fact.end <= op.frozen[1]:
+            where = f"the invalidation is of {span(*op.frozen)}"
+            return f"folios of {span(fact.start, fact.end)} change, and {where}"
+    return None
+
+
 def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if fact.reason is not Reason.NONE:
         return None
@@ -176,6 +185,23 @@ def i15(shadow: Shadow, fact: o.LockOrder) -> Found:
     if fact.rank > inner:
         return None
     return f"{lock_name(fact.rank)} taken while holding {lock_name(inner)}"
+
+
+def i15_invalidation(shadow: Shadow, fact: o.InvalidationBegin | o.InvalidationEnd) -> Found:
+    """Before: it is begun and ended with mmu_lock, held for that alone."""
+    what = "begins" if isinstance(fact, o.InvalidationBegin) else "ends"
+    if not fact.locked:
+        return f"an invalidation {what} without mmu_lock"
+    held = max((rank for rank, _ in shadow.holding.get(fact.op, ())), default=0)
+    return f"an invalidation {what} inside {lock_name(held)}" if held >= MMU_LOCK else None
+
+
+def i15_freed(shadow: Shadow, fact: o.FramesFreed) -> Found:
+    """Before: a file's frames go back while it is held, so that nobody looks them up."""
+    for locks in shadow.holding.values():
+        if any(rank == ILOCK for rank, _ in locks):
+            return None
+    return f"pfn {fact.start:#x}..{fact.end:#x} goes back with nobody holding ilock"
 
 
 def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:

@@ -11,6 +11,7 @@ from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
 from workloads.checkers import story
+from workloads.checkers.checks import i15_freed
 from workloads.checkers.operation import Operation
 from workloads.checkers.pamt import PamtBooks
 from workloads.checkers.progress import still_open
@@ -165,10 +166,12 @@ class Inspector:
             self.found(["I3"], shadow, fact, text)
 
     def freed(self, now: int, fact: o.FramesFreed) -> None:
-        """I4 and I19: frames that go back to the allocator."""
+        """I4, I15 and I19: frames that go back to the allocator."""
         shadow = self.books(fact.vm)
         shadow.now = now
         shadow.story.append((now, fact))
+        if text := i15_freed(shadow, fact):
+            self.found(["I15"], shadow, fact, text)
         for start, end, owner in self.owners_of(fact.vm).runs(fact.start, fact.end):
             if owner:
                 text = f"freed pfn {start:#x}..{end:#x} is still in a secure EPT"

@@ -231,12 +231,14 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I14": Meaning(
-        "An invalidation is over when its conversion is.",
+        "An invalidation is over when its conversion is; and while it lasts the conversion changes "
+        "folios in its range alone.",
         INVARIANT,
     ),
     "I15": Meaning(
         "An operation takes locks from the outside in: ilock, then mmu_lock; never one that it "
-        "holds.",
+        "holds. Invalidations begin and end with mmu_lock held for writing, and a file's frames go "
+        "back with its ilock held.",
         INVARIANT,
     ),
     "I16": Meaning(

@@ -21,7 +21,7 @@ class Operation:
     transient = False  # references were found that go by themselves
     short = False  # the allocator refused it memory
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
-    frozen = False
+    frozen: tuple[int, int] | None = None  # where faults wait for it
     emptied = False  # folios were taken out of the filemap
     lost = 0
     prefix = 0

@@ -68,14 +68,19 @@ def an23_queue(shadow: Shadow, fact: o.IotlbQueued) -> Found:
 # --- locks -------------------------------------------------------------------------------------------
 
 
-def an26(shadow: Shadow, fact: o.LockOrder) -> Found:
-    """Before: two locks taken in both orders, or one inside itself: two such operations can wait for each other."""
-    held = shadow.holding.get(fact.op) if fact.taken else None
-    if not held:
-        return None
-    for rank, _ in held:
-        if rank == fact.rank or (fact.rank, rank) in shadow.nested:
-            inner, outer = lock_name(fact.rank), lock_name(rank)
+def an26(shadow: Shadow, fact: o.LockOrder | o.InvalidationBegin | o.InvalidationEnd) -> Found:
+    """Before: two locks taken in both orders, or one inside itself: two such operations can wait for each other.
+
+    To begin or end an invalidation mmu_lock is taken, and dropped.
+    """
+    taken = MMU_LOCK
+    if isinstance(fact, o.LockOrder):
+        if not fact.taken:
+            return None
+        taken = fact.rank
+    for rank, _ in shadow.holding.get(fact.op, ()):
+        if rank == taken or (taken, rank) in shadow.nested:
+            inner, outer = lock_name(taken), lock_name(rank)
             return f"{inner} is wanted inside {outer}, which is taken inside {inner}"
     return None
 

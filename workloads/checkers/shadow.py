@@ -209,11 +209,13 @@ class Shadow:
         self.drained = self.epoch
 
     def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
-        self.operations[fact.op].frozen = True
+        operation = self.operations[fact.op]
+        start, end = operation.frozen or (fact.start, fact.end)
+        operation.frozen = min(start, fact.start), max(end, fact.end)
 
     def invalidation_end(self, fact: o.InvalidationEnd) -> None:
         operation = self.operations[fact.op]
-        operation.frozen = False
+        operation.frozen = None
         self.thawed = (self.now, operation)
 
     def leaf(self, fact: o.Leaf) -> None:
