@@ -76,18 +76,26 @@ class KvmMmu(Actor):
     dead: bool = False
     notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for
     zaps: dict[int, int] = {}  # op of a walk -> guest_memfd that punches a hole
+    left: IntervalMap | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # gfn -> 1: private leaves that stay for good
     cache: PageCache | msgspec.UnsetType = msgspec.UNSET
     sept: SeptTables | msgspec.UnsetType = msgspec.UNSET
 
     # --- what guest_memfd asks ---------------------------------------------------------------------
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
-        """Step 2 of the mail: split the boundary leaves, or say no."""
+        """Step 2 of the mail: split the boundary leaves, or say no.
+
+        What KVM could not unmap once it can neither unmap now nor map anew.
+        """
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.busy_bugs = message.busy_bugs
         self.walks[message.op] = walk
         if self.dead:
             kvm_split.refuse(self, walk, Reason.DEAD, message.start, context)
+        elif (stays := kvm_zap.first_left(self, message.start, message.end)) >= 0:
+            kvm_split.refuse(self, walk, Reason.BUG, stays, context)
         elif message.to is Share.SHARED:
             kvm_split.prepare_split(self, walk, context)
         else:

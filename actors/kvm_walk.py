@@ -165,6 +165,7 @@ REASONS: dict[int, Reason] = {
     Status.WRONG_STATE: Reason.BUG,
     Status.NO_PAMT: Reason.NO_MEMORY,
     Status.IN_USE: Reason.REFERENCES,
+    Status.OWNED: Reason.BUG,
     Status.TIMED_OUT: Reason.TIMEOUT,
 }
 

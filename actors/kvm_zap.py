@@ -3,11 +3,14 @@
 from bisect import insort
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from actors import kvm_entry, kvm_walk
 from actors import messages as m
 from actors.address import GUEST
 from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share, Trace
 from actors.conversion import Verb
+from actors.intervals import IntervalMap
 from actors.kvm_plans import ZAPPING, ZAPPING_SHARED, Walk
 from actors.kvm_tickets import WALK
 from actors.observations import LeftMapped, PrepareUndone
@@ -125,6 +128,9 @@ def left_mapped(
 ) -> None:
     """Step 4 of the mail, when there is a bug: word of pages that are still mapped, the way that was asked for."""
     context.observe(LeftMapped(kvm.vm, walk.op, start, end, walk.trace))
+    if kvm.left is msgspec.UNSET:
+        kvm.left = IntervalMap.filled(0)
+    kvm.left.set(start, end, 1)
     if walk.trace is Trace.CALLBACK:
         word: Message = m.Poison(walk.op, Consumer.KVM_MMU, reason, start, end)
     elif walk.trace is Trace.REFERENCE:
@@ -132,3 +138,10 @@ def left_mapped(
     else:
         return
     context.send(walk.gmem, word, context.link)
+
+
+def first_left(kvm: "KvmMmu", start: int, end: int) -> int:
+    """The first gfn of the range that KVM has not been able to unmap, or -1."""
+    if kvm.left is msgspec.UNSET:
+        return -1
+    return next((first for first, _, left in kvm.left.runs(start, end) if left), -1)

@@ -92,7 +92,10 @@ class FramesFreed(Observation, frozen=True, tag=8):
 
 
 class Sept(Observation, frozen=True, tag=9):
-    """Entries of the TD's secure EPT have this state and level now, for frames from `pfn` on."""
+    """Entries of the TD's secure EPT have this state and level now, for frames from `pfn` on.
+
+    `owner` is whom the PAMT gives the frames now (a VM's base address, 0 for nobody), -1 where it has not changed.
+    """
 
     vm: int
     start: int
@@ -100,6 +103,7 @@ class Sept(Observation, frozen=True, tag=9):
     state: int
     level: int
     pfn: int
+    owner: int = -1
 
 
 class SeamcallAnswered(Observation, frozen=True, tag=10):
@@ -404,6 +408,15 @@ class FramesReused(Observation, frozen=True, tag=43):
     host: int
     start: int
     end: int
+
+
+class FramesTaken(Observation, frozen=True, tag=165):
+    """The allocator gave guest_memfd frames (pfn) for a hole; they are the VM's from `gfn` on."""
+
+    vm: int
+    start: int
+    end: int
+    gfn: int
 
 
 class NotifierCalled(Observation, frozen=True, tag=60):

@@ -144,6 +144,8 @@ class TdxModule(Actor):
             status, index = STATUS[struck.reason], struck.first
         if (legal := movable(td, rule, message)) < index:
             status, index = Status.WRONG_STATE, legal
+        if message.call == Call.AUG and (free := unowned(self.pamt, td, message)) < index:
+            status, index = Status.OWNED, free
         if index and self.short(td, message, index):
             return Status.NO_PAMT, 0
         return status, index
@@ -196,9 +198,11 @@ class TdxModule(Actor):
             step = (state != Entry.FREE and level == LEVEL_4K) - before
         td.sept.set(start, end, state | level << LEVEL_SHIFT if state else 0)
         for first, last, shift in td.frames.runs(start, end):
+            owner = -1
             if state in (Entry.FREE, Entry.PENDING):
-                self.pamt.set(first + shift, last + shift, vm if state else 0)
-            context.observe(Sept(vm, first, last, state, level, first + shift))
+                own(self.pamt, first + shift, last + shift, vm if state else 0)
+                owner = self.pamt.get(first + shift)
+            context.observe(Sept(vm, first, last, state, level, first + shift, owner))
             if step and self.dynamic is not msgspec.UNSET:
                 for counted in tdx_pamt.count(self.dynamic, first + shift, last + shift, step):
                     pairs += counted.pairs
@@ -375,6 +379,26 @@ def movable(td: Td, rule: Rule, message: m.Seamcall) -> int:
         if value & STATE_MASK not in rule.moves:
             return min(most, (start - message.start) // PAGES[message.level])
     return most
+
+
+def unowned(pamt: IntervalMap, td: Td, message: m.Seamcall) -> int:
+    """How many leaves of an AUG, from its start, are frames that the PAMT gives nobody: no other TD, nor this one."""
+    end = message.start + message.count * PAGES[message.level]
+    if message.pfn >= 0:
+        places = [(message.start, end, message.pfn - message.start)]
+    else:
+        places = td.frames.runs(message.start, end)
+    for start, last, shift in places:
+        if not pamt.only(start + shift, last + shift, 0):
+            runs = pamt.runs(start + shift, last + shift)
+            taken = next(first for first, _, owner in runs if owner) - shift
+            return (taken - message.start) // PAGES[message.level]
+    return message.count
+
+
+def own(pamt: IntervalMap, first: int, last: int, vm: int) -> None:
+    """The frames have this owner now, 0 for none."""
+    pamt.set(first, last, vm)
 
 
 def strike(

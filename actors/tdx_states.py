@@ -37,6 +37,7 @@ class Status(enum.IntEnum):
     WRONG_STATE = 5  # the entry is not in a state that this call can change
     NO_PAMT = 6  # the pages for dynamic PAMT are missing
     IN_USE = 7  # the PAMT says that the page is not free to go
+    OWNED = 9  # the PAMT gives the page an owner: page metadata incorrect, to whoever would map it
     TIMED_OUT = 8  # no status of the module's: KVM stopped waiting, for a cache flush say
 
 

@@ -555,6 +555,25 @@ def test_the_mirror_follows_what_aug_did_and_busy_is_not_fatal(status, index):
     assert (context.messages(), actor.faults, actor.lock.idle) == ([last], {}, True)
 
 
+def test_a_frame_that_has_an_owner_is_a_bug_of_the_host_and_ends_the_vm():
+    actor = kvm()
+    context = violation(actor, 3, 8)
+    got(actor, context).take()
+    augmented(actor, context, Status.OWNED, 2)
+    assert context.of(VmBugged) == [VmBugged(VM, "fault", Reason.BUG, False)]
+    assert (actor.mirror.pages(0, SIZE, LEVEL_4K), actor.lock.idle) == (2, True)
+
+
+@pytest.mark.parametrize("to", [SHARED, PRIVATE])
+def test_a_leaf_that_could_not_be_unmapped_is_a_no_that_names_it(to):
+    actor = kvm(SMALL)
+    actor.left = table((0x15, 0x18, 1))
+    assert prepared(actor, 0x10, 0x20, to).messages() == [
+        m.Refused(OP, Consumer.KVM_MMU, Reason.BUG, 0x15)
+    ]
+    assert prepared(actor, 0x18, 0x20, to).messages() == [READY]
+
+
 def test_after_a_suspicious_fault_the_way_back_leads_through_the_module_whatever_came_of_it():
     actor, context = kvm(), Recorder()
     actor.receive(m.Freeze(FILE, OP, 0, 0x200), context)

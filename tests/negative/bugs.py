@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from pytest import MonkeyPatch
 
 from actors import (
@@ -9,6 +10,7 @@ from actors import (
     gmem_failure,
     gmem_folios,
     gmem_own,
+    gmem_punch,
     gmem_release,
     gmem_steps,
     gmem_store,
@@ -225,6 +227,61 @@ def forget_what_failed(_: World, patch: Patch) -> None:
 def two_files_of_one_memory(world: World, _: Patch) -> None:
     """The second VM's file is given the first one's frames."""
     world.gmem(1).base_pfn = world.gmem(0).base_pfn
+
+
+def two_files_and_a_careless_module(world: World, patch: Patch) -> None:
+    """And the TDX module does not look who has them."""
+    two_files_of_one_memory(world, patch)
+    patch.setattr(tdx_module, "unowned", lambda _, __, message: message.count)
+
+
+def one_frame_at_two_places(world: World, _: Patch) -> None:
+    """A fault is told the frame of the page before its own."""
+
+    def got(kvm: KvmMmu, message: m.GotPfn, context: Context) -> None:
+        wrong = msgspec.structs.replace(message, pfn=message.pfn - 1, order=0)
+        KvmMmu.HANDLERS[m.GotPfn](kvm, wrong, context)
+
+    world.replace(KVM, m.GotPfn, got)
+
+
+def one_frame_and_a_careless_module(world: World, patch: Patch) -> None:
+    """And the TDX module does not look whether it is mapped."""
+    one_frame_at_two_places(world, patch)
+    patch.setattr(tdx_module, "unowned", lambda _, __, message: message.count)
+
+
+def keep_the_owner(_: World, patch: Patch) -> None:
+    """PAGE.REMOVE leaves the PAMT's entry as it is."""
+    own = tdx_module.own
+
+    def owned(pamt: IntervalMap, first: int, last: int, vm: int) -> None:
+        if vm:
+            own(pamt, first, last, vm)
+
+    patch.setattr(tdx_module, "own", owned)
+
+
+def own_nothing(_: World, patch: Patch) -> None:
+    """PAGE.AUG does not say in the PAMT whose frame it is."""
+    patch.setattr(tdx_module, "own", lambda pamt, first, last, vm: None)
+
+
+def forget_what_is_left(_: World, patch: Patch) -> None:
+    """KVM says READY to a range that it could not unmap the last time."""
+    patch.setattr(kvm_zap, "first_left", lambda *_: -1)
+
+
+def punch_before_the_zap(_: World, patch: Patch) -> None:
+    """A hole's folios go before KVM has unmapped them."""
+    locked, truncate = gmem_punch.locked, gmem_punch.truncate
+
+    def early(file: Gmem, op: int, context: Context) -> None:
+        locked(file, op, context)
+        truncate(file, file.punches[op], context)
+
+    patch.setattr(gmem_punch, "locked", early)
+    patch.setattr(gmem_punch, "truncate", lambda *_: 1)
 
 
 def lose_an_acknowledgement(world: World, _: Patch) -> None:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import pytest
 
 from actors import messages as m
-from actors.address import GMEM, HOST_MAP, IOMMU, PINS, VMM, vm_address
+from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, PINS, VMM, vm_address
+from actors.contract import Reason
 from actors.notifier_sites import MM_CHAINS, OOM_REAPER
 from actors.observations import (
     Answered,
@@ -201,6 +202,28 @@ def oom_reaper_comes(world: World) -> None:
     world.run()
 
 
+def to_shared_and_accepted(world: World) -> None:
+    """There and back, and the guest has the range mapped anew."""
+    for to in (SHARED, PRIVATE):
+        world.ask(START, END, to)
+        world.run()
+
+
+def hole_is_punched_and_filled(world: World) -> None:
+    """The guest gives a block up and touches it later."""
+    world.post(GUEST, m.GiveUp(1 << 20, 0x200, 0x400))
+    world.run()
+    world.touch(0x200, 0x400, PRIVATE)
+    world.run()
+
+
+def interrupted_and_again(world: World) -> None:
+    """The same, and then a conversion of the whole leaf."""
+    interrupted(world)
+    world.heal()
+    world.convert(0, 0x200, SHARED)
+
+
 class Case(NamedTuple):
     """`bug` in `run` is found by the checks `ids`."""
 
@@ -210,14 +233,19 @@ class Case(NamedTuple):
     overrides: tuple[str, ...] = ()
 
 
+TWO_VMS = ("fleet.vms_per_host=2",)
 CASES = [
     Case("I1", bugs.unmap_nothing, to_shared_and_back),
     Case("I1", bugs.host_may_fault_anywhere, backend_touches_private),
     Case("I2", bugs.zap_nothing, to_shared),
-    Case(
-        "I3", bugs.two_files_of_one_memory, second_vm_takes_memory_back, ("fleet.vms_per_host=2",)
-    ),
+    Case("I2 I3 I20", bugs.keep_the_owner, to_shared_and_accepted),
+    Case("I3", bugs.two_files_of_one_memory, second_vm_takes_memory_back, TWO_VMS),
+    Case("I3", bugs.two_files_and_a_careless_module, second_vm_takes_memory_back, TWO_VMS),
+    Case("I3", bugs.one_frame_at_two_places, to_shared_and_accepted),
+    Case("I3", bugs.one_frame_and_a_careless_module, to_shared_and_accepted),
     Case("I4 AN11", bugs.free_before_teardown, vm_ends),
+    Case("I4 AN11", bugs.keep_the_owner, hole_is_punched_and_filled),
+    Case("I4", bugs.punch_before_the_zap, hole_is_punched_and_filled),
     Case("I5 AN5", bugs.lose_a_folio, to_shared),
     Case("I6", bugs.restructure_nothing, to_shared),
     Case("I7 I2 AN21", bugs.split_nothing, to_shared),
@@ -229,6 +257,7 @@ CASES = [
     Case("I11 I13 AN3 L4", bugs.leave_blocked, interrupted),
     Case("I11 I13 AN3 AN1", bugs.split_by_zap, refused_at_the_second_leaf),
     Case("I12", bugs.refuse_in_commit, commit_bug),
+    Case("I12", bugs.leave_blocked, interrupted_and_again),
     Case("I13", bugs.split_by_zap, to_shared),
     Case("I14", bugs.reply_before_the_thaw, to_shared),
     Case("I14", bugs.freeze_the_range_alone, to_shared),
@@ -242,6 +271,7 @@ CASES = [
     Case("AN14", bugs.callbacks_fail_unasked, oom_reaper_comes),
     Case("I19", bugs.free_poisoned_pages, commit_bug),
     Case("I19", bugs.forget_what_failed, memory_fails),
+    Case("I20", bugs.own_nothing, to_shared_and_accepted),
     Case("I20", bugs.forget_to_count, to_shared, ("fleet.pamt=dynamic",)),
     Case("I20", bugs.count_a_split_as_one, refused_at_the_second_leaf, ("fleet.pamt=dynamic",)),
     Case("I20", bugs.keep_the_pair, whole_leaf_by_halves, ("fleet.pamt=dynamic",)),
@@ -290,6 +320,21 @@ def test_taking_abort_out_of_two_phase_makes_an3_appear(monkeypatch):
 
 def test_with_its_abort_two_phase_has_no_an3():
     assert "AN3" not in played(Case("AN3", bugs.take_abort_out, interrupted), None)
+
+
+def test_a_vm_that_lives_on_with_a_page_that_stays_is_refused_it(monkeypatch):
+    """Where a bug is no KVM_BUG_ON and leaves no mark, KVM alone knows that the page cannot be unmapped."""
+    found = []
+    for forgets in (True, False):
+        world = World("protocol.name=two-phase-untraced", "protocol.bug_on=no")
+        if forgets:
+            bugs.forget_what_is_left(world, monkeypatch)
+        commit_bug(world)
+        world.heal()
+        assert world.convert(START, END, PRIVATE) is (Reason.NONE if forgets else Reason.BUG)
+        found.append("I12" in world.found)
+        monkeypatch.undo()
+    assert found == [True, False]
 
 
 # --- what protocols admit -----------------------------------------------------------------------

@@ -14,6 +14,11 @@ Found = str | None
 ORDER_2M = 9
 ILOCK, MMU_LOCK = 1, 2  # ranks in the order in which locks are taken
 LOCKS = {ILOCK: "ilock", MMU_LOCK: "mmu_lock"}
+# The field that says whether memory comes into use with the fact.
+ADDS: dict[type, str] = {
+    o.Leaf: "level", o.HostPte: "present", o.Dma: "mapped", o.ShareStored: "end",
+    o.Pinned: "held", o.Sept: "state",
+}  # fmt: skip
 
 
 def span(start: int, end: int) -> str:
@@ -60,6 +65,8 @@ def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
     tables = {"S-EPT": shadow.sept, "mirror": shadow.private}
+    if shadow.strays.fragments > 1:
+        tables["PAMT"] = shadow.strays
     return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
 
 
@@ -144,6 +151,29 @@ def i1_new(shadow: Shadow, fact: o.HostPte | o.Dma) -> Found:
     return f"{span(bad[0], bad[1])} is PRIVATE and was mapped outside the TD" if bad else None
 
 
+def i3_owned(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
+    """The TDX module has kept a frame from being mapped a second time."""
+    if fact.status != Status.OWNED:
+        return None
+    return f"AUG of {span(fact.start, fact.end)} met a frame that has an owner"
+
+
+def i4_new(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Pinned | o.Sept) -> Found:
+    """Before: nobody maps, or pins, what was given back to the host.
+
+    A device's mapping of a hole stands for one that would have had frames first: see docs/design.md.
+    """
+    if shadow.freed.fragments == 1 or not getattr(fact, ADDS[type(fact)]):
+        return None
+    bad = first_not(shadow.freed, fact.start, fact.end, 0)
+    kind = type(fact).__name__
+    return (
+        f"{span(bad[0], bad[1])} was given back to the host, and is in use ({kind})"
+        if bad
+        else None
+    )
+
+
 def i9_dropped(shadow: Shadow, fact: o.Pinned) -> Found:
     """Before: a count never goes below zero."""
     for start, end, count in () if fact.held else shadow.pins.runs(fact.start, fact.end):
@@ -171,8 +201,26 @@ def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
 
 
 def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
-    if fact.reason is not Reason.NONE and shadow.operations[fact.op].settled:
+    if fact.reason is Reason.NONE:
+        asked = fact.consumer is Consumer.KVM_MMU and fact.phase == "prepare"
+        return promised(shadow, shadow.operations[fact.op]) if asked else None
+    if shadow.operations[fact.op].settled:
         return f"{fact.consumer.name} refused ({fact.reason.name}) after the decision to commit"
+    return None
+
+
+def promised(shadow: Shadow, op: Operation) -> Found:
+    """KVM is READY: it has not said of a leaf that it cannot unmap it, and no entry is blocked where faults wait."""
+    start, end = op.begin.start, op.begin.end
+    for s, e, left in shadow.left.runs(start, end) if shadow.left.fragments > 1 else ():
+        if left and not shadow.private.only(s, e, 0):
+            return f"READY with leaves at {span(s, e)} that could not be unmapped before"
+    if not op.frozen or op.begin.to is Share.PRIVATE:
+        return None
+    start, end = max(start, op.frozen[0]), min(end, op.frozen[1])
+    for s, e, state in shadow.sept.runs(start, end):
+        if state in (Entry.BLOCKED, Entry.PENDING_BLOCKED):
+            return f"READY with {span(s, e)} blocked"
     return None
 
 
@@ -223,8 +271,7 @@ def i17(shadow: Shadow, fact: o.Leaf) -> Found:
 
 
 def i19(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Dma | o.ShareStored) -> Found:
-    adds = {o.Leaf: "level", o.HostPte: "present", o.Dma: "mapped", o.ShareStored: "end"}
-    if not getattr(fact, adds[type(fact)]):
+    if not getattr(fact, ADDS[type(fact)]):
         return None
     bad = first_not(shadow.poison, fact.start, fact.end, 0)
     if bad and isinstance(fact, o.Dma) and shadow.failed.only(bad[0], bad[1], 1):

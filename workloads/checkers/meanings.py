@@ -175,16 +175,19 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I2": Meaning(
-        "When a conversion ends, its shared pages are in no secure EPT and in no mirror of one.",
+        "When a conversion ends, its shared pages are in no secure EPT and in no mirror of one, and the "
+        "PAMT gives their frames no owner.",
         INVARIANT,
     ),
     "I3": Meaning(
-        "A frame of the host is in the secure EPT of one TD at most.",
+        "A frame of the host is in the secure EPT of one TD at most, and there at one gfn. An AUG that the "
+        "TDX module refuses because the frame has an owner is a breach that it has prevented.",
         INVARIANT,
     ),
     "I4": Meaning(
-        "A frame that goes back to the allocator is in no secure EPT, shared EPT, IOMMU domain "
-        "or host page table, and nobody has a pin on it.",
+        "A frame that goes back to the allocator, with its file or as a hole in it, is in no secure EPT, "
+        "mirror, shared EPT, IOMMU domain or host page table, nobody has a pin on it, and the PAMT gives "
+        "it no owner; and, devices aside, nobody maps or pins it until guest_memfd has it again.",
         INVARIANT,
     ),
     "I5": Meaning(
@@ -223,7 +226,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I12": Meaning(
         "After the decision to commit, or the point of no return, no consumer refuses. What "
-        "fails there all the same is AN28, or a bug.",
+        "fails there all the same is AN28, or a bug. So KVM does not say READY with a leaf in the range "
+        "that it could not unmap before, nor with an entry blocked in what is frozen.",
         INVARIANT,
     ),
     "I13": Meaning(
@@ -260,10 +264,11 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I20": Meaning(
+        "The PAMT's owner of a frame is the TD whose secure EPT has it, and nobody once it is removed. "
         "The dynamic PAMT count of a 2 MiB region of host memory is the number of the 4 KiB "
         "leaves that secure EPTs have there, 0 under a leaf of 2 MiB; and the region has its "
-        "pair of metadata pages exactly while the count is above 0. Judged with "
-        "fleet.pamt = dynamic, whenever a count changes and when a conversion ends.",
+        "pair of metadata pages exactly while the count is above 0. Counts are judged with "
+        "fleet.pamt = dynamic, whenever one changes and when a conversion ends.",
         INVARIANT,
     ),
     "I21": Meaning(

@@ -21,10 +21,10 @@ class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
-        "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "halfway",
+        "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "freed", "halfway",
         "holding", "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
-        "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "thawed", "vm",
+        "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "strays", "thawed", "vm",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +57,10 @@ class Shadow:
         self.poison = IntervalMap.filled(0)
         self.failed = IntervalMap.filled(0)  # poisoned because the frame behind it is bad
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
+        self.freed = IntervalMap.filled(0)  # 1 where the frame behind a page is the host's again
+        self.strays = IntervalMap.filled(
+            0
+        )  # 1 where it has an owner, and no S-EPT entry leads to it
         self.left = IntervalMap.filled(0)  # 1 where a consumer said that it could not unmap
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
         self.accepted = IntervalMap.filled(0)
