@@ -90,7 +90,8 @@ class Gmem(Actor):
         ilock(self, conversion.op, True, context)
         if self.released or not self.poison.only(start, end, 0):
             conversion.reason = Reason.DEAD if self.released else Reason.POISONED
-            conversion.offset = start
+            poisoned = (s for s, _, bad in self.poison.runs(start, end) if bad)
+            conversion.offset = start if self.released else next(poisoned)
             self.drive(conversion, Event.NOT_POSSIBLE, context)
         elif self.share.only(start, end, conversion.to):
             self.drive(conversion, Event.NOTHING_TO_DO, context)
@@ -119,8 +120,7 @@ class Gmem(Actor):
         elif message.granted:
             self.drive(conversion, Event.RESERVED, context)
         else:
-            first = conversion.range[0]
-            fail(self, conversion, message.reason, first, "gmem", context)
+            fail(self, conversion, message.reason, conversion.wanting, "gmem", context)
             self.drive(conversion, Event.NO_MEMORY, context)
 
     def on_proceed(self, message: m.Proceed, context: Context) -> None:
@@ -228,8 +228,9 @@ class Gmem(Actor):
 
     def on_recounted(self, message: m.Recounted, context: Context) -> None:
         """Somebody has a reference, or nobody has."""
-        event = Event.NOT_QUIET if message.extra else Event.QUIET
-        self.drive(self.conversions[message.op], event, context)
+        conversion = self.conversions[message.op]
+        conversion.seen = message.page - conversion.shift
+        self.drive(conversion, Event.NOT_QUIET if message.extra else Event.QUIET, context)
 
     def on_spin_check(self, message: m.SpinCheck, context: Context) -> None:
         """Still no QUIET: the kernel would spin on."""

@@ -103,7 +103,8 @@ def fail(
         return
     conversion.reason, conversion.offset = reason, offset
     phase = (conversion.stage if stage is None else stage).name.lower()
-    context.observe(Failed(vm_base(gmem.address), conversion.op, phase, who, reason))
+    gfn = offset + conversion.shift
+    context.observe(Failed(vm_base(gmem.address), conversion.op, phase, who, reason, gfn))
 
 
 def thaw_after(gmem: "Gmem", conversion: Conversion, delay: int, context: Context) -> None:

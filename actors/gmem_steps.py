@@ -28,8 +28,8 @@ def reply(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> Non
 
 def reply_enomem(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Answer ENOMEM, or whatever it was: the list could not be made."""
-    why, first = conversion.denied, conversion.start
-    fail(gmem, conversion, why, first, "gmem", context, Stage.LISTING)
+    why = conversion.denied
+    fail(gmem, conversion, why, conversion.wanting, "gmem", context, Stage.LISTING)
     finish(gmem, conversion, False, context)
 
 

@@ -22,8 +22,8 @@ class ConvertBegin(Observation, frozen=True, tag=1):
 class ConvertEnd(Observation, frozen=True, tag=2):
     """guest_memfd drops the lock and answers.
 
-    `offset` is the first gfn not converted, or -1; with `prefix` that is a promise about what lies before it, else
-    all of the range is promised to be as it was.
+    `offset` is the gfn at which it failed, or -1. With `prefix` the batches before that one may be converted, else all
+    of the range is promised to be as it was.
     """
 
     gmem: int
@@ -293,13 +293,14 @@ class Answered(Observation, frozen=True, tag=29):
 
 
 class Failed(Observation, frozen=True, tag=30):
-    """One attempt of a conversion failed: where, at whom and why."""
+    """One attempt of a conversion failed: where, at whom and why, and at which gfn (-1: at none)."""
 
     vm: int
     op: int
     phase: str
     consumer: str
     reason: Reason
+    offset: int = -1
 
 
 class HugeLost(Observation, frozen=True, tag=31):
@@ -360,13 +361,17 @@ class ReferenceKept(Observation, frozen=True, tag=37):
 
 
 class ReferencesFound(Observation, frozen=True, tag=38):
-    """A conversion to private was refused for references; `transient` when all of them go by themselves soon."""
+    """A conversion to private was refused for references; `transient` when all of them go by themselves soon.
+
+    `page` (gfn) is the first one that has one.
+    """
 
     vm: int
     op: int
     start: int
     end: int
     transient: bool
+    page: int
 
 
 class PrepareUndone(Observation, frozen=True, tag=39):

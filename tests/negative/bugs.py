@@ -1,5 +1,6 @@
 """Bugs to plant: each is one plausible slip in an actor, made for one world or by patching one function."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,12 +15,14 @@ from actors import (
     gmem_release,
     gmem_steps,
     gmem_store,
+    iommu,
     kvm_fault,
     kvm_invalidation,
     kvm_split,
     kvm_tickets,
     kvm_walk,
     kvm_zap,
+    pins,
     tdx_module,
     tdx_pamt,
     tdx_states,
@@ -53,6 +56,7 @@ from actors.tdx_states import RULES, Call
 from tests.helpers import PRIVATE, SHARED, World
 
 Patch = MonkeyPatch
+EDGE = 0x1F0  # where runs of two boundary leaves begin
 
 
 # --- guest_memfd ---------------------------------------------------------------------------------
@@ -282,6 +286,28 @@ def punch_before_the_zap(_: World, patch: Patch) -> None:
 
     patch.setattr(gmem_punch, "locked", early)
     patch.setattr(gmem_punch, "truncate", lambda *_: 1)
+
+
+def answer_with_the_start(_: World, patch: Patch) -> None:
+    """error_offset is where the range begins, whatever refused where."""
+    finish = gmem_steps.finish
+
+    def finished(file: Gmem, conversion: Conversion, redundant: bool, context: Context) -> None:
+        if conversion.reason:
+            conversion.offset = conversion.start
+        finish(file, conversion, redundant, context)
+
+    patch.setattr(gmem_steps, "finish", finished)
+
+
+def refuse_at_the_start(_: World, patch: Patch) -> None:
+    """Consumers refuse the range, and not the leaf or page that is in their way."""
+
+    def refused(op: int, who: Consumer, reason: Reason, offset: int) -> m.Refused:
+        return m.Refused(op, who, reason, EDGE if offset > EDGE else offset)
+
+    for module in (kvm_split, iommu, pins):
+        patch.setattr(module, "m", SimpleNamespace(**{**vars(m), "Refused": refused}))
 
 
 def lose_an_acknowledgement(world: World, _: Patch) -> None:

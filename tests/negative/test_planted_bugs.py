@@ -224,6 +224,20 @@ def interrupted_and_again(world: World) -> None:
     world.convert(0, 0x200, SHARED)
 
 
+def refused_in_the_middle(world: World) -> None:
+    """A pin is on the second of two huge pages."""
+    world.convert(*EDGES, SHARED)
+    world.post(PINS, m.TakePin(0x300, 0x301, 10**6))
+    world.convert(*EDGES, PRIVATE)
+
+
+def refused_by_a_queue(world: World) -> None:
+    """The invalidation queue is stuck; of the range only the end is shared."""
+    world.convert(0x300, EDGES[1], SHARED)
+    world.iommu().free_at = FOREVER
+    world.convert(*EDGES, PRIVATE)
+
+
 class Case(NamedTuple):
     """`bug` in `run` is found by the checks `ids`."""
 
@@ -284,6 +298,11 @@ CASES = [
     Case("L6", bugs.look_closer_for_ever, accept_meets_busy),
     Case("L7", bugs.forget_to_unpin, pin_lets_go),
     Case("L7", bugs.ask_about_all_of_it, pinned_beside),
+    Case("L7", bugs.answer_with_the_start, refused_at_the_second_leaf),
+    Case("L7", bugs.answer_with_the_start, refused_in_the_middle),
+    Case("L7", bugs.refuse_at_the_start, refused_at_the_second_leaf),
+    Case("L7", bugs.refuse_at_the_start, refused_in_the_middle),
+    Case("L7", bugs.refuse_at_the_start, refused_by_a_queue),
     Case("L8", bugs.kill_for_memory, out_of_memory),
     Case("AN8", bugs.unmap_in_prepare, refused_to_private),
 ]

@@ -317,7 +317,9 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "L7": Meaning(
         "A conversion is refused for long-lived references only while somebody has one on a page "
-        "that changes sides: a VMM that retries ends once pins are dropped.",
+        "that changes sides: a VMM that retries ends once pins are dropped. And the answer's error_offset is "
+        "of the page or leaf that refused: pinned, mapped by a device, cut through by the range, or the one "
+        "whose SEAMCALL failed. Of a consumer that does not answer nobody knows where it stands.",
         INVARIANT,
     ),
     "L8": Meaning(

@@ -20,6 +20,9 @@ class Operation:
     aborted = False  # some consumer has undone what PREPARE did
     transient = False  # references were found that go by themselves
     short = False  # the allocator refused it memory
+    trouble: tuple[int, int] | None = None  # what its last SEAMCALL that failed was about
+    seen = -1  # the page with a reference that refused it
+    blamed = -1  # the gfn at which it has failed
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
     frozen: tuple[int, int] | None = None  # where faults wait for it
     emptied = False  # folios were taken out of the filemap

@@ -1,8 +1,10 @@
 """Checks on waiting and trying again: what may take long, and what may not take for ever."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from actors import observations as o
+from actors.contract import PAGES_2M, Reason
+from actors.tdx_states import LEVEL_2M
 from workloads.checkers.checks import MMU_LOCK, Found, lock_name, span
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
@@ -126,12 +128,64 @@ def l7(shadow: Shadow, fact: o.ReferencesFound) -> Found:
     """
     if fact.transient:
         return None
-    to = shadow.operations[fact.op].begin.to
+    to, page = shadow.operations[fact.op].begin.to, fact.page
+    if shadow.share.get(page) != to and (shadow.pins.get(page) or shadow.kept.get(page)):
+        return None
     for start, end, share in shadow.share.runs(fact.start, fact.end):
         free = shadow.pins.only(start, end, 0) and shadow.kept.only(start, end, 0)
         if share != to and not free:
-            return None
+            return f"{span(fact.start, fact.end)} is refused for a pin at {page:#x}, where none is"
     return f"{span(fact.start, fact.end)} is refused for pins, and nobody holds any that changes"
+
+
+def l7_named(shadow: Shadow, fact: o.Failed) -> Found:
+    """Before: a consumer refuses at the page or leaf that is in its way. Who names the wrong one is asked again."""
+    op = shadow.operations.get(fact.op)
+    if op is None or shadow.dead or fact.reason is Reason.DEAD:
+        return None
+    in_the_way = IN_THE_WAY.get(fact.consumer) if fact.phase in ASKED else None
+    if in_the_way is None or in_the_way(shadow, op, fact):
+        return None
+    return f"{fact.consumer} refuses at gfn {fact.offset:#x}, where nothing is in its way"
+
+
+def kvm_stands(shadow: Shadow, op: Operation, fact: o.Failed) -> bool:
+    """A SEAMCALL on it has failed, or did before; or it lies in a leaf of 2 MiB that the range cuts through."""
+    at, leaf = fact.offset, fact.offset // PAGES_2M * PAGES_2M
+    if (op.trouble and op.trouble[0] <= at < op.trouble[1]) or shadow.left.get(at):
+        return True
+    inside = op.begin.start <= leaf and leaf + PAGES_2M <= op.begin.end
+    return shadow.private.get(leaf) == LEVEL_2M and not inside
+
+
+def pins_stand(shadow: Shadow, op: Operation, fact: o.Failed) -> bool:
+    """It was found to have a reference, or could not be looked at."""
+    return fact.reason is not Reason.REFERENCES or fact.offset == op.seen
+
+
+def iommu_stands(shadow: Shadow, op: Operation, fact: o.Failed) -> bool:
+    """Some domain maps it."""
+    return any(domain.mapped.get(fact.offset) for domain in shadow.devices.domains)
+
+
+# Stages in which a consumer can say no.
+ASKED = ("preparing", "checking", "splitting", "invalidating")
+IN_THE_WAY: dict[str, Callable[[Shadow, Operation, o.Failed], bool]] = {
+    "kvm_mmu": kvm_stands,
+    "pins": pins_stand,
+    "iommu": iommu_stands,
+}
+
+
+def l7_answered(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    """The answer names the place at which it failed, which is in its range."""
+    if not op.begin.start <= fact.offset < op.begin.end:
+        return (
+            f"refused at gfn {fact.offset:#x}, which is not in {span(op.begin.start, op.begin.end)}"
+        )
+    if op.blamed in (-1, fact.offset):
+        return None
+    return f"refused at gfn {fact.offset:#x}, and what failed was at {op.blamed:#x}"
 
 
 def l8(shadow: Shadow, fact: o.VmStopped) -> Found:

@@ -86,7 +86,8 @@ INVARIANTS = (
     Check("L5", "faults in a frozen range end", on=_on(p.l5, o.FaultParked)),
     Check("L6", "zero-step lists are empty again after progress",
           on=_on(p.l6_bound, o.ReEntered), after=_on(p.l6, o.GuestAccepted, o.GuestAccess)),
-    Check("L7", "a VMM that retries ends once pins are dropped", on=_on(p.l7, o.ReferencesFound)),
+    Check("L7", "a refusal names what is in its way, and ends once that is gone",
+          on=(*_on(p.l7, o.ReferencesFound), *_on(p.l7_named, o.Failed)), refused=p.l7_answered),
     Check("L8", "a conversion short of memory ends before its VMM does", on=_on(p.l8, o.VmStopped)),
 )  # fmt: skip
 

@@ -204,6 +204,8 @@ class Shadow:
     def seamcall(self, fact: o.SeamcallAnswered) -> None:
         if fact.status != Status.OK:
             self.story.append((self.now, fact))
+            if fact.op in self.operations:
+                self.operations[fact.op].trouble = (fact.start, fact.end)
         elif fact.call == Call.TRACK:
             self.epoch += 1
         elif fact.call == Call.BLOCK:
@@ -285,7 +287,8 @@ class Shadow:
                 del self.holding[fact.op]
 
     def references(self, fact: o.ReferencesFound) -> None:
-        self.operations[fact.op].transient = fact.transient
+        operation = self.operations[fact.op]
+        operation.transient, operation.seen = fact.transient, fact.page
 
     def bugged(self, fact: o.VmBugged) -> None:
         self.dead = True
@@ -297,7 +300,10 @@ class Shadow:
     def told(self, fact: o.Failed) -> None:
         """The conversion tells of the failure, as of any other."""
         operation = self.operations.get(fact.op)
-        if operation and operation.late is fact.reason:
+        if operation is None:
+            return
+        operation.blamed = fact.offset
+        if operation.late is fact.reason:
             operation.late = Reason.NONE
 
     def pinned(self, fact: o.Pinned) -> None:
