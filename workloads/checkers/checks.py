@@ -122,7 +122,9 @@ def i14(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i14_changed(shadow: Shadow, fact: o.FolioOrder) -> Found:
     """Before: nobody maps, meanwhile, what is restructured under an invalidation."""
     for op in shadow.operations.values():
-        if op.frozen and not op.frozen[0] <= fact.start < fact.end <= op.frozen[1]:
+        if not op.frozen or op.begin.gmem != fact.gmem:
+            continue
+        if not op.frozen[0] <= fact.start < fact.end <= op.frozen[1]:
             where = f"the invalidation is of {span(*op.frozen)}"
             return f"folios of {span(fact.start, fact.end)} change, and {where}"
     return None
