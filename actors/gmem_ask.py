@@ -37,7 +37,9 @@ def begin_invalidation(
     A page of the file that lies in two slots has what is between them wait as well, as KVM keeps one range.
     """
     parts = gmem.gfns(*folios.rounded(first, last, gmem.page_order))
-    start, end = min(start for start, _ in parts), max(end for _, end in parts)
+    start, end = parts[0]
+    for s, e in parts[1:]:
+        start, end = min(start, s), max(end, e)
     message = m.Freeze(gmem.address, conversion.op, start, end)
     context.send(vm_base(gmem.address) | KVM, message, context.link)
 

@@ -38,8 +38,10 @@ def begin(kvm: "KvmMmu", op: int, context: Context) -> None:
     message = kvm.freezing.pop(op, None)
     assert not isinstance(message, m.Thaw), f"op {op} begins what it wants to end"
     new = kvm.walks[op] if message is None else message
-    start, end = kvm.invalidations.get(op, (new.start, new.end))
-    kvm.invalidations[op] = (min(start, new.start), max(end, new.end))
+    before = kvm.invalidations.get(op)
+    kvm.invalidations[op] = (new.start, new.end)
+    if before:
+        kvm.invalidations[op] = (min(before[0], new.start), max(before[1], new.end))
     if message is not None:
         held = written(kvm, FREEZE, op)
         context.observe(InvalidationBegin(kvm.vm, op, message.start, message.end, held))

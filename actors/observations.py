@@ -424,6 +424,15 @@ class FramesTaken(Observation, frozen=True, tag=165):
     gfn: int
 
 
+class FrameOwned(Observation, frozen=True, tag=166):
+    """The TDX module refused to map a frame at `start` of this range (gfn): the PAMT gives it an owner already."""
+
+    vm: int
+    start: int
+    end: int
+    op: int
+
+
 class NotifierCalled(Observation, frozen=True, tag=60):
     """A caller of actors.notifier_sites (`site` is its label) begins to invalidate a range of the VMM's mm."""
 

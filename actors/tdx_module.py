@@ -12,6 +12,7 @@ from actors.guest_outcome import Outcome
 from actors.intervals import IntervalMap
 from actors.observations import (
     EpochDrained,
+    FrameOwned,
     GuestAccepted,
     GuestAccess,
     ListEmptied,
@@ -146,6 +147,8 @@ class TdxModule(Actor):
             status, index = Status.WRONG_STATE, legal
         if message.call == Call.AUG and (free := unowned(self.pamt, td, message)) < index:
             status, index = Status.OWNED, free
+            first = message.start + free * PAGES[message.level]
+            context.observe(FrameOwned(message.vm, first, message.end, message.op))
         if index and self.short(td, message, index):
             return Status.NO_PAMT, 0
         return status, index

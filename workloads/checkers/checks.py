@@ -65,7 +65,7 @@ def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
     tables = {"S-EPT": shadow.sept, "mirror": shadow.private}
-    if shadow.strays.fragments > 1:
+    if shadow.strays:
         tables["PAMT"] = shadow.strays
     return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
 
@@ -153,10 +153,8 @@ def i1_new(shadow: Shadow, fact: o.HostPte | o.Dma) -> Found:
     return f"{span(bad[0], bad[1])} is PRIVATE and was mapped outside the TD" if bad else None
 
 
-def i3_owned(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
+def i3_owned(shadow: Shadow, fact: o.FrameOwned) -> Found:
     """The TDX module has kept a frame from being mapped a second time."""
-    if fact.status != Status.OWNED:
-        return None
     return f"AUG of {span(fact.start, fact.end)} met a frame that has an owner"
 
 
@@ -165,7 +163,7 @@ def i4_new(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Pinned | o.Sept) -> Foun
 
     A device's mapping of a hole stands for one that would have had frames first: see docs/design.md.
     """
-    if shadow.freed.fragments == 1 or not getattr(fact, ADDS[type(fact)]):
+    if shadow.freed is None or not getattr(fact, ADDS[type(fact)]):
         return None
     bad = first_not(shadow.freed, fact.start, fact.end, 0)
     kind = type(fact).__name__
@@ -239,11 +237,13 @@ def i15(shadow: Shadow, fact: o.LockOrder) -> Found:
 
 def i15_invalidation(shadow: Shadow, fact: o.InvalidationBegin | o.InvalidationEnd) -> Found:
     """Before: it is begun and ended with mmu_lock, held for that alone."""
+    held = shadow.holding.get(fact.op)
+    inner = held[-1][0] if held else 0
+    if fact.locked and inner < MMU_LOCK:
+        return None
     what = "begins" if isinstance(fact, o.InvalidationBegin) else "ends"
-    if not fact.locked:
-        return f"an invalidation {what} without mmu_lock"
-    held = max((rank for rank, _ in shadow.holding.get(fact.op, ())), default=0)
-    return f"an invalidation {what} inside {lock_name(held)}" if held >= MMU_LOCK else None
+    how = f"inside {lock_name(inner)}" if fact.locked else "without mmu_lock"
+    return f"an invalidation {what} {how}"
 
 
 def i15_freed(shadow: Shadow, fact: o.FramesFreed) -> Found:

@@ -157,7 +157,7 @@ class Inspector:
         shadow = self.books(fact.vm)
         shadow.now = now
         shadow.story.append((now, fact))
-        if text := i4_new(shadow, fact):
+        if shadow.freed and (text := i4_new(shadow, fact)):
             self.found(["I4"], shadow, fact, text)
         KEEP[o.Sept](shadow, fact)
         if shadow.pamt:
@@ -165,17 +165,18 @@ class Inspector:
         owners = self.owners_of(fact.vm)
         start, end = fact.pfn, fact.pfn + fact.end - fact.start
         free = fact.state == Entry.FREE
-        here = place_of(fact.vm, fact.start - fact.pfn)
-        value = 0 if free else here
+        value = 0 if free else place_of(fact.vm, fact.start - fact.pfn)
         if not owners.only(start, end, value):
+            here = place_of(fact.vm, fact.start - fact.pfn)
             for first, last, other in owners.runs(start, end):
                 if other in (0, here):  # who was there first stays in the books
                     owners.set(first, last, value)
                 elif not free:
                     also = f"is in the secure EPT of {at(other, first)}, too"
                     self.found(["I3"], shadow, fact, f"pfn {first:#x}..{last:#x} {also}")
-        if fact.owner >= 0:
-            self.owned(shadow, fact, 0 if free else fact.vm)
+        due = 0 if free else fact.vm
+        if fact.owner >= 0 and (fact.owner != due or shadow.strays):
+            self.owned(shadow, fact, due)
 
     def owned(self, shadow: Shadow, fact: o.Sept, due: int) -> None:
         """I20: whom the PAMT gives frames now, and whom it should; an owner without an entry is astray."""
@@ -185,10 +186,11 @@ class Inspector:
                 f"the PAMT gives pfn {start:#x}..{end:#x} to {place(fact.owner)}, not {place(due)}"
             )
             self.found(["I20"], shadow, fact, text)
-        if fact.owner > due or shadow.strays.fragments > 1:
-            strays = self.strays.setdefault(host_of(fact.vm), IntervalMap.filled(0))
-            strays.set(start, end, 0 if due else fact.owner)
-            shadow.strays.set(fact.start, fact.end, int(not due and fact.owner > 0))
+        if shadow.strays is None:
+            shadow.strays = IntervalMap.filled(0)
+        strays = self.strays.setdefault(host_of(fact.vm), IntervalMap.filled(0))
+        strays.set(start, end, 0 if due else fact.owner)
+        shadow.strays.set(fact.start, fact.end, int(not due and fact.owner > 0))
 
     def freed(self, now: int, fact: o.FramesFreed) -> None:
         """I4, I15 and I19: frames that go back to the allocator."""
@@ -203,12 +205,16 @@ class Inspector:
                 self.found(["I4"], shadow, fact, text)
                 break
         self.freed_range(shadow, fact)
+        if shadow.freed is None:
+            shadow.freed = IntervalMap.filled(0)
         shadow.freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 1)
 
     def taken(self, now: int, fact: o.FramesTaken) -> None:
         """AN11: frames that the allocator hands out for a hole."""
         self.handed_out(now, fact, fact.vm)
-        self.books(fact.vm).freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 0)
+        shadow = self.books(fact.vm)
+        if shadow.freed:
+            shadow.freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 0)
 
     def reused(self, now: int, fact: o.FramesReused) -> None:
         """AN11: frames that the allocator hands out."""
@@ -251,7 +257,9 @@ class Inspector:
     def freed_range(self, shadow: Shadow, fact: o.FramesFreed) -> None:
         """A freed frame is mapped by nobody, and was not poisoned."""
         start, end = fact.gfn, fact.gfn + fact.end - fact.start
-        inside = {"mirror": shadow.private, "PAMT, with an owner": shadow.strays}
+        inside = {"mirror": shadow.private}
+        if shadow.strays:
+            inside["PAMT, with an owner"] = shadow.strays
         maps = {f"in the {name}": table for name, table in (inside | shadow.outside).items()}
         tables = {**maps, "pinned": shadow.pins}
         for name, table in tables.items():

@@ -70,17 +70,19 @@ def an23_queue(shadow: Shadow, fact: o.IotlbQueued) -> Found:
 # --- locks -------------------------------------------------------------------------------------------
 
 
-def an26(shadow: Shadow, fact: o.LockOrder | o.InvalidationBegin | o.InvalidationEnd) -> Found:
-    """Before: two locks taken in both orders, or one inside itself: two such operations can wait for each other.
+def an26(shadow: Shadow, fact: o.LockOrder) -> Found:
+    """Before: two locks taken in both orders, or one inside itself: two such operations can wait for each other."""
+    return inverted(shadow, fact.op, fact.rank) if fact.taken else None
 
-    To begin or end an invalidation mmu_lock is taken, and dropped.
-    """
-    taken = MMU_LOCK
-    if isinstance(fact, o.LockOrder):
-        if not fact.taken:
-            return None
-        taken = fact.rank
-    for rank, _ in shadow.holding.get(fact.op, ()):
+
+def an26_invalidation(shadow: Shadow, fact: o.InvalidationBegin | o.InvalidationEnd) -> Found:
+    """Before: it takes mmu_lock, and drops it."""
+    return inverted(shadow, fact.op, MMU_LOCK)
+
+
+def inverted(shadow: Shadow, op: int, taken: int) -> Found:
+    """Does this operation hold a lock that was once taken inside the one that it takes, or that one itself?"""
+    for rank, _ in shadow.holding.get(op, ()):
         if rank == taken or (taken, rank) in shadow.nested:
             inner, outer = lock_name(taken), lock_name(rank)
             return f"{inner} is wanted inside {outer}, which is taken inside {inner}"

@@ -24,7 +24,8 @@ class Shadow:
         "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "freed", "halfway",
         "holding", "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
-        "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "strays", "thawed", "vm",
+        "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "strays", "thawed",
+        "vm",
     )  # fmt: skip
 
     def __init__(
@@ -57,10 +58,10 @@ class Shadow:
         self.poison = IntervalMap.filled(0)
         self.failed = IntervalMap.filled(0)  # poisoned because the frame behind it is bad
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
-        self.freed = IntervalMap.filled(0)  # 1 where the frame behind a page is the host's again
-        self.strays = IntervalMap.filled(
-            0
-        )  # 1 where it has an owner, and no S-EPT entry leads to it
+        # 1 where the frame behind a page is the host's again; None until there is one.
+        self.freed: IntervalMap | None = None
+        # 1 where it has an owner, and no S-EPT entry leads to it; None likewise.
+        self.strays: IntervalMap | None = None
         self.left = IntervalMap.filled(0)  # 1 where a consumer said that it could not unmap
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
         self.accepted = IntervalMap.filled(0)
@@ -216,8 +217,10 @@ class Shadow:
 
     def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
         operation = self.operations[fact.op]
-        start, end = operation.frozen or (fact.start, fact.end)
-        operation.frozen = min(start, fact.start), max(end, fact.end)
+        before = operation.frozen
+        operation.frozen = fact.start, fact.end
+        if before:
+            operation.frozen = min(before[0], fact.start), max(before[1], fact.end)
 
     def invalidation_end(self, fact: o.InvalidationEnd) -> None:
         operation = self.operations[fact.op]

@@ -152,6 +152,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.FramesFreed: lambda f: f"gmem: frees pfn {at(f)}",
     o.FramesKept: lambda f: f"gmem: keeps pfn {at(f)} back",
     o.FramesReused: lambda f: f"pool: hands out pfn {at(f)}",
+    o.FrameOwned: lambda f: f"tdx: the frame at {at(f)} has an owner",
     o.FramesTaken: lambda f: f"pool: hands out pfn {at(f)} for a hole",
     o.NotifierCalled: lambda f: f"mm: {f.site} invalidates {at(f)}",
     o.NotifierError: lambda f: f"mm: {f.site} gets {errno(f.reason)}",
