@@ -216,8 +216,10 @@ def give_up(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     kvm.drop(WALK, walk.op, context)
 
 
-def leaf(kvm: "KvmMmu", start: int, end: int, share: Share, level: int, context: Context) -> None:
+def leaf(
+    kvm: "KvmMmu", start: int, end: int, share: Share, level: int, context: Context, op: int = -1
+) -> None:
     """Write KVM's own tables."""
     table = kvm.mirror if share is Share.PRIVATE else kvm.shared_ept
     table.set(start, end, level)
-    context.observe(Leaf(kvm.vm, start, end, share, level))
+    context.observe(Leaf(kvm.vm, start, end, share, level, op))

@@ -13,7 +13,7 @@ from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_plans import ZAPPING, ZAPPING_SHARED, Walk
 from actors.kvm_tickets import WALK
-from actors.observations import LeftMapped, PrepareUndone
+from actors.observations import LeftMapped, PrepareUndone, TlbFlushed
 from actors.tdx_states import LEVEL_2M, PAGES, Call
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def next_step(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 def flushed(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """One remote flush for the whole range ends a zap of shared leaves."""
+    context.observe(TlbFlushed(kvm.vm, walk.op))
     committed(kvm, walk, context.link, context)
 
 
@@ -71,7 +72,7 @@ def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
         if at < min(first, last):
             if walk.listed and side is Share.PRIVATE:
                 walk.unmapped += [run for run in kvm.mirror.runs(at, min(first, last)) if run[2]]
-            kvm_walk.leaf(kvm, at, min(first, last), side, 0, context)
+            kvm_walk.leaf(kvm, at, min(first, last), side, 0, context, walk.op)
         at = stop
     walk.zapped = True
 

@@ -144,13 +144,24 @@ class InvalidationEnd(Observation, frozen=True, tag=13):
 
 
 class Leaf(Observation, frozen=True, tag=14):
-    """KVM has (`level` 1 or 2: 4 KiB, 2 MiB) or no longer has (0) leaves for the range, in mirror or shared EPT."""
+    """KVM has (`level` 1 or 2: 4 KiB, 2 MiB) or no longer has (0) leaves for the range, in mirror or shared EPT.
+
+    `op` is the walk that has zapped them.
+    """
 
     vm: int
     start: int
     end: int
     share: Share
     level: int
+    op: int = -1
+
+
+class TlbFlushed(Observation, frozen=True, tag=167):
+    """No vCPU has a translation any more that this walk has taken from the shared EPT."""
+
+    vm: int
+    op: int
 
 
 class HostPte(Observation, frozen=True, tag=15):

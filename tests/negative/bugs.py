@@ -39,7 +39,7 @@ from actors.gmem_tickets import HOST_FAULT
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.kvm_mmu import KvmMmu
-from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, Walk
+from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, ZAPPING_SHARED, Walk
 from actors.observations import (
     HostPte,
     InvalidationEnd,
@@ -344,8 +344,10 @@ def split_by_zap(_: World, patch: Patch) -> None:
     patch.setattr(kvm_walk, "PLANS", tuple(plans))
     leaf = kvm_walk.leaf
 
-    def zapped(kvm: KvmMmu, start: int, end: int, share: Share, level: int, c: Context) -> None:
-        leaf(kvm, start, end, share, 0 if share is PRIVATE else level, c)
+    def zapped(
+        kvm: KvmMmu, start: int, end: int, share: Share, level: int, c: Context, op: int = -1
+    ) -> None:
+        leaf(kvm, start, end, share, 0 if share is PRIVATE else level, c, op)
 
     patch.setattr(kvm_walk, "leaf", zapped)
 
@@ -392,6 +394,17 @@ def drop_the_kick(_: World, patch: Patch) -> None:
     patch.setattr(kvm_walk, "PLANS", tuple(plans))
     careless = RULES[Call.REMOVE]._replace(tracked=False)
     patch.setitem(tdx_states.RULES, Call.REMOVE, careless)
+
+
+def forget_to_flush(_: World, patch: Patch) -> None:
+    """A zap of shared leaves does not remember that it owes a remote TLB flush."""
+    zapped = kvm_zap.zapped
+
+    def done(kvm: KvmMmu, walk: Walk, leaves: int, context: Context) -> None:
+        zapped(kvm, walk, leaves, context)
+        walk.zapped = False
+
+    patch.setitem(KvmMmu.WAYS, ZAPPING_SHARED, KvmMmu.WAYS[ZAPPING_SHARED]._replace(done=done))
 
 
 def no_sequence_check(_: World, patch: Patch) -> None:

@@ -280,6 +280,7 @@ CASES = [
     Case("I15", bugs.thaw_without_the_lock, to_shared),
     Case("I15 AN26", bugs.thaw_in_the_walk, to_shared),
     Case("I16", bugs.drop_the_kick, to_shared),
+    Case("I16", bugs.forget_to_flush, to_shared_and_back),
     Case("I17 AN20", bugs.no_sequence_check, fault_races_conversion, ("vm.start=unaccepted",)),
     Case("I18 AN13", bugs.callbacks_fail_unasked, driver_cleans_up_its_mmap),
     Case("AN14", bugs.callbacks_fail_unasked, oom_reaper_comes),

@@ -266,6 +266,14 @@ def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
     )
 
 
+def i16_flushed(shadow: Shadow, fact: o.ShareStored) -> Found:
+    """Before: no vCPU reaches through its TLB what is about to be private."""
+    op = shadow.operations.get(fact.op)
+    if op is None or not op.unflushed or fact.to is Share.SHARED:
+        return None
+    return f"{span(fact.start, fact.end)} becomes private, and a TLB may have it as shared"
+
+
 def i17(shadow: Shadow, fact: o.Leaf) -> Found:
     """Before: a leaf goes in only where the attribute says its kind."""
     bad = first_not(shadow.share, fact.start, fact.end, fact.share) if fact.level else None

@@ -247,7 +247,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I16": Meaning(
         "PAGE.REMOVE and PAGE.DEMOTE succeed only when a TRACK came after the last BLOCK and "
-        "every vCPU has been out since.",
+        "every vCPU has been out since. And a page whose shared leaf was zapped becomes private only "
+        "once the TLBs were flushed.",
         INVARIANT,
     ),
     "I17": Meaning(

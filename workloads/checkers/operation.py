@@ -21,6 +21,7 @@ class Operation:
     transient = False  # references were found that go by themselves
     short = False  # the allocator refused it memory
     trouble: tuple[int, int] | None = None  # what its last SEAMCALL that failed was about
+    unflushed = False  # shared leaves were zapped for it, and a vCPU may still know them
     seen = -1  # the page with a reference that refused it
     blamed = -1  # the gfn at which it has failed
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet

@@ -230,8 +230,14 @@ class Shadow:
     def leaf(self, fact: o.Leaf) -> None:
         table = self.private if fact.share is Share.PRIVATE else self.shared
         table.set(fact.start, fact.end, fact.level)
+        if fact.op in self.operations and fact.share is Share.SHARED:
+            self.operations[fact.op].unflushed = True
         if not fact.level and self.left.fragments > 1:
             self.left.set(fact.start, fact.end, 0)
+
+    def flushed(self, fact: o.TlbFlushed) -> None:
+        if fact.op in self.operations:
+            self.operations[fact.op].unflushed = False
 
     def host_pte(self, fact: o.HostPte) -> None:
         self.write("pte", fact.start, fact.end, int(fact.present))
@@ -362,6 +368,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.InvalidationBegin: Shadow.invalidation_begin,
     o.InvalidationEnd: Shadow.invalidation_end,
     o.Leaf: Shadow.leaf,
+    o.TlbFlushed: Shadow.flushed,
     o.HostPte: Shadow.host_pte,
     o.MmUnmapped: Shadow.mm_unmapped,
     o.Dma: Shadow.dma_mapped,
