@@ -157,6 +157,13 @@ class Leaf(Observation, frozen=True, tag=14):
     op: int = -1
 
 
+class VcpusKept(Observation, frozen=True, tag=168):
+    """No vCPU may enter the guest (`out`) while a SEAMCALL is tried again, or all may once more."""
+
+    vm: int
+    out: bool
+
+
 class TlbFlushed(Observation, frozen=True, tag=167):
     """No vCPU has a translation any more that this walk has taken from the shared EPT."""
 

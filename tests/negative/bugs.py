@@ -16,6 +16,7 @@ from actors import (
     gmem_steps,
     gmem_store,
     iommu,
+    kvm_entry,
     kvm_fault,
     kvm_invalidation,
     kvm_split,
@@ -394,6 +395,20 @@ def drop_the_kick(_: World, patch: Patch) -> None:
     patch.setattr(kvm_walk, "PLANS", tuple(plans))
     careless = RULES[Call.REMOVE]._replace(tracked=False)
     patch.setitem(tdx_states.RULES, Call.REMOVE, careless)
+
+
+def let_nobody_in(_: World, patch: Patch) -> None:
+    """wait_for_sept_zap stays set when the retry is over."""
+    patch.setattr(kvm_entry, "let_in", lambda *_: None)
+
+
+def map_it_huge(world: World, _: Patch) -> None:
+    """A fault maps 2 MiB whatever folios are there."""
+
+    def got(kvm: KvmMmu, message: m.GotPfn, context: Context) -> None:
+        KvmMmu.HANDLERS[m.GotPfn](kvm, msgspec.structs.replace(message, order=9), context)
+
+    world.replace(KVM, m.GotPfn, got)
 
 
 def forget_to_flush(_: World, patch: Patch) -> None:

@@ -17,6 +17,7 @@ from actors.observations import (
     Answered,
     Decided,
     Dma,
+    FolioOrder,
     HugeLost,
     InvalidationBegin,
     InvalidationEnd,
@@ -209,6 +210,21 @@ def to_shared_and_accepted(world: World) -> None:
         world.run()
 
 
+def small_folios_are_touched(world: World) -> None:
+    """The guest accepts 2 MiB that an undo has left in folios of 4 KiB."""
+    file = world.gmem()
+    file.folios.set(0, 0x200, 0)
+    world.host.cells[world.address(GMEM)].observe(FolioOrder(file.address, 0, 0x200, 0))
+    world.touch(0, 0x200, PRIVATE)
+    world.run()
+
+
+def busy_once(world: World) -> None:
+    """Somebody has the tree lock when the first boundary leaf is blocked, and not when it is tried again."""
+    world.inject("tdx.busy", nth=(1,))
+    world.convert(START, END, SHARED)
+
+
 def hole_is_punched_and_filled(world: World) -> None:
     """The guest gives a block up and touches it later."""
     world.post(GUEST, m.GiveUp(1 << 20, 0x200, 0x400))
@@ -263,6 +279,7 @@ CASES = [
     Case("I5 AN5", bugs.lose_a_folio, to_shared),
     Case("I6", bugs.restructure_nothing, to_shared),
     Case("I7 I2 AN21", bugs.split_nothing, to_shared),
+    Case("I7", bugs.map_it_huge, small_folios_are_touched, ("vm.start=unaccepted",)),
     Case("I8 AN6", bugs.keep_the_stash, whole_leaf_there_and_back),
     Case("I9", bugs.drop_pins_twice, pin_dropped),
     Case("I9", bugs.overlook_pins, refused_to_private),
@@ -294,6 +311,7 @@ CASES = [
     Case("I22 AN19", bugs.store_nothing, to_shared),
     Case("I23", bugs.allocate_in_abort, refused_to_shared),
     Case("L1 L2", bugs.lose_an_acknowledgement, to_shared),
+    Case("L2", bugs.let_nobody_in, busy_once),
     Case("L3", bugs.forget_the_iommu_in_abort, refused_to_shared),
     Case("L5", bugs.forget_the_parked, fault_beside_a_conversion, ("vm.start=unaccepted",)),
     Case("L6", bugs.look_closer_for_ever, accept_meets_busy),

@@ -105,6 +105,18 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     return None
 
 
+def i7_new(shadow: Shadow, fact: o.Leaf) -> Found:
+    """Before: a leaf of 2 MiB goes in over a folio as large."""
+    if fact.level != LEVEL_2M:
+        return None
+    small = next((r for r in shadow.order.runs(fact.start, fact.end) if r[2] < ORDER_2M), None)
+    return (
+        f"a 2 MiB leaf at {span(fact.start, fact.end)} goes in over order {small}"
+        if small
+        else None
+    )
+
+
 def i13(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None

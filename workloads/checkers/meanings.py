@@ -201,7 +201,7 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I7": Meaning(
         "A 2 MiB leaf lies over a folio of at least 2 MiB, all of it private; but for leaves "
-        "that could not be unmapped.",
+        "that could not be unmapped. And none goes in over a smaller folio.",
         INVARIANT,
     ),
     "I8": Meaning(
@@ -292,7 +292,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "L2": Meaning(
         "No lock is held for ever: ilock not by a wait for references beyond T_spin, mmu_lock "
-        "not for 20 s (where the kernel's watchdog would bark), none at the end of the run. "
+        "not for 20 s (where the kernel's watchdog would bark), none at the end of the run; nor are vCPUs "
+        "kept out of the guest for a retry that is long over. "
         "Cycles of waits are AN26's.",
         INVARIANT,
     ),

@@ -209,5 +209,7 @@ def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
     for op, locks in shadow.holding.items():
         for rank, since in locks:
             yield "L2", op, f"{lock_name(rank)}, taken at {ms(since)}, was never dropped"
+    if shadow.kept_out >= 0 and not shadow.dead:
+        yield "L2", -1, f"vCPUs are kept out of the guest since {ms(shadow.kept_out)}"
     for start, end, since in () if shadow.dead else shadow.parked.values():
         yield "L5", -1, f"a fault at {span(start, end)} waits since {ms(since)}"

@@ -55,7 +55,7 @@ INVARIANTS = (
           on=_on(c.i4_new, o.Leaf, o.HostPte, o.Pinned)),
     Check("I5", "every page has exactly one folio, or is poisoned or in a hole", c.i5),
     Check("I6", "shared pages have folios of order 0", c.i6),
-    Check("I7", "no leaf is larger than its folio or mixes shares", c.i7),
+    Check("I7", "no leaf is larger than its folio or mixes shares", c.i7, on=_on(c.i7_new, o.Leaf)),
     Check("I8", "metadata of huge folios is set aside exactly while they are split", r.i8),
     Check("I9", "references add up, and folios are split or merged without foreign ones",
           on=(*_on(c.i9_dropped, o.Pinned), *_on(c.i9_restructured, o.FolioOrder))),

@@ -22,7 +22,7 @@ class Shadow:
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
         "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "freed", "halfway",
-        "holding", "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
+        "holding", "huge", "kept", "kept_out", "last", "left", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
         "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "strays", "thawed",
         "vm",
@@ -85,6 +85,7 @@ class Shadow:
         self.stepping: dict[
             int, tuple[int, int, int]
         ] = {}  # access -> its range, how often it came again
+        self.kept_out = -1  # since when (ns) no vCPU may enter; -1 while they may
         self.epoch = self.drained = 0
         self.blocked = -1
         self.story: deque[Told] = deque(
@@ -239,6 +240,9 @@ class Shadow:
         if fact.op in self.operations:
             self.operations[fact.op].unflushed = False
 
+    def vcpus_kept(self, fact: o.VcpusKept) -> None:
+        self.kept_out = self.now if fact.out else -1
+
     def host_pte(self, fact: o.HostPte) -> None:
         self.write("pte", fact.start, fact.end, int(fact.present))
 
@@ -369,6 +373,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.InvalidationEnd: Shadow.invalidation_end,
     o.Leaf: Shadow.leaf,
     o.TlbFlushed: Shadow.flushed,
+    o.VcpusKept: Shadow.vcpus_kept,
     o.HostPte: Shadow.host_pte,
     o.MmUnmapped: Shadow.mm_unmapped,
     o.Dma: Shadow.dma_mapped,
