@@ -2,8 +2,12 @@
 
 from typing import ClassVar
 
+import msgspec
+
+from actors import admission
 from actors import messages as m
 from actors.address import vm_base
+from actors.admission import Admissions
 from actors.contract import Actor, Context, Reason, opportunity
 from actors.intervals import IntervalMap
 from actors.observations import FramesReused, FramesTaken, MemoryRefused
@@ -16,6 +20,7 @@ class Allocator(Actor):
     frames: IntervalMap
     host: int = 0
     reuse: bool = False  # freed frames are given to somebody else at once
+    admits: Admissions | msgspec.UnsetType = msgspec.UNSET  # or to VMs that come after others
 
     def on_reserve(self, message: m.Reserve, context: Context) -> None:
         """All the pages or none: an empty pool refuses by itself, an injected failure only adds to that."""
@@ -63,4 +68,5 @@ class Allocator(Actor):
         m.GiveBack: on_give_back,
         m.FreeMemory: on_free_memory,
         m.TakeFrames: on_take_frames,
+        m.Reclaim: admission.on_reclaim,
     }

@@ -45,12 +45,23 @@ ERRNO = {
 
 
 class Consumer(enum.IntEnum):
-    """Who must let go of a range before it may change sides, in registration order."""
+    """Who must let go of a range before it may change sides. KVM_FILE_1 to 3 are KVMs of VMs that share the inode."""
 
     KVM_MMU = 0
     HOST_MAP = 1
     PINS = 2
     IOMMU = 3
+    KVM_FILE_1 = 4
+    KVM_FILE_2 = 5
+    KVM_FILE_3 = 6
+
+
+KVMS = (Consumer.KVM_MMU, Consumer.KVM_FILE_1, Consumer.KVM_FILE_2, Consumer.KVM_FILE_3)
+"""By the number of the file that the VM has of the inode."""
+REGISTERED = (*KVMS, Consumer.HOST_MAP, Consumer.PINS, Consumer.IOMMU)
+"""In registration order."""
+WORDS = {c: (Consumer.KVM_MMU if c in KVMS else c).name.lower() for c in REGISTERED}
+"""What a consumer is called in facts and metrics: the KVM of any file is a KVM."""
 
 
 class Trace(enum.IntEnum):

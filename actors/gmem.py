@@ -4,10 +4,18 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import gmem_failure, gmem_faults, gmem_punch, gmem_ranges, gmem_release, gmem_steps
+from actors import (
+    gmem_failure,
+    gmem_faults,
+    gmem_frames,
+    gmem_punch,
+    gmem_ranges,
+    gmem_release,
+    gmem_steps,
+)
 from actors import messages as m
-from actors.address import PINS, vm_base
-from actors.contract import Actor, Consumer, Context, Reason, Share
+from actors.address import KVM, PINS, vm_base
+from actors.contract import WORDS, Actor, Consumer, Context, Message, Reason, Share
 from actors.conversion import PHASES, Conversion, Verb
 from actors.gmem_own import fail, ilock
 from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
@@ -63,6 +71,8 @@ class Gmem(Actor):
     punches: dict[int, gmem_punch.Punch] = {}
     fills: dict[int, gmem_punch.Fill] = {}
     failures: gmem_failure.Failures | msgspec.UnsetType = msgspec.UNSET
+    pinned: bool | msgspec.UnsetType = msgspec.UNSET  # by the guest, which has trusted IO
+    tenancy: gmem_frames.Tenancy | msgspec.UnsetType = msgspec.UNSET  # else frames from base_pfn on
 
     # --- conversions -----------------------------------------------------------------------------
 
@@ -147,7 +157,7 @@ class Gmem(Actor):
         if conversion.verb is asked:
             conversion.refused |= 1 << message.consumer
             if self.row(conversion, Event.REFUSED).action != "discard":
-                who = message.consumer.name.lower()
+                who = WORDS[message.consumer]
                 offset = message.offset - conversion.shift
                 fail(self, conversion, message.reason, offset, who, context)
         self.drive(conversion, Event.REFUSED, context)
@@ -157,7 +167,7 @@ class Gmem(Actor):
         """Some consumer does not answer: that is a no."""
         conversion = self.conversions[message.op]
         silent = Consumer((conversion.waiting & -conversion.waiting).bit_length() - 1)
-        who = silent.name.lower()
+        who = WORDS[silent]
         fail(self, conversion, Reason.TIMEOUT, conversion.start, who, context)
         self.drive(conversion, Event.TIMED_OUT, context)
 
@@ -166,7 +176,7 @@ class Gmem(Actor):
         conversion = self.conversions[message.op]
         offset = message.start - conversion.shift
         conversion.poison.append((offset, message.end - conversion.shift))
-        who = message.consumer.name.lower()
+        who = WORDS[message.consumer]
         if conversion.reason is Reason.NONE:
             fail(self, conversion, message.reason, offset, who, context)
             conversion.reason = Reason.BUG  # EFAULT, whatever the consumer's own trouble was
@@ -288,6 +298,16 @@ class Gmem(Actor):
                 gmem_faults.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
 
+    # --- the KVMs that map it ---------------------------------------------------------------------
+
+    def tell_kvms(self, message: Message, delay: int, context: Context) -> None:
+        """The KVM of each file."""
+        context.send(vm_base(self.address) | KVM, message, delay)
+
+    def asker(self, access: int) -> int:
+        """Whose fault it is."""
+        return vm_base(self.address) | KVM
+
     # --- where its pages are ---------------------------------------------------------------------
 
     def gfns(self, start: int, end: int) -> list[tuple[int, int]]:
@@ -338,4 +358,5 @@ class Gmem(Actor):
         m.ZapEnded: gmem_punch.on_zap_ended,
         m.FramesTaken: gmem_punch.on_frames_taken,
         m.MemoryFailure: gmem_failure.on_memory_failure,
+        m.Admit: gmem_frames.on_admit,
     }

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from actors import messages as m
-from actors.address import KVM, host_base, vm_base
+from actors.address import host_base, vm_base
 from actors.contract import Context, Fault, Place, Reason, Share
 from actors.conversion import Conversion
 from actors.observations import Failed, LockOrder, Reserving, ShareStored
@@ -110,4 +110,4 @@ def fail(
 def thaw_after(gmem: "Gmem", conversion: Conversion, delay: int, context: Context) -> None:
     """INV_END once what is under way is done: a fault must not see the old attribute with the new sequence."""
     message = m.Thaw(gmem.address, conversion.op)
-    context.send(vm_base(gmem.address) | KVM, message, max(delay, 1))
+    gmem.tell_kvms(message, max(delay, 1), context)

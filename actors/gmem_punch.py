@@ -13,7 +13,7 @@ import msgspec
 from actors import gmem_failure
 from actors import gmem_folios as folios
 from actors import messages as m
-from actors.address import ALLOCATOR, KVM, VMM, host_base, vm_base
+from actors.address import ALLOCATOR, VMM, host_base, vm_base
 from actors.contract import Context, Reason, Share
 from actors.gmem_folios import HOLE, LOST, SIZE
 from actors.gmem_own import ilock
@@ -74,7 +74,7 @@ def locked(gmem: "Gmem", op: int, context: Context) -> None:
         start, end = punch.start + punch.shift, punch.end + punch.shift
         options = gmem.options
         zap = m.Zap(gmem.address, op, start, end, options.trace, options.bug_on)
-        context.send(vm_base(gmem.address) | KVM, zap, context.link)
+        gmem.tell_kvms(zap, context.link, context)
 
 
 def on_not_zapped(gmem: "Gmem", message: m.NotZapped, _: Context) -> None:
@@ -96,7 +96,7 @@ def on_zapped(gmem: "Gmem", message: m.Zapped, context: Context) -> None:
         first, last = start + punch.shift, end + punch.shift
         context.observe(PoisonSet(gmem.address, punch.op, first, last))
     took = context.link if punch.left else truncate(gmem, punch, context)
-    context.send(vm_base(gmem.address) | KVM, m.ZapEnd(punch.op), max(took, context.link))
+    gmem.tell_kvms(m.ZapEnd(punch.op), max(took, context.link), context)
 
 
 def truncate(gmem: "Gmem", punch: Punch, context: Context) -> int:
@@ -205,5 +205,5 @@ def refuse(gmem: "Gmem", ticket: int, context: Context) -> None:
     else:
         assert isinstance(fault, m.GetPfn)
         no = m.GotPfn(fault.access, Reason.NO_MEMORY, 0, 0)
-        context.send(vm_base(gmem.address) | KVM, no, context.link)
+        context.send(gmem.asker(fault.access), no, context.link)
     gmem.drop(ticket, context)

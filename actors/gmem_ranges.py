@@ -58,7 +58,10 @@ def list_huge(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) ->
 def discard(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
     """A consumer's error is dropped, and the conversion goes on."""
     conversion.reason, conversion.offset = Reason.NONE, -1
-    next_range(gmem, conversion, who, context)
+    if conversion.todo:  # another file's KVM
+        gmem.drive(conversion, Event.INVALIDATED, context)
+    else:
+        next_range(gmem, conversion, who, context)
 
 
 def next_range(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from actors import kvm_entry, kvm_memory, kvm_tables
 from actors import messages as m
-from actors.address import GMEM, GUEST, KVM, TDX, VMM, host_base
+from actors.address import GUEST, KVM, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
 from actors.guest_outcome import Outcome
 from actors.kvm_tickets import FAULT, TICKETS
@@ -71,7 +71,7 @@ def begin(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     fault.end = min(fault.end, slot.gfn + slot.pages)
     shift = slot.index - slot.gfn
     question = m.GetPfn(fault.access, fault.start + shift, fault.end + shift, fault.share)
-    context.send(kvm.vm | GMEM | slot.gmem, question, context.link)
+    context.send(kvm.file(slot.gmem), question, context.link)
 
 
 def thaw(kvm: "KvmMmu", context: Context) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from actors import kvm_notifier
 from actors import messages as m
-from actors.address import GMEM, KVM
+from actors.address import KVM
 from actors.contract import Context, Reason
 from actors.kvm_plans import Walk
 from actors.kvm_tickets import FREEZE, THAW
@@ -44,8 +44,8 @@ def on_poison(kvm: "KvmMmu", message: m.Poison, context: Context) -> None:
 
 def on_keep_reference(kvm: "KvmMmu", message: m.KeepReference, context: Context) -> None:
     """What the walk could not unmap, where a reference on the folio is all that tells of it."""
-    gmem = kvm.vm | GMEM | slot_of(kvm.slots, message.start).gmem
-    context.send(gmem, message, context.link)
+    file = kvm.file(slot_of(kvm.slots, message.start).gmem)
+    context.send(file, message, context.link)
 
 
 def on_zap_end(kvm: "KvmMmu", message: m.ZapEnd, context: Context) -> None:

@@ -6,9 +6,9 @@ holds it for reading is through before the range is frozen, and none is half way
 
 from typing import TYPE_CHECKING
 
-from actors import kvm_accept, kvm_fault, kvm_memory, kvm_zap
+from actors import kvm_accept, kvm_fault, kvm_memory, kvm_split, kvm_zap
 from actors import messages as m
-from actors.address import GMEM, GMEMS_MAX, TDX, host_base
+from actors.address import GMEMS_MAX
 from actors.contract import Context, Share
 from actors.kvm_tickets import FREEZE, RELEASE_OP, TEARDOWN, THAW, TICKETS
 from actors.observations import InvalidationBegin, InvalidationEnd, Leaf, LockOrder
@@ -61,6 +61,10 @@ def end(kvm: "KvmMmu", op: int, context: Context) -> None:
     """The sequence moves, then parked faults look again. Who has asked is told; an mmu_notifier's caller is not."""
     del kvm.invalidations[op]
     message = kvm.freezing.pop(op, None)
+    walk = kvm.walks.get(op)
+    if walk and walk.settled:  # ready, and never asked to go on: what was split for it stays split
+        kvm_split.settle(kvm, walk, context)
+        del kvm.walks[op]
     if message is not None:
         context.observe(InvalidationEnd(kvm.vm, op, written(kvm, THAW, op)))
         context.send(message.gmem, m.Thawed(op), context.link)
@@ -85,7 +89,7 @@ def on_teardown(kvm: "KvmMmu", message: m.Teardown, context: Context) -> None:
 
 
 def tear_down(kvm: "KvmMmu", instance: int, context: Context) -> None:
-    """Under mmu_lock for writing; the TDX module is next, and tells guest_memfd, which has ilock meanwhile."""
+    """Under mmu_lock for writing; guest_memfd has ilock meanwhile."""
     op = RELEASE_OP | instance
     context.observe(LockOrder(kvm.vm, op, MMU_LOCK_RANK, True))
     kvm_memory.close(kvm, context)
@@ -96,5 +100,4 @@ def tear_down(kvm: "KvmMmu", instance: int, context: Context) -> None:
                 context.observe(Leaf(kvm.vm, first, last, share, 0))
     context.observe(LockOrder(kvm.vm, op, MMU_LOCK_RANK, False))
     kvm.drop(TEARDOWN, instance, context)
-    gone = m.Teardown(kvm.vm | GMEM | instance)
-    context.send(host_base(kvm.vm) | TDX, gone, context.link)
+    kvm.gone(kvm.file(instance), context)

@@ -12,13 +12,14 @@ from actors import (
     kvm_mapgpa,
     kvm_memory,
     kvm_notifier,
+    kvm_pinned,
     kvm_remap,
     kvm_split,
     kvm_walk,
     kvm_zap,
 )
 from actors import messages as m
-from actors.address import GUEST, VMM
+from actors.address import GMEM, GUEST, TDX, VMM, host_base
 from actors.contract import Actor, Consumer, Context, Message, Reason, Share
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
@@ -26,7 +27,15 @@ from actors.kvm_fault import PageFault
 from actors.kvm_invalidation import MMU_LOCK_RANK
 from actors.kvm_mapgpa import MapGpaCall
 from actors.kvm_memory import PageCache
-from actors.kvm_plans import MAPPING, SPLITTING, UNBLOCKING, ZAPPING, ZAPPING_SHARED, Walk
+from actors.kvm_plans import (
+    LOOKING,
+    MAPPING,
+    SPLITTING,
+    UNBLOCKING,
+    ZAPPING,
+    ZAPPING_SHARED,
+    Walk,
+)
 from actors.kvm_tables import SeptTables
 from actors.kvm_tickets import (
     ACCEPT,
@@ -82,6 +91,19 @@ class KvmMmu(Actor):
     cache: PageCache | msgspec.UnsetType = msgspec.UNSET
     sept: SeptTables | msgspec.UnsetType = msgspec.UNSET
 
+    @property
+    def consumer(self) -> Consumer:
+        """Which of guest_memfd's consumers it is."""
+        return Consumer.KVM_MMU
+
+    def file(self, number: int) -> int:
+        """The address of this guest_memfd."""
+        return self.vm | GMEM | number
+
+    def objection(self, message: m.Prepare | m.Invalidate, context: Context) -> Reason:
+        """Why it says no before it has looked at anything, or NONE."""
+        return Reason.DEAD if self.dead else Reason.NONE
+
     # --- what guest_memfd asks ---------------------------------------------------------------------
 
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
@@ -92,14 +114,16 @@ class KvmMmu(Actor):
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.busy_bugs = message.busy_bugs
         self.walks[message.op] = walk
-        if self.dead:
-            kvm_split.refuse(self, walk, Reason.DEAD, message.start, context)
+        if reason := self.objection(message, context):
+            kvm_split.refuse(self, walk, reason, message.start, context)
         elif (stays := kvm_zap.first_left(self, message.start, message.end)) >= 0:
             kvm_split.refuse(self, walk, Reason.BUG, stays, context)
-        elif message.to is Share.SHARED:
-            kvm_split.prepare_split(self, walk, context)
-        else:
+        elif message.to is not Share.SHARED:
             kvm_split.ready(self, walk, context)
+        elif message.looks:
+            kvm_pinned.look(self, walk, context)
+        else:
+            kvm_split.prepare_split(self, walk, context)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """Step 4 of the mail: unmap, which cannot fail."""
@@ -115,7 +139,7 @@ class KvmMmu(Actor):
         """Step 3 of the mail, the other way: as before. Whoever has refused has nothing left to undo."""
         walk = self.walks.get(message.op)
         if walk is None:
-            context.send(message.gmem, m.Aborted(message.op, Consumer.KVM_MMU), context.link)
+            context.send(message.gmem, m.Aborted(message.op, self.consumer), context.link)
         else:
             kvm_split.abort(self, walk, context)
 
@@ -123,10 +147,10 @@ class KvmMmu(Actor):
         """Split and unmap in one go, failing where it fails."""
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.verb, walk.whole, walk.trace = Verb.INVALIDATE, message.whole, message.trace
-        walk.listed = message.listed
+        walk.listed, walk.refusable = message.listed, message.refusable
         self.walks[message.op] = walk
-        if self.dead:
-            kvm_split.refuse(self, walk, Reason.DEAD, message.start, context)
+        if reason := self.objection(message, context):
+            kvm_split.refuse(self, walk, reason, message.start, context)
         elif message.to is Share.SHARED:
             kvm_split.prepare_split(self, walk, context)
         else:
@@ -286,11 +310,16 @@ class KvmMmu(Actor):
         """The VMM stopped the VM."""
         self.dead = True
 
+    def gone(self, gmem: int, context: Context) -> None:
+        """Nothing of the closed file is mapped here: the TDX module is next, and tells guest_memfd."""
+        context.send(host_base(self.vm) | TDX, m.Teardown(gmem), context.link)
+
     WAYS: ClassVar = {
         SPLITTING: Way(kvm_split.split_done, kvm_split.split_next, kvm_split.split_failed),
         UNBLOCKING: Way(kvm_split.unblock_done, kvm_split.settle, kvm_split.unblock_failed),
         ZAPPING: Way(kvm_zap.zapped, kvm_zap.next_step, kvm_zap.zap_failed),
         ZAPPING_SHARED: Way(kvm_zap.zapped, kvm_zap.next_step, kvm_zap.zap_failed),
+        LOOKING: Way(kvm_pinned.looked, kvm_pinned.look_next, kvm_pinned.held),
         MAPPING: Way(kvm_remap.mapped, kvm_remap.map_next, kvm_remap.mapping_failed),
     }
     HANDLERS: ClassVar = {

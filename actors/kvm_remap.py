@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from actors import kvm_memory, kvm_walk
 from actors import messages as m
 from actors.address import ALLOCATOR, KVM, host_base
-from actors.contract import Consumer, Context, Reason, Share
+from actors.contract import Context, Reason, Share
 from actors.kvm_plans import MAPPING, Walk
 from actors.kvm_tickets import WALK
 from actors.observations import Reserving
@@ -71,5 +71,5 @@ def mapping_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) 
 def remapped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """Tell guest_memfd, which only logs it."""
     kvm_memory.give_back(kvm, walk.reserved, context)
-    reply = m.Remapped(walk.op, Consumer.KVM_MMU, walk.refusal)
+    reply = m.Remapped(walk.op, kvm.consumer, walk.refusal)
     kvm.answer(walk, reply, context.link, context)

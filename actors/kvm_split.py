@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from actors import kvm_memory, kvm_walk, kvm_zap
 from actors import messages as m
 from actors.address import ALLOCATOR, KVM, host_base
-from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, opportunity
+from actors.contract import PAGES_2M, Context, Reason, Share, opportunity
 from actors.conversion import Verb
 from actors.kvm_plans import UNBLOCKING, Walk
 from actors.kvm_tickets import WALK
@@ -76,7 +76,7 @@ def ready(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     if walk.verb is Verb.INVALIDATE:
         kvm_zap.commit(kvm, walk, context)
     else:
-        kvm.answer(walk, m.Ready(walk.op, Consumer.KVM_MMU), context.link, context)
+        kvm.answer(walk, m.Ready(walk.op, kvm.consumer), context.link, context)
 
 
 def refuse(kvm: "KvmMmu", walk: Walk, reason: Reason, offset: int, context: Context) -> None:
@@ -157,11 +157,11 @@ def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
         zap_whole(kvm, walk, context)
         return
     if walk.refusal is not Reason.NONE:
-        no = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
+        no = m.Refused(walk.op, kvm.consumer, walk.refusal, walk.offset)
         walk.refusal = Reason.NONE
         kvm.answer(walk, no, context.link, context)
     if walk.aborting:
-        kvm.answer(walk, m.Aborted(walk.op, Consumer.KVM_MMU), context.link + 1, context)
+        kvm.answer(walk, m.Aborted(walk.op, kvm.consumer), context.link + 1, context)
     walk.settled = True
 
 

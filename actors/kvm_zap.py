@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from actors import kvm_entry, kvm_walk
+from actors import kvm_entry, kvm_pinned, kvm_walk
 from actors import messages as m
 from actors.address import GUEST
-from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share, Trace
+from actors.contract import PAGES_2M, Context, Message, Reason, Share, Trace
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_plans import ZAPPING, ZAPPING_SHARED, Walk
@@ -80,11 +80,11 @@ def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
 def committed(kvm: "KvmMmu", walk: Walk, took: int, context: Context) -> None:
     """All leaves are gone that can go."""
     if walk.verb is not Verb.INVALIDATE:
-        reply: Message = m.Committed(walk.op, Consumer.KVM_MMU)
+        reply: Message = m.Committed(walk.op, kvm.consumer)
     elif walk.refusal is Reason.NONE:
-        reply = m.Invalidated(walk.op, Consumer.KVM_MMU, tuple(walk.unmapped))
+        reply = m.Invalidated(walk.op, kvm.consumer, tuple(walk.unmapped))
     else:
-        reply = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
+        reply = m.Refused(walk.op, kvm.consumer, walk.refusal, walk.offset)
     kvm.answer(walk, reply, took, context)
 
 
@@ -101,12 +101,17 @@ def unsplit(kvm: "KvmMmu", walk: Walk, end: int, context: Context) -> None:
 
 def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
     """The leaf is marked and the walk goes on: KVM's hook is void, and SEAMCALLs work for a VM that is bugged."""
-    if walk.bugs or reason is not Reason.BUG:
-        kvm.bug("commit", reason, reason is Reason.BUG, context)
-    kvm_entry.let_in(kvm, context)
     first, last = kvm_walk.in_hand(walk)
     if walk.refusal is Reason.NONE:
         walk.refusal, walk.offset = reason, first
+    if kvm_pinned.may_stay(walk, reason):
+        kvm_entry.let_in(kvm, context)
+        pass_over(walk, first, first + PAGES[walk.todo[0][2]])
+        kvm_walk.on(kvm, walk, context)
+        return
+    if walk.bugs or reason is not Reason.BUG:
+        kvm.bug("commit", reason, reason is Reason.BUG, context)
+    kvm_entry.let_in(kvm, context)
     if kvm_walk.doing(walk) == Call.TRACK:  # one for all leaves of the step, none of which can go
         while first < last:
             keep(kvm, walk, reason, first, last, context)
@@ -119,6 +124,11 @@ def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> N
 def keep(kvm: "KvmMmu", walk: Walk, reason: Reason, start: int, end: int, context: Context) -> None:
     """These leaves of the step in hand stay; on to what comes after them."""
     left_mapped(kvm, walk, reason, start, end, context)
+    pass_over(walk, start, end)
+
+
+def pass_over(walk: Walk, start: int, end: int) -> None:
+    """On to what comes after these leaves, and no more of them in this step."""
     insort(walk.kept, (start, end))
     first, _, level = walk.todo[0]
     walk.done = (end - first) // PAGES[level]
@@ -133,7 +143,7 @@ def left_mapped(
         kvm.left = IntervalMap.filled(0)
     kvm.left.set(start, end, 1)
     if walk.trace is Trace.CALLBACK:
-        word: Message = m.Poison(walk.op, Consumer.KVM_MMU, reason, start, end)
+        word: Message = m.Poison(walk.op, kvm.consumer, reason, start, end)
     elif walk.trace is Trace.REFERENCE:
         word = m.KeepReference(start, end)
     else:

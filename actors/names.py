@@ -19,6 +19,7 @@ _TASK_BITS, _PIECE_BITS, _AGAIN_BITS = (
 )  # of a MapGPA's pieces; above them, taken back or not
 _WHOLE_BITS, _ACCESS_BITS = 41, 30
 _PART_SHIFT = 20  # up to 1,024 parts
+_FILE_SHIFT = _PIECE_BITS + _ACCESS_BITS  # above all that the owner of an inode numbers
 
 
 def piece_request(task: int, piece: int, again: int, back: bool) -> int:
@@ -52,6 +53,16 @@ def access_number(task: int, start: int, cursor: int) -> int:
 def access_task(access: int) -> int:
     """Whose access it is."""
     return access & (1 << _ACCESS_BITS) - 1
+
+
+def file_access(access: int, file: int) -> int:
+    """The same by the VM that has this file of the inode, so that guest_memfd can tell them apart."""
+    return access | file << _FILE_SHIFT
+
+
+def access_file(access: int) -> int:
+    """Which file's VM it comes from."""
+    return access >> _FILE_SHIFT
 
 
 def implicit_request(access: int) -> int:

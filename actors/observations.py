@@ -228,6 +228,14 @@ class GuestAccepted(Observation, frozen=True, tag=20):
     access: int = -1
 
 
+class GuestReleased(Observation, frozen=True, tag=186):
+    """The guest has released the range: it is accepted no more, and the host may block it (trusted IO)."""
+
+    vm: int
+    start: int
+    end: int
+
+
 class GuestAccess(Observation, frozen=True, tag=21):
     """A vCPU used the range; `ok` is False when it met a page that was never accepted. `access` of private memory."""
 
@@ -343,6 +351,12 @@ class VmStopped(Observation, frozen=True, tag=33):
     regular: bool = False
 
 
+class VmmKilled(Observation, frozen=True, tag=185):
+    """SIGKILL: the VMM's bitmap is gone with it. VmStopped follows."""
+
+    vm: int
+
+
 class Stashed(Observation, frozen=True, tag=34):
     """The metadata of the huge folios in the range (gfn) is kept aside (`present`) or taken back."""
 
@@ -423,6 +437,13 @@ class FramesKept(Observation, frozen=True, tag=42):
     start: int
     end: int
     gfn: int
+
+
+class VmAdmitted(Observation, frozen=True, tag=187):
+    """The host has given the place of a VM that is gone (`before`) to this one; FramesReused says on what frames."""
+
+    vm: int
+    before: int
 
 
 class FramesReused(Observation, frozen=True, tag=43):

@@ -5,7 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from actors import messages as m
-from actors import vmm_balloon, vmm_exit, vmm_listeners
+from actors import vmm_balloon, vmm_exit, vmm_kill, vmm_listeners
 from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, PINS, host_base
 from actors.contract import Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
@@ -18,6 +18,7 @@ from actors.observations import (
     VmStopped,
 )
 from actors.slots import Slots, slot_of
+from actors.vmm_kill import Life
 from actors.vmm_listeners import Follow, Part, Round, Window
 
 RETRYABLE = {
@@ -78,6 +79,7 @@ class Vmm(Actor):
     windows: dict[int, Window] = {}
     windows_moved: int = 0
     dead: bool = False
+    life: Life | msgspec.UnsetType = msgspec.UNSET  # where a fault plan may end it
 
     def on_request(self, message: m.ConvertRequest, context: Context) -> None:
         """A vCPU exits with a conversion to make."""
@@ -113,7 +115,15 @@ class Vmm(Actor):
         pending = self.in_hand()
         if context.now > pending.queued_at:
             context.observe(LockWaited("vmm", context.now - pending.queued_at))
-        vmm_listeners.before(self, pending, self.op_of(pending), context)
+        op = self.op_of(pending)
+        if self.life is not msgspec.UNSET:
+            vmm_kill.watch(self, op, 0, context)
+        vmm_listeners.before(self, pending, op, context)
+
+    @property
+    def idle(self) -> bool:
+        """Nobody has the conversion lock, and so nobody is in the kernel for a conversion or a window."""
+        return self.current == IDLE
 
     def in_hand(self) -> Pending:
         """The request that has the conversion lock."""
@@ -138,6 +148,8 @@ class Vmm(Actor):
 
     def on_converted(self, message: m.Converted, context: Context) -> None:
         """The ioctl returned: follow it in bitmap and devices, or decide what to do about the error."""
+        if self.dead and vmm_kill.returned(self, context):
+            return
         pending = self.pending[message.op >> ATTEMPT_BITS]
         assert pending.request == self.current, "an ioctl returns to a VMM that did not make it"
         if message.reason is Reason.NONE:
@@ -226,13 +238,20 @@ class Vmm(Actor):
 
     def stop(self, context: Context, regular: bool = False) -> None:
         """EIO for everybody who waits; then the VMM exits and the last reference to each file goes."""
-        if self.dead:
-            return
+        if not self.dead:
+            self.give_up(context, regular)
+            self.close(context)
+
+    def give_up(self, context: Context, regular: bool = False) -> None:
+        """Nothing is put back from here on; the request in hand is left to what is under way for it."""
         self.dead = True
         context.observe(VmStopped(self.vm, regular))
         self.queue = []
         for pending in [p for p in self.pending.values() if p.request != self.current]:
             self.answer(pending, Reason.DEAD, -1, False, context)
+
+    def close(self, context: Context) -> None:
+        """The process is gone, and with it whatever it had open."""
         for peer in (GUEST, KVM, HOST_MAP, PINS):
             context.send(self.vm | peer, m.VmDead(), context.link)
         if self.devices:
@@ -253,4 +272,6 @@ class Vmm(Actor):
         m.HolePunched: vmm_balloon.done,
         m.Exit: vmm_exit.on_exit,
         m.NotifierDone: vmm_exit.on_notifier_done,
+        m.LifeSlice: vmm_kill.on_slice,
+        m.Kill: vmm_kill.on_kill,
     }

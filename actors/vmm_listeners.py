@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from actors import messages as m
+from actors import vmm_kill
 from actors.address import DEVICES, HOST_MAP, IOMMU, host_base
 from actors.contract import Context, Message, Reason, Share
 from actors.observations import Bitmap, Failed, LockWaited, SideDiscarded
@@ -167,6 +168,8 @@ def turn(vmm: "Vmm", telling: Round, took: int, context: Context) -> None:
 
 def on_mapped(vmm: "Vmm", message: m.DmaMapped, context: Context) -> None:
     """A listener sees the range, or cannot: then it and those after it do not."""
+    if vmm.dead and vmm_kill.returned(vmm, context):
+        return
     telling = vmm.telling
     assert telling and telling.op == message.op and telling.populate
     if message.reason is Reason.NONE:
@@ -195,6 +198,8 @@ def mark(vmm: "Vmm", part: Part, failed: bool) -> None:
 
 def on_unmapped(vmm: "Vmm", message: m.DmaUnmapped, context: Context) -> None:
     """A listener has let go; one whose invalidation was given up says so to nobody."""
+    if vmm.dead and vmm_kill.returned(vmm, context):
+        return
     telling = vmm.telling
     assert telling and telling.op == message.op and not telling.populate
     telling.todo.pop(0)
@@ -231,6 +236,8 @@ def discard(vmm: "Vmm", telling: Round, _: int, context: Context) -> None:
 
 def on_discarded(vmm: "Vmm", _: m.Discarded, context: Context) -> None:
     """The time of the discard is over."""
+    if vmm.dead and vmm_kill.returned(vmm, context):
+        return
     vmm.done(vmm.in_hand(), Reason.NONE, -1, False, context)
 
 

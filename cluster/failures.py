@@ -8,7 +8,7 @@ section 3, and two more: no answer in time (section 4.C, step 4), and EIO where 
 import functools
 from collections.abc import Iterator
 
-from actors.contract import Consumer, Share
+from actors.contract import WORDS, Consumer, Share
 from actors.contract import Reason as R
 from actors.conversion import Verb
 from actors.gmem_ask import ASKS
@@ -76,7 +76,7 @@ def in_table(table: Table) -> Failures:
 
 def names() -> list[str]:
     """guest_memfd, then the consumers in their order."""
-    return ["gmem", *(consumer.name.lower() for consumer in Consumer)]
+    return ["gmem", *dict.fromkeys(WORDS.values())]
 
 
 def in_direction(rows: tuple[Row, ...], to: Share) -> Iterator[Found]:
@@ -89,7 +89,7 @@ def in_direction(rows: tuple[Row, ...], to: Share) -> Iterator[Found]:
     for row in ours:
         verb = ASKS.get(row.action, Verb.NONE)
         for consumer in row.who:
-            who = consumer.name.lower()
+            who = WORDS[consumer]
             if (row.then, Event.REFUSED) in counted:
                 for reason in REFUSALS.get((verb, to), {}).get(consumer, ()):
                     yield row.then, who, reason

@@ -121,7 +121,7 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (
     Family("gmemsim_engine_recoveries_total", "counter", "wall",
            "Partitions rebuilt after a loss."),
     Family("gmemsim_run_info", "info", "none", "The run that the other families are about.",
-           "", ("run", "scenario", "seed", "protocol", "executor", "placement"),
+           "", ("run_id", "scenario", "seed", "protocol", "executor", "placement"),
            lambda run: (run.about,)),
     Family("gmemsim_build_info", "info", "none", "What ran it.",
            "", ("version", "python"), lambda run: (run.build,)),

@@ -9,6 +9,7 @@ import msgspec
 from actors.address import (
     ALLOCATOR,
     GMEM,
+    GUEST,
     HOST_KINDS,
     HOST_SHIFT,
     IOMMU,
@@ -17,6 +18,7 @@ from actors.address import (
     TDX,
     VM_KINDS,
     VM_MASK,
+    VMM,
     host_base,
     name_of,
     vm_base,
@@ -37,10 +39,12 @@ REST = IN_VM
 OWNERS = {
     "alloc": ALLOCATOR,
     "gmem": IN_VM | GMEM,
+    "guest": IN_VM | GUEST,
     "iommu": IOMMU,
     "kvm": IN_VM | KVM,
     "pins": IN_VM | PINS,
     "tdx": TDX,
+    "vmm": IN_VM | VMM,
 }
 
 

@@ -1,5 +1,6 @@
 """A Ray job: sent to a cluster's job server, followed, stopped. This file knows nothing of what is simulated."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ def send(address: str, folder: Path, words: Sequence[str], environment: Mapping[
     """Run `words` as a job in a copy of the folder."""
     runtime = {"working_dir": str(folder), "env_vars": dict(environment)}
     entrypoint = " ".join(words)
+    logging.disable(logging.INFO)  # Ray tells of packages and uploads, logger by logger
     with told(address):
         client = JobSubmissionClient(address)
         deadline = time.monotonic() + AGENT_SECONDS

@@ -122,6 +122,15 @@ CLAIMS = (
         "nothing marks it.",
     ),
     Claim(
+        "claim-td-pinned",
+        "With trusted IO the host cannot block a page that the guest has not released. An unmap that must not "
+        "fail meets one where a driver has left it out.",
+        "mails on trusted IO, 2025-07-18 and 21; docs/domain.md section 2.4. How a kernel would look first is ours",
+        {"AN28": (B, B1, B2, B2H)},
+        "KVM looks in PREPARE, where the page is an unexpected reference: EAGAIN with its offset, nothing is "
+        "unmapped, and the guest releases it. `failable-notifier` refuses as well, half way through.",
+    ),
+    Claim(
         "claim-no-fail-caller",
         "Callers of mmu_notifiers that have no way to bear a failure meet one if notifiers may fail.",
         f"{MAIL}: the audit of 34 callers and of KVM's own",
@@ -189,6 +198,15 @@ CLAIMS = (
         {"AN15": (A, B, B1, B2H, C, CR, C0)},
         "This is its price. `undo` zaps the leaf that it cannot split whole; what it loses is the leaf of a "
         "request that fails later, at the store.",
+    ),
+    Claim(
+        "claim-file-by-file",
+        "An inode is open in several VMs. Who goes over their files one by one, splitting and zapping each, has "
+        "zapped the first one when the second one cannot split.",
+        "sketch of June 2025, `protocol.per_file`; docs/domain.md section 4.B1",
+        {"AN3": (A, B1)},
+        "Every file's KVM is asked before any of them unmaps. So it is with all files split first, "
+        "`protocol.per_file=false`, as in the series of August 2025.",
     ),
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from workloads import __version__
+from workloads.cli_dashboards import dashboards
 from workloads.errors import LostError, UsageError
 
 USAGE_ERROR, UNKNOWN = 2, 3
@@ -233,11 +234,35 @@ def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
 @cli.command()
 @click.argument("result")
-def report(result: str) -> None:
+@click.option(
+    "--openmetrics", is_flag=True, help="Print its metrics over time, to fill a Prometheus with."
+)
+def report(result: str, openmetrics: bool) -> None:
     """Rebuild report.html of a results folder."""
+    from workloads.outcome.history import history_text
     from workloads.outcome.report import rebuild
 
-    click.echo(rebuild(result))
+    if openmetrics:
+        click.echo(history_text(result), nl=False)
+    else:
+        click.echo(rebuild(result))
+
+
+@cli.command()
+@click.option(
+    "--results", default="results", show_default=True, metavar="DIR", help="Whose runs to watch."
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=9090, show_default=True, help="Of Prometheus."
+)
+def monitor(results: str, port: int) -> None:
+    """A Prometheus that scrapes every run with --metrics-port, until Ctrl-C."""
+    from workloads.monitoring import watch
+
+    watch(results, port)
+
+
+cli.add_command(dashboards)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """A run as a user sees it: folder, exporter, progress, verdict, files, table, exit status."""
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -77,7 +78,12 @@ def concluded(summaries: list[Summary], wanted: int) -> Summary:
 
 
 def lingering(scenario: Scenario, served: bool) -> None:
-    """Stay for a last scrape; Ctrl-C ends that too."""
-    if served and scenario.metrics.linger:
+    """Stay for a last scrape; Ctrl-C and SIGTERM end that too."""
+    if not (served and scenario.metrics.linger):
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
         with suppress(KeyboardInterrupt):
             time.sleep(scenario.metrics.linger / NS)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -6,7 +6,7 @@ from typing import Any
 
 from actors import observations as o
 from actors.address import host_of
-from actors.contract import ERRNO, Consumer, Reason, Share
+from actors.contract import ERRNO, WORDS, Consumer, Reason, Share
 from actors.tdx_states import Call, Status
 from cluster.histogram import Histogram
 from workloads.timeline import Timeline
@@ -39,6 +39,7 @@ class Meter:
             o.EpochDrained: self.drained,
             o.VmBugged: self.bugged,
             o.VmStopped: self.stopped,
+            o.VmAdmitted: self.admitted,
             o.GuestPanicked: self.panicked,
             o.HugeLost: self.huge_lost,
             o.IotlbQueued: self.queued,
@@ -78,7 +79,7 @@ class Meter:
     def replied(self, _: int, fact: o.ConsumerReplied) -> None:
         found = self.phases.get((fact.phase, fact.consumer))
         if found is None:
-            found = self.histogram("phase_latency", fact.phase, fact.consumer.name.lower())
+            found = self.histogram("phase_latency", fact.phase, WORDS[fact.consumer])
             self.phases[fact.phase, fact.consumer] = found
         found.add(fact.took)
 
@@ -100,6 +101,9 @@ class Meter:
         if fact.regular:
             self.ended.add(fact.vm)
         self.lost(fact.vm)
+
+    def admitted(self, _: int, fact: o.VmAdmitted) -> None:
+        self.counters["vms_admitted",] += 1
 
     def panicked(self, _: int, fact: o.GuestPanicked) -> None:
         self.lost(fact.vm)

@@ -40,14 +40,14 @@ MEANINGS = {
     "protocol": "the run's one protocol",
     "python": "version of Python",
     "reason": "errno",
-    "run": "folder of its results",
+    "run_id": "folder of its results",
     "scenario": "`scenario.name`",
     "seed": "`scenario.seed`",
     "stat": "over all invalidations so far",
     "version": "version of gmemsim",
 }
 # Labels whose values the run decides.
-OPEN = {"partition", "protocol", "run", "scenario", "seed", "executor", "placement"}
+OPEN = {"partition", "protocol", "run_id", "scenario", "seed", "executor", "placement"}
 OPEN |= {"version", "python"}
 ABOUT, BUILD = FAMILIES["gmemsim_run_info"].labels, FAMILIES["gmemsim_build_info"].labels
 

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cluster.openmetrics import History, openmetrics
 from workloads import simulate
 from workloads.errors import UsageError
 from workloads.outcome import folder as results
@@ -91,7 +93,9 @@ class Session:
         results.write_scenario(folder, scenario)
         checkpoint = folder / CHECKPOINT
         with Progress(job.plan, quiet=self.settings.silent, label=label) as bar:
-            watch = Watch(scenario, self.stop, bar, self.exporter, run_id)
+            history = History()
+            history.add(time.time(), at_start(scenario, run_id))
+            watch = Watch(scenario, self.stop, bar, self.exporter, run_id, history)
             outcome = simulate.run(job, watch, self.settings.address, checkpoint, saved)
         summary = summarise(scenario, outcome, job.logs, self.stop.why, self.settings.expect_digest)
         final = readings(
@@ -104,6 +108,10 @@ class Session:
         )
         if self.exporter:
             self.exporter.readings = final
+        history.add(time.time(), final)
+        scraped = {"job": "gmemsim", "instance": "results"}
+        labels = labels_of(scenario, run_id) | scraped
+        results.write_history(folder, openmetrics(history.snapshots, labels))
         results.write(folder, scenario, summary, outcome, exposition(final))
         if outcome.finished:
             checkpoint.unlink(missing_ok=True)
@@ -147,6 +155,12 @@ def with_seed(scenario: Scenario, seed: int) -> Scenario:
     return msgspec.structs.replace(scenario, scenario=general)
 
 
+def labels_of(scenario: Scenario, run_id: str) -> dict[str, str]:
+    """What tells one run from another in Prometheus."""
+    about = scenario.scenario
+    return {"run_id": run_id, "scenario": about.name, "seed": str(about.seed)}
+
+
 @contextmanager
 def session(scenario: Scenario, settings: Settings, folder: Path) -> Iterator[Session]:
     """Everything that is up while the runs go, and the metrics while the results are told."""
@@ -184,6 +198,7 @@ def serving(scenario: Scenario, settings: Settings, run_id: str) -> Iterator["Ex
         yield None
         return
     from cluster.exporter import Exporter, PortError
+    from dashboards.monitor import announced
 
     try:
         exporter = Exporter(scenario.metrics.port, readings=at_start(scenario, run_id))
@@ -192,7 +207,8 @@ def serving(scenario: Scenario, settings: Settings, run_id: str) -> Iterator["Ex
     if not settings.quiet:
         print(f"metrics at {exporter.url}", file=sys.stderr, flush=True)
     try:
-        yield exporter
+        with announced(Path(settings.results), exporter.url, labels_of(scenario, run_id)):
+            yield exporter
     finally:
         exporter.close()
 

@@ -23,6 +23,11 @@ from workloads.trace.spool import resolve
 PACKAGES = ("actors", "cluster", "workloads", "dashboards")
 ADDRESS = "RAY_API_SERVER_ADDRESS"  # as Ray's own command line has it
 SCENARIO, LOGS = "scenario.toml", "logs"
+JOB_ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    # Ray kills a job three seconds after it was asked to end; writing results and sending them takes longer.
+    "RAY_JOB_STOP_WAIT_TIME_S": "60",
+}
 
 
 def submit(scenario: Scenario, settings: Settings, limit: str | None) -> int:
@@ -34,7 +39,7 @@ def submit(scenario: Scenario, settings: Settings, limit: str | None) -> int:
     words += ["--time-limit", limit] if limit else []
     try:
         with package(scenario) as folder:
-            job = send(address, folder, words, {"PYTHONUNBUFFERED": "1"})
+            job = send(address, folder, words, JOB_ENVIRONMENT)
         print(f"job {job.id} at {address}", file=sys.stderr, flush=True)
         marked = [line for line in followed(job) if told(line, settings)]
         status, why = job.ended()

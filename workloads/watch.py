@@ -9,6 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from cluster.drive import Totals
+from cluster.openmetrics import History
 from workloads import simulate
 from workloads.outcome.progress import Progress
 from workloads.outcome.readings import readings
@@ -61,18 +62,25 @@ class Watch:
         progress: Progress,
         exporter: "Exporter | None",
         run_id: str,
+        history: History,
     ) -> None:
         self.scenario = scenario
         self.stop = stop
         self.progress_bar = progress
         self.exporter = exporter
         self.run_id = run_id
+        self.history = history
 
     def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
         """See cluster.drive.Listener."""
         words = [simulate.unpack(word) for word in watched if word]
-        if self.exporter:
-            self.exporter.readings = readings(self.scenario, words, totals, self.run_id)
+        now = time.time()
+        if self.exporter or self.history.due(now):
+            latest = readings(self.scenario, words, totals, self.run_id)
+            if self.exporter:
+                self.exporter.readings = latest
+            if self.history.due(now):
+                self.history.add(now, latest)
         self.progress_bar.update(totals, words)
 
     def should_stop(self) -> bool:

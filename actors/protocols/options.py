@@ -29,6 +29,16 @@ class Options(msgspec.Struct, frozen=True, array_like=True):
     uniform_split: bool = False  # a 1 GiB folio is split into 4 KiB ones at once, as RFC v2 does
 
     @property
+    def files(self) -> int:
+        """How many files the inode has; see FileOptions."""
+        return 1
+
+    @property
+    def per_file(self) -> bool:
+        """Undo, split first: split and zap file by file, which is the same where there is one."""
+        return False
+
+    @property
     def early(self) -> tuple[Consumer, ...]:
         """Who unmaps in PREPARE already."""
         if self.host_unmap == "late" and self.iommu_prepare == "check-only":
@@ -40,6 +50,13 @@ class Options(msgspec.Struct, frozen=True, array_like=True):
     def trace(self) -> Trace:
         """`mark` as consumers are told."""
         return TRACES[self.mark]
+
+
+class FileOptions(Options, frozen=True, array_like=True):
+    """The same of an inode that several VMs have open."""
+
+    files: int = 2
+    per_file: bool = False
 
 
 TRACES = {"callback": Trace.CALLBACK, "refcount": Trace.REFERENCE, "none": Trace.NONE}

@@ -1,7 +1,8 @@
 """Protocols B and B1: do everything step by step, and on an error run the inverse of what was done (1G RFC v2).
 
 docs/domain.md sections 4.B and 4.B1. Shareability and folios are undone; S-EPT, shared EPT, host page tables are not.
-B1 splits boundary leaves first, where it can be reported, and zaps without failure.
+B1 splits boundary leaves first, where it can be reported, and zaps without failure: over all files, or file by file
+(`per_file`, as the proof of concept of June 2025 had it).
 """
 
 from actors.contract import Consumer
@@ -66,6 +67,15 @@ SPLIT_FIRST = (
     Row(S.CHECKING,     E.QUIET,         "next_range",       S.INVALIDATING, "4c: no"),
     Row(S.INVALIDATING, E.NEXT,          "prepare",          S.SPLITTING,    "4a: the next range", KVM, P2S),
 )
+PER_FILE = Variant("per_file", True, (
+    Row(S.FREEZING,     E.FROZEN,        "split_file",       S.SPLITTING,    "4a: split for the first file", KVM, P2S),
+    Row(S.SPLITTING,    E.ALL_READY,     "zap_file",         S.ZAPPING,      "4b: zap for this file", KVM),
+    Row(S.SPLITTING,    E.REFUSED,       "thaw",             S.THAWING,      "4a: earlier files are zapped"),
+    Row(S.ZAPPING,      E.ALL_COMMITTED, "next_file",        S.ZAPPING,      "4b: this file is done"),
+    Row(S.ZAPPING,      E.NEXT,          "split_next_file",  S.SPLITTING,    "4a: the next file"),
+    Row(S.ZAPPING,      E.LAST,          "look_once",        S.CHECKING,     "4c: is there one reference more?"),
+    Row(S.INVALIDATING, E.NEXT,          "split_file",       S.SPLITTING,    "4a: the next range", KVM, P2S),
+))
 # fmt: on
 
 UNDO = Table(
@@ -79,6 +89,6 @@ UNDO_SPLIT_FIRST = Table(
     "undo-split-first",
     "B1: as B, with boundary leaves split first and reported, zap without failure, references looked at after it",
     replaced(tuple(row for row in ROWS if row.action != "discard"), SPLIT_FIRST),
-    (REPORT_ENOMEM,),
+    (REPORT_ENOMEM, PER_FILE),
     (("mark", "refcount"), ("bug_on", True), ("prepare_busy", "bug")),
 )

@@ -27,8 +27,9 @@ SITUATIONS: dict[str, tuple[dict[str, float], tuple[str, ...]]] = {
 BRIEF = {"tdx.aug_busy": {"every": 3}}
 PAIRS = [*product(FAULT_POINTS, CLASSES.values())]
 # Points of steps that two-phase does not have, of callbacks that may not fail under it (test_notifier.py), and of what
-# is off by default (test_contention.py, test_sept_tables.py).
+# is off by default (test_contention.py, test_sept_tables.py, test_td_pinned.py).
 ELSEWHERE = (
+    "guest.release",
     "tdx.accept_storm",
     "tdx.accepting",
     "tdx.sept_add_busy",
@@ -74,6 +75,8 @@ def stirred(point, reason, rule, overrides):
     """Two VMs convert, use and convert again, on each other's heels, while the rule is in force."""
     world = World("fleet.vms_per_host=2", "vmm.retry=backoff", *overrides)
     world.host.faults = Noting(FaultRule(point, **rule, reason=reason))
+    for vm in (0, 1) if point == "vmm.kill" else ():
+        world.killable(vm)
     tasks, requests = [], []
     for vm in (0, 1):
         for turn, (start, end) in enumerate(RANGES):

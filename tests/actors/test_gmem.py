@@ -27,12 +27,12 @@ from actors.observations import (
     ShareStored,
 )
 from actors.protocols import Options, Stage, key_of
+from actors.protocols.table import ALL
 from tests.helpers import LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
 FILE = VM | GMEM
 OP, SHIFT = 3, 0x1000  # gfn minus index
-ALL = tuple(Consumer)
 SPLIT_PAGES = SPLITS[9, 0].pages  # of a folio of 2 MiB
 
 

@@ -8,17 +8,18 @@ from actors import gmem_ask, gmem_steps
 from actors.conversion import Conversion
 from actors.gmem import Gmem
 from actors.intervals import IntervalMap
-from actors.protocols import INDEX, PROTOCOLS, Event, Options, Stage, key_of
+from actors.protocols import INDEX, PROTOCOLS, Event, FileOptions, Stage, key_of
 from tests.helpers import PRIVATE, SHARED, Recorder
 
 
 def variants(name):
-    """The protocol's name under each choice of the options that change its rows."""
+    """The protocol's name under each choice of the options that change its rows, for one file and for two."""
     table = PROTOCOLS[name]
     choices = [[{}, {variant.option: variant.value}] for variant in table.variants]
     for chosen in product(*choices):
         said = {option: value for part in chosen for option, value in part.items()}
-        yield key_of(name, Options(**plain(name) | said))
+        for files in (1, 2):
+            yield key_of(name, FileOptions(**plain(name) | said, files=files))
 
 
 def plain(name):
@@ -51,7 +52,9 @@ each_way = pytest.mark.parametrize("to", [SHARED, PRIVATE], ids=lambda to: to.na
 
 
 def test_the_options_make_this_many_tables():
-    assert len(KEYS) == len(set(KEYS)) == sum(2 ** len(t.variants) for t in PROTOCOLS.values())
+    assert (
+        len(KEYS) == len(set(KEYS)) == sum(2 ** (len(t.variants) + 1) for t in PROTOCOLS.values())
+    )
 
 
 @every_row

@@ -195,7 +195,7 @@ def test_huge_pages_have_no_serial_part():
 # --- locks: nobody waits -------------------------------------------------------------------------
 
 # Those that take the tree lock either way.
-TREE = {Call.AUG, Call.SEPT_ADD, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE}
+TREE = {Call.AUG, Call.SEPT_ADD, Call.SEPT_RD, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE}
 HELD = {
     "tree_exclusive_until": TREE,
     "zero_step_until": TREE,
@@ -241,6 +241,7 @@ def test_the_rules_name_the_tree_lock_of_each_call():
         Call.REMOVE: Lock.SHARED,
         Call.DEMOTE: Lock.SHARED,
         Call.SEPT_ADD: Lock.SHARED,
+        Call.SEPT_RD: Lock.SHARED,
     }
 
 

@@ -17,6 +17,7 @@ FILES = {
     "latency.csv",
     "timeline.csv",
     "anomalies.jsonl",
+    "metrics.om.gz",
     "metrics.prom",
     "report.html",
 }

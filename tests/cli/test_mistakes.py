@@ -56,6 +56,36 @@ MISTAKES = {
     "a row that is none": (("validate", "VT17"), "VT16"),
     "a cost that is none": (("validate", "--cost", "kick_slop=1us"), "kick_slope"),
     "a cost without a value": (("validate", "--cost", "kick_slope"), "NAME=VALUE"),
+    "a Grafana without a token": (
+        ("dashboards", "publish", "--url", "http://127.0.0.1:1"),
+        "GRAFANA_TOKEN",
+    ),
+    "a token's file that is not there": (
+        ("dashboards", "publish", "--url", "http://127.0.0.1:1", "--token-file", "none"),
+        "--token-file: none",
+    ),
+    "a Grafana that is not there": (
+        ("dashboards", "publish", "--url", "http://127.0.0.1:1", "--token-file", "good.log"),
+        "connection refused",
+    ),
+    "a Grafana that is no address": (
+        ("dashboards", "publish", "--url", "grafana:3000", "--token-file", "good.log"),
+        "--url: found 'grafana:3000'",
+    ),
+    "a result that is none to mark": (
+        (
+            "dashboards",
+            "publish",
+            "--url",
+            "http://127.0.0.1:1",
+            "--token-file",
+            "good.log",
+            "--result",
+            ".",
+        ),
+        "--result: .",
+    ),
+    "provisioning into a file": (("dashboards", "provision", "good.log"), "good.log"),
     "an address that is none": ((*QUICK, "--executor", "ray", "--address", "there"), "there"),
 }
 

@@ -155,7 +155,7 @@ def test_label_values_are_escaped():
     run = RUN._replace(about=('a"b', "back\\slash", "1\n2", "two-phase", "local", "packed"))
     info = re.search(r"^gmemsim_run_info.*$", exposition(Readings.of(run, {}, {})), re.MULTILINE)
     assert info
-    assert r'run="a\"b",scenario="back\\slash",seed="1\n2"' in info[0]
+    assert r'run_id="a\"b",scenario="back\\slash",seed="1\n2"' in info[0]
 
 
 # --- readings that are swapped -------------------------------------------------------------------

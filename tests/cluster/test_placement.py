@@ -15,7 +15,7 @@ from actors.address import (
     vm_address,
 )
 from cluster.placement import PlacementError, join, packed, split
-from tests.runs import FAULTS, SCHEDULED, in_pieces, simulated
+from tests.runs import FAULTS, KILLS, PINNED, READMITS, SCHEDULED, in_pieces, simulated
 from workloads import scenario
 from workloads.outcome.summary import summarise
 
@@ -89,7 +89,7 @@ def test_whole_hosts_come_in_runs():
     assert places.of(vm_address(3, 7) | KVM) == 1
 
 
-@pytest.mark.parametrize("faults", [(), FAULTS, SCHEDULED, TOGETHER])
+@pytest.mark.parametrize("faults", [(), FAULTS, SCHEDULED, TOGETHER, KILLS, READMITS, PINNED])
 @pytest.mark.parametrize("placement", ["kind", "instance"])
 def test_a_placement_changes_nothing_that_comes_of_a_run(placement, faults):
     local = simulated(*SMALL, *faults)

@@ -32,10 +32,11 @@ from actors import (
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, VMM, vm_base
 from actors.allocator import Allocator
-from actors.contract import Consumer, Context, Reason, Share
+from actors.contract import PAGES_2M, Consumer, Context, Reason, Share
 from actors.conversion import Conversion
 from actors.gmem import Gmem
 from actors.gmem_failure import Failing, Failures
+from actors.gmem_files import SharedInode
 from actors.gmem_tickets import HOST_FAULT
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
@@ -44,6 +45,7 @@ from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, ZAPPING_SHA
 from actors.observations import (
     HostPte,
     InvalidationEnd,
+    Leaf,
     LockOrder,
     MemoryRefused,
     Pinned,
@@ -53,7 +55,7 @@ from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
 from actors.protocols.table import Who
 from actors.tdx_pamt import Counted, DynamicPamt
-from actors.tdx_states import RULES, Call
+from actors.tdx_states import LEVEL_2M, RULES, Call
 from tests.helpers import PRIVATE, SHARED, World
 
 Patch = MonkeyPatch
@@ -314,6 +316,30 @@ def refuse_at_the_start(_: World, patch: Patch) -> None:
 def lose_an_acknowledgement(world: World, _: Patch) -> None:
     """COMMIT is acknowledged and nobody hears it."""
     world.drop(GMEM, m.Committed)
+
+
+def ask_the_owner_alone(world: World, _: Patch) -> None:
+    """The loop over the inode's files ends after the first: no other VM's KVM is asked to unmap."""
+    world.gmem().protocol = "two-phase"
+
+
+def freeze_the_owner_alone(world: World, _: Patch) -> None:
+    """The others unmap, and nobody has told them when the invalidation begins and ends, or that the file is closed."""
+    file = world.gmem()
+    assert isinstance(file, SharedInode)
+    file.files = 1
+
+
+def let_others_map_private_memory(_: World, patch: Patch) -> None:
+    """A fault of another VM maps the 2 MiB after it as well, as private as they are, and no walk will find that."""
+    installed = kvm_fault.installed
+
+    def both(kvm: KvmMmu, fault: kvm_fault.PageFault, context: Context) -> None:
+        first = fault.start // PAGES_2M * PAGES_2M + PAGES_2M
+        context.observe(Leaf(kvm.vm, first, first + PAGES_2M, PRIVATE, LEVEL_2M))
+        installed(kvm, fault, context)
+
+    patch.setattr(kvm_fault, "installed", both)
 
 
 # --- KVM and the TDX module ----------------------------------------------------------------------

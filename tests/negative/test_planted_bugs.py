@@ -26,6 +26,7 @@ from actors.observations import (
 )
 from tests.helpers import PRIVATE, SHARED, World
 from tests.negative import bugs
+from tests.transcripts.causes import preempted
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import admits
 from workloads.outcome.settings import of_scenario
@@ -254,6 +255,42 @@ def refused_by_a_queue(world: World) -> None:
     world.convert(*EDGES, PRIVATE)
 
 
+def other_vm_uses_it(world: World) -> None:
+    """Another VM on the inode uses what was shared, and it goes private."""
+    to_shared(world)
+    world.use_elsewhere(START, END)
+    world.run()
+    world.convert(START, END, PRIVATE)
+
+
+def other_vm_faults_meanwhile(world: World) -> None:
+    """The other VM has looked its page up when the conversion begins, and maps it late."""
+    to_shared(world)
+    preempted(50_000, file=1)(world)
+    world.use_elsewhere(START, END)
+    world.request(START, END, PRIVATE, delay=10_000)
+    world.run()
+
+
+def other_vm_maps_and_vm_ends(world: World) -> None:
+    """The other VM has the range mapped when the owner's VMM ends."""
+    to_shared(world)
+    world.use_elsewhere(START, END)
+    world.run()
+    vm_ends(world)
+
+
+def other_vm_uses_the_page_before(world: World) -> None:
+    """It uses shared pages, and then those of the next huge page become shared."""
+    to_shared(world)
+    world.use_elsewhere(START, END)
+    world.run()
+    world.convert(0x200, 0x400, SHARED)
+
+
+TWO_FILES = ("vm.files_per_inode=2",)
+
+
 class Case(NamedTuple):
     """`bug` in `run` is found by the checks `ids`."""
 
@@ -324,6 +361,15 @@ CASES = [
     Case("L7", bugs.refuse_at_the_start, refused_by_a_queue),
     Case("L8", bugs.kill_for_memory, out_of_memory),
     Case("AN8", bugs.unmap_in_prepare, refused_to_private),
+    Case("I1 AN20", bugs.ask_the_owner_alone, other_vm_uses_it, TWO_FILES),
+    Case("I17 AN20", bugs.freeze_the_owner_alone, other_vm_faults_meanwhile, TWO_FILES),
+    Case("I4", bugs.freeze_the_owner_alone, other_vm_maps_and_vm_ends, TWO_FILES),
+    Case(
+        "I2 I7 AN20 AN21",
+        bugs.let_others_map_private_memory,
+        other_vm_uses_the_page_before,
+        TWO_FILES,
+    ),
 ]
 
 

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from ray.job_submission import JobSubmissionClient
 
-from cluster.ray_jobs import send
 from workloads.parcel import BadParcelError, lines, unpack
 from workloads.scenario import decode
 from workloads.submit import PACKAGES, package
@@ -40,9 +41,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def head():
-    """(URL of the job server, environment of its clients)."""
+@contextmanager
+def started(**settings):
+    """A Ray head with its job server: (its URL, environment of its clients)."""
     # Ray's sockets have long names, and a limit of 107 bytes.
     home = Path(tempfile.mkdtemp(prefix="gm"))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
@@ -53,11 +54,11 @@ def head():
         "RAY_USAGE_STATS_ENABLED": "0",
     }
     port, jobs = free_port(), free_port()
-    command = [str(binaries / "ray"), "start", "--head", "--block", f"--port={port}", f"--dashboard-port={jobs}",
+    start = [str(binaries / "ray"), "start", "--head", "--block", f"--port={port}", f"--dashboard-port={jobs}",
                "--num-cpus=2", f"--temp-dir={home / 'r'}", f"--dashboard-agent-listen-port={free_port()}"]  # fmt: skip
     with subprocess.Popen(
-        command,
-        env=environment,
+        start,
+        env=environment | settings,
         cwd=home,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -74,11 +75,20 @@ def head():
     shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def head():
+    """One that all tests of this file share."""
+    with started() as found:
+        yield found
+
+
 def wait_for(url: str) -> None:
     """Until something answers there."""
     while True:
         try:
             urllib.request.urlopen(url, timeout=5).close()
+        except urllib.error.HTTPError:
+            return  # it wants a token
         except OSError:
             time.sleep(0.2)
         else:
@@ -90,12 +100,11 @@ def submit(head, tmp_path):
     """`gmemsim submit WORDS` in an empty folder."""
     url, environment = head
 
-    def call(*words, address=url):
-        command = [sys.executable, "-m", "workloads", "submit", *words, "--address", address]
+    def call(*words, address=url, **settings):
         return subprocess.run(
-            command,
+            command(address, *words),
             cwd=tmp_path,
-            env=environment,
+            env=environment | settings,
             capture_output=True,
             text=True,
             timeout=200,
@@ -103,6 +112,10 @@ def submit(head, tmp_path):
         )
 
     return call
+
+
+def command(address, *words):
+    return [sys.executable, "-m", "workloads", "submit", *words, "--address", address]
 
 
 def test_a_job_has_the_digest_of_a_run_here_and_its_results_come_back(submit, head, tmp_path):
@@ -144,14 +157,55 @@ def test_a_server_that_is_not_there_is_one_line(submit):
     assert "does not answer" in found.stderr
 
 
-def test_a_job_that_is_stopped_is_over(head):
-    with package(decode("", "test.toml", ["scenario.conversions=1000000"])) as folder:
-        job = send(
-            head[0], folder, ["python", "-m", "workloads.parcel", "run", "scenario.toml"], {}
+def test_ctrl_c_stops_the_job_and_what_it_has_come_to_comes_back(head, tmp_path):
+    url, environment = head
+    words = command(url, "quickstart", "--set", "scenario.conversions=10000000", "--json")
+    with subprocess.Popen(
+        [*words, "--set", "scenario.duration=1h"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as client:
+        assert client.stderr is not None
+        assert client.stderr.readline().startswith("job ")
+        wait_until(lambda: "conversions, " in logs_of(url))
+        client.send_signal(signal.SIGINT)
+        out, told = client.communicate(timeout=150)
+    assert client.returncode == 3, told
+    summary = json.loads(out)
+    assert (summary["verdict"], summary["finished"]) == ("unknown", False)
+    assert summary["conversions"]["completed"] > 0
+
+
+def logs_of(url):
+    """Of the latest job."""
+    client = JobSubmissionClient(url)
+    jobs = sorted(client.list_jobs(), key=lambda job: job.start_time)
+    return client.get_job_logs(jobs[-1].submission_id)
+
+
+def wait_until(true):
+    while not true():
+        time.sleep(0.2)
+
+
+def test_a_server_that_wants_a_token_gets_it_or_says_so(submit):
+    token = "gmemsim-" + "t" * 32
+    with started(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token) as (url, _):
+        without = submit("quickstart", *SMALL, address=url)
+        assert (without.returncode, without.stderr.count("\n")) == (2, 1)
+        assert "RAY_AUTH_TOKEN" in without.stderr
+        wrong = submit(
+            "quickstart", *SMALL, address=url, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="no" * 16
         )
-    job.stop()
-    assert list(job.log()) is not None
-    assert job.ended()[0] == 3
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+        given = submit(
+            "quickstart", *SMALL, address=url, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token
+        )
+        assert given.returncode == 0, given.stderr
+        assert all(token not in text for text in (without.stderr, wrong.stderr, given.stderr))
 
 
 def test_the_package_is_light_and_holds_our_packages_alone():

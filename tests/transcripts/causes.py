@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, IOMMU, KVM, PINS, kind_of, vm_address
+from actors.address import ALLOCATOR, GMEM, GUEST, IOMMU, KVM, PINS, kind_of, vm_address
 from actors.allocator import Allocator
 from actors.contract import Consumer, Context, Fault, Message, Reason
 from actors.gmem import Gmem
@@ -90,7 +90,32 @@ def touched(start: int, end: int, delay: int) -> Arrange:
     return arrange
 
 
-def preempted(wait: int) -> Arrange:
+def used_elsewhere(start: int, end: int) -> Arrange:
+    """Another VM that has a file of the inode has used these shared pages."""
+
+    def arrange(world: World) -> None:
+        world.use_elsewhere(start, end)
+        world.run()
+        assert world.kvm(file=1).shared_ept.only(start, end, 1)
+
+    return arrange
+
+
+def uses_again(start: int, end: int) -> Arrange:
+    """It uses them once more as soon as its KVM has unmapped them."""
+
+    def arrange(world: World) -> None:
+        def on_flushed(kvm: KvmMmu, message: m.Flushed, context: Context) -> None:
+            touch = m.Touch(9, start, end, SHARED)
+            context.send(world.address(GUEST, file=1), touch, context.link)
+            kvm.on_flushed(message, context)
+
+        world.replace(KVM, m.Flushed, on_flushed, file=1)
+
+    return arrange
+
+
+def preempted(wait: int, file: int = 0) -> Arrange:
     """The vCPU's thread is preempted for so many ns between looking the folio up and taking mmu_lock."""
 
     def arrange(world: World) -> None:
@@ -103,7 +128,7 @@ def preempted(wait: int) -> Arrange:
                 context.after(wait, message)
             met.append(message)
 
-        world.replace(KVM, m.GotPfn, on_got_pfn)
+        world.replace(KVM, m.GotPfn, on_got_pfn, file=file)
 
     return arrange
 

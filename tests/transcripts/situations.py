@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from actors import messages as m
 from actors.contract import Consumer, Reason, Share
+from actors.protocols.table import ALL
 from tests.helpers import PRIVATE, SHARED, World
 from tests.transcripts.causes import (
     Arrange,
@@ -28,11 +29,14 @@ from tests.transcripts.causes import (
     strike,
     touched,
     tree_locked,
+    used_elsewhere,
+    uses_again,
 )
 
 START, END = 0x10, 0x14  # four pages in the middle of a leaf of 2 MiB
 FOLIO = (0, 0x200)  # the huge page around them
 ACROSS = (0x1F0, 0x410)  # the end of one huge page, a whole one, the beginning of a third
+TWO_FILES = ("vm.files_per_inode=2",)
 SECOND = 3 * 10**9  # ns; longer than guest_memfd is taken to wait
 
 
@@ -184,7 +188,7 @@ PLAIN: dict[str, Situation] = {
     # --- no answer
     **{f"no_answer_from_{consumer.name.lower()}": Situation(
         f"READY of {consumer.name.lower()} gets lost.", SHARED, silent(consumer),
-        overrides=option(prepare_timeout="1ms")) for consumer in Consumer},
+        overrides=option(prepare_timeout="1ms")) for consumer in ALL},
     "no_answer_from_iommu_to_private": Situation(
         "READY of iommu gets lost.", PRIVATE, silent(Consumer.IOMMU), overrides=option(prepare_timeout="1ms")),
     # --- after the decision, or past the point of no return
@@ -207,6 +211,18 @@ PLAIN: dict[str, Situation] = {
     "leaf_after_ready": Situation(
         "Nothing is mapped when KVM is asked; a fault that looked before installs a leaf of 2 MiB after its READY.",
         arrange=after(touched(0x0, 0x200, delay=1_000), preempted(10_300)), overrides=("vm.start=unaccepted",)),
+    # --- several files on the inode
+    "two_files": Situation(
+        "Another VM has a file of the inode, and maps nothing of the range.", overrides=TWO_FILES),
+    "two_files_to_private": Situation(
+        "Another VM has a file of the inode, and maps the shared range.",
+        PRIVATE, used_elsewhere(START, END), overrides=TWO_FILES),
+    "two_files_fault": Situation(
+        "Another VM maps the shared range, and uses it once more when it has just been unmapped.",
+        PRIVATE, after(used_elsewhere(START, END), uses_again(START, END)), overrides=TWO_FILES),
+    "two_files_refused": Situation(
+        "Another VM has a file of the inode, and its KVM cannot split anything.",
+        arrange=strike(kvm__file_split={}), overrides=TWO_FILES),
     # --- after the ioctl
     "devices_not_mapped": Situation(
         "The ioctl succeeds; then the VMM cannot map the range for its devices.", arrange=strike(iommu__map={})),
@@ -238,6 +254,12 @@ SITUATIONS: dict[str, Situation] = {
     "remove_bug_referenced": under("remove_bug", mark="refcount"),
     "waits_for_references": under("to_shared", mark="refcount"),
     "waits_for_no_small_folio": under("folio_small_already", mark="refcount"),
+    "file_by_file": under("two_files", per_file="true"),
+    "file_by_file_refused": under("two_files_refused", per_file="true"),
+    "file_by_file_several_ranges": under("several_ranges", per_file="true")._replace(
+        about="Another VM has a file of the inode, and two ranges are left to convert. With per_file = true.",
+        overrides=(*TWO_FILES, *option(per_file="true")),
+    ),
     "rest_stored": under("remove_bug", on_poison="proceed-rest"),
     "told_by_callback": under("remove_bug", mark="callback"),
     "looked_once": under("to_shared", post_commit_check="fail-efault"),

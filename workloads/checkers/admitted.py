@@ -160,7 +160,7 @@ WINDOWS = (
     Window("AN21", (A, B, B1, B2H, *C_FAMILY), UNIFORM, "a 1 GiB folio becomes small at once, under leaves of 2 MiB"),
     Window("AN26", (A, *C_FAMILY), NEVER, "attributes are read without a lock, as later versions of the series do"),
     Window("AN27", EVERY, APART, "the VMM discards the shared side although a device may still use it"),
-    Window("AN28", C_FAMILY, None, "a second BUSY in COMMIT, or with check-only an invalidation that hangs"),
+    Window("AN28", C_FAMILY, None, "a second BUSY, or a page held again; with check-only an invalidation that hangs"),
     Window("I2", (CR,), LIVES_ON, "a VM lives with a page that both sides map: small folios are not looked at"),
     Window("I2", (B1, B2, B2H, C0), ALIVE, "as C'"),
     Window("I2", (C,), UNTOLD, "as C'"),

@@ -4,7 +4,7 @@ Checks marked "before" see the books as they were before the fact was entered.
 """
 
 from actors import observations as o
-from actors.contract import ERRNO, PAGES_2M, Consumer, Reason, Share
+from actors.contract import ERRNO, KVMS, PAGES_2M, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_2M, Call, Entry, Status
 from workloads.checkers.operation import Operation
@@ -64,9 +64,9 @@ def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
-    tables = {"S-EPT": shadow.sept, "mirror": shadow.private}
-    if shadow.strays:
-        tables["PAMT"] = shadow.strays
+    tables = shadow.inside
+    if len(shadow.strays.starts) > 1:
+        tables = tables | {"PAMT": shadow.strays}
     return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
 
 
@@ -94,14 +94,16 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """But for leaves of which somebody said that he could not unmap them."""
     if shadow.dead:
         return None
-    for s, e, level in shadow.private.runs(max(0, op.begin.start - 1), op.begin.end + 1):
-        if level != LEVEL_2M or not shadow.left.only(s, e, 0):
-            continue
-        first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
-        small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
-        mixed = first_not(shadow.share, first, last, Share.PRIVATE)
-        if small or mixed:
-            return f"a 2 MiB leaf in {span(first, last)} lies over order {small} or share {mixed}"
+    for mirror in shadow.mirrors:
+        for s, e, level in mirror.runs(max(0, op.begin.start - 1), op.begin.end + 1):
+            if level != LEVEL_2M or not shadow.left.only(s, e, 0):
+                continue
+            first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
+            small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
+            mixed = first_not(shadow.share, first, last, Share.PRIVATE)
+            if small or mixed:
+                where = f"a 2 MiB leaf in {span(first, last)}"
+                return f"{where} lies over order {small} or share {mixed}"
     return None
 
 
@@ -134,11 +136,10 @@ def i14(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i14_changed(shadow: Shadow, fact: o.FolioOrder) -> Found:
     """Before: nobody maps, meanwhile, what is restructured under an invalidation."""
     for op in shadow.operations.values():
-        if not op.frozen or op.begin.gmem != fact.gmem:
-            continue
-        if not op.frozen[0] <= fact.start < fact.end <= op.frozen[1]:
-            where = f"the invalidation is of {span(*op.frozen)}"
-            return f"folios of {span(fact.start, fact.end)} change, and {where}"
+        for first, last in op.frozen.values() if op.begin.gmem == fact.gmem else ():
+            if not first <= fact.start < fact.end <= last:
+                where = f"the invalidation is of {span(first, last)}"
+                return f"folios of {span(fact.start, fact.end)} change, and {where}"
     return None
 
 
@@ -150,9 +151,9 @@ def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return (
-        f"READY of consumers {sorted(op.ready)} met neither COMMIT nor ABORT" if op.ready else None
-    )
+    """But for KVMs that were asked to split, one file's after the other's, before anything was decided."""
+    ready = op.ready if not op.ready or op.decided is not None else op.ready.difference(KVMS)
+    return f"READY of consumers {sorted(ready)} met neither COMMIT nor ABORT" if ready else None
 
 
 # --- single facts --------------------------------------------------------------------------------
@@ -175,7 +176,7 @@ def i4_new(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Pinned | o.Sept) -> Foun
 
     A device's mapping of a hole stands for one that would have had frames first: see docs/design.md.
     """
-    if shadow.freed is None or not getattr(fact, ADDS[type(fact)]):
+    if len(shadow.freed.starts) == 1 or not getattr(fact, ADDS[type(fact)]):
         return None
     bad = first_not(shadow.freed, fact.start, fact.end, 0)
     kind = type(fact).__name__
@@ -214,7 +215,7 @@ def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
 
 def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
     if fact.reason is Reason.NONE:
-        asked = fact.consumer is Consumer.KVM_MMU and fact.phase == "prepare"
+        asked = fact.consumer is shadow.consumer and fact.phase == "prepare"
         return promised(shadow, shadow.operations[fact.op]) if asked else None
     if shadow.operations[fact.op].settled:
         return f"{fact.consumer.name} refused ({fact.reason.name}) after the decision to commit"
@@ -227,9 +228,10 @@ def promised(shadow: Shadow, op: Operation) -> Found:
     for s, e, left in shadow.left.runs(start, end) if shadow.left.fragments > 1 else ():
         if left and not shadow.private.only(s, e, 0):
             return f"READY with leaves at {span(s, e)} that could not be unmapped before"
-    if not op.frozen or op.begin.to is Share.PRIVATE:
+    frozen = op.frozen.get(shadow.vm)
+    if not frozen or op.begin.to is Share.PRIVATE:
         return None
-    start, end = max(start, op.frozen[0]), min(end, op.frozen[1])
+    start, end = max(start, frozen[0]), min(end, frozen[1])
     for s, e, state in shadow.sept.runs(start, end):
         if state in (Entry.BLOCKED, Entry.PENDING_BLOCKED):
             return f"READY with {span(s, e)} blocked"
@@ -341,7 +343,7 @@ def an17_new(shadow: Shadow, fact: o.Leaf) -> Found:
         return None
     for op in shadow.operations.values():
         inside = op.begin.start <= fact.start and fact.end <= op.begin.end
-        if inside and Consumer.KVM_MMU in op.ready and fact.share is not op.begin.to:
+        if inside and shadow.consumer in op.ready and fact.share is not op.begin.to:
             return f"{span(fact.start, fact.end)} was mapped after KVM had said READY"
     return None
 
@@ -360,12 +362,13 @@ def an20(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Leaves that somebody could not unmap are not stale: he said so."""
     start, end = op.begin.start, op.begin.end
     whole, side = shadow.share.run_at(start, end)
-    other = shadow.private if side == Share.SHARED else shadow.shared
-    if shadow.dead or (whole == end and other.only(start, end, 0)):
+    others = shadow.mirrors if side == Share.SHARED else shadow.shared_epts
+    alone = len(others) == 1
+    if shadow.dead or (alone and whole == end and others[0].only(start, end, 0)):
         return None
     for s, e, side in shadow.share.runs(start, end):
-        other = shadow.private if side == Share.SHARED else shadow.shared
-        for first, last, level in other.runs(s, e):
+        others = shadow.mirrors if side == Share.SHARED else shadow.shared_epts
+        for first, last, level in (run for other in others for run in other.runs(s, e)):
             bad = first_not(shadow.left, first, last, 1) if level else None
             if bad:
                 kind = Share(1 - side).name
@@ -377,9 +380,10 @@ def an21(shadow: Shadow, fact: o.FolioOrder) -> Found:
     """The folio changes now; a leaf whose unmap failed was told of."""
     if shadow.dead or not 0 <= fact.order < ORDER_2M:
         return None
-    for s, e, level in shadow.private.runs(fact.start, fact.end):
-        if level == LEVEL_2M and shadow.left.only(s, e, 0):
-            return f"{span(s, e)} has folios of order {fact.order} under a leaf of 2 MiB"
+    for mirror in shadow.mirrors:
+        for s, e, level in mirror.runs(fact.start, fact.end):
+            if level == LEVEL_2M and shadow.left.only(s, e, 0):
+                return f"{span(s, e)} has folios of order {fact.order} under a leaf of 2 MiB"
     return None
 
 

@@ -164,7 +164,8 @@ def way(fact: o.DmaDone) -> str:
 
 def an18(shadow: "Shadow", fact: o.Answered) -> Found:
     """After: of the range that was answered, bitmap, attribute and every listener's domain say the same."""
-    if fact.latency == o.NO_LATENCY:  # no VMM was asked: what there is to find was found before
+    # No VMM was asked, and what there is to find was found before; or its bitmap is gone with it.
+    if fact.latency == o.NO_LATENCY or shadow.killed:
         return None
     devices = shadow.devices
     gone = shadow.dead or fact.reason is Reason.DEAD  # with the VM go its devices

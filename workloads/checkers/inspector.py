@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from actors import observations as o
-from actors.address import host_of, name_of, vm_base
+from actors.address import file_of, host_of, name_of, owner_base, vm_base
 from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
@@ -108,7 +108,9 @@ class Inspector:
         found = self.known.get(address)
         if found is None:
             vm = vm_base(address)
-            if vm not in self.shadows:
+            if vm not in self.shadows and file_of(vm):
+                self.shadows[vm] = self.books(owner_base(vm)).of_file(vm)
+            elif vm not in self.shadows:
                 self.shadows[vm] = new_shadow(self.plan, vm)
                 if self.plan.scenario.fleet.pamt == "dynamic":
                     self.shadows[vm].pamt = self.pamt_of(vm)
@@ -157,7 +159,7 @@ class Inspector:
         shadow = self.books(fact.vm)
         shadow.now = now
         shadow.story.append((now, fact))
-        if shadow.freed and (text := i4_new(shadow, fact)):
+        if len(shadow.freed.starts) > 1 and (text := i4_new(shadow, fact)):
             self.found(["I4"], shadow, fact, text)
         KEEP[o.Sept](shadow, fact)
         if shadow.pamt:
@@ -175,7 +177,7 @@ class Inspector:
                     also = f"is in the secure EPT of {at(other, first)}, too"
                     self.found(["I3"], shadow, fact, f"pfn {first:#x}..{last:#x} {also}")
         due = 0 if free else fact.vm
-        if fact.owner >= 0 and (fact.owner != due or shadow.strays):
+        if fact.owner >= 0 and (fact.owner != due or len(shadow.strays.starts) > 1):
             self.owned(shadow, fact, due)
 
     def owned(self, shadow: Shadow, fact: o.Sept, due: int) -> None:
@@ -186,8 +188,6 @@ class Inspector:
                 f"the PAMT gives pfn {start:#x}..{end:#x} to {place(fact.owner)}, not {place(due)}"
             )
             self.found(["I20"], shadow, fact, text)
-        if shadow.strays is None:
-            shadow.strays = IntervalMap.filled(0)
         strays = self.strays.setdefault(host_of(fact.vm), IntervalMap.filled(0))
         strays.set(start, end, 0 if due else fact.owner)
         shadow.strays.set(fact.start, fact.end, int(not due and fact.owner > 0))
@@ -205,16 +205,12 @@ class Inspector:
                 self.found(["I4"], shadow, fact, text)
                 break
         self.freed_range(shadow, fact)
-        if shadow.freed is None:
-            shadow.freed = IntervalMap.filled(0)
         shadow.freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 1)
 
     def taken(self, now: int, fact: o.FramesTaken) -> None:
         """AN11: frames that the allocator hands out for a hole."""
         self.handed_out(now, fact, fact.vm)
-        shadow = self.books(fact.vm)
-        if shadow.freed:
-            shadow.freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 0)
+        self.books(fact.vm).freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 0)
 
     def reused(self, now: int, fact: o.FramesReused) -> None:
         """AN11: frames that the allocator hands out."""
@@ -257,9 +253,9 @@ class Inspector:
     def freed_range(self, shadow: Shadow, fact: o.FramesFreed) -> None:
         """A freed frame is mapped by nobody, and was not poisoned."""
         start, end = fact.gfn, fact.gfn + fact.end - fact.start
-        inside = {"mirror": shadow.private}
-        if shadow.strays:
-            inside["PAMT, with an owner"] = shadow.strays
+        # By frame the S-EPT was looked at before.
+        inside = {name: table for name, table in shadow.inside.items() if name != "S-EPT"}
+        inside["PAMT, with an owner"] = shadow.strays
         maps = {f"in the {name}": table for name, table in (inside | shadow.outside).items()}
         tables = {**maps, "pinned": shadow.pins}
         for name, table in tables.items():

@@ -163,8 +163,8 @@ MEANINGS: dict[str, Meaning] = {
         "why QEMU has ram-block-attributes",
     ),
     "AN28": Meaning(
-        "An IOTLB invalidation hangs, or a SEAMCALL is BUSY twice, where nothing may fail any "
-        "more: after the decision to commit or the point of no return, or in a step whose "
+        "An IOTLB invalidation hangs, a SEAMCALL is BUSY twice, or a guest with trusted IO holds a page "
+        "where nothing may fail any more: after the decision to commit or the point of no return, or in a step whose "
         "failure the conversion does not tell of.",
         "[D]; the VT-d wait loop has no timeout",
     ),

@@ -25,7 +25,7 @@ class Operation:
     seen = -1  # the page with a reference that refused it
     blamed = -1  # the gfn at which it has failed
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
-    frozen: tuple[int, int] | None = None  # where faults wait for it
+    frozen: dict[int, tuple[int, int]]  # by VM in which its invalidation is in progress: where
     emptied = False  # folios were taken out of the filemap
     lost = 0
     prefix = 0
@@ -34,6 +34,7 @@ class Operation:
     def __init__(self, begin: o.ConvertBegin, now: int) -> None:
         self.begin = begin
         self.began = now
+        self.frozen = {}
         self.before: dict[str, IntervalMap] = {}
         self.ready: set[int] = set()
 

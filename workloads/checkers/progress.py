@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from actors import observations as o
+from actors.address import file_of
 from actors.contract import PAGES_2M, Reason
 from actors.tdx_states import LEVEL_2M
 from workloads.checkers.checks import MMU_LOCK, Found, lock_name, span
@@ -192,7 +193,8 @@ def l7_answered(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def l8(shadow: Shadow, fact: o.VmStopped) -> Found:
     """Before: unless the VM died of something else."""
-    if shadow.dead or shadow.panicked or not any(op.short for op in shadow.operations.values()):
+    otherwise = shadow.dead or shadow.panicked or shadow.killed
+    if otherwise or not any(op.short for op in shadow.operations.values()):
         return None
     return "the VMM was ended while its conversion, short of memory, held ilock"
 
@@ -201,8 +203,8 @@ def l8(shadow: Shadow, fact: o.VmStopped) -> Found:
 
 
 def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
-    """(id, op or -1, text) of what would be L1, L2 or L5 if nothing more happened."""
-    for op, operation in shadow.operations.items():
+    """(id, op or -1, text) of what would be L1, L2 or L5 if nothing more happened. A conversion is its owner's."""
+    for op, operation in () if file_of(shadow.vm) else shadow.operations.items():
         begin = operation.begin
         where = f"the conversion of {span(begin.start, begin.end)} to {begin.to.name}"
         yield "L1", op, f"{where} was never answered"

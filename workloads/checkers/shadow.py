@@ -2,10 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from actors import observations as o
-from actors.contract import Reason, Share
+from actors.address import file_of
+from actors.contract import KVMS, Consumer, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
 from workloads.checkers.dma import Backing, DeviceBooks
@@ -21,10 +23,12 @@ class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
-        "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "freed", "halfway",
-        "holding", "huge", "kept", "kept_out", "last", "left", "nested", "now", "operations", "order", "outside",
-        "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
-        "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "strays", "thawed",
+        "accepted", "bitmap", "blocked", "consumer", "dead", "devices", "drained", "epoch",
+        "failed", "freed", "halfway", "holding", "huge", "inside", "kept", "kept_out", "killed",
+        "last", "left", "mirrors", "nested", "now", "operations", "order", "outside", "own_faults",
+        "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched", "refused",
+        "sept", "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story",
+        "strays", "thawed",
         "vm",
     )  # fmt: skip
 
@@ -55,13 +59,16 @@ class Shadow:
         self.outside = {"shared EPT": self.shared}
         if not backing.apart:
             self.outside |= {"host page table": self.pte, **self.devices.tables()}
+        self.inside = {"S-EPT": sept, "mirror": leaves}
+        # Of every VM that has the inode open, the owner's first.
+        self.mirrors, self.shared_epts = [leaves], [self.shared]
+        self.consumer = Consumer.KVM_MMU
         self.poison = IntervalMap.filled(0)
         self.failed = IntervalMap.filled(0)  # poisoned because the frame behind it is bad
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
-        # 1 where the frame behind a page is the host's again; None until there is one.
-        self.freed: IntervalMap | None = None
-        # 1 where it has an owner, and no S-EPT entry leads to it; None likewise.
-        self.strays: IntervalMap | None = None
+        self.freed = IntervalMap.filled(0)  # 1 where the frame behind a page is the host's again
+        # 1 where it has an owner, and no S-EPT entry leads to it.
+        self.strays = IntervalMap.filled(0)
         self.left = IntervalMap.filled(0)  # 1 where a consumer said that it could not unmap
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
         self.accepted = IntervalMap.filled(0)
@@ -94,8 +101,22 @@ class Shadow:
         self.refused: tuple[Operation, list[Told]] | None = (
             None  # the last one that was refused, and its story
         )
-        self.dead = self.panicked = False
+        self.dead = self.panicked = self.killed = False
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
+
+    def of_file(self, vm: int) -> "Shadow":
+        """The books of another VM that has the inode open: the inode's are shared, page tables are its own."""
+        found, file = copy(self), file_of(vm)
+        found.vm, found.consumer = vm, KVMS[file]
+        found.private, found.shared, found.left = (IntervalMap.filled(0) for _ in range(3))
+        found.parked, found.stepping, found.holding, found.nested = {}, {}, {}, []
+        found.last = found.thawed = found.refused = None
+        found.dead, found.killed, found.own_faults, found.kept_out = False, False, 0, -1
+        self.mirrors.append(found.private)
+        self.shared_epts.append(found.shared)
+        self.inside[f"mirror of file {file}"] = found.private
+        self.outside[f"shared EPT of file {file}"] = found.shared
+        return found
 
     def write(self, name: str, start: int, end: int, value: int) -> None:
         """Change one of the maps that a refused conversion must find as they were."""
@@ -217,15 +238,13 @@ class Shadow:
         self.drained = self.epoch
 
     def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
-        operation = self.operations[fact.op]
-        before = operation.frozen
-        operation.frozen = fact.start, fact.end
-        if before:
-            operation.frozen = min(before[0], fact.start), max(before[1], fact.end)
+        frozen, vm = self.operations[fact.op].frozen, fact.vm
+        start, end = frozen.get(vm) or (fact.start, fact.end)
+        frozen[vm] = min(start, fact.start), max(end, fact.end)
 
     def invalidation_end(self, fact: o.InvalidationEnd) -> None:
         operation = self.operations[fact.op]
-        operation.frozen = None
+        operation.frozen.pop(fact.vm, None)
         self.thawed = (self.now, operation)
 
     def leaf(self, fact: o.Leaf) -> None:
@@ -266,6 +285,17 @@ class Shadow:
         self.accepted.set(fact.start, fact.end, 1)
         if self.halfway.fragments > 1:
             self.halfway.set(fact.start, fact.end, 0)
+
+    def guest_released(self, fact: o.GuestReleased) -> None:
+        """No conversion that is under way has taken it, or has to bring it back."""
+        self.accepted.set(fact.start, fact.end, 0)
+        for operation in self.operations.values():
+            before = operation.before.get("sept")
+            if before is None:
+                continue
+            for start, end, was in before.runs(fact.start, fact.end):
+                if was == Entry.MAPPED:
+                    before.set(start, end, Entry.PENDING)
 
     def accessed(self, fact: o.GuestAccess) -> None:
         """docs/domain.md section 5: what was lost with a conversion is AN1, what half a MapGPA left is AN16."""
@@ -349,6 +379,9 @@ class Shadow:
     def guest_panicked(self, _: o.GuestPanicked) -> None:
         self.panicked = True
 
+    def vmm_killed(self, _: o.VmmKilled) -> None:
+        self.killed = True
+
     def stopped(self, _: o.VmStopped) -> None:
         self.dead = True
 
@@ -381,6 +414,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.SideDiscarded: Shadow.side_discarded,
     o.Bitmap: Shadow.bitmap_set,
     o.GuestAccepted: Shadow.guest_accepted,
+    o.GuestReleased: Shadow.guest_released,
     o.GuestAccess: Shadow.accessed,
     o.MapGpaFailed: Shadow.map_gpa_failed,
     o.HugeLost: Shadow.huge_lost,
@@ -397,5 +431,6 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.ListEmptied: Shadow.came_on,
     o.FaultFailed: Shadow.came_on,
     o.GuestPanicked: Shadow.guest_panicked,
+    o.VmmKilled: Shadow.vmm_killed,
     o.VmStopped: Shadow.stopped,
 }

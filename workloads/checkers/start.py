@@ -9,6 +9,7 @@ from workloads.checkers.shadow import Shadow
 from workloads.plan import Plan
 from workloads.scenario import Scenario
 from workloads.vm_shape import (
+    comes_later,
     entry_at_start,
     folios_at_start,
     inode_pages,
@@ -60,7 +61,7 @@ def new_shadow(plan: Plan, vm: int) -> Shadow:
     """The books of a VM."""
     slots = slots_of(plan, number_of(plan, vm))
     sept, leaves = (IntervalMap.filled(value) for value in (Entry.FREE, 0))
-    for start, end, level in leaves_at_start(plan, slots):
+    for start, end, level in () if comes_later(plan, vm) else leaves_at_start(plan, slots):
         sept.set(start, end, entry_at_start(plan))
         leaves.set(start, end, level)
     order, huge = folios(plan, slots)

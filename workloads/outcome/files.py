@@ -21,6 +21,7 @@ ANOMALIES, SCENARIO, METRICS, REPORT = (
     "metrics.prom",
     "report.html",
 )
+HISTORY = "metrics.om.gz"
 LATEST = "latest"
 CHECKPOINT = "checkpoint"  # only while a run is not over
 COMPARISON = "compare.json"  # beside SCENARIO and REPORT, above a folder for each protocol

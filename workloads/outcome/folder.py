@@ -2,7 +2,9 @@
 
 import contextlib
 import datetime
+import gzip
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,18 @@ __all__ = [
     "read_summary",
     "write",
     "write_comparison",
+    "write_history",
     "write_scenario",
     "write_summary",
 ]
 
+STAMP = "%Y%m%dT%H%M%SZ"  # when a run began, in the name of its folder
 TRIES = 1000
 
 
 def open_folder(base: str | Path, name: str, seed: int) -> Path:
     """A new, empty folder for one run; a UsageError before anything is simulated, if it must be."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    now = datetime.datetime.now(datetime.UTC).strftime(STAMP)
     parent = Path(base) / name
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +83,16 @@ def write(
     for name, text in texts.items():
         files.write_text(folder / name, text)
     report.rebuild(folder)
+
+
+def write_history(folder: Path, lines: Iterable[str]) -> None:
+    """The metrics over time, which `gmemsim report --openmetrics` prints."""
+    path = folder / files.HISTORY
+    try:
+        with gzip.open(path, "wt", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def write_scenario(folder: Path, scenario: Scenario) -> None:

@@ -20,6 +20,7 @@ FIGURES = (
     "vms_bugged",
     "guest_faults",
     "vms_lost",
+    "vms_admitted",
     "no_fail_failures",
     "phases",
     "failures",

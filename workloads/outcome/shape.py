@@ -187,6 +187,7 @@ class Summary(TypedDict):
     vms_lost: NotRequired[
         int
     ]  # VMs that failures have ended, each once; results of before have none
+    vms_admitted: NotRequired[int]  # in the place of others (fleet.reuse = readmit)
     # VMs among them whose guests used memory that they had not accepted.
     guest_faults: NotRequired[int]  # results of before have none
     # Of mmu_notifiers: calls, errors that callers got who cannot bear any, and the same by caller.

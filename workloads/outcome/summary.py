@@ -57,6 +57,7 @@ def summarise(
         "vms_bugged": seen.count("vms_bugged"),
         "guest_faults": seen.count("guest_faults"),
         "vms_lost": seen.count("vms_lost"),
+        **admitted(scenario, seen),
         **notifiers(seen),
         **dma(seen),
         "phases": phases(seen),
@@ -186,6 +187,12 @@ def faults(scenario: Scenario, seen: Tally) -> list[FaultCount]:
         for rule, fault in enumerate(scenario.fault)
         for place, point in enumerate((fault.point, *fault.also))
     ]
+
+
+def admitted(scenario: Scenario, seen: Tally) -> dict[str, int]:
+    """VMs in the place of others, where there can be any."""
+    readmits = scenario.fleet.reuse == "readmit"
+    return {"vms_admitted": seen.count("vms_admitted")} if readmits else {}
 
 
 def notifiers(seen: Tally) -> dict[str, Any]:

@@ -132,6 +132,8 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "boots", f"{number(boots['count'])}: {cells}"
     if summary["vms_lost"]:
         yield "VMs lost", lost(summary["vms_lost"], summary.get("guest_faults", 0))
+    if summary.get("vms_admitted"):
+        yield "VMs admitted", f"{summary['vms_admitted']} in the place of others"
     if summary["no_fail_failures"]:
         failed = f"{number(summary['no_fail_failures'])} of {number(summary['notifier_calls'])}"
         yield (

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from actors.address import FILES_MAX
 from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS
 from cluster.fault_points import CLASSES
@@ -23,6 +24,7 @@ Level = Literal["2m", "4k"]
 Pamt = Literal["at-split", "dynamic", "static"]
 Inhibit = Literal["off", "tested", "each"]
 Busy = Literal["emergent", "rate"]
+Reuse = Literal["others", "readmit", "nobody"]
 Track = Literal["page", "step"]
 Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
 Iommu = Literal["notify", "pin"]
@@ -70,8 +72,15 @@ class Fleet(Section, frozen=True):
         ),
     ] = "at-split"
     reuse: Annotated[
-        bool, key.switch("frames that a closed file gives back are used by others at once")
-    ] = True
+        Reuse,
+        key.choice(
+            Reuse,
+            "of frames that a closed file gives back: by others at once, by a VM in the gone one's place, or not",
+        ),
+    ] = "others"
+    generations: Annotated[
+        int, key.count("VMs", "reuse = readmit: in one place, one after the other", 2, 64)
+    ] = 4
     cpus: Annotated[int, key.count("CPUs", "host CPUs that lru_add_drain_all visits", 1, 4096)] = 64
     stagger: Annotated[
         int, key.duration("offset between the starts of successive VMs of the fleet", low=0)
@@ -95,6 +104,15 @@ class Vm(Section, frozen=True):
         PageOrder,
         key.choice(PageOrder, "order of guest_memfd's folios: 0 = 4 KiB, 9 = 2 MiB, 18 = 1 GiB"),
     ] = 9
+    files_per_inode: Annotated[
+        int,
+        key.count(
+            "files",
+            "of a guest_memfd inode, each another VM's, which maps the shared side",
+            1,
+            FILES_MAX,
+        ),
+    ] = 1
     start: Annotated[
         Start,
         key.choice(Start, "state of the memory at time 0; those with 2m need page_order 9 or 18"),
@@ -106,6 +124,12 @@ class Vm(Section, frozen=True):
         bool,
         key.switch(
             "private faults pay for missing S-EPT tables (SEPT.ADD), and freeze what they change"
+        ),
+    ] = False
+    td_pinned: Annotated[
+        bool,
+        key.switch(
+            "trusted IO: nobody can BLOCK what the guest has accepted before it releases it; 4 KiB leaves only"
         ),
     ] = False
     guest_inhibit: Annotated[
@@ -260,6 +284,12 @@ class Protocol(Section, frozen=True):
     swallow_enomem: Annotated[
         bool, key.switch("B, B1: ENOMEM while ranges are listed is lost, as in RFC v2 (AN19)")
     ] = True
+    per_file: Annotated[
+        bool,
+        key.switch(
+            "B1: split and zap file by file, as in June 2025, instead of splitting all first"
+        ),
+    ] = False
     store_first: Annotated[
         bool,
         key.switch("B2H: store before the invalidation ends, which closes the window RW1 (AN20)"),

@@ -40,6 +40,16 @@ TWO_PHASE: dict[str, Told] = {
     "iommu_unmapped_early_hangs": Told(R.TIMEOUT, "",
         "The IOMMU driver unmaps in PREPARE and its invalidation never completes: that is a NO now (2), with the "
         "entries mapped again, and no failure after the decision any more."),
+    "two_files": Told(R.NONE, "",
+        "The KVM of each file is one user more: faults wait in both VMs (before 1), both are asked (1), both unmap "
+        "(4). The other one has nothing to split and nothing to unmap."),
+    "two_files_to_private": Told(R.NONE, "",
+        "Both VMs' shared leaves go, each with a flush of its own vCPUs (4), before the store (5)."),
+    "two_files_fault": Told(R.NONE, "",
+        "The other VM's fault waits for the end of the invalidation, as any fault in the range does (before 1). Then "
+        "the range is private: the access ends with an exit to the other VMM, whose memory it is not."),
+    "two_files_refused": Told(R.NO_MEMORY, "",
+        "One KVM says NO (2), and every other user ABORTs, the owner's KVM with them (3)."),
     "rest_stored": Told(R.BUG, "AN15 AN18 I21",
         "KVM bugs the VM and tells guest_memfd of the page by the poison callback (4). The rest is unmapped, and "
         "guest_memfd stores and splits all but that page, which leaves the filemap with a reference of its own (5)."),

@@ -43,5 +43,22 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
     "kvm_dies": Told(R.DEAD, "",
         "SEAMCALLs work for a TD whose VM is bugged: its leaves are zapped as ever (4b), no "
         "reference is found (4c), and guest_memfd stores (5). The VMM has stopped the VM meanwhile, and answers EIO."),
+    "two_files": Told(R.NONE, "",
+        "All files split first, one after the other (4a), and all are zapped once none can say no any more (4b). The "
+        "other VM has nothing to split."),
+    "two_files_to_private": Told(R.NONE, "",
+        "Nothing to split. Both VMs' shared leaves are zapped one after the other, each with a flush of its own "
+        "vCPUs (4)."),
+    "two_files_refused": Told(R.NO_MEMORY, "AN15",
+        "The first file's leaf is split when the second file's KVM says no (4a): ENOMEM, with nothing zapped in any "
+        "VM. What was split stays so."),
+    "file_by_file": Told(R.NONE, "",
+        "The sketch of June 2025: the first file is split and zapped (4a, 4b) before the second one is asked."),
+    "file_by_file_several_ranges": Told(R.NONE, "",
+        "Each range is split and zapped file by file (4a, 4b) and looked at (4c) before the next one is."),
+    "file_by_file_refused": Told(R.NO_MEMORY, "AN15 AN3 I11 I13",
+        "The hole that splitting all files first closes: the first file is zapped (4b) when the second one's KVM says "
+        "no (4a). ENOMEM, and nobody maps the pages in the first file's VM again (AN3): its guest dies when it "
+        "touches one (AN1)."),
 }
 # fmt: on

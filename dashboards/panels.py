@@ -1,0 +1,133 @@
+"""Panels of Grafana's classic dashboard model, as the few kinds that the boards are made of.
+
+A panel knows its size and not its place: dashboards.board lays rows out. Units are Grafana's own names.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+Json = dict[str, Any]
+
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
+WIDTH = 24  # columns of Grafana's grid
+
+
+class Query(NamedTuple):
+    """One PromQL expression. `legend` names its series by their labels: `{{consumer}}`."""
+
+    expr: str
+    legend: str
+    instant: bool = False
+
+
+class Panel(NamedTuple):
+    """`text` says what good and bad look like. `steps` are (value from which on, colour), the first from nothing on."""
+
+    kind: str
+    title: str
+    text: str
+    queries: Sequence[Query]
+    unit: str
+    steps: Sequence[tuple[float | None, str]] = ((None, GREEN),)
+    width: int = 8
+    height: int = 8
+    options: Mapping[str, Any] = {}
+    custom: Mapping[str, Any] = {}
+    transformations: Sequence[Json] = ()
+
+    def model(self, number: int, x: int, y: int) -> Json:
+        """As Grafana has it, at a place of the grid."""
+        found: Json = {
+            "id": number,
+            "type": self.kind,
+            "title": self.title,
+            "description": self.text,
+            "datasource": DATASOURCE,
+            "gridPos": {"h": self.height, "w": self.width, "x": x, "y": y},
+            "targets": [self._target(n, query) for n, query in enumerate(self.queries)],
+            "options": dict(self.options),
+            "fieldConfig": {"defaults": self._defaults(), "overrides": []},
+        }
+        if self.transformations:
+            found["transformations"] = list(self.transformations)
+        return found
+
+    def _target(self, number: int, query: Query) -> Json:
+        return {
+            "refId": chr(ord("A") + number),
+            "datasource": DATASOURCE,
+            "expr": query.expr,
+            "legendFormat": query.legend,
+            "editorMode": "code",
+            "format": FORMATS.get(self.kind, "time_series"),
+            "instant": query.instant,
+            "range": not query.instant,
+        }
+
+    def _defaults(self) -> Json:
+        steps = [{"value": value, "color": color} for value, color in self.steps]
+        return {
+            "unit": self.unit,
+            "color": {"mode": "thresholds" if self.kind == "stat" else "palette-classic"},
+            "thresholds": {"mode": "absolute", "steps": steps},
+            "noValue": "no data",
+            "custom": dict(self.custom),
+        }
+
+
+FORMATS = {"heatmap": "heatmap", "table": "table"}
+LINES = {"drawStyle": "line", "fillOpacity": 10, "lineWidth": 1, "showPoints": "never"}
+LEGEND = {"displayMode": "table", "placement": "bottom", "calcs": ["lastNotNull", "max"]}
+
+
+def number(title: str, text: str, query: Query, unit: str, *steps: tuple[float, str]) -> Panel:
+    """One figure: the last that is known, in the colour of its threshold."""
+    options = {
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "colorMode": "background",
+        "graphMode": "area",
+        "textMode": "value_and_name",
+    }
+    return Panel("stat", title, text, [query], unit, ((None, GREEN), *steps), 4, 4, options)
+
+
+def lines(
+    title: str,
+    text: str,
+    queries: Sequence[Query],
+    unit: str,
+    *steps: tuple[float, str],
+    width: int = 12,
+    stacked: bool = False,
+) -> Panel:
+    """Series over time. Thresholds are drawn as lines."""
+    custom = LINES | {"thresholdsStyle": {"mode": "line" if steps else "off"}}
+    if stacked:
+        custom |= {"stacking": {"mode": "normal", "group": "A"}, "fillOpacity": 60}
+    options = {"legend": LEGEND, "tooltip": {"mode": "multi", "sort": "desc"}}
+    all_steps = ((None, GREEN), *steps)
+    return Panel("timeseries", title, text, queries, unit, all_steps, width, 8, options, custom)
+
+
+def heatmap(title: str, text: str, expr: str, unit: str) -> Panel:
+    """A histogram's buckets over time."""
+    options = {
+        "calculate": False,
+        "yAxis": {"unit": unit, "axisPlacement": "left"},
+        "color": {"mode": "scheme", "scheme": "Viridis", "steps": 64},
+        "cellGap": 1,
+        "tooltip": {"mode": "single", "yHistogram": True},
+    }
+    return Panel("heatmap", title, text, [Query(expr, "{{le}}")], unit, width=12, options=options)
+
+
+def bars(title: str, text: str, query: Query, unit: str, *steps: tuple[float, str]) -> Panel:
+    """One bar for each series, as it stands now."""
+    options = {
+        "orientation": "horizontal",
+        "displayMode": "gradient",
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "showUnfilled": True,
+    }
+    return Panel("bargauge", title, text, [query], unit, ((None, GREEN), *steps), 12, 8, options)

@@ -1,0 +1,198 @@
+"""Publishing against a server that keeps to the description of Grafana's API."""
+
+import copy
+import json
+import socket
+import time
+from functools import partial
+
+import pytest
+
+from dashboards import publish as p
+from dashboards.build import BOARDS
+from dashboards.marks import annotate, marks
+from dashboards.provision import provision
+from dashboards.publisher import Grafana, PublishError
+from tests.dashboards.contract import TOKEN, Server, serving
+
+PROMETHEUS = "http://127.0.0.1:9090"
+ALL = 2 + len(BOARDS)
+
+
+def deeds(url, **how):
+    grafana = Grafana(url, TOKEN, timeout=2, tries=2, pause=0.01)
+    return [change.deed for change in p.publish(grafana, PROMETHEUS, **how)]
+
+
+@pytest.mark.parametrize("file", ["openapi3.json.gz", "openapi3-v13.json.gz"])
+@pytest.mark.parametrize("prefix", ["", "/some/grafana"])
+def test_twice_is_once(file, prefix):
+    server = Server(file)
+    with serving(server, prefix) as url:
+        assert deeds(url) == ["created"] * ALL
+        before = copy.deepcopy((server.folders, server.sources, server.boards))
+        assert deeds(url) == ["unchanged"] * ALL
+        assert (server.folders, server.sources, server.boards) == before
+    assert not server.broken
+    assert {found["dashboard"]["title"] for found in server.boards.values()} == {
+        board.title for board in BOARDS
+    }
+
+
+def test_what_somebody_changed_is_put_right():
+    server = Server()
+    with serving(server) as url:
+        deeds(url)
+        server.folders["gmemsim"]["title"] = "Mine"
+        server.sources[p.SOURCE_UID]["url"] = "http://elsewhere:9090"
+        server.boards[BOARDS[0].uid]["dashboard"]["title"] = "Mine"
+        server.boards[BOARDS[1].uid]["meta"]["folderUid"] = "another"
+        assert deeds(url) == ["updated"] * 4 + ["unchanged"] * (ALL - 4)
+        assert deeds(url) == ["unchanged"] * ALL
+    assert not server.broken
+
+
+def test_a_dry_run_tells_and_touches_nothing():
+    server = Server()
+    with serving(server) as url:
+        grafana = Grafana(url, TOKEN)
+        changes = list(p.publish(grafana, PROMETHEUS, dry=True))
+        assert [change.deed for change in changes] == ["created"] * ALL
+        assert not server.folders
+        deeds(url)
+        server.boards[BOARDS[0].uid]["dashboard"]["title"] = "Mine"
+        asked = len(server.asked)
+        (found,) = [c for c in p.publish(grafana, PROMETHEUS, dry=True) if c.deed == "updated"]
+        assert '-    "title": "Mine"' in found.diff
+        assert f'+    "title": "{BOARDS[0].title}"' in found.diff
+        assert server.boards[BOARDS[0].uid]["dashboard"]["title"] == "Mine"
+    assert {method for method, _ in server.asked[asked:]} == {"GET"}
+
+
+PAGE = b"<html>a message from the proxy</html>"
+FAULTS = {
+    "401": (401, b'{"message": "no", "messageId": "api-key.invalid"}', 401, "--token-file"),
+    "403": (403, b'{"message": "no"}', 403, "Editor"),
+    "409": (409, b'{"message": "taken"}', 409, "taken"),
+    "412": (412, b'{"message": "x", "status": "name-exists"}', 412, "another uid"),
+    "400 of a provisioned board": (
+        400,
+        b'{"message": "Cannot save provisioned"}',
+        400,
+        "provisioned",
+    ),
+    "500 in JSON": (500, b'{"message": "database is locked"}', 500, "database is locked"),
+    "502 with a page": (502, PAGE, 502, "not Grafana's"),
+    "500 with null": (500, b"null", 502, "not Grafana's"),
+    "an empty answer": (200, b"", 200, "no JSON"),
+    "a page": (200, PAGE, 200, "no JSON"),
+    "a number": (200, b"3", 200, "expected Grafana's API"),
+    "a redirect to the login": (302, b"", 302, "login"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_one_line_that_helps(name):
+    status, content, known, words = FAULTS[name]
+    server = Server()
+    server.fault = lambda method, path: (status, content)
+    with serving(server) as url, pytest.raises(PublishError) as caught:
+        deeds(url)
+    text = str(caught.value)
+    assert caught.value.status == known
+    assert words in text
+    assert "\n" not in text
+    assert TOKEN not in text
+    assert len(text) < 250
+
+
+def answer(status, method, path):
+    return status, b'{"message": "no"}'
+
+
+def test_only_what_may_pass_is_tried_again():
+    for status, tries in ((503, 2), (429, 2), (401, 1), (403, 1), (412, 1), (500, 1)):
+        server = Server()
+        server.fault = partial(answer, status)
+        with serving(server) as url, pytest.raises(PublishError):
+            deeds(url)
+        assert len(server.asked) == tries
+
+
+def test_a_server_that_comes_up_late_is_waited_for():
+    server = Server()
+    down = [None]
+
+    def fault(method, path):
+        return (503, b"starting") if down and not down.pop() else None
+
+    server.fault = fault
+    with serving(server) as url:
+        assert deeds(url) == ["created"] * ALL
+
+
+def test_a_time_out_and_a_closed_port_are_one_line():
+    server = Server()
+
+    def slow(method, path):
+        time.sleep(0.5)
+        return 200, b"{}"
+
+    server.fault = slow
+    with serving(server) as url, pytest.raises(PublishError, match="does not answer in time"):
+        Grafana(url, TOKEN, timeout=0.1, tries=1).call("GET", "/health")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(PublishError, match="connection refused"):
+        Grafana(f"http://127.0.0.1:{port}", TOKEN, tries=1).call("GET", "/health")
+
+
+@pytest.mark.parametrize(
+    "url", ["grafana:3000", "ftp://a", "http://", "http://a:x", "http://u:p@a", "http://a?b=c"]
+)
+def test_an_address_that_is_none_is_told(url):
+    with pytest.raises(PublishError, match=r"expected http\(s\)://HOST"):
+        Grafana(url, TOKEN)
+
+
+def test_provisioning_files_are_those_that_grafana_reads(tmp_path):
+    written = provision(tmp_path, PROMETHEUS)
+    assert len(written) == ALL
+    sources = json.loads((tmp_path / "datasources" / "gmemsim.yaml").read_text())
+    assert sources["datasources"][0]["jsonData"]["timeInterval"] == "1s"
+    providers = json.loads((tmp_path / "dashboards" / "gmemsim.yaml").read_text())
+    folder = providers["providers"][0]["options"]["path"]
+    assert {
+        json.loads(path.read_text())["uid"] for path in written if str(path.parent) == folder
+    } == {board.uid for board in BOARDS}
+
+
+def test_a_run_is_marked_once():
+    server = Server()
+    summary = {
+        "scenario": "small",
+        "protocol": "undo",
+        "seed": 3,
+        "verdict": "violated",
+        "engine": {"wall_seconds": 2.5},
+        "faults": [
+            {"point": "tdx.bug", "met": 9, "struck": 2},
+            {"point": "tdx.busy", "met": 9, "struck": 0},
+        ],
+        "invariant_violations": {"I3": 4},
+    }
+    with serving(server) as url:
+        grafana = Grafana(url, TOKEN)
+        found = list(marks(summary, "20261126T120000Z-3", 1000))
+        assert len(list(annotate(grafana, "20261126T120000Z-3", found, dry=True))) == 4
+        assert not server.annotations
+        first = list(annotate(grafana, "20261126T120000Z-3", found))
+        again = list(annotate(grafana, "20261126T120000Z-3", found))
+    assert not server.broken
+    assert [text.split()[0] for text in first] == ["created"] * 4
+    assert [text.split()[0] for text in again] == ["unchanged"] * 4
+    assert [(a["time"], a["timeEnd"]) for a in server.annotations] == [
+        (1000, 1000), (3500, 3500), (1000, 3500), (1000, 3500)
+    ]  # fmt: skip
+    assert "violated" in server.annotations[1]["text"]
+    assert "struck 2 of 9" in server.annotations[2]["text"]

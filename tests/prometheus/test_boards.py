@@ -1,0 +1,169 @@
+"""The shipped rules and configuration under promtool, and every query of every board on a real Prometheus."""
+
+import json
+import math
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from dashboards.build import BOARDS
+from dashboards.monitor import HOME, SHIPPED, MonitorError, announced, prometheus
+
+pytestmark = [
+    pytest.mark.prometheus,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(
+        not (shutil.which("prometheus") and shutil.which("promtool")),
+        reason="needs prometheus (Debian package prometheus)",
+    ),
+]
+HERE = Path(__file__).parent
+# Two protocols that ask and tell consumers in different ways, DMA whose windows move, and faults of most kinds.
+LOAD = (
+    'workload=[{kind="dma-storm",windows=2000,pool_hits=0.2},{kind="churn"}]',
+    'fault=[{point="pins.transient",probability=0.05},{point="kvm.split_memory",probability=0.05},'
+    '{point="tdx.busy",probability=0.01}]',
+    "scenario.conversions=1500",
+    "fleet.hosts=2",
+)
+# Panels that are empty on a run without a bug: a bar for each kind that was found.
+FINDINGS = {"Anomalies"}
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def asked(url, query):
+    text = urllib.parse.urlencode({"query": query})
+    with urllib.request.urlopen(f"{url}/api/v1/query?{text}", timeout=10) as answer:
+        return json.load(answer)["data"]["result"]
+
+
+def promtool(*words):
+    return subprocess.run(
+        ["promtool", *map(str, words)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_shipped_configuration_and_rules_are_valid():
+    found = promtool("check", "config", SHIPPED / "prometheus.yml")  # and the rules that it names
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_every_alert_fires_on_what_it_is_about_and_on_nothing_else():
+    found = promtool("test", "rules", HERE / "alerts.test.yml")
+    assert found.returncode == 0, found.stdout + found.stderr
+    names = re.findall(r"alert: (\w+)", (SHIPPED / "alerts.yml").read_text())
+    told = (HERE / "alerts.test.yml").read_text()
+    assert all(re.search(rf"alertname: {name}\n", told) for name in names), "each is made to fire"
+    assert all(re.search(rf"alertname: {name}, exp_alerts: \[\]", told) for name in names)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A Prometheus that has watched a comparison to its end."""
+    folder = tmp_path_factory.mktemp("watched")
+    words = [text for key in LOAD for text in ("--set", key)]
+    words += ["--quiet", "--metrics-port", "0", "--linger", "1min", "--results", str(folder)]
+    words += ["--protocol", "failable-notifier,two-phase"]
+    command = [sys.executable, "-m", "workloads", "compare", "quickstart", *words]
+    with prometheus(folder, free_port()) as url, subprocess.Popen(command) as run:
+        targets = folder / HOME / "targets"
+        try:
+            while not over(folder):
+                assert run.poll() is None, "it ended before it was scraped"
+                time.sleep(0.2)
+            time.sleep(3)  # for the last scrapes
+            assert len(list(targets.glob("*.json"))) == 1
+            yield url
+        finally:
+            run.terminate()
+    assert not list(targets.glob("*"))
+
+
+def over(folder):
+    return any(folder.glob("*/*/compare.json"))
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
+def test_every_panel_has_data(board, watched):
+    for row in board.rows:
+        for panel in row.panels:
+            for query in panel.queries:
+                text = re.sub(r"\$(run_id|job|instance|protocol)", ".+", query.expr)
+                found = asked(watched, text.replace("$__rate_interval", "2m"))
+                values = [float(series["value"][1]) for series in found]
+                finite = [value for value in values if math.isfinite(value)]
+                # To be read with `pytest -s`.
+                print(f"{board.uid}: {panel.title}: {query.legend}: {len(values)} series")
+                assert finite or panel.title in FINDINGS, f"{panel.title}: {text}: {found}"
+
+
+def test_what_a_run_says_of_itself_is_what_its_target_says(watched):
+    (info,) = asked(watched, "gmemsim_run_info")
+    assert info["metric"]["scenario"] == "quickstart"
+    assert not any(name.startswith("exported_") for name in info["metric"])
+    (seen,) = asked(watched, "gmemsim_conversions_in_flight")
+    assert seen["metric"]["run_id"] == info["metric"]["run_id"]
+
+
+def test_a_prometheus_that_does_not_start_says_why(tmp_path, monkeypatch):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(MonitorError, match="address already in use"),
+        prometheus(tmp_path, server.getsockname()[1]),
+    ):
+        pass
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MonitorError, match="apt-get install prometheus"), prometheus(tmp_path, 1):
+        pass
+
+
+def test_a_run_is_announced_while_it_is_served(tmp_path):
+    labels = {"run_id": "R-1", "scenario": "a", "seed": "1"}
+    with announced(tmp_path, "http://127.0.0.1:5/metrics", labels):
+        (file,) = (tmp_path / HOME / "targets").glob("*")
+        assert json.loads(file.read_text()) == [{"targets": ["127.0.0.1:5"], "labels": labels}]
+    assert not file.exists()
+
+
+def test_a_finished_run_can_be_filled_in(tmp_path):
+    words = [
+        "run",
+        "quickstart",
+        "--set",
+        "scenario.conversions=500",
+        "--quiet",
+        "--results",
+        str(tmp_path),
+    ]
+    command = [sys.executable, "-m", "workloads"]
+    subprocess.run([*command, *words], check=True, timeout=100)
+    latest = tmp_path / "quickstart" / "latest"
+    text = subprocess.run(
+        [*command, "report", str(latest), "--openmetrics"],
+        check=True,
+        timeout=60,
+        capture_output=True,
+    ).stdout
+    (tmp_path / "run.om").write_bytes(text)
+    made = promtool(
+        "tsdb", "create-blocks-from", "openmetrics", tmp_path / "run.om", tmp_path / HOME / "data"
+    )
+    assert made.returncode == 0, made.stderr
+    with prometheus(tmp_path, free_port()) as url:
+        (seen,) = asked(url, "sum(last_over_time(gmemsim_conversions_total[1h]))")
+        (info,) = asked(url, "last_over_time(gmemsim_run_info[1h])")
+    counted = json.loads((latest / "summary.json").read_text())["conversions"]
+    assert float(seen["value"][1]) == counted["completed"] + counted["failed"]
+    assert info["metric"]["run_id"] == latest.resolve().name
