@@ -464,12 +464,13 @@ class FramesTaken(Observation, frozen=True, tag=165):
 
 
 class FrameOwned(Observation, frozen=True, tag=166):
-    """The TDX module refused to map a frame at `start` of this range (gfn): the PAMT gives it an owner already."""
+    """The TDX module refused to map `pfn` at `start` of this range (gfn): the PAMT gives it an owner already."""
 
     vm: int
     start: int
     end: int
     op: int
+    pfn: int
 
 
 class NotifierCalled(Observation, frozen=True, tag=60):

@@ -154,7 +154,10 @@ class TdxModule(Actor):
         if message.call == Call.AUG and (free := unowned(self.pamt, td, message)) < index:
             status, index = Status.OWNED, free
             first = message.start + free * PAGES[message.level]
-            context.observe(FrameOwned(message.vm, first, message.end, message.op))
+            pfn = first + td.frames.get(first)
+            if message.pfn >= 0:
+                pfn = first + message.pfn - message.start
+            context.observe(FrameOwned(message.vm, first, message.end, message.op, pfn))
         if index and self.short(td, message, index):
             return Status.NO_PAMT, 0
         return status, index

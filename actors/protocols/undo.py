@@ -68,7 +68,7 @@ SPLIT_FIRST = (
     Row(S.INVALIDATING, E.NEXT,          "prepare",          S.SPLITTING,    "4a: the next range", KVM, P2S),
 )
 PER_FILE = Variant("per_file", True, (
-    Row(S.FREEZING,     E.FROZEN,        "split_file",       S.SPLITTING,    "4a: split for the first file", KVM, P2S),
+    Row(S.FREEZING,     E.LAST,          "split_file",       S.SPLITTING,    "4a: split for the first file", KVM, P2S),
     Row(S.SPLITTING,    E.ALL_READY,     "zap_file",         S.ZAPPING,      "4b: zap for this file", KVM),
     Row(S.SPLITTING,    E.REFUSED,       "thaw",             S.THAWING,      "4a: earlier files are zapped"),
     Row(S.ZAPPING,      E.ALL_COMMITTED, "next_file",        S.ZAPPING,      "4b: this file is done"),

@@ -166,11 +166,6 @@ def i1_new(shadow: Shadow, fact: o.HostPte | o.Dma) -> Found:
     return f"{span(bad[0], bad[1])} is PRIVATE and was mapped outside the TD" if bad else None
 
 
-def i3_owned(shadow: Shadow, fact: o.FrameOwned) -> Found:
-    """The TDX module has kept a frame from being mapped a second time."""
-    return f"AUG of {span(fact.start, fact.end)} met a frame that has an owner"
-
-
 def i4_new(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Pinned | o.Sept) -> Found:
     """Before: nobody maps, or pins, what was given back to the host.
 

@@ -67,6 +67,7 @@ class Inspector:
         """See cluster.world.Watcher."""
         special: dict[type, Callable[[int, Any], None]] = {
             o.ConvertEnd: self.convert_end,
+            o.FrameOwned: self.owned_frame,
             o.FramesFreed: self.freed,
             o.FramesReused: self.reused,
             o.FramesTaken: self.taken,
@@ -191,6 +192,16 @@ class Inspector:
         strays = self.strays.setdefault(host_of(fact.vm), IntervalMap.filled(0))
         strays.set(start, end, 0 if due else fact.owner)
         shadow.strays.set(fact.start, fact.end, int(not due and fact.owner > 0))
+
+    def owned_frame(self, now: int, fact: o.FrameOwned) -> None:
+        """I3: the TDX module has kept a frame from being mapped again; what a dead TD left is AN11's."""
+        shadow = self.books(fact.vm)
+        shadow.now = now
+        shadow.story.append((now, fact))
+        held = self.owners_of(fact.vm).get(fact.pfn)
+        if not held or not self.books(vm_at(held)).dead:
+            text = f"AUG of gfn {fact.start:#x} met pfn {fact.pfn:#x}, which has an owner"
+            self.found(["I3"], shadow, fact, text)
 
     def freed(self, now: int, fact: o.FramesFreed) -> None:
         """I4, I15 and I19: frames that go back to the allocator."""

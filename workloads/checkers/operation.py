@@ -35,6 +35,7 @@ class Operation:
         self.begin = begin
         self.began = now
         self.frozen = {}
+        self.noes: set[str] = set()  # who has refused
         self.before: dict[str, IntervalMap] = {}
         self.ready: set[int] = set()
 

@@ -146,7 +146,9 @@ def l7_named(shadow: Shadow, fact: o.Failed) -> Found:
     op = shadow.operations.get(fact.op)
     if op is None or shadow.dead or fact.reason is Reason.DEAD:
         return None
-    in_the_way = IN_THE_WAY.get(fact.consumer) if fact.phase in ASKED else None
+    # Of one that does not answer nobody knows.
+    asked = fact.phase in ASKED and fact.consumer in op.noes
+    in_the_way = IN_THE_WAY.get(fact.consumer) if asked else None
     if in_the_way is None or in_the_way(shadow, op, fact):
         return None
     return f"{fact.consumer} refuses at gfn {fact.offset:#x}, where nothing is in its way"

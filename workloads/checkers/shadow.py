@@ -165,6 +165,8 @@ class Shadow:
 
     def replied(self, fact: o.ConsumerReplied) -> None:
         operation = self.operations[fact.op]
+        if fact.reason is not Reason.NONE:
+            operation.noes.add(fact.consumer.name.lower())
         if fact.phase == "prepare" and fact.reason is Reason.NONE:
             operation.ready.add(fact.consumer)
         elif fact.phase != "prepare":
