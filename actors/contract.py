@@ -156,6 +156,11 @@ def opportunity(vm: int, op: int, page: int = 0, attempt: int = 0) -> int:
     return vm << VM_KEY_SHIFT | op << _OP_SHIFT | page << _PAGE_SHIFT | min(attempt, 0xFFF)
 
 
+def op_of(key: int) -> int:
+    """The number that the key of an opportunity names."""
+    return key >> _OP_SHIFT & (1 << VM_KEY_SHIFT - _OP_SHIFT) - 1
+
+
 def page_of(key: int) -> int:
     """The page (a gfn) that the key of an opportunity names."""
     return key >> _PAGE_SHIFT & _PAGE_MASK

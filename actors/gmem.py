@@ -24,6 +24,7 @@ from actors.locks import RwLock, Waiter
 from actors.observations import (
     ConsumerReplied,
     ConvertBegin,
+    ErrorDropped,
     LockWaited,
     ReferenceKept,
     Spinning,
@@ -156,8 +157,11 @@ class Gmem(Actor):
         self.answered(conversion, asked, message.consumer, message.reason, context)
         if conversion.verb is asked:
             conversion.refused |= 1 << message.consumer
-            if self.row(conversion, Event.REFUSED).action != "discard":
-                who = WORDS[message.consumer]
+            who = WORDS[message.consumer]
+            if self.row(conversion, Event.REFUSED).action == "discard":
+                vm, phase = vm_base(self.address), conversion.stage.name.lower()
+                context.observe(ErrorDropped(vm, conversion.op, who, phase, message.reason))
+            else:
                 offset = message.offset - conversion.shift
                 fail(self, conversion, message.reason, offset, who, context)
         self.drive(conversion, Event.REFUSED, context)

@@ -239,7 +239,9 @@ class Iommu(Actor):
         failed = failure is not Reason.NONE
         if failed:
             vm = vm_base(message.gmem)
-            context.observe(LeftMapped(vm, unmap.op, unmap.start, unmap.end, message.trace))
+            context.observe(
+                LeftMapped(vm, unmap.op, unmap.start, unmap.end, message.trace, Consumer.IOMMU)
+            )
             word: Message = m.KeepReference(unmap.start, unmap.end)
             if message.trace is Trace.CALLBACK:
                 word = m.Poison(unmap.op, Consumer.IOMMU, failure, unmap.start, unmap.end)

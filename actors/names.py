@@ -20,6 +20,8 @@ _TASK_BITS, _PIECE_BITS, _AGAIN_BITS = (
 _WHOLE_BITS, _ACCESS_BITS = 41, 30
 _PART_SHIFT = 20  # up to 1,024 parts
 _FILE_SHIFT = _PIECE_BITS + _ACCESS_BITS  # above all that the owner of an inode numbers
+# By kind: how far a number goes that says no more than which task, or which piece of it, the request is.
+_OWN_BITS = (_WHOLE_BITS + KIND_BITS, 0, _PIECE_BITS + _TASK_BITS + KIND_BITS, 0)
 
 
 def piece_request(task: int, piece: int, again: int, back: bool) -> int:
@@ -70,6 +72,17 @@ def implicit_request(access: int) -> int:
     return access << KIND_BITS | IMPLICIT
 
 
+def on_top(request: int) -> bool:
+    """Is it none that a load asked for? A memory fault's, or what a guest asks for again or takes back."""
+    return request >> _OWN_BITS[request & (1 << KIND_BITS) - 1] > 0
+
+
 def implicit_access(request: int) -> int:
     """Whose memory fault it is."""
     return request >> KIND_BITS
+
+
+def piece_of(request: int) -> tuple[int, int]:
+    """(task, piece) that a piece's request is of."""
+    number = request >> KIND_BITS
+    return number & (1 << _TASK_BITS) - 1, number >> _TASK_BITS & (1 << _PIECE_BITS) - 1

@@ -382,6 +382,7 @@ class LeftMapped(Observation, frozen=True, tag=36):
     start: int
     end: int
     trace: int
+    consumer: Consumer = Consumer.KVM_MMU
 
 
 class ReferenceKept(Observation, frozen=True, tag=37):
@@ -651,3 +652,28 @@ class MemoryFailed(Observation, frozen=True, tag=141):
     gmem: int
     start: int
     end: int
+
+
+class FaultStruck(Observation, frozen=True, tag=175):
+    """The fault plan made this point fail, with this class: a failure that nothing in the simulated host led to.
+
+    What the opportunity was about is told (gfn) where it is known; elsewhere `start` is `end`. `op` is the number that
+    the opportunity has: a conversion's, an access's, or a ticket.
+    """
+
+    vm: int
+    op: int
+    point: str
+    reason: Reason
+    start: int
+    end: int
+
+
+class ErrorDropped(Observation, frozen=True, tag=176):
+    """An error that `consumer` met while `phase`, and that nobody hears of: the protocol, or its VMM, goes on."""
+
+    vm: int
+    op: int
+    consumer: str
+    phase: str
+    reason: Reason

@@ -157,7 +157,9 @@ class TdxModule(Actor):
             pfn = first + td.frames.get(first)
             if message.pfn >= 0:
                 pfn = first + message.pfn - message.start
-            context.observe(FrameOwned(message.vm, first, message.end, message.op, pfn))
+            leaf = self.pamt.runs(pfn, pfn + PAGES[message.level])
+            taken = next(frame for frame, _, owner in leaf if owner)
+            context.observe(FrameOwned(message.vm, first, message.end, message.op, taken))
         if index and self.short(td, message, index):
             return Status.NO_PAMT, 0
         return status, index

@@ -13,7 +13,7 @@ from actors import messages as m
 from actors import vmm_kill
 from actors.address import DEVICES, HOST_MAP, IOMMU, host_base
 from actors.contract import Context, Message, Reason, Share
-from actors.observations import Bitmap, Failed, LockWaited, SideDiscarded
+from actors.observations import Bitmap, ErrorDropped, Failed, LockWaited, SideDiscarded
 
 if TYPE_CHECKING:
     from actors.vmm import Pending, Vmm
@@ -203,6 +203,8 @@ def on_unmapped(vmm: "Vmm", message: m.DmaUnmapped, context: Context) -> None:
     telling = vmm.telling
     assert telling and telling.op == message.op and not telling.populate
     telling.todo.pop(0)
+    if message.reason is not Reason.NONE and telling.op < WINDOW_OPS:
+        context.observe(ErrorDropped(vmm.vm, message.op, "iommu", "unmap", message.reason))
     turn(vmm, telling, 0, context)
 
 

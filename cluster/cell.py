@@ -4,7 +4,18 @@ from collections.abc import Iterable
 from heapq import heappush
 from typing import TYPE_CHECKING
 
-from actors.contract import Actor, Fault, Handler, Message, Observation, Place
+from actors.contract import (
+    VM_KEY_SHIFT,
+    Actor,
+    Fault,
+    Handler,
+    Message,
+    Observation,
+    Place,
+    op_of,
+    page_of,
+)
+from actors.observations import FaultStruck
 from cluster.draws import block_bytes, key_of
 
 if TYPE_CHECKING:
@@ -88,7 +99,15 @@ class Cell:
         faults = self.host.faults
         if point not in faults.armed:
             return None
-        return faults.choose(point, count, key, self.now, span, places)
+        fault = faults.choose(point, count, key, self.now, span, places)
+        if fault:
+            start = page_of(key) + fault.first * span
+            end = start + (
+                span if places is None else 0
+            )  # whose places are told one by one, names none
+            vm = key >> VM_KEY_SHIFT
+            self.observe(FaultStruck(vm, op_of(key), point, fault.reason, start, end))
+        return fault
 
     def observe(self, observation: Observation) -> None:
         """See actors.contract.Context."""

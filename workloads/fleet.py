@@ -61,7 +61,7 @@ from workloads.loads.dma import DmaLoad, DmaStormProgram, DmaStreams
 from workloads.loads.files import FilesLoad
 from workloads.loads.load import Load, Program, load_address
 from workloads.loads.programs import BootProgram
-from workloads.loads.table import PROGRAMS
+from workloads.loads.table import PROGRAMS, paced
 from workloads.loads.tenant import Moved, Seat, TenantLoad
 from workloads.loads.trace import TraceProgram
 from workloads.meter import Meter
@@ -346,7 +346,7 @@ class HostBuilder:
                 return trace
             case Boot():
                 unaccepted = not scenario.vm.start.startswith("mapped")
-                return BootProgram(load, pages, unaccepted, seed, vm)
+                return paced(BootProgram(load, pages, unaccepted, seed, vm), load, seed, vm)
             case _:
                 return PROGRAMS[type(load)](load, pages, seed, vm)
 

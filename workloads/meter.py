@@ -7,6 +7,7 @@ from typing import Any
 from actors import observations as o
 from actors.address import host_of
 from actors.contract import ERRNO, WORDS, Consumer, Reason, Share
+from actors.names import on_top
 from actors.tdx_states import Call, Status
 from cluster.histogram import Histogram
 from workloads.timeline import Timeline
@@ -54,6 +55,8 @@ class Meter:
 
     def requested(self, now: int, fact: o.Requested) -> None:
         self.counters["requested",] += 1
+        if on_top(fact.request):
+            self.counters["on_top",] += 1
         self.timeline(fact.vm).enter(now)
 
     def answered(self, now: int, fact: o.Answered) -> None:

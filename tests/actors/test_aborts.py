@@ -4,10 +4,11 @@ import pytest
 
 from actors import messages as m
 from actors.address import GMEM, vm_address
-from actors.contract import Consumer, Reason
+from actors.contract import Reason
 from actors.gmem import Gmem
 from actors.kvm_memory import SPLIT_PAGES
 from actors.observations import Decided, Failed, HugeLost, PoisonSet, VmBugged
+from actors.protocols.table import ALL
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
@@ -36,7 +37,7 @@ REFUSALS = [
 # Fault points that refuse nothing: they delay, end in poison, or come after the conversion.
 OTHERS = {
     "guest.release",  # off by default: test_td_pinned.py
-    "kvm.file_split",  # another VM's KVM, which one file of an inode has not
+    "kvm.file_split",  # another VM's KVM, which an inode with one file has not: test_files.py
     "iommu.map",
     "iommu.outlier",
     "iommu.timeout",
@@ -144,7 +145,7 @@ def test_a_refusal_at_the_second_leaf_leaves_the_first_one_split(point):
 
 
 @pytest.mark.parametrize("to", [SHARED, PRIVATE])
-@pytest.mark.parametrize("silent", Consumer)
+@pytest.mark.parametrize("silent", ALL)
 def test_a_consumer_that_does_not_answer_is_a_no(to, silent):
     world = world_before(to)
     before = world.maps()

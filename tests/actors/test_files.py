@@ -25,7 +25,9 @@ from actors.protocols import PROTOCOLS, FileOptions, Options, key_of
 from actors.protocols.table import ALL
 from actors.protocols.table import KVM as OWNER
 from actors.slots import Slot
+from cluster.fault_points import CLASSES
 from tests.helpers import LINK, PRIVATE, SHARED, Recorder, Sent, World, table
+from workloads.checkers.admitted import admitting
 
 VM = vm_address(0, 0)
 OTHER = file_address(VM, 1)
@@ -272,9 +274,25 @@ def test_the_second_files_split_may_fail_when_the_first_file_is_zapped(per_file)
     assert world.gmem().ilock.idle or per_file
 
 
+@EVERY
+@pytest.mark.parametrize("reason", CLASSES.values())
+def test_whatever_a_file_refuses_for_the_run_ends_and_nothing_is_left_hanging(protocol, reason):
+    world = world_of(protocol, THREE, "protocol.per_file=true", "vmm.retry=backoff")
+    world.inject("kvm.file_split", probability=0.3, reason=reason)
+    asked = []
+    for turn, (start, end) in enumerate(((0x1F0, 0x410), (0x10, 0x20), (0x400, 0x800))):
+        delay = 1 + 500 * turn
+        asked += [world.ask(start, end, to, True, delay=delay) for to in (SHARED, PRIVATE)]
+        for file in (1, 2):
+            world.use_elsewhere(start, end, delay=100_000 * turn + 1, file=file)
+    world.run()
+    assert sorted(task for task, _ in world.tasks) == sorted(asked)
+    assert world.pending() == {}
+    assert {name for name in world.found if protocol not in admitting(name)} == set()
+
+
 def test_what_one_kvm_cannot_split_under_b_is_no_reason_to_pass_over_the_next():
     world = World(THREE, "protocol.name=undo")
-    world.tdx().tds[VM].tree_exclusive_until = 0
     world.inject("kvm.file_split", "kvm.split_memory")
     assert world.convert(START, END, SHARED) is Reason.NONE
     asked = {fact.consumer for fact in world.of(ConsumerReplied)}

@@ -97,7 +97,9 @@ PLAIN: dict[str, Situation] = {
         "The four pages lie in a folio of 1 GiB.", overrides=("vm.memory=1GiB", "vm.page_order=18")),
     # --- not possible at all
     "file_closed": Situation("The last reference to the file is gone.", arrange=closed),
-    "page_poisoned": Situation("An earlier conversion has poisoned the second page.", arrange=poison(0x11, 0x12)),
+    "page_poisoned": Situation(
+        "The second page is poisoned: an earlier conversion could not unmap it, or its memory has failed.",
+        arrange=poison(0x11, 0x12)),
     # --- guest_memfd's own memory
     "pool_empty": Situation("The host's page pool is empty.", arrange=pool(0)),
     "pool_empty_to_private": Situation("The host's page pool is empty.", PRIVATE, pool(0)),
@@ -136,6 +138,20 @@ PLAIN: dict[str, Situation] = {
     "busy_twice": Situation(
         "Another host operation holds the S-EPT tree lock: BLOCK is BUSY, and so is the one retry.",
         arrange=tree_locked),
+    "busy_once": Situation(
+        "BLOCK of the boundary leaf is BUSY once: somebody holds the S-EPT tree lock for a moment.",
+        arrange=strike(tdx__busy={1: 0})),
+    "demote_busy_twice": Situation(
+        "The boundary leaf is blocked when its DEMOTE is BUSY, and so is the one retry.",
+        arrange=strike(tdx__demote_busy={1: 0, 2: 0})),
+    "track_busy_twice": Situation(
+        "The boundary leaf is blocked when TRACK is BUSY, and so is the one retry.",
+        arrange=strike(tdx__track_busy={1: 0, 2: 0})),
+    "second_leaf_busy_twice": Situation(
+        "The range cuts two leaves. The first one is split when BLOCK of the second is BUSY, and so is the one retry.",
+        arrange=strike(tdx__busy={2: 0, 3: 0}), pages=(0x1F0, 0x210)),
+    "remove_busy_once": Situation(
+        "PAGE.REMOVE of the third page is BUSY once.", arrange=strike(tdx__remove_busy={1: 2})),
     "demote_interrupted": Situation("An old TDX module interrupts DEMOTE.", arrange=strike(tdx__interrupted={})),
     "kvm_dead": Situation(
         "KVM is bugged by something else just before it is asked.",

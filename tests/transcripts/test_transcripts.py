@@ -112,6 +112,28 @@ def test_everything_that_can_fail_fails_somewhere(protocol):
 
 
 @every_protocol
+def test_every_seamcall_of_a_zap_is_busy_once_and_twice_and_a_split_is_interrupted(protocol):
+    texts = [played(protocol, name).text for name in STORIES[protocol]]
+    splits = protocol != "in-place"  # it has leaves of 4 KiB alone
+    for call in ("BLOCK", "TRACK", "DEMOTE", "REMOVE") if splits else ("BLOCK", "TRACK", "REMOVE"):
+        busy = {text.count(f"SeamcallDone {call} BUSY") for text in texts}
+        assert max(busy) > 1, call
+        assert 1 in busy or call in ("TRACK", "DEMOTE"), call
+    assert any("SeamcallDone DEMOTE INTERRUPTED" in text for text in texts) == splits
+
+
+@every_protocol
+def test_a_poisoned_page_is_refused_by_whatever_protocol(protocol):
+    assert played(protocol, "page_poisoned").reason is Reason.POISONED
+
+
+def test_what_is_injected_says_so():
+    told = [played(*one).text for one in EACH]
+    assert sum("INJECTED" in text for text in told) > len(told) / 3
+    assert "DROPPED ENOMEM of gmem" in played("undo", "no_list_item").text
+
+
+@every_protocol
 def test_each_direction_succeeds_and_is_refused(protocol):
     reasons = {
         (SITUATIONS[name].to, played(protocol, name).reason is Reason.NONE)

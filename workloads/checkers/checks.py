@@ -4,11 +4,12 @@ Checks marked "before" see the books as they were before the fact was entered.
 """
 
 from actors import observations as o
-from actors.contract import ERRNO, KVMS, PAGES_2M, Reason, Share
+from actors.contract import ERRNO, KVMS, PAGES_2M, Consumer, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_2M, Call, Entry, Status
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
+from workloads.checkers.words import errno, order, side, span, who
 
 Found = str | None
 ORDER_2M = 9
@@ -19,11 +20,6 @@ ADDS: dict[type, str] = {
     o.Leaf: "level", o.HostPte: "present", o.Dma: "mapped", o.ShareStored: "end",
     o.Pinned: "held", o.Sept: "state",
 }  # fmt: skip
-
-
-def span(start: int, end: int) -> str:
-    """For people: a range in hexadecimal frame numbers."""
-    return f"gfn {start:#x}..{end:#x}"
 
 
 def lock_name(rank: int) -> str:
@@ -42,13 +38,13 @@ def elsewhere(
     share: Share, tables: dict[str, IntervalMap], shadow: Shadow, start: int, end: int
 ) -> Found:
     """A page of this share that one of the tables still maps."""
-    for s, e, side in shadow.share.runs(start, end):
-        if side != share:
+    for s, e, here in shadow.share.runs(start, end):
+        if here != share:
             continue
         for name, table in tables.items():
             bad = first_not(table, s, e, 0)
             if bad:
-                return f"{span(bad[0], bad[1])} is {share.name} and still in the {name}"
+                return f"{span(bad[0], bad[1])} is {side(share)} and still in the {name}"
     return None
 
 
@@ -73,8 +69,8 @@ def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:  # the file may be gone already
         return None
-    for s, e, order in shadow.order.runs(op.begin.start, op.begin.end):
-        if order >= 0:
+    for s, e, size in shadow.order.runs(op.begin.start, op.begin.end):
+        if size >= 0:
             continue
         for first, last, hole in shadow.punched.runs(s, e):
             if not hole and not shadow.poison.only(first, last, 1):
@@ -84,9 +80,9 @@ def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for s, e, share in shadow.share.runs(op.begin.start, op.begin.end):
-        for first, last, order in shadow.order.runs(s, e) if share == Share.SHARED else ():
-            if order > 0 and not shadow.punched.only(first, last, 1):
-                return f"{span(first, last)} is SHARED with folios of order {order}"
+        for first, last, size in shadow.order.runs(s, e) if share == Share.SHARED else ():
+            if size > 0 and not shadow.punched.only(first, last, 1):
+                return f"{span(first, last)} is shared and its folio is {order(size)}"
     return None
 
 
@@ -101,9 +97,11 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
             first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
             small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
             mixed = first_not(shadow.share, first, last, Share.PRIVATE)
-            if small or mixed:
-                where = f"a 2 MiB leaf in {span(first, last)}"
-                return f"{where} lies over order {small} or share {mixed}"
+            leaf = f"a 2 MiB leaf in {span(first, last)} lies over"
+            if small:
+                return f"{leaf} folios of {order(small[2])} at {span(*small[:2])}"
+            if mixed:
+                return f"{leaf} {side(mixed[2])} {span(*mixed[:2])}"
     return None
 
 
@@ -147,13 +145,16 @@ def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if fact.reason is not Reason.NONE:
         return None
     bad = first_not(shadow.share, op.begin.start, op.begin.end, op.begin.to)
-    return f"success was reported and {span(bad[0], bad[1])} is not converted" if bad else None
+    return (
+        f"success was reported and {span(bad[0], bad[1])} is still {side(bad[2])}" if bad else None
+    )
 
 
 def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """But for KVMs that were asked to split, one file's after the other's, before anything was decided."""
     ready = op.ready if not op.ready or op.decided is not None else op.ready.difference(KVMS)
-    return f"READY of consumers {sorted(ready)} met neither COMMIT nor ABORT" if ready else None
+    names = ", ".join(who(Consumer(consumer)) for consumer in sorted(ready))
+    return f"READY of {names} met neither COMMIT nor ABORT" if ready else None
 
 
 # --- single facts --------------------------------------------------------------------------------
@@ -163,7 +164,7 @@ def i1_new(shadow: Shadow, fact: o.HostPte | o.Dma) -> Found:
     added = fact.present if isinstance(fact, o.HostPte) else fact.mapped
     added = added and not shadow.devices.backing.apart
     bad = first_not(shadow.share, fact.start, fact.end, Share.SHARED) if added else None
-    return f"{span(bad[0], bad[1])} is PRIVATE and was mapped outside the TD" if bad else None
+    return f"{span(bad[0], bad[1])} is private and was mapped outside the TD" if bad else None
 
 
 def i4_new(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Pinned | o.Sept) -> Found:
@@ -213,7 +214,7 @@ def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
         asked = fact.consumer is shadow.consumer and fact.phase == "prepare"
         return promised(shadow, shadow.operations[fact.op]) if asked else None
     if shadow.operations[fact.op].settled:
-        return f"{fact.consumer.name} refused ({fact.reason.name}) after the decision to commit"
+        return f"{who(fact.consumer)} refused ({errno(fact.reason)}) after the decision to commit"
     return None
 
 
@@ -286,7 +287,10 @@ def i16_flushed(shadow: Shadow, fact: o.ShareStored) -> Found:
 def i17(shadow: Shadow, fact: o.Leaf) -> Found:
     """Before: a leaf goes in only where the attribute says its kind."""
     bad = first_not(shadow.share, fact.start, fact.end, fact.share) if fact.level else None
-    return f"a {fact.share.name} leaf was installed at {span(bad[0], bad[1])}" if bad else None
+    if bad is None:
+        return None
+    leaf = f"a {side(fact.share)} leaf was installed"
+    return f"{leaf} at {span(bad[0], bad[1])}, which is {side(bad[2])}"
 
 
 def i19(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Dma | o.ShareStored) -> Found:
@@ -295,9 +299,9 @@ def i19(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Dma | o.ShareStored) -> Fou
     bad = first_not(shadow.poison, fact.start, fact.end, 0)
     if bad and isinstance(fact, o.Dma) and shadow.failed.only(bad[0], bad[1], 1):
         return None  # devices are not told of memory that has failed
-    return (
-        f"poisoned {span(bad[0], bad[1])} is back in use ({type(fact).__name__})" if bad else None
-    )
+    into = {o.Leaf: "KVM's tables", o.HostPte: "the host page table", o.Dma: "the IOMMU"}
+    where = into.get(type(fact), "a conversion")
+    return f"poisoned {span(bad[0], bad[1])} is back in {where}" if bad else None
 
 
 def i23(shadow: Shadow, fact: o.Reserving) -> Found:
@@ -308,14 +312,16 @@ def i23(shadow: Shadow, fact: o.Reserving) -> Found:
 def an1(shadow: Shadow, fact: o.GuestAccess) -> Found:
     if fact.ok or shadow.dead or not shadow.accepted.pages(fact.start, fact.end, 1):
         return None
-    return f"the guest touched {span(fact.start, fact.end)}, accepted and mapped no more"
+    now = Entry(shadow.sept.get(fact.start)).name
+    where = span(fact.start, fact.end)
+    return f"the guest touched {where}, which it had accepted: S-EPT was MAPPED and is {now}"
 
 
 def an10(shadow: Shadow, fact: o.FramesKept) -> Found:
     """A folio that stays for a poisoned page of its own has that page's name."""
     start, end = fact.gfn, fact.gfn + fact.end - fact.start
-    for first, last, order in shadow.order.runs(start, end):
-        size = 1 << max(order, 0)
+    for first, last, folio in shadow.order.runs(start, end):
+        size = 1 << max(folio, 0)
         for s, e, poisoned in shadow.poison.runs(first, last):
             for at in () if poisoned else range(s // size * size, e, size):
                 if shadow.poison.only(at, at + size, 0):
@@ -325,7 +331,9 @@ def an10(shadow: Shadow, fact: o.FramesKept) -> Found:
 
 
 def an16(shadow: Shadow, fact: o.MapGpaFailed) -> Found:
-    return f"MapGPA of {span(fact.start, fact.end)} failed after {fact.converted} pages"
+    edge = fact.start + fact.converted
+    rest = f"{span(fact.start, edge)} changed sides, {span(edge, fact.end)} did not"
+    return f"one MapGPA failed half way: {rest}"
 
 
 def an17(shadow: Shadow, fact: o.PrepareUndone) -> Found:
@@ -356,18 +364,17 @@ def an20_new(shadow: Shadow, fact: o.Leaf) -> Found:
 def an20(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Leaves that somebody could not unmap are not stale: he said so."""
     start, end = op.begin.start, op.begin.end
-    whole, side = shadow.share.run_at(start, end)
-    others = shadow.mirrors if side == Share.SHARED else shadow.shared_epts
+    whole, share = shadow.share.run_at(start, end)
+    others = shadow.mirrors if share == Share.SHARED else shadow.shared_epts
     alone = len(others) == 1
     if shadow.dead or (alone and whole == end and others[0].only(start, end, 0)):
         return None
-    for s, e, side in shadow.share.runs(start, end):
-        others = shadow.mirrors if side == Share.SHARED else shadow.shared_epts
+    for s, e, share in shadow.share.runs(start, end):
+        others = shadow.mirrors if share == Share.SHARED else shadow.shared_epts
         for first, last, level in (run for other in others for run in other.runs(s, e)):
             bad = first_not(shadow.left, first, last, 1) if level else None
             if bad:
-                kind = Share(1 - side).name
-                return f"{span(bad[0], bad[1])} is {Share(side).name} with a {kind} leaf"
+                return f"{span(bad[0], bad[1])} is {side(share)} with a {side(1 - share)} leaf"
     return None
 
 
@@ -378,7 +385,7 @@ def an21(shadow: Shadow, fact: o.FolioOrder) -> Found:
     for mirror in shadow.mirrors:
         for s, e, level in mirror.runs(fact.start, fact.end):
             if level == LEVEL_2M and shadow.left.only(s, e, 0):
-                return f"{span(s, e)} has folios of order {fact.order} under a leaf of 2 MiB"
+                return f"{span(s, e)} has folios of {order(fact.order)} under a leaf of 2 MiB"
     return None
 
 
@@ -406,7 +413,7 @@ def late_at_end(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def hardware(reason: Reason) -> Found:
     """For people, if the reason is neither a bug nor none."""
     failed = reason not in (Reason.NONE, Reason.BUG, Reason.DEAD)
-    return f"{reason.name} after the decision to commit" if failed else None
+    return f"{errno(reason)} after the point of no return" if failed else None
 
 
 def i18(shadow: Shadow, fact: o.NotifierError) -> Found:

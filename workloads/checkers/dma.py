@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from actors import observations as o
 from actors.contract import Reason, Share
 from actors.intervals import IntervalMap
+from workloads.checkers.words import span
 
 if TYPE_CHECKING:
     from workloads.checkers.operation import Operation
@@ -76,11 +77,14 @@ class DeviceBooks:
                 if mapped:
                     domain.stale.set(start, end, 1)
 
-    def fault(self, fact: o.DmarFault) -> None:
+    def fault(self, fact: o.DmarFault) -> bool:
+        """Is it the first one to meet what a conversion has taken away?"""
         domain = self.domains[fact.listener]
+        before = domain.faulted.fragments > 1
         for start, end, lost in domain.lost.runs(fact.start, fact.end):
             if lost:
                 domain.faulted.set(start, end, 1)
+        return domain.faulted.fragments > 1 and not before
 
     def ended(self, fact: o.ConvertEnd, operation: "Operation") -> None:
         """A conversion is over; whoever met its traces has been told by now."""
@@ -91,11 +95,6 @@ class DeviceBooks:
         for domain in self.domains:
             if not domain.faulted.only(start, end, 0):
                 domain.faulted.set(start, end, 0)
-
-
-def at(start: int, end: int) -> str:
-    """For people: a range in hexadecimal frame numbers."""
-    return f"gfn {start:#x}..{end:#x}"
 
 
 # --- DMAR faults ---------------------------------------------------------------------------------
@@ -110,7 +109,8 @@ def an2(shadow: "Shadow", fact: o.DmarFault) -> Found:
             continue
         for first, last, refused in shadow.devices.refused.runs(start, end):
             if refused:
-                return f"DMAR fault at {at(first, last)}, SHARED since a conversion of it failed"
+                where = span(first, last)
+                return f"DMAR fault at {where}: shared still, and unmapped for a conversion that failed"
     return None
 
 
@@ -121,7 +121,8 @@ def an2_after(shadow: "Shadow", fact: o.ConvertEnd, op: "Operation") -> Found:
     for domain in shadow.devices.domains:
         for start, end, faulted in domain.faulted.runs(op.begin.start, op.begin.end):
             if faulted:
-                return f"DMAR fault at {at(start, end)} on account of a conversion that then failed"
+                where = span(start, end)
+                return f"DMAR fault at {where}: unmapped for a conversion that then failed"
     return None
 
 
@@ -140,7 +141,7 @@ def i1_dma(shadow: "Shadow", fact: o.DmaDone) -> Found:
         return None
     for start, end, side in shadow.share.runs(fact.start, fact.end):
         if side != Share.SHARED:
-            return f"a device {way(fact)} {at(start, end)}, which is PRIVATE"
+            return f"a device {way(fact)} {span(start, end)}, which is private"
     return None
 
 
@@ -150,7 +151,7 @@ def an27(shadow: "Shadow", fact: o.DmaDone) -> Found:
         return None
     for start, end, stale in shadow.devices.domains[fact.listener].stale.runs(fact.start, fact.end):
         if stale:
-            return f"a device {way(fact)} {at(start, end)} in pages that were discarded"
+            return f"a device {way(fact)} {span(start, end)} in pages that were discarded"
     return None
 
 
@@ -173,10 +174,10 @@ def an18(shadow: "Shadow", fact: o.Answered) -> Found:
     domains = devices.domains if used else ()
     for start, end, side in shadow.share.runs(fact.start, fact.end):
         if not shadow.bitmap.only(start, end, side):
-            return f"bitmap of {at(start, end)} disagrees with guest_memfd"
+            return f"bitmap of {span(start, end)} disagrees with guest_memfd"
         for listener, domain in enumerate(domains):
             for first, last, mapped in domain.mapped.runs(start, end):
                 if mapped != side:
-                    still = "is PRIVATE and still mapped" if mapped else "is SHARED and not mapped"
-                    return f"{at(first, last)} {still} for the devices of listener {listener}"
+                    still = "is private and still mapped" if mapped else "is shared and not mapped"
+                    return f"{span(first, last)} {still} for the devices of listener {listener}"
     return None

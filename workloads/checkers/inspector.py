@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from actors import observations as o
-from actors.address import file_of, host_of, name_of, owner_base, vm_base
+from actors.address import file_of, host_of, name_of, owner_base, vm_base, vm_of
 from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
@@ -26,6 +26,7 @@ from workloads.checkers.start import (
     small_leaves,
     vm_at,
 )
+from workloads.checkers.words import span
 from workloads.plan import Plan
 
 FINDINGS_KEPT = 5  # of each kind: the first ones
@@ -33,6 +34,10 @@ Finding = list[Any]
 """[time in ns, id, VM's base address, op or -1, text, story]"""
 
 
+TITLES = {
+    **{check.id: f"{check.id} is broken ({check.name})" for check in INVARIANTS},
+    **{check.id: f"{check.id}, {check.name}" for check in ANOMALIES},
+}
 Test = Callable[..., str | None]
 Tests = list[tuple[Test, list[str]]]
 """Each test with the ids of the checks that share it."""
@@ -59,6 +64,7 @@ class Inspector:
         self.pamts: dict[int, PamtBooks] = {}  # by host, where the PAMT is dynamic
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[Finding]] = {}  # id -> in order of time
+        self.told: tuple[Any, list[str]] = (None, [])  # the last story, and the fact that ends it
         self.checks: tuple[Check, ...] = INVARIANTS + ANOMALIES
         self.at_end = by_test((check.at_end, check.id) for check in self.checks)
         self.refused = by_test((check.refused, check.id) for check in self.checks)
@@ -72,6 +78,7 @@ class Inspector:
             o.FramesReused: self.reused,
             o.FramesTaken: self.taken,
             o.Sept: self.sept,
+            o.FaultStruck: self.struck,
         }
         kinds: set[type] = {*KEEP, *story.KINDS, *special}
         for check in self.checks:
@@ -83,6 +90,7 @@ class Inspector:
         before = by_test((test, c.id) for c in self.checks for k, test in c.on if k is kind)
         after = by_test((test, c.id) for c in self.checks for k, test in c.after if k is kind)
         keep, told, worth = KEEP.get(kind), kind in story.KINDS, story.WORTH.get(kind)
+        key = kind in story.KEYS and told
         known, own = self.known, "vm" in kind.__struct_fields__  # type: ignore[attr-defined]
 
         def look(now: int, fact: Any) -> None:
@@ -90,7 +98,10 @@ class Inspector:
             shadow = known.get(address) or self.books(address)
             shadow.now = now
             if told and (worth is None or worth(fact)):
-                shadow.story.append((now, fact))
+                if key:
+                    shadow.key(fact)
+                else:
+                    shadow.story.append((now, fact))
             for test, names in before:
                 text = test(shadow, fact)
                 if text:
@@ -118,7 +129,14 @@ class Inspector:
             found = self.known[address] = self.shadows[vm]
         return found
 
-    def found(self, names: Iterable[str], shadow: Shadow, fact: Any, text: str) -> None:
+    def found(
+        self,
+        names: Iterable[str],
+        shadow: Shadow,
+        fact: Any,
+        text: str,
+        operation: Operation | None = None,
+    ) -> None:
         """Count a finding of these checks; the first ones are kept, with their stories."""
         for name in names:
             self.counts[name] += 1
@@ -126,14 +144,16 @@ class Inspector:
             here = [shadow.now, name, shadow.vm, getattr(fact, "op", -1), text]
             # By time: hosts of a partition run one after the other.
             if len(first) < FINDINGS_KEPT or here < first[-1]:
-                insort(first, [*here, how(shadow, fact)])
+                if self.told[0] is not fact:  # what is found with one fact came about in one way
+                    self.told = (fact, story.tell(shadow, fact, operation))
+                insort(first, [*here, [*self.told[1], found_as(name, text)]])
                 del first[FINDINGS_KEPT:]
 
     def convert_end(self, now: int, fact: o.ConvertEnd) -> None:
         """Everything that must hold when a conversion is over."""
         shadow = self.books(fact.gmem)
         shadow.now = now
-        shadow.story.append((now, fact))
+        shadow.key(fact)
         operation = shadow.operations.pop(fact.op)
         shadow.last = (now, operation)
         if fact.reason is not Reason.NONE:
@@ -143,7 +163,8 @@ class Inspector:
             self.hold(self.at_end, shadow, fact, operation)
         if fact.reason is not Reason.NONE:
             self.hold(self.refused, shadow, fact, operation)
-            shadow.refused = (operation, list(shadow.story))
+            first = story.kept_apart(shadow, shadow.story, operation)
+            shadow.refused.append((operation, [*first, *shadow.story]))
         shadow.devices.ended(fact, operation)
 
     def hold(self, tests: Tests, shadow: Shadow, fact: o.ConvertEnd, operation: Operation) -> None:
@@ -151,7 +172,14 @@ class Inspector:
         for test, names in tests:
             text = test(shadow, fact, operation)
             if text:
-                self.found(names, shadow, fact, text)
+                self.found(names, shadow, fact, text, operation)
+
+    def struck(self, now: int, fact: o.FaultStruck) -> None:
+        """An injected failure belongs to the story of whose VM it befell, if it is a VM's."""
+        if vm_of(fact.vm) >= 0:
+            shadow = self.books(fact.vm)
+            shadow.now = now
+            shadow.key(fact)
 
     # --- host frames, which are no VM's own -------------------------------------------------------
 
@@ -241,7 +269,7 @@ class Inspector:
                 shadow = self.books(vm)
                 shadow.now = now
                 shadow.story.append((now, fact))
-                text = f"pfn {start:#x}..{end:#x} is in use again and still {still}"
+                text = f"{span(start, end, 'pfn')} is in use again and still {still}"
                 self.found(["AN11"], shadow, fact, text)
                 break
 
@@ -300,18 +328,19 @@ class Inspector:
             "findings": self.findings,
             "open": dict(numbers),
             "guest_faults": sum(shadow.own_faults for shadow in self.shadows.values()),
-            "open_findings": [[*f, how(self.shadows[f[2]], None)] for f in first],
+            "open_findings": [[*f, self.unended(f)] for f in first],
         }
 
+    def unended(self, finding: Finding) -> list[str]:
+        """The story of what never ends."""
+        _, name, vm, op, text = finding
+        shadow = self.shadows[vm]
+        return [*story.tell(shadow, None, shadow.operations.get(op)), found_as(name, text)]
 
-def how(shadow: Shadow, fact: Any) -> list[str]:
-    """The story of what is found with this fact: of the conversion in hand, or of one that was refused before."""
-    operation = next(iter(shadow.operations.values()), shadow.last[1] if shadow.last else None)
-    if isinstance(fact, o.GuestAccess) and shadow.refused:
-        before, told = shadow.refused
-        if before is not operation and before.covers(fact.start, fact.end):
-            return story.lines([*told, (shadow.now, fact)], before)
-    return story.lines(shadow.story, operation)
+
+def found_as(name: str, text: str) -> str:
+    """The last line of a story."""
+    return f"=> {TITLES[name]}: {text}"
 
 
 def place(vm: int) -> str:

@@ -6,9 +6,10 @@ from actors import observations as o
 from actors.address import file_of
 from actors.contract import PAGES_2M, Reason
 from actors.tdx_states import LEVEL_2M
-from workloads.checkers.checks import MMU_LOCK, Found, lock_name, span
+from workloads.checkers.checks import MMU_LOCK, Found, lock_name
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
+from workloads.checkers.words import ms, side, span
 
 # docs/domain.md section 14.
 RETRIES_MAX = 1000  # R_max
@@ -18,11 +19,6 @@ T_STALL_NS = 10_000_000
 T_HOLD_NS = 20_000_000_000
 
 
-def ms(duration: int) -> str:
-    """For people."""
-    return f"{duration / 1e6:.4g} ms"
-
-
 def an9(shadow: Shadow, fact: o.Spinning) -> Found:
     if fact.waited < T_SPIN_NS:
         return None
@@ -30,7 +26,9 @@ def an9(shadow: Shadow, fact: o.Spinning) -> Found:
 
 
 def an12(shadow: Shadow, fact: o.Retried) -> Found:
-    return "the VMM retries for ever" if fact.attempt == RETRIES_MAX + 1 else None
+    if fact.attempt != RETRIES_MAX + 1:
+        return None
+    return f"the VMM has tried {fact.attempt} times in vain and goes on"
 
 
 # --- who has no part in a conversion and waits for it all the same ------------------------------------
@@ -208,7 +206,7 @@ def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
     """(id, op or -1, text) of what would be L1, L2 or L5 if nothing more happened. A conversion is its owner's."""
     for op, operation in () if file_of(shadow.vm) else shadow.operations.items():
         begin = operation.begin
-        where = f"the conversion of {span(begin.start, begin.end)} to {begin.to.name}"
+        where = f"the conversion of {span(begin.start, begin.end)} to {side(begin.to)}"
         yield "L1", op, f"{where} was never answered"
     for op, locks in shadow.holding.items():
         for rank, since in locks:

@@ -6,9 +6,13 @@ Where the refusal says that a prefix of the range is converted, and it is, only 
 from actors import observations as o
 from actors.contract import Reason, Share
 from actors.tdx_states import Entry
-from workloads.checkers.checks import Found, span
+from workloads.checkers.checks import Found
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
+from workloads.checkers.words import CHANGES, order, side, span
+
+OF = {"share": "the attribute", "order": "the folio", "stash": "hugetlb metadata"}
+SAID = {change.table: change.word for change in CHANGES.values()}
 
 
 def failed(shadow: Shadow, fact: o.ConvertEnd) -> bool:
@@ -32,7 +36,8 @@ def differs(shadow: Shadow, op: Operation, name: str) -> Found:
     if not found:
         return None
     start, end, was, now = found[0]
-    return f"{name} of {span(start, end)} was {was} and is {now} after a refusal"
+    before, after = SAID[name](was), SAID[name](now)
+    return f"{OF[name]} of {span(start, end)} was {before} and is {after} after a refusal"
 
 
 def i8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -54,14 +59,13 @@ def i8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def stash_wrong(shadow: Shadow, start: int, end: int) -> Found:
     """The range came in huge folios: is metadata set aside exactly where they are split?"""
-    for s, e, order in shadow.order.runs(start, end):
-        split = 0 <= order < shadow.huge.get(s)
+    for s, e, folio in shadow.order.runs(start, end):
+        split = 0 <= folio < shadow.huge.get(s)
         for first, last, present in shadow.stash.runs(s, e):
             if present != split and shadow.poison.only(first, last, 0):
-                state = "split" if split else "whole" if order >= 0 else "lost"
-                return (
-                    f"{span(first, last)} is {state}, its stash {'there' if present else 'missing'}"
-                )
+                state = "split" if split else "whole" if folio >= 0 else "lost"
+                aside = SAID["stash"](present)
+                return f"the folio of {span(first, last)} is {state}, its metadata {aside}"
     return None
 
 
@@ -76,7 +80,7 @@ def i10(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i11(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for start, end, was, now in shadow.changed(op, "sept") if failed(shadow, fact) else ():
         if was == Entry.MAPPED:
-            return f"{span(start, end)} was MAPPED and is {Entry(now).name} after a refusal"
+            return f"{span(start, end)} was MAPPED in the S-EPT and is {Entry(now).name} after a refusal"
     return None
 
 
@@ -105,7 +109,7 @@ def an5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
         return None
     for start, end, was, now in shadow.changed(op, "order"):
         if was >= 0 > now and not shadow.poison.only(start, end, 1):
-            return f"{span(start, end)} had folios of order {was} and has none in the filemap"
+            return f"the folio of {span(start, end)} was {order(was)} and is {order(now)}"
     return None
 
 
@@ -116,20 +120,22 @@ def an7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def an8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for start, end, was, _ in shadow.changed(op, "pte") if failed(shadow, fact) else ():
         if was:
-            return f"host PTEs of {span(start, end)} are gone after a refusal"
+            return f"host PTEs of {span(start, end)} were present and are none after a refusal"
     return None
 
 
 def an15(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if fact.reason is Reason.NONE or not op.lost:
         return None
-    return f"{op.lost} mappings of 2 MiB stay split after a refusal"
+    leaves = "a leaf of 2 MiB stays" if op.lost == 1 else f"{op.lost} leaves of 2 MiB stay"
+    return f"{leaves} split in 4 KiB after a refusal"
 
 
 def an22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if not op.prefix or not failed(shadow, fact):
         return None
-    return f"{span(op.begin.start, op.prefix)} is converted, the rest of the range is not"
+    done, rest = span(op.begin.start, op.prefix), span(op.prefix, op.begin.end)
+    return f"{done} is {side(op.begin.to)} after a refusal, {rest} is not"
 
 
 def an25(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:

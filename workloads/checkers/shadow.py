@@ -13,7 +13,7 @@ from actors.tdx_states import Call, Entry, Status
 from workloads.checkers.dma import Backing, DeviceBooks
 from workloads.checkers.operation import UNTOUCHED, Difference, Operation
 from workloads.checkers.pamt import PamtBooks
-from workloads.checkers.story import KEPT, Told
+from workloads.checkers.story import KEPT, KEYS_KEPT, REFUSED_KEPT, Told
 
 Hold = tuple[int, int]
 """The rank of a lock of docs/domain.md section 2.9, and since when it is held (ns)."""
@@ -24,7 +24,7 @@ class Shadow:
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
         "accepted", "bitmap", "blocked", "consumer", "dead", "devices", "drained", "epoch",
-        "failed", "freed", "halfway", "holding", "huge", "inside", "kept", "kept_out", "killed",
+        "failed", "freed", "halfway", "holding", "huge", "inside", "kept", "kept_out", "keys", "killed",
         "last", "left", "mirrors", "nested", "now", "operations", "order", "outside", "own_faults",
         "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched", "refused",
         "sept", "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story",
@@ -95,12 +95,9 @@ class Shadow:
         self.kept_out = -1  # since when (ns) no vCPU may enter; -1 while they may
         self.epoch = self.drained = 0
         self.blocked = -1
-        self.story: deque[Told] = deque(
-            maxlen=KEPT
-        )  # of the last conversion, and what came after it
-        self.refused: tuple[Operation, list[Told]] | None = (
-            None  # the last one that was refused, and its story
-        )
+        self.story: deque[Told] = deque(maxlen=KEPT)  # the last facts that are told
+        self.keys: list[Told] = []  # of the last conversion, those that are decisive
+        self.refused: deque[tuple[Operation, list[Told]]] = deque(maxlen=REFUSED_KEPT)
         self.dead = self.panicked = self.killed = False
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
 
@@ -110,13 +107,20 @@ class Shadow:
         found.vm, found.consumer = vm, KVMS[file]
         found.private, found.shared, found.left = (IntervalMap.filled(0) for _ in range(3))
         found.parked, found.stepping, found.holding, found.nested = {}, {}, {}, []
-        found.last = found.thawed = found.refused = None
+        found.last = found.thawed = None
         found.dead, found.killed, found.own_faults, found.kept_out = False, False, 0, -1
         self.mirrors.append(found.private)
         self.shared_epts.append(found.shared)
         self.inside[f"mirror of file {file}"] = found.private
         self.outside[f"shared EPT of file {file}"] = found.shared
         return found
+
+    def key(self, fact: Any) -> None:
+        """A fact that stories cannot do without."""
+        told = (self.now, fact)
+        self.story.append(told)
+        if len(self.keys) < KEYS_KEPT:
+            self.keys.append(told)
 
     def write(self, name: str, start: int, end: int, value: int) -> None:
         """Change one of the maps that a refused conversion must find as they were."""
@@ -154,8 +158,8 @@ class Shadow:
 
     def convert_begin(self, fact: o.ConvertBegin) -> None:
         self.operations[fact.op] = Operation(fact, self.now)
-        self.story.clear()
-        self.story.append((self.now, fact))
+        self.keys.clear()
+        self.key(fact)
 
     def decided(self, fact: o.Decided) -> None:
         self.operations[fact.op].decided = fact.commit
@@ -228,7 +232,7 @@ class Shadow:
 
     def seamcall(self, fact: o.SeamcallAnswered) -> None:
         if fact.status != Status.OK:
-            self.story.append((self.now, fact))
+            self.key(fact)
             if fact.op in self.operations:
                 self.operations[fact.op].trouble = (fact.start, fact.end)
         elif fact.call == Call.TRACK:
@@ -275,7 +279,9 @@ class Shadow:
         self.devices.map(fact)
 
     def dmar_fault(self, fact: o.DmarFault) -> None:
-        self.devices.fault(fact)
+        """The first one that meets what a conversion has taken away is worth telling, not a stream of them."""
+        if self.devices.fault(fact):
+            self.key(fact)
 
     def side_discarded(self, fact: o.SideDiscarded) -> None:
         self.devices.discarded(fact)

@@ -39,7 +39,9 @@ def summarise(
     seen = tally(outcome.watched, protocol, outcome.finished, of_scenario(scenario))
     found = findings(seen, outcome.finished)
     memory = dict(outcome.census)
-    requests = with_load(conversions(seen), memory.pop(ASKED), memory.pop(WAITING))
+    requests = with_load(
+        conversions(seen), memory.pop(ASKED), memory.pop(WAITING), seen.count("on_top")
+    )
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": "unknown",
@@ -120,10 +122,11 @@ def conversions(seen: Tally) -> Conversions:
     )
 
 
-def with_load(requests: Conversions, asked: int, waiting: int) -> Conversions:
+def with_load(requests: Conversions, asked: int, waiting: int, on_top: int) -> Conversions:
     """With what the load asked for. What of it no vCPU has come to is unfinished as well."""
-    requests["asked"] = asked
     requests["requested"] += waiting
+    requests["asked"], requests["on_top"] = asked, on_top
+    requests["cut_short"] = asked + on_top - requests["requested"]
     requests["unfinished"] += waiting
     return requests
 

@@ -187,7 +187,10 @@ def anomalies(summary: Summary, findings: Sequence[FindingLine]) -> str:
         table(about, ("id", "meaning", "count", "protocol"), rows, (1, 3)),
         table("The first of each kind", ("id", "when and where", "what"), cases, (1, 2)),
         *(
-            folded(f"How {f.id} came about in {f.vm}, {duration(f.time_seconds)}", f.story)
+            folded(
+                f"How {f.id} came about in {f.vm}, {duration(f.time_seconds)}",
+                (*f.story, *(("", f"again: {f.replay}") if f.replay else ())),
+            )
             for f in findings
             if f.story
         ),

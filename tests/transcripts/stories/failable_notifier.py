@@ -55,6 +55,20 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "busy_twice": Told(R.BUSY, "",
         "KVM kicks all vCPUs out between the two tries, then answers ERR (3). Nothing was blocked yet and nobody "
         "else was told."),
+    "busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out and keeps them out, and the one retry succeeds (2). Everything else is as ever."),
+    **dict.fromkeys((
+        "demote_busy_twice", "track_busy_twice"),
+        Told(R.BUSY, "",
+        "The leaf is blocked by then. KVM puts it back (TRACK, kick, UNBLOCK) and answers ERR (3); nobody else was "
+        "told.")),
+    "second_leaf_busy_twice": Told(R.BUSY, "AN15",
+        "KVM has split the first leaf when the second one makes it answer ERR (3). Nothing was zapped and nobody else "
+        "was told; but the first leaf stays split (AN15)."),
+    "remove_busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (2)."),
+    "page_poisoned": Told(R.POISONED, "",
+        "EHWPOISON, and nobody is told anything (1)."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
         "The leaf is blocked by then. KVM puts it back (TRACK, kick, UNBLOCK) and answers ERR (3); nobody else was "
         "told."),

@@ -28,6 +28,16 @@ IN_PLACE: dict[str, Told] = {
         "pool_empty_to_private", "no_tree_nodes_to_private"),
         Told(R.NO_MEMORY, "",
         "ENOMEM before anything was begun (3): the host's page tables are as they were.")),
+    "busy_once": Told(R.NONE, "",
+        "There is no leaf to split; BLOCK of the pages is BUSY once (5). KVM kicks all vCPUs out, and the one retry "
+        "succeeds."),
+    "track_busy_twice": Told(R.DEAD, "AN24 AN28",
+        "There is no leaf to split; so it is past the point of no return that TRACK is BUSY twice (5): KVM_BUG_ON by "
+        "contention alone (AN24, AN28). guest_memfd stores as if nothing had happened (6)."),
+    "remove_busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (5)."),
+    "page_poisoned": Told(R.POISONED, "",
+        "EHWPOISON, and nothing was begun (1)."),
     "busy_twice": Told(R.DEAD, "AN24 AN28",
         "There is no leaf to split; so it is past the point of no return that BLOCK is BUSY twice (5): KVM_BUG_ON "
         "by contention alone (AN24, AN28). guest_memfd stores as if nothing had happened (6). The VMM stops the VM; "

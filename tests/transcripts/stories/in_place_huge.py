@@ -55,6 +55,17 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "busy_twice": Told(R.BUSY, "AN24",
         "A second BUSY is KVM_BUG_ON where a leaf is split, too (6, prepare_busy = bug): EBUSY, and a VM bugged by "
         "contention alone (AN24)."),
+    "busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out and keeps them out, and the one retry succeeds (6). Everything else is as ever."),
+    **dict.fromkeys((
+        "demote_busy_twice", "track_busy_twice"),
+        Told(R.BUSY, "AN24",
+        "The leaf is blocked by then, and a second BUSY is KVM_BUG_ON in any case (6, prepare_busy = bug): EBUSY, "
+        "and a VM bugged by contention alone (AN24).")),
+    "remove_busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (7)."),
+    "page_poisoned": Told(R.POISONED, "",
+        "EHWPOISON, and nothing was begun (1)."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
         "KVM puts the leaf back (TRACK, kick, UNBLOCK) and says no while nothing is zapped yet (6): EINTR, and "
         "everything is as before."),

@@ -9,8 +9,6 @@ from tests.transcripts.stories.two_phases import TWO_PHASES
 TWO_PHASE: dict[str, Told] = {
     **TWO_PHASES,
     **REFERENCED,
-    "page_poisoned": Told(R.POISONED, "",
-        "EHWPOISON, and nobody is asked (before 1)."),
     "remove_bug": Told(R.BUG, "AN15",
         "KVM cannot refuse any more. It bugs the VM, tells guest_memfd by the poison callback which page is still "
         "mapped, and unmaps the rest (4). guest_memfd stores nothing, remembers the page, and answers EFAULT (5). "

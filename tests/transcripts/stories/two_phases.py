@@ -37,6 +37,20 @@ TWO_PHASES: dict[str, Told] = {
     "busy_twice": Told(R.BUSY, "",
         "KVM kicks all vCPUs out between the two tries, then says NO (2). Nothing was blocked, so nothing has to be "
         "unblocked; the pages for the split go back, and the others ABORT (3)."),
+    "busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out and keeps them out, and the one retry succeeds (2). Everything else is as ever."),
+    **dict.fromkeys((
+        "demote_busy_twice", "track_busy_twice"),
+        Told(R.BUSY, "",
+        "The leaf is blocked by then. KVM puts it back (TRACK, kick, UNBLOCK), still under mmu_lock, and says NO "
+        "after that (2). The others ABORT (3), and everything is as before.")),
+    "second_leaf_busy_twice": Told(R.BUSY, "AN15",
+        "KVM has split the first leaf when the second one makes it say NO (2); the others ABORT (3). Everything is as "
+        "before but the first leaf, which stays split (AN15): nothing promotes it again."),
+    "remove_busy_once": Told(R.NONE, "",
+        "After the decision, too, KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (4)."),
+    "page_poisoned": Told(R.POISONED, "",
+        "EHWPOISON, and nobody is asked (before 1)."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
         "The leaf is blocked by then. KVM puts it back (TRACK, kick, UNBLOCK), still under mmu_lock, and says NO "
         "after that (2). The others ABORT (3)."),

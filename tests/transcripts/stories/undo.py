@@ -73,6 +73,20 @@ UNDO: dict[str, Told] = {
         "The leaf cannot be split, so it is to be zapped as a whole (4), and BLOCK is BUSY twice again: KVM_BUG_ON "
         "by contention alone (AN24, AN28) and a reference on the leaf. The result is discarded; step 5 waits for "
         "that reference for ever, with the lock held (AN9)."),
+    "busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out and keeps them out, and the one retry succeeds (4). Everything else is as ever."),
+    **dict.fromkeys((
+        "demote_busy_twice", "track_busy_twice"),
+        Told(R.NONE, "I13",
+        "KVM puts the leaf back (TRACK, kick, UNBLOCK) and zaps it as a whole (4). Success; but the pages around "
+        "the range were accepted and are mapped no more. The guest dies when it touches one of them (AN1).")),
+    "second_leaf_busy_twice": Told(R.NONE, "I13",
+        "The first leaf is split; the second one cannot be, so it is zapped as a whole (4). Success; but its pages "
+        "beyond the range were accepted and are mapped no more. The guest dies when it touches one of them (AN1)."),
+    "remove_busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (4)."),
+    "page_poisoned": Told(R.POISONED, "",
+        "EHWPOISON, and nothing was begun (1)."),
     "demote_interrupted": Told(R.NONE, "I13",
         "KVM puts the leaf back (TRACK, kick, UNBLOCK) and zaps it as a whole (4). Success; but the pages around "
         "the range were accepted and are mapped no more. The guest dies when it touches one of them (AN1)."),

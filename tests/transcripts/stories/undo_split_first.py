@@ -18,6 +18,18 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
     "busy_twice": Told(R.BUSY, "AN24",
         "In TDX huge pages a second BUSY is KVM_BUG_ON where a leaf is split, too (4a, prepare_busy = bug): EBUSY, "
         "and a VM bugged by contention alone (AN24)."),
+    "busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out and keeps them out, and the one retry succeeds (4a). Everything else is as ever."),
+    "remove_busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (4b)."),
+    **dict.fromkeys((
+        "demote_busy_twice", "track_busy_twice"),
+        Told(R.BUSY, "AN24",
+        "The leaf is blocked by then, and a second BUSY is KVM_BUG_ON in any case (4a, prepare_busy = bug): EBUSY, "
+        "and a VM bugged by contention alone (AN24).")),
+    "second_leaf_busy_twice": Told(R.BUSY, "AN15 AN24",
+        "The first leaf is split (AN15) when BLOCK of the second one is BUSY twice: KVM_BUG_ON (4a; AN24). Nothing was "
+        "zapped; the VM is gone in any case."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
         "KVM puts the leaf back (TRACK, kick, UNBLOCK) and says no while nothing is zapped yet (4a): EINTR, and "
         "everything is as before."),
