@@ -10,7 +10,7 @@ from actors.address import vm_base
 from actors.admission import Admissions
 from actors.contract import Actor, Context, Reason, opportunity
 from actors.intervals import IntervalMap
-from actors.observations import FramesReused, MemoryRefused
+from actors.observations import FramesReused, FramesTaken, MemoryRefused
 
 
 class Allocator(Actor):
@@ -59,6 +59,7 @@ class Allocator(Actor):
         if granted:
             self.free -= message.pages
             self.frames.set(message.start, message.end, 0)
+            context.observe(FramesTaken(vm, message.start, message.end, message.gfn))
         took = context.cost("page_alloc", message.folios + message.pages)
         context.send(message.reply_to, m.FramesTaken(message.ticket, granted, message.pages), took)
 

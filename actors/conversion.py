@@ -58,7 +58,9 @@ class Conversion(msgspec.Struct):
     reserved: int = 0
     asking: int = 0  # pages asked for and not answered
     denied: Reason = Reason.NONE  # why they were not had, the last time
+    wanting: int = 0  # for which index they are
     changes: list[Change] = []  # what the restructuring in hand does
+    seen: int = -1  # the first page with a reference, by the last look
     changed: int = 0  # how many huge folios of it are done
     reason: Reason = Reason.NONE
     offset: int = -1

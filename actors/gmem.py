@@ -17,7 +17,7 @@ from actors import messages as m
 from actors.address import KVM, PINS, vm_base
 from actors.contract import WORDS, Actor, Consumer, Context, Message, Reason, Share
 from actors.conversion import PHASES, Conversion, Verb
-from actors.gmem_own import fail
+from actors.gmem_own import fail, ilock
 from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
 from actors.intervals import IntervalMap
 from actors.locks import RwLock, Waiter
@@ -25,7 +25,6 @@ from actors.observations import (
     ConsumerReplied,
     ConvertBegin,
     ErrorDropped,
-    LockOrder,
     LockWaited,
     ReferenceKept,
     Spinning,
@@ -99,12 +98,11 @@ class Gmem(Actor):
                 self.address, conversion.op, start + shift, end + shift, Share(conversion.to)
             )
         )
-        context.observe(
-            LockOrder(vm_base(self.address), conversion.op, gmem_steps.ILOCK_RANK, True)
-        )
+        ilock(self, conversion.op, True, context)
         if self.released or not self.poison.only(start, end, 0):
             conversion.reason = Reason.DEAD if self.released else Reason.POISONED
-            conversion.offset = start
+            poisoned = (s for s, _, bad in self.poison.runs(start, end) if bad)
+            conversion.offset = start if self.released else next(poisoned)
             self.drive(conversion, Event.NOT_POSSIBLE, context)
         elif self.share.only(start, end, conversion.to):
             self.drive(conversion, Event.NOTHING_TO_DO, context)
@@ -133,8 +131,7 @@ class Gmem(Actor):
         elif message.granted:
             self.drive(conversion, Event.RESERVED, context)
         else:
-            first = conversion.range[0]
-            fail(self, conversion, message.reason, first, "gmem", context)
+            fail(self, conversion, message.reason, conversion.wanting, "gmem", context)
             self.drive(conversion, Event.NO_MEMORY, context)
 
     def on_proceed(self, message: m.Proceed, context: Context) -> None:
@@ -245,8 +242,9 @@ class Gmem(Actor):
 
     def on_recounted(self, message: m.Recounted, context: Context) -> None:
         """Somebody has a reference, or nobody has."""
-        event = Event.NOT_QUIET if message.extra else Event.QUIET
-        self.drive(self.conversions[message.op], event, context)
+        conversion = self.conversions[message.op]
+        conversion.seen = message.page - conversion.shift
+        self.drive(conversion, Event.NOT_QUIET if message.extra else Event.QUIET, context)
 
     def on_spin_check(self, message: m.SpinCheck, context: Context) -> None:
         """Still no QUIET: the kernel would spin on."""

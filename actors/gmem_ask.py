@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors import gmem_folios as folios
 from actors import messages as m
 from actors.address import HOST_MAP, IOMMU, KVM, PINS, file_address, host_base, vm_base
-from actors.contract import KVMS, PAGES_2M, REGISTERED, Consumer, Context, Message, Reason, Share
+from actors.contract import KVMS, REGISTERED, Consumer, Context, Message, Reason, Share
 from actors.conversion import Conversion, Verb
 from actors.gmem_own import differing, gfns, thaw_after
 from actors.observations import Decided, NoReturn
@@ -31,9 +32,14 @@ def freeze_range(gmem: "Gmem", conversion: Conversion, _: Who, context: Context)
 def begin_invalidation(
     gmem: "Gmem", conversion: Conversion, first: int, last: int, context: Context
 ) -> None:
-    """Rounded out to whole 2 MiB, as leaves may be."""
-    start = (first + conversion.shift) // PAGES_2M * PAGES_2M
-    end = -(-(last + conversion.shift) // PAGES_2M) * PAGES_2M
+    """Rounded out to whole pages of the file, as far as they are in slots: no leaf is larger.
+
+    A page of the file that lies in two slots has what is between them wait as well, as KVM keeps one range.
+    """
+    parts = gmem.gfns(*folios.rounded(first, last, gmem.page_order))
+    start, end = parts[0]
+    for s, e in parts[1:]:
+        start, end = min(start, s), max(end, e)
     message = m.Freeze(gmem.address, conversion.op, start, end)
     gmem.tell_kvms(message, context.link, context)
 

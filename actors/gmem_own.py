@@ -6,11 +6,18 @@ from actors import messages as m
 from actors.address import host_base, vm_base
 from actors.contract import Context, Fault, Place, Reason, Share
 from actors.conversion import Conversion
-from actors.observations import Failed, Reserving, ShareStored
+from actors.observations import Failed, LockOrder, Reserving, ShareStored
 from actors.protocols.table import Event, Stage
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
+
+ILOCK_RANK = 1  # docs/domain.md section 2.9: outermost of the kernel's locks modelled here
+
+
+def ilock(gmem: "Gmem", op: int, taken: bool, context: Context) -> None:
+    """This operation has the invalidate lock, or has it no more."""
+    context.observe(LockOrder(vm_base(gmem.address), op, ILOCK_RANK, taken))
 
 
 def ask_for(
@@ -96,7 +103,8 @@ def fail(
         return
     conversion.reason, conversion.offset = reason, offset
     phase = (conversion.stage if stage is None else stage).name.lower()
-    context.observe(Failed(vm_base(gmem.address), conversion.op, phase, who, reason))
+    gfn = offset + conversion.shift
+    context.observe(Failed(vm_base(gmem.address), conversion.op, phase, who, reason, gfn))
 
 
 def thaw_after(gmem: "Gmem", conversion: Conversion, delay: int, context: Context) -> None:

@@ -27,6 +27,7 @@ def list_ranges(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
     ask_for(gmem, conversion, pages, context.cost("tree_reserve"), context, fault)
     conversion.ranges = found
     conversion.at = fault.first if fault else len(found)
+    conversion.wanting = found[fault.first if fault else 0][0]
 
 
 def listed(gmem: "Gmem", conversion: Conversion, granted: bool, context: Context) -> None:

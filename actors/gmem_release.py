@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 from actors import gmem_folios as folios
 from actors import gmem_frames
 from actors import messages as m
-from actors.address import host_base, vm_base
+from actors.address import GMEMS_MAX, host_base, vm_base
 from actors.contract import Context
 from actors.gmem_folios import HOLE
+from actors.gmem_own import ilock
 from actors.gmem_tickets import RELEASE
+from actors.kvm_tickets import RELEASE_OP
 from actors.observations import FolioOrder, FramesFreed, FramesKept
 
 if TYPE_CHECKING:
@@ -21,15 +23,22 @@ def on_release(gmem: "Gmem", _: m.ReleaseFile, context: Context) -> None:
 
 
 def release(gmem: "Gmem", context: Context) -> None:
-    """KVM zaps what is mapped, then the memory goes back; who still comes is told EIO."""
+    """KVM zaps what is mapped, then the memory goes back, all with the lock held; who still comes is told EIO."""
     gmem.released = True
+    ilock(gmem, RELEASE_OP | gmem.address % GMEMS_MAX, True, context)
     gmem.tell_kvms(m.Teardown(gmem.address), context.link, context)
-    gmem.drop(RELEASE, context)
 
 
 def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
-    """Free every folio that has no poisoned page, no reference that stays, and is still in the filemap."""
+    """Nobody maps the file any more: its memory goes back, and the lock is free."""
     gmem.torn_down = True
+    free(gmem, context)
+    ilock(gmem, RELEASE_OP | gmem.address % GMEMS_MAX, False, context)
+    gmem.drop(RELEASE, context)
+
+
+def free(gmem: "Gmem", context: Context) -> None:
+    """Free every folio that has no poisoned page, no reference that stays, and is still in the filemap."""
     give_back_splits(gmem, context)
     vm = vm_base(gmem.address)
     for binding in gmem.bindings:

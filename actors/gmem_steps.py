@@ -11,16 +11,14 @@ from actors import messages as m
 from actors.address import VMM, vm_base
 from actors.contract import Context
 from actors.conversion import Conversion
-from actors.gmem_own import fail, spare
-from actors.observations import ConvertEnd, LockOrder
+from actors.gmem_own import fail, ilock, spare
+from actors.observations import ConvertEnd
 from actors.protocols.table import Stage, Who
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
 
 Action = Callable[["Gmem", Conversion, Who, Context], None]
-
-ILOCK_RANK = 1  # docs/domain.md section 2.9: outermost of the kernel's locks modelled here
 
 
 def reply(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
@@ -30,8 +28,8 @@ def reply(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> Non
 
 def reply_enomem(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Answer ENOMEM, or whatever it was: the list could not be made."""
-    why, first = conversion.denied, conversion.start
-    fail(gmem, conversion, why, first, "gmem", context, Stage.LISTING)
+    why = conversion.denied
+    fail(gmem, conversion, why, conversion.wanting, "gmem", context, Stage.LISTING)
     finish(gmem, conversion, False, context)
 
 
@@ -52,7 +50,7 @@ def finish(gmem: "Gmem", conversion: Conversion, redundant: bool, context: Conte
     prefix = gmem.options.prefix
     end = ConvertEnd(gmem.address, op, conversion.reason, offset, redundant, held, prefix)
     context.observe(end)
-    context.observe(LockOrder(vm_base(gmem.address), op, ILOCK_RANK, False))
+    ilock(gmem, op, False, context)
     del gmem.conversions[op]
     gmem.drop(gmem.conversion_ticket(op), context)
 

@@ -220,7 +220,8 @@ def table_added(kvm: "KvmMmu", fault: PageFault, level: int, status: int, contex
 def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context: Context) -> None:
     """The first `index` leaves are there. Install-side BUSY is not fatal: the vCPU goes back and faults again.
 
-    So it does whatever else went wrong, memory that is short included; but for a bug, which ends the VM.
+    So it does whatever else went wrong, memory that is short included; but for a bug, which ends the VM. That the frame
+    has an owner is one: somebody maps it still, and guest_memfd gave it out again.
     """
     if index and not kvm.dead:
         end = fault.start + index * PAGES[fault.level]

@@ -48,15 +48,12 @@ class FileKvm(KvmMmu):
             context.send(self.vm | GUEST, m.VmDead(), took)
         kvm_fault.done(self, fault, Outcome.FAILED, took, context)
 
-    def on_teardown(self, message: m.Teardown, context: Context) -> None:
+    def gone(self, gmem: int, context: Context) -> None:
         """Its file is closed with the owner's (ASSUMED at once; the inode could live on in this VM)."""
-        self.dead = True
-        self.unmap_all(context)
         context.send(self.vm | GUEST, m.VmDead(), context.link)
-        context.send(message.gmem, m.TornDown(), context.link)
+        context.send(gmem, m.TornDown(), context.link)
 
     HANDLERS: ClassVar = {
         **KvmMmu.HANDLERS,
         m.GotPfn: on_got_pfn,
-        m.Teardown: on_teardown,
     }

@@ -31,7 +31,7 @@ def split_leaves(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     leaves = ((start, end) for start, end, _ in walk.todo)
     fault = context.choose("kvm.split_memory", len(walk.todo), key, places=leaves)
     if fault:
-        refuse(kvm, walk, fault.reason, walk.start, context)
+        refuse(kvm, walk, fault.reason, max(walk.todo[fault.first][0], walk.start), context)
         return
     tables = sum(1 for s, e, _ in walk.todo if kvm.tables.only(s, e, 0))
     walk.reserved = kvm_memory.split_pages(kvm, len(walk.todo), tables)
@@ -57,11 +57,17 @@ def reserved(kvm: "KvmMmu", walk: Walk, answer: m.Reserved, context: Context) ->
     """Go on to split under mmu_lock, unless there is no memory or the question was taken back."""
     if not answer.granted:
         walk.reserved = 0
-        refuse(kvm, walk, answer.reason, walk.start, context)
+        refuse(kvm, walk, answer.reason, max(in_want(kvm, walk), walk.start), context)
     elif walk.aborting:
         settle(kvm, walk, context)
     else:
         kvm.take(WALK, walk.op, context)
+
+
+def in_want(kvm: "KvmMmu", walk: Walk) -> int:
+    """The first leaf that memory was asked for; the pool gives what all of them need, or nothing."""
+    each = kvm_memory.counts(kvm)
+    return next(start for start, end, _ in walk.todo if each or kvm.tables.only(start, end, 0))
 
 
 def ready(kvm: "KvmMmu", walk: Walk, context: Context) -> None:

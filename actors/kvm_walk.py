@@ -165,9 +165,9 @@ REASONS: dict[int, Reason] = {
     Status.NOT_TRACKED: Reason.BUG,
     Status.BUG: Reason.BUG,
     Status.WRONG_STATE: Reason.BUG,
-    Status.OWNED: Reason.BUG,
     Status.NO_PAMT: Reason.NO_MEMORY,
     Status.IN_USE: Reason.REFERENCES,
+    Status.OWNED: Reason.BUG,
     Status.TIMED_OUT: Reason.TIMEOUT,
 }
 
@@ -218,8 +218,10 @@ def give_up(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     kvm.drop(WALK, walk.op, context)
 
 
-def leaf(kvm: "KvmMmu", start: int, end: int, share: Share, level: int, context: Context) -> None:
+def leaf(
+    kvm: "KvmMmu", start: int, end: int, share: Share, level: int, context: Context, op: int = -1
+) -> None:
     """Write KVM's own tables."""
     table = kvm.mirror if share is Share.PRIVATE else kvm.shared_ept
     table.set(start, end, level)
-    context.observe(Leaf(kvm.vm, start, end, share, level))
+    context.observe(Leaf(kvm.vm, start, end, share, level, op))

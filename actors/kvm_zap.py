@@ -3,14 +3,17 @@
 from bisect import insort
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from actors import kvm_entry, kvm_pinned, kvm_walk
 from actors import messages as m
 from actors.address import GUEST
 from actors.contract import PAGES_2M, Context, Message, Reason, Share, Trace
 from actors.conversion import Verb
+from actors.intervals import IntervalMap
 from actors.kvm_plans import ZAPPING, ZAPPING_SHARED, Walk
 from actors.kvm_tickets import WALK
-from actors.observations import LeftMapped, PrepareUndone
+from actors.observations import LeftMapped, PrepareUndone, TlbFlushed
 from actors.tdx_states import LEVEL_2M, PAGES, Call
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ def next_step(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 def flushed(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """One remote flush for the whole range ends a zap of shared leaves."""
+    context.observe(TlbFlushed(kvm.vm, walk.op))
     committed(kvm, walk, context.link, context)
 
 
@@ -68,7 +72,7 @@ def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
         if at < min(first, last):
             if walk.listed and side is Share.PRIVATE:
                 walk.unmapped += [run for run in kvm.mirror.runs(at, min(first, last)) if run[2]]
-            kvm_walk.leaf(kvm, at, min(first, last), side, 0, context)
+            kvm_walk.leaf(kvm, at, min(first, last), side, 0, context, walk.op)
         at = stop
     walk.zapped = True
 
@@ -135,6 +139,9 @@ def left_mapped(
 ) -> None:
     """Step 4 of the mail, when there is a bug: word of pages that are still mapped, the way that was asked for."""
     context.observe(LeftMapped(kvm.vm, walk.op, start, end, walk.trace))
+    if kvm.left is msgspec.UNSET:
+        kvm.left = IntervalMap.filled(0)
+    kvm.left.set(start, end, 1)
     if walk.trace is Trace.CALLBACK:
         word: Message = m.Poison(walk.op, kvm.consumer, reason, start, end)
     elif walk.trace is Trace.REFERENCE:
@@ -142,3 +149,10 @@ def left_mapped(
     else:
         return
     context.send(walk.gmem, word, context.link)
+
+
+def first_left(kvm: "KvmMmu", start: int, end: int) -> int:
+    """The first gfn of the range that KVM has not been able to unmap, or -1."""
+    if kvm.left is msgspec.UNSET:
+        return -1
+    return next((first for first, _, left in kvm.left.runs(start, end) if left), -1)

@@ -239,7 +239,7 @@ class Ready(Message, frozen=True, tag=22):
 
 
 class Refused(Message, frozen=True, tag=23):
-    """Consumer -> guest_memfd: no. `offset` is a gfn.
+    """Consumer -> guest_memfd: no. `offset` is the gfn of the page, or of the leaf's part in the range, that refuses.
 
     To PREPARE: and everything this consumer had begun is undone. To INVALIDATE: and what was unmapped stays so.
     """
@@ -388,10 +388,11 @@ class Recount(Message, frozen=True, tag=150):
 
 
 class Recounted(Message, frozen=True, tag=151):
-    """Pins -> guest_memfd: yes or no."""
+    """Pins -> guest_memfd: yes or no; `page` (gfn) is the first one with a reference."""
 
     op: int
     extra: bool
+    page: int = -1
 
 
 class KeepReference(Message, frozen=True, tag=65):

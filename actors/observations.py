@@ -22,8 +22,8 @@ class ConvertBegin(Observation, frozen=True, tag=1):
 class ConvertEnd(Observation, frozen=True, tag=2):
     """guest_memfd drops the lock and answers.
 
-    `offset` is the first gfn not converted, or -1; with `prefix` that is a promise about what lies before it, else
-    all of the range is promised to be as it was.
+    `offset` is the gfn at which it failed, or -1. With `prefix` the batches before that one may be converted, else all
+    of the range is promised to be as it was.
     """
 
     gmem: int
@@ -92,7 +92,10 @@ class FramesFreed(Observation, frozen=True, tag=8):
 
 
 class Sept(Observation, frozen=True, tag=9):
-    """Entries of the TD's secure EPT have this state and level now, for frames from `pfn` on."""
+    """Entries of the TD's secure EPT have this state and level now, for frames from `pfn` on.
+
+    `owner` is whom the PAMT gives the frames now (a VM's base address, 0 for nobody), -1 where it has not changed.
+    """
 
     vm: int
     start: int
@@ -100,6 +103,7 @@ class Sept(Observation, frozen=True, tag=9):
     state: int
     level: int
     pfn: int
+    owner: int = -1
 
 
 class SeamcallAnswered(Observation, frozen=True, tag=10):
@@ -122,29 +126,49 @@ class EpochDrained(Observation, frozen=True, tag=11):
 
 
 class InvalidationBegin(Observation, frozen=True, tag=12):
-    """Faults in the range wait from here on."""
+    """Faults in the range wait from here on; `locked`: mmu_lock is held for it, for writing."""
 
     vm: int
     op: int
     start: int
     end: int
+    locked: bool
 
 
 class InvalidationEnd(Observation, frozen=True, tag=13):
-    """And go on from here."""
+    """And go on from here; `locked` as before."""
 
     vm: int
     op: int
+    locked: bool
 
 
 class Leaf(Observation, frozen=True, tag=14):
-    """KVM has (`level` 1 or 2: 4 KiB, 2 MiB) or no longer has (0) leaves for the range, in mirror or shared EPT."""
+    """KVM has (`level` 1 or 2: 4 KiB, 2 MiB) or no longer has (0) leaves for the range, in mirror or shared EPT.
+
+    `op` is the walk that has zapped them.
+    """
 
     vm: int
     start: int
     end: int
     share: Share
     level: int
+    op: int = -1
+
+
+class VcpusKept(Observation, frozen=True, tag=168):
+    """No vCPU may enter the guest (`out`) while a SEAMCALL is tried again, or all may once more."""
+
+    vm: int
+    out: bool
+
+
+class TlbFlushed(Observation, frozen=True, tag=167):
+    """No vCPU has a translation any more that this walk has taken from the shared EPT."""
+
+    vm: int
+    op: int
 
 
 class HostPte(Observation, frozen=True, tag=15):
@@ -295,13 +319,14 @@ class Answered(Observation, frozen=True, tag=29):
 
 
 class Failed(Observation, frozen=True, tag=30):
-    """One attempt of a conversion failed: where, at whom and why."""
+    """One attempt of a conversion failed: where, at whom and why, and at which gfn (-1: at none)."""
 
     vm: int
     op: int
     phase: str
     consumer: str
     reason: Reason
+    offset: int = -1
 
 
 class HugeLost(Observation, frozen=True, tag=31):
@@ -369,13 +394,17 @@ class ReferenceKept(Observation, frozen=True, tag=37):
 
 
 class ReferencesFound(Observation, frozen=True, tag=38):
-    """A conversion to private was refused for references; `transient` when all of them go by themselves soon."""
+    """A conversion to private was refused for references; `transient` when all of them go by themselves soon.
+
+    `page` (gfn) is the first one that has one.
+    """
 
     vm: int
     op: int
     start: int
     end: int
     transient: bool
+    page: int
 
 
 class PrepareUndone(Observation, frozen=True, tag=39):
@@ -424,6 +453,25 @@ class FramesReused(Observation, frozen=True, tag=43):
     host: int
     start: int
     end: int
+
+
+class FramesTaken(Observation, frozen=True, tag=165):
+    """The allocator gave guest_memfd frames (pfn) for a hole; they are the VM's from `gfn` on."""
+
+    vm: int
+    start: int
+    end: int
+    gfn: int
+
+
+class FrameOwned(Observation, frozen=True, tag=166):
+    """The TDX module refused to map `pfn` at `start` of this range (gfn): the PAMT gives it an owner already."""
+
+    vm: int
+    start: int
+    end: int
+    op: int
+    pfn: int
 
 
 class NotifierCalled(Observation, frozen=True, tag=60):

@@ -177,7 +177,7 @@ class Pins(Actor):
         self.frozen.pop(where.op, None)
         if found.reason is Reason.REFERENCES:
             short = bool(found.short)
-            seen = ReferencesFound(self.vm, where.op, where.start, where.end, short)
+            seen = ReferencesFound(self.vm, where.op, where.start, where.end, short, found.page)
             context.observe(seen)
         no = m.Refused(where.op, Consumer.PINS, found.reason, found.page)
         context.send(where.gmem, no, context.link)
@@ -221,8 +221,8 @@ class Pins(Actor):
         """One look after the unmap; a fault of any class is a reference here, too."""
         where = asked(message)
         self.gone_astray(where, message.to, context)
-        extra = self.pinned(where) >= 0
-        context.send(where.gmem, m.Recounted(where.op, extra), context.link)
+        page = self.pinned(where)
+        context.send(where.gmem, m.Recounted(where.op, page >= 0, page), context.link)
 
     def unpinned(self, context: Context) -> None:
         """A reference went: whoever spins for it may go on."""

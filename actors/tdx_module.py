@@ -12,6 +12,7 @@ from actors.guest_outcome import Outcome
 from actors.intervals import IntervalMap
 from actors.observations import (
     EpochDrained,
+    FrameOwned,
     GuestAccepted,
     GuestAccess,
     GuestReleased,
@@ -150,8 +151,15 @@ class TdxModule(Actor):
             status, index = Status.WRONG_STATE, legal
         if td.pins is not msgspec.UNSET and (free := released(td, message)) < index:
             status, index = Status.IN_USE, free
-        if self.readmits is not msgspec.UNSET and (free := self.unowned(message)) < index:
+        if message.call == Call.AUG and (free := unowned(self.pamt, td, message)) < index:
             status, index = Status.OWNED, free
+            first = message.start + free * PAGES[message.level]
+            pfn = first + td.frames.get(first)
+            if message.pfn >= 0:
+                pfn = first + message.pfn - message.start
+            leaf = self.pamt.runs(pfn, pfn + PAGES[message.level])
+            taken = next(frame for frame, _, owner in leaf if owner)
+            context.observe(FrameOwned(message.vm, first, message.end, message.op, taken))
         if index and self.short(td, message, index):
             return Status.NO_PAMT, 0
         return status, index
@@ -175,16 +183,6 @@ class TdxModule(Actor):
             shifts = td.frames.runs(message.start, end)
         wanted = sum(tdx_pamt.empty(self.dynamic, s + shift, e + shift) for s, e, shift in shifts)
         return wanted > message.pairs
-
-    def unowned(self, message: m.Seamcall) -> int:
-        """How many leaves of an AUG come before the first whose frame the PAMT says is somebody's."""
-        if message.call != Call.AUG or message.pfn < 0:
-            return message.count
-        size = PAGES[message.level]
-        for start, _, owner in self.pamt.runs(message.pfn, message.pfn + message.count * size):
-            if owner:
-                return (start - message.pfn) // size
-        return message.count
 
     def move(self, td: Td, rule: Rule, message: m.Seamcall, end: int, context: Context) -> int:
         """Take the entries of [start, end) to their next state, run by run; as `enter`."""
@@ -214,9 +212,11 @@ class TdxModule(Actor):
             step = (state != Entry.FREE and level == LEVEL_4K) - before
         td.sept.set(start, end, state | level << LEVEL_SHIFT if state else 0)
         for first, last, shift in td.frames.runs(start, end):
+            owner = -1
             if state in (Entry.FREE, Entry.PENDING):
-                self.pamt.set(first + shift, last + shift, vm if state else 0)
-            context.observe(Sept(vm, first, last, state, level, first + shift))
+                own(self.pamt, first + shift, last + shift, vm if state else 0)
+                owner = self.pamt.get(first + shift)
+            context.observe(Sept(vm, first, last, state, level, first + shift, owner))
             if step and self.dynamic is not msgspec.UNSET:
                 for counted in tdx_pamt.count(self.dynamic, first + shift, last + shift, step):
                     pairs += counted.pairs
@@ -409,6 +409,26 @@ def movable(td: Td, rule: Rule, message: m.Seamcall) -> int:
         if value & STATE_MASK not in rule.moves:
             return min(most, (start - message.start) // PAGES[message.level])
     return most
+
+
+def unowned(pamt: IntervalMap, td: Td, message: m.Seamcall) -> int:
+    """How many leaves of an AUG, from its start, are frames that the PAMT gives nobody: no other TD, nor this one."""
+    end = message.start + message.count * PAGES[message.level]
+    if message.pfn >= 0:
+        places = [(message.start, end, message.pfn - message.start)]
+    else:
+        places = td.frames.runs(message.start, end)
+    for start, last, shift in places:
+        if not pamt.only(start + shift, last + shift, 0):
+            runs = pamt.runs(start + shift, last + shift)
+            taken = next(first for first, _, owner in runs if owner) - shift
+            return (taken - message.start) // PAGES[message.level]
+    return message.count
+
+
+def own(pamt: IntervalMap, first: int, last: int, vm: int) -> None:
+    """The frames have this owner now, 0 for none."""
+    pamt.set(first, last, vm)
 
 
 def released(td: Td, message: m.Seamcall) -> int:

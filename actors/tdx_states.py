@@ -40,7 +40,7 @@ class Status(enum.IntEnum):
     IN_USE = (
         7  # the page is not free to go: by the PAMT, or because the guest holds it (trusted IO)
     )
-    OWNED = 9  # the frame is another TD's by the PAMT
+    OWNED = 9  # the PAMT gives the page an owner: page metadata incorrect, to whoever would map it
     TIMED_OUT = 8  # no status of the module's: KVM stopped waiting, for a cache flush say
 
 

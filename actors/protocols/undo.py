@@ -21,9 +21,11 @@ ROWS = (
     Row(S.WAITING,       E.NOT_POSSIBLE,    "reply",           S.REPLIED,       "1: gone"),
     Row(S.LISTING,       E.NO_MEMORY,       "cut_list",        S.LISTING,       "2: hidden, the list is cut"),
     Row(S.LISTING,       E.LAST,            "reply",           S.REPLIED,       "2: nothing is on it: success"),
-    Row(S.LISTING,       E.LISTED,          "freeze",          S.FREEZING,      "3: faults wait"),
-    Row(S.FREEZING,      E.FROZEN,          "invalidate",      S.INVALIDATING,  "4: zap, result discarded", KVM, P2S),
-    Row(S.FREEZING,      E.FROZEN,          "invalidate",      S.INVALIDATING,  "4: unmap, look", FROM_SHARED, S2P),
+    Row(S.LISTING,       E.LISTED,          "freeze_range",    S.FREEZING,      "3: faults in the range wait"),
+    Row(S.FREEZING,      E.FROZEN,          "next_range",      S.FREEZING,      "3: one after the other"),
+    Row(S.FREEZING,      E.NEXT,            "freeze_range",    S.FREEZING,      "3: the next range"),
+    Row(S.FREEZING,      E.LAST,            "invalidate",      S.INVALIDATING,  "4: zap, result discarded", KVM, P2S),
+    Row(S.FREEZING,      E.LAST,            "invalidate",      S.INVALIDATING,  "4: unmap, look", FROM_SHARED, S2P),
     Row(S.INVALIDATING,  E.INVALIDATED,     "invalidate_next", S.INVALIDATING,  "4: the next one"),
     Row(S.INVALIDATING,  E.REFUSED,         "discard",         S.INVALIDATING,  "4: discarded", (), P2S),
     Row(S.INVALIDATING,  E.REFUSED,         "thaw",            S.THAWING,       "4: EAGAIN, host unmapped", (), S2P),
@@ -55,7 +57,7 @@ REPORT_ENOMEM = Variant("swallow_enomem", False, (
 ))
 
 SPLIT_FIRST = (
-    Row(S.FREEZING,     E.FROZEN,        "prepare",          S.SPLITTING,    "4a: split boundary leaves", KVM, P2S),
+    Row(S.FREEZING,     E.LAST,          "prepare",          S.SPLITTING,    "4a: split boundary leaves", KVM, P2S),
     Row(S.SPLITTING,    E.READY,         "note",             S.SPLITTING,    "4a: split"),
     Row(S.SPLITTING,    E.ALL_READY,     "commit",           S.ZAPPING,      "4b: zap, cannot fail", KVM),
     Row(S.SPLITTING,    E.REFUSED,       "thaw",             S.THAWING,      "4a: earlier ranges are zapped"),
@@ -66,7 +68,7 @@ SPLIT_FIRST = (
     Row(S.INVALIDATING, E.NEXT,          "prepare",          S.SPLITTING,    "4a: the next range", KVM, P2S),
 )
 PER_FILE = Variant("per_file", True, (
-    Row(S.FREEZING,     E.FROZEN,        "split_file",       S.SPLITTING,    "4a: split for the first file", KVM, P2S),
+    Row(S.FREEZING,     E.LAST,          "split_file",       S.SPLITTING,    "4a: split for the first file", KVM, P2S),
     Row(S.SPLITTING,    E.ALL_READY,     "zap_file",         S.ZAPPING,      "4b: zap for this file", KVM),
     Row(S.SPLITTING,    E.REFUSED,       "thaw",             S.THAWING,      "4a: earlier files are zapped"),
     Row(S.ZAPPING,      E.ALL_COMMITTED, "next_file",        S.ZAPPING,      "4b: this file is done"),

@@ -1,7 +1,9 @@
 """Bugs to plant: each is one plausible slip in an actor, made for one world or by patching one function."""
 
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 from pytest import MonkeyPatch
 
 from actors import (
@@ -9,14 +11,19 @@ from actors import (
     gmem_failure,
     gmem_folios,
     gmem_own,
+    gmem_punch,
     gmem_release,
     gmem_steps,
     gmem_store,
+    iommu,
+    kvm_entry,
     kvm_fault,
+    kvm_invalidation,
     kvm_split,
     kvm_tickets,
     kvm_walk,
     kvm_zap,
+    pins,
     tdx_module,
     tdx_pamt,
     tdx_states,
@@ -34,8 +41,16 @@ from actors.gmem_tickets import HOST_FAULT
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.kvm_mmu import KvmMmu
-from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, Walk
-from actors.observations import HostPte, Leaf, LockOrder, MemoryRefused, Pinned, Reserving
+from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, ZAPPING_SHARED, Walk
+from actors.observations import (
+    HostPte,
+    InvalidationEnd,
+    Leaf,
+    LockOrder,
+    MemoryRefused,
+    Pinned,
+    Reserving,
+)
 from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
 from actors.protocols.table import Who
@@ -44,6 +59,7 @@ from actors.tdx_states import LEVEL_2M, RULES, Call
 from tests.helpers import PRIVATE, SHARED, World
 
 Patch = MonkeyPatch
+EDGE = 0x1F0  # where runs of two boundary leaves begin
 
 
 # --- guest_memfd ---------------------------------------------------------------------------------
@@ -170,15 +186,38 @@ def free_poisoned_pages(world: World, _: Patch) -> None:
     world.replace(GMEM, m.TornDown, torn_down)
 
 
-def free_before_teardown(world: World, _: Patch) -> None:
+def free_before_teardown(_: World, patch: Patch) -> None:
     """The last close frees memory at once; the TDX module is asked later."""
+    release, free = gmem_release.release, gmem_release.free
 
-    def release(file: Gmem, message: m.ReleaseFile, context: Context) -> None:
-        gmem_release.on_torn_down(file, m.TornDown(), context)
-        Gmem.HANDLERS[m.ReleaseFile](file, message, context)
+    def released(file: Gmem, context: Context) -> None:
+        release(file, context)
+        free(file, context)
 
-    world.replace(GMEM, m.ReleaseFile, release)
-    world.drop(GMEM, m.TornDown)
+    patch.setattr(gmem_release, "release", released)
+    patch.setattr(gmem_release, "free", lambda *_: None)
+
+
+def drop_ilock_before_teardown(_: World, patch: Patch) -> None:
+    """The last close drops its lock while KVM still maps the file."""
+    release = gmem_release.release
+
+    def released(file: Gmem, context: Context) -> None:
+        release(file, context)
+        gmem_own.ilock(file, kvm_tickets.RELEASE_OP, False, context)
+
+    patch.setattr(gmem_release, "release", released)
+
+
+def freeze_the_range_alone(_: World, patch: Patch) -> None:
+    """An invalidation is not rounded out to whole pages of the file."""
+
+    def begin(file: Gmem, conversion: Conversion, first: int, last: int, context: Context) -> None:
+        shift = conversion.shift
+        message = m.Freeze(file.address, conversion.op, first + shift, last + shift)
+        context.send(vm_base(file.address) | KVM, message, context.link)
+
+    patch.setattr(gmem_ask, "begin_invalidation", begin)
 
 
 def forget_what_failed(_: World, patch: Patch) -> None:
@@ -195,6 +234,83 @@ def forget_what_failed(_: World, patch: Patch) -> None:
 def two_files_of_one_memory(world: World, _: Patch) -> None:
     """The second VM's file is given the first one's frames."""
     world.gmem(1).base_pfn = world.gmem(0).base_pfn
+
+
+def two_files_and_a_careless_module(world: World, patch: Patch) -> None:
+    """And the TDX module does not look who has them."""
+    two_files_of_one_memory(world, patch)
+    patch.setattr(tdx_module, "unowned", lambda _, __, message: message.count)
+
+
+def one_frame_at_two_places(world: World, _: Patch) -> None:
+    """A fault is told the frame of the page before its own."""
+
+    def got(kvm: KvmMmu, message: m.GotPfn, context: Context) -> None:
+        wrong = msgspec.structs.replace(message, pfn=message.pfn - 1, order=0)
+        KvmMmu.HANDLERS[m.GotPfn](kvm, wrong, context)
+
+    world.replace(KVM, m.GotPfn, got)
+
+
+def one_frame_and_a_careless_module(world: World, patch: Patch) -> None:
+    """And the TDX module does not look whether it is mapped."""
+    one_frame_at_two_places(world, patch)
+    patch.setattr(tdx_module, "unowned", lambda _, __, message: message.count)
+
+
+def keep_the_owner(_: World, patch: Patch) -> None:
+    """PAGE.REMOVE leaves the PAMT's entry as it is."""
+    own = tdx_module.own
+
+    def owned(pamt: IntervalMap, first: int, last: int, vm: int) -> None:
+        if vm:
+            own(pamt, first, last, vm)
+
+    patch.setattr(tdx_module, "own", owned)
+
+
+def own_nothing(_: World, patch: Patch) -> None:
+    """PAGE.AUG does not say in the PAMT whose frame it is."""
+    patch.setattr(tdx_module, "own", lambda pamt, first, last, vm: None)
+
+
+def forget_what_is_left(_: World, patch: Patch) -> None:
+    """KVM says READY to a range that it could not unmap the last time."""
+    patch.setattr(kvm_zap, "first_left", lambda *_: -1)
+
+
+def punch_before_the_zap(_: World, patch: Patch) -> None:
+    """A hole's folios go before KVM has unmapped them."""
+    locked, truncate = gmem_punch.locked, gmem_punch.truncate
+
+    def early(file: Gmem, op: int, context: Context) -> None:
+        locked(file, op, context)
+        truncate(file, file.punches[op], context)
+
+    patch.setattr(gmem_punch, "locked", early)
+    patch.setattr(gmem_punch, "truncate", lambda *_: 1)
+
+
+def answer_with_the_start(_: World, patch: Patch) -> None:
+    """error_offset is where the range begins, whatever refused where."""
+    finish = gmem_steps.finish
+
+    def finished(file: Gmem, conversion: Conversion, redundant: bool, context: Context) -> None:
+        if conversion.reason:
+            conversion.offset = conversion.start
+        finish(file, conversion, redundant, context)
+
+    patch.setattr(gmem_steps, "finish", finished)
+
+
+def refuse_at_the_start(_: World, patch: Patch) -> None:
+    """Consumers refuse the range, and not the leaf or page that is in their way."""
+
+    def refused(op: int, who: Consumer, reason: Reason, offset: int) -> m.Refused:
+        return m.Refused(op, who, reason, EDGE if offset > EDGE else offset)
+
+    for module in (kvm_split, iommu, pins):
+        patch.setattr(module, "m", SimpleNamespace(**{**vars(m), "Refused": refused}))
 
 
 def lose_an_acknowledgement(world: World, _: Patch) -> None:
@@ -255,8 +371,10 @@ def split_by_zap(_: World, patch: Patch) -> None:
     patch.setattr(kvm_walk, "PLANS", tuple(plans))
     leaf = kvm_walk.leaf
 
-    def zapped(kvm: KvmMmu, start: int, end: int, share: Share, level: int, c: Context) -> None:
-        leaf(kvm, start, end, share, 0 if share is PRIVATE else level, c)
+    def zapped(
+        kvm: KvmMmu, start: int, end: int, share: Share, level: int, c: Context, op: int = -1
+    ) -> None:
+        leaf(kvm, start, end, share, 0 if share is PRIVATE else level, c, op)
 
     patch.setattr(kvm_walk, "leaf", zapped)
 
@@ -290,7 +408,7 @@ def attribute_under_mmu_lock(_: World, patch: Patch) -> None:
 
     def look(kvm: KvmMmu, walk: Walk, context: Context) -> None:
         for taken in (True, False):
-            context.observe(LockOrder(kvm.vm, walk.op, gmem_steps.ILOCK_RANK, taken))
+            context.observe(LockOrder(kvm.vm, walk.op, gmem_own.ILOCK_RANK, taken))
         locked(kvm, walk, context)
 
     patch.setattr(kvm_walk, "locked", look)
@@ -305,6 +423,31 @@ def drop_the_kick(_: World, patch: Patch) -> None:
     patch.setitem(tdx_states.RULES, Call.REMOVE, careless)
 
 
+def let_nobody_in(_: World, patch: Patch) -> None:
+    """wait_for_sept_zap stays set when the retry is over."""
+    patch.setattr(kvm_entry, "let_in", lambda *_: None)
+
+
+def map_it_huge(world: World, _: Patch) -> None:
+    """A fault maps 2 MiB whatever folios are there."""
+
+    def got(kvm: KvmMmu, message: m.GotPfn, context: Context) -> None:
+        KvmMmu.HANDLERS[m.GotPfn](kvm, msgspec.structs.replace(message, order=9), context)
+
+    world.replace(KVM, m.GotPfn, got)
+
+
+def forget_to_flush(_: World, patch: Patch) -> None:
+    """A zap of shared leaves does not remember that it owes a remote TLB flush."""
+    zapped = kvm_zap.zapped
+
+    def done(kvm: KvmMmu, walk: Walk, leaves: int, context: Context) -> None:
+        zapped(kvm, walk, leaves, context)
+        walk.zapped = False
+
+    patch.setitem(KvmMmu.WAYS, ZAPPING_SHARED, KvmMmu.WAYS[ZAPPING_SHARED]._replace(done=done))
+
+
 def no_sequence_check(_: World, patch: Patch) -> None:
     """A fault installs what it looked up before the conversion."""
 
@@ -312,6 +455,32 @@ def no_sequence_check(_: World, patch: Patch) -> None:
         kvm_fault.augment(kvm, fault, context)
 
     patch.setattr(kvm_fault, "locked", locked)
+
+
+def thaw_without_the_lock(world: World, _: Patch) -> None:
+    """INV_END does not wait for whoever holds mmu_lock."""
+
+    def thaw(kvm: KvmMmu, message: m.Thaw, context: Context) -> None:
+        del kvm.invalidations[message.op]
+        held = kvm_invalidation.written(kvm, kvm_tickets.THAW, message.op)
+        context.observe(InvalidationEnd(kvm.vm, message.op, held))
+        context.send(message.gmem, m.Thawed(message.op), context.link)
+        kvm_fault.thaw(kvm, context)
+
+    world.replace(KVM, m.Thaw, thaw)
+
+
+def thaw_in_the_walk(world: World, patch: Patch) -> None:
+    """The last step of a zap ends the invalidation, under the lock that it holds."""
+    thaw_without_the_lock(world, patch)
+    zapped = kvm_zap.zapped
+
+    def ended(kvm: KvmMmu, walk: Walk, leaves: int, context: Context) -> None:
+        zapped(kvm, walk, leaves, context)
+        held = kvm_invalidation.written(kvm, kvm_tickets.WALK, walk.op)
+        context.observe(InvalidationEnd(kvm.vm, walk.op, held))
+
+    patch.setitem(KvmMmu.WAYS, ZAPPING, KvmMmu.WAYS[ZAPPING]._replace(done=ended))
 
 
 def forget_the_parked(_: World, patch: Patch) -> None:

@@ -10,12 +10,14 @@ from typing import NamedTuple
 import pytest
 
 from actors import messages as m
-from actors.address import GMEM, HOST_MAP, IOMMU, PINS, VMM, vm_address
+from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, PINS, VMM, vm_address
+from actors.contract import Reason
 from actors.notifier_sites import MM_CHAINS, OOM_REAPER
 from actors.observations import (
     Answered,
     Decided,
     Dma,
+    FolioOrder,
     HugeLost,
     InvalidationBegin,
     InvalidationEnd,
@@ -202,6 +204,57 @@ def oom_reaper_comes(world: World) -> None:
     world.run()
 
 
+def to_shared_and_accepted(world: World) -> None:
+    """There and back, and the guest has the range mapped anew."""
+    for to in (SHARED, PRIVATE):
+        world.ask(START, END, to)
+        world.run()
+
+
+def small_folios_are_touched(world: World) -> None:
+    """The guest accepts 2 MiB that an undo has left in folios of 4 KiB."""
+    file = world.gmem()
+    file.folios.set(0, 0x200, 0)
+    world.host.cells[world.address(GMEM)].observe(FolioOrder(file.address, 0, 0x200, 0))
+    world.touch(0, 0x200, PRIVATE)
+    world.run()
+
+
+def busy_once(world: World) -> None:
+    """Somebody has the tree lock when the first boundary leaf is blocked, and not when it is tried again."""
+    world.inject("tdx.busy", nth=(1,))
+    world.convert(START, END, SHARED)
+
+
+def hole_is_punched_and_filled(world: World) -> None:
+    """The guest gives a block up and touches it later."""
+    world.post(GUEST, m.GiveUp(1 << 20, 0x200, 0x400))
+    world.run()
+    world.touch(0x200, 0x400, PRIVATE)
+    world.run()
+
+
+def interrupted_and_again(world: World) -> None:
+    """The same, and then a conversion of the whole leaf."""
+    interrupted(world)
+    world.heal()
+    world.convert(0, 0x200, SHARED)
+
+
+def refused_in_the_middle(world: World) -> None:
+    """A pin is on the second of two huge pages."""
+    world.convert(*EDGES, SHARED)
+    world.post(PINS, m.TakePin(0x300, 0x301, 10**6))
+    world.convert(*EDGES, PRIVATE)
+
+
+def refused_by_a_queue(world: World) -> None:
+    """The invalidation queue is stuck; of the range only the end is shared."""
+    world.convert(0x300, EDGES[1], SHARED)
+    world.iommu().free_at = FOREVER
+    world.convert(*EDGES, PRIVATE)
+
+
 def other_vm_uses_it(world: World) -> None:
     """Another VM on the inode uses what was shared, and it goes private."""
     to_shared(world)
@@ -247,17 +300,23 @@ class Case(NamedTuple):
     overrides: tuple[str, ...] = ()
 
 
+TWO_VMS = ("fleet.vms_per_host=2",)
 CASES = [
     Case("I1", bugs.unmap_nothing, to_shared_and_back),
     Case("I1", bugs.host_may_fault_anywhere, backend_touches_private),
     Case("I2", bugs.zap_nothing, to_shared),
-    Case(
-        "I3", bugs.two_files_of_one_memory, second_vm_takes_memory_back, ("fleet.vms_per_host=2",)
-    ),
+    Case("I2 I3 I20", bugs.keep_the_owner, to_shared_and_accepted),
+    Case("I3", bugs.two_files_of_one_memory, second_vm_takes_memory_back, TWO_VMS),
+    Case("I3", bugs.two_files_and_a_careless_module, second_vm_takes_memory_back, TWO_VMS),
+    Case("I3", bugs.one_frame_at_two_places, to_shared_and_accepted),
+    Case("I3", bugs.one_frame_and_a_careless_module, to_shared_and_accepted),
     Case("I4 AN11", bugs.free_before_teardown, vm_ends),
+    Case("I4 AN11", bugs.keep_the_owner, hole_is_punched_and_filled),
+    Case("I4", bugs.punch_before_the_zap, hole_is_punched_and_filled),
     Case("I5 AN5", bugs.lose_a_folio, to_shared),
     Case("I6", bugs.restructure_nothing, to_shared),
     Case("I7 I2 AN21", bugs.split_nothing, to_shared),
+    Case("I7", bugs.map_it_huge, small_folios_are_touched, ("vm.start=unaccepted",)),
     Case("I8 AN6", bugs.keep_the_stash, whole_leaf_there_and_back),
     Case("I9", bugs.drop_pins_twice, pin_dropped),
     Case("I9", bugs.overlook_pins, refused_to_private),
@@ -266,15 +325,22 @@ CASES = [
     Case("I11 I13 AN3 L4", bugs.leave_blocked, interrupted),
     Case("I11 I13 AN3 AN1", bugs.split_by_zap, refused_at_the_second_leaf),
     Case("I12", bugs.refuse_in_commit, commit_bug),
+    Case("I12", bugs.leave_blocked, interrupted_and_again),
     Case("I13", bugs.split_by_zap, to_shared),
     Case("I14", bugs.reply_before_the_thaw, to_shared),
+    Case("I14", bugs.freeze_the_range_alone, to_shared),
     Case("I15 AN26", bugs.attribute_under_mmu_lock, to_shared),
+    Case("I15", bugs.drop_ilock_before_teardown, vm_ends),
+    Case("I15", bugs.thaw_without_the_lock, to_shared),
+    Case("I15 AN26", bugs.thaw_in_the_walk, to_shared),
     Case("I16", bugs.drop_the_kick, to_shared),
+    Case("I16", bugs.forget_to_flush, to_shared_and_back),
     Case("I17 AN20", bugs.no_sequence_check, fault_races_conversion, ("vm.start=unaccepted",)),
     Case("I18 AN13", bugs.callbacks_fail_unasked, driver_cleans_up_its_mmap),
     Case("AN14", bugs.callbacks_fail_unasked, oom_reaper_comes),
     Case("I19", bugs.free_poisoned_pages, commit_bug),
     Case("I19", bugs.forget_what_failed, memory_fails),
+    Case("I20", bugs.own_nothing, to_shared_and_accepted),
     Case("I20", bugs.forget_to_count, to_shared, ("fleet.pamt=dynamic",)),
     Case("I20", bugs.count_a_split_as_one, refused_at_the_second_leaf, ("fleet.pamt=dynamic",)),
     Case("I20", bugs.keep_the_pair, whole_leaf_by_halves, ("fleet.pamt=dynamic",)),
@@ -282,11 +348,17 @@ CASES = [
     Case("I22 AN19", bugs.store_nothing, to_shared),
     Case("I23", bugs.allocate_in_abort, refused_to_shared),
     Case("L1 L2", bugs.lose_an_acknowledgement, to_shared),
+    Case("L2", bugs.let_nobody_in, busy_once),
     Case("L3", bugs.forget_the_iommu_in_abort, refused_to_shared),
     Case("L5", bugs.forget_the_parked, fault_beside_a_conversion, ("vm.start=unaccepted",)),
     Case("L6", bugs.look_closer_for_ever, accept_meets_busy),
     Case("L7", bugs.forget_to_unpin, pin_lets_go),
     Case("L7", bugs.ask_about_all_of_it, pinned_beside),
+    Case("L7", bugs.answer_with_the_start, refused_at_the_second_leaf),
+    Case("L7", bugs.answer_with_the_start, refused_in_the_middle),
+    Case("L7", bugs.refuse_at_the_start, refused_at_the_second_leaf),
+    Case("L7", bugs.refuse_at_the_start, refused_in_the_middle),
+    Case("L7", bugs.refuse_at_the_start, refused_by_a_queue),
     Case("L8", bugs.kill_for_memory, out_of_memory),
     Case("AN8", bugs.unmap_in_prepare, refused_to_private),
     Case("I1 AN20", bugs.ask_the_owner_alone, other_vm_uses_it, TWO_FILES),
@@ -332,6 +404,21 @@ def test_taking_abort_out_of_two_phase_makes_an3_appear(monkeypatch):
 
 def test_with_its_abort_two_phase_has_no_an3():
     assert "AN3" not in played(Case("AN3", bugs.take_abort_out, interrupted), None)
+
+
+def test_a_vm_that_lives_on_with_a_page_that_stays_is_refused_it(monkeypatch):
+    """Where a bug is no KVM_BUG_ON and leaves no mark, KVM alone knows that the page cannot be unmapped."""
+    found = []
+    for forgets in (True, False):
+        world = World("protocol.name=two-phase-untraced", "protocol.bug_on=no")
+        if forgets:
+            bugs.forget_what_is_left(world, monkeypatch)
+        commit_bug(world)
+        world.heal()
+        assert world.convert(START, END, PRIVATE) is (Reason.NONE if forgets else Reason.BUG)
+        found.append("I12" in world.found)
+        monkeypatch.undo()
+    assert found == [True, False]
 
 
 # --- what protocols admit -----------------------------------------------------------------------

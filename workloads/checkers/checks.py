@@ -15,6 +15,11 @@ Found = str | None
 ORDER_2M = 9
 ILOCK, MMU_LOCK = 1, 2  # ranks in the order in which locks are taken
 LOCKS = {ILOCK: "ilock", MMU_LOCK: "mmu_lock"}
+# The field that says whether memory comes into use with the fact.
+ADDS: dict[type, str] = {
+    o.Leaf: "level", o.HostPte: "present", o.Dma: "mapped", o.ShareStored: "end",
+    o.Pinned: "held", o.Sept: "state",
+}  # fmt: skip
 
 
 def lock_name(rank: int) -> str:
@@ -55,7 +60,10 @@ def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
-    return elsewhere(Share.SHARED, shadow.inside, shadow, op.begin.start, op.begin.end)
+    tables = shadow.inside
+    if len(shadow.strays.starts) > 1:
+        tables = tables | {"PAMT": shadow.strays}
+    return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
 
 
 def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -97,6 +105,18 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     return None
 
 
+def i7_new(shadow: Shadow, fact: o.Leaf) -> Found:
+    """Before: a leaf of 2 MiB goes in over a folio as large."""
+    if fact.level != LEVEL_2M:
+        return None
+    small = next((r for r in shadow.order.runs(fact.start, fact.end) if r[2] < ORDER_2M), None)
+    return (
+        f"a 2 MiB leaf at {span(fact.start, fact.end)} goes in over order {small}"
+        if small
+        else None
+    )
+
+
 def i13(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
@@ -109,6 +129,16 @@ def i13(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def i14(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     return "the conversion ended with its invalidation still in progress" if op.frozen else None
+
+
+def i14_changed(shadow: Shadow, fact: o.FolioOrder) -> Found:
+    """Before: nobody maps, meanwhile, what is restructured under an invalidation."""
+    for op in shadow.operations.values():
+        for first, last in op.frozen.values() if op.begin.gmem == fact.gmem else ():
+            if not first <= fact.start < fact.end <= last:
+                where = f"the invalidation is of {span(first, last)}"
+                return f"folios of {span(fact.start, fact.end)} change, and {where}"
+    return None
 
 
 def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -135,6 +165,22 @@ def i1_new(shadow: Shadow, fact: o.HostPte | o.Dma) -> Found:
     added = added and not shadow.devices.backing.apart
     bad = first_not(shadow.share, fact.start, fact.end, Share.SHARED) if added else None
     return f"{span(bad[0], bad[1])} is private and was mapped outside the TD" if bad else None
+
+
+def i4_new(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Pinned | o.Sept) -> Found:
+    """Before: nobody maps, or pins, what was given back to the host.
+
+    A device's mapping of a hole stands for one that would have had frames first: see docs/design.md.
+    """
+    if len(shadow.freed.starts) == 1 or not getattr(fact, ADDS[type(fact)]):
+        return None
+    bad = first_not(shadow.freed, fact.start, fact.end, 0)
+    kind = type(fact).__name__
+    return (
+        f"{span(bad[0], bad[1])} was given back to the host, and is in use ({kind})"
+        if bad
+        else None
+    )
 
 
 def i9_dropped(shadow: Shadow, fact: o.Pinned) -> Found:
@@ -164,8 +210,27 @@ def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
 
 
 def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
-    if fact.reason is not Reason.NONE and shadow.operations[fact.op].settled:
+    if fact.reason is Reason.NONE:
+        asked = fact.consumer is shadow.consumer and fact.phase == "prepare"
+        return promised(shadow, shadow.operations[fact.op]) if asked else None
+    if shadow.operations[fact.op].settled:
         return f"{who(fact.consumer)} refused ({errno(fact.reason)}) after the decision to commit"
+    return None
+
+
+def promised(shadow: Shadow, op: Operation) -> Found:
+    """KVM is READY: it has not said of a leaf that it cannot unmap it, and no entry is blocked where faults wait."""
+    start, end = op.begin.start, op.begin.end
+    for s, e, left in shadow.left.runs(start, end) if shadow.left.fragments > 1 else ():
+        if left and not shadow.private.only(s, e, 0):
+            return f"READY with leaves at {span(s, e)} that could not be unmapped before"
+    frozen = op.frozen.get(shadow.vm)
+    if not frozen or op.begin.to is Share.PRIVATE:
+        return None
+    start, end = max(start, frozen[0]), min(end, frozen[1])
+    for s, e, state in shadow.sept.runs(start, end):
+        if state in (Entry.BLOCKED, Entry.PENDING_BLOCKED):
+            return f"READY with {span(s, e)} blocked"
     return None
 
 
@@ -180,6 +245,25 @@ def i15(shadow: Shadow, fact: o.LockOrder) -> Found:
     return f"{lock_name(fact.rank)} taken while holding {lock_name(inner)}"
 
 
+def i15_invalidation(shadow: Shadow, fact: o.InvalidationBegin | o.InvalidationEnd) -> Found:
+    """Before: it is begun and ended with mmu_lock, held for that alone."""
+    held = shadow.holding.get(fact.op)
+    inner = held[-1][0] if held else 0
+    if fact.locked and inner < MMU_LOCK:
+        return None
+    what = "begins" if isinstance(fact, o.InvalidationBegin) else "ends"
+    how = f"inside {lock_name(inner)}" if fact.locked else "without mmu_lock"
+    return f"an invalidation {what} {how}"
+
+
+def i15_freed(shadow: Shadow, fact: o.FramesFreed) -> Found:
+    """Before: a file's frames go back while it is held, so that nobody looks them up."""
+    for locks in shadow.holding.values():
+        if any(rank == ILOCK for rank, _ in locks):
+            return None
+    return f"pfn {fact.start:#x}..{fact.end:#x} goes back with nobody holding ilock"
+
+
 def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
     """Before: REMOVE and DEMOTE come after BLOCK, TRACK and a round of exits."""
     if fact.call not in (Call.REMOVE, Call.DEMOTE) or fact.status != Status.OK:
@@ -192,6 +276,14 @@ def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
     )
 
 
+def i16_flushed(shadow: Shadow, fact: o.ShareStored) -> Found:
+    """Before: no vCPU reaches through its TLB what is about to be private."""
+    op = shadow.operations.get(fact.op)
+    if op is None or not op.unflushed or fact.to is Share.SHARED:
+        return None
+    return f"{span(fact.start, fact.end)} becomes private, and a TLB may have it as shared"
+
+
 def i17(shadow: Shadow, fact: o.Leaf) -> Found:
     """Before: a leaf goes in only where the attribute says its kind."""
     bad = first_not(shadow.share, fact.start, fact.end, fact.share) if fact.level else None
@@ -202,8 +294,7 @@ def i17(shadow: Shadow, fact: o.Leaf) -> Found:
 
 
 def i19(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Dma | o.ShareStored) -> Found:
-    adds = {o.Leaf: "level", o.HostPte: "present", o.Dma: "mapped", o.ShareStored: "end"}
-    if not getattr(fact, adds[type(fact)]):
+    if not getattr(fact, ADDS[type(fact)]):
         return None
     bad = first_not(shadow.poison, fact.start, fact.end, 0)
     if bad and isinstance(fact, o.Dma) and shadow.failed.only(bad[0], bad[1], 1):

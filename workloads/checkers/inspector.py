@@ -11,13 +11,21 @@ from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
 from workloads.checkers import story
+from workloads.checkers.checks import i4_new, i15_freed
 from workloads.checkers.operation import Operation
 from workloads.checkers.pamt import PamtBooks
 from workloads.checkers.progress import still_open
 from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
 from workloads.checkers.restored import prefix
 from workloads.checkers.shadow import KEEP, Shadow
-from workloads.checkers.start import first_owners, new_shadow, small_leaves
+from workloads.checkers.start import (
+    PLACE_BITS,
+    first_owners,
+    new_shadow,
+    place_of,
+    small_leaves,
+    vm_at,
+)
 from workloads.checkers.words import span
 from workloads.plan import Plan
 
@@ -51,7 +59,8 @@ class Inspector:
         self.plan = plan
         self.shadows: dict[int, Shadow] = {}  # by the VM's base address
         self.known: dict[int, Shadow] = {}  # by any address of the VM's that a fact has named
-        self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> VM's base address
+        self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> place in a secure EPT
+        self.strays: dict[int, IntervalMap] = {}  # host -> pfn -> owner by the PAMT alone, a VM
         self.pamts: dict[int, PamtBooks] = {}  # by host, where the PAMT is dynamic
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[Finding]] = {}  # id -> in order of time
@@ -64,8 +73,10 @@ class Inspector:
         """See cluster.world.Watcher."""
         special: dict[type, Callable[[int, Any], None]] = {
             o.ConvertEnd: self.convert_end,
+            o.FrameOwned: self.owned_frame,
             o.FramesFreed: self.freed,
             o.FramesReused: self.reused,
+            o.FramesTaken: self.taken,
             o.Sept: self.sept,
             o.FaultStruck: self.struck,
         }
@@ -173,52 +184,97 @@ class Inspector:
     # --- host frames, which are no VM's own -------------------------------------------------------
 
     def sept(self, now: int, fact: o.Sept) -> None:
-        """I3: who owns the frames behind secure EPT entries."""
+        """I3: at which gfn of which secure EPT frames are. I20: the PAMT says the same of their owner."""
         shadow = self.books(fact.vm)
         shadow.now = now
         shadow.story.append((now, fact))
+        if len(shadow.freed.starts) > 1 and (text := i4_new(shadow, fact)):
+            self.found(["I4"], shadow, fact, text)
         KEEP[o.Sept](shadow, fact)
         if shadow.pamt:
             shadow.pamt.sept(fact)
         owners = self.owners_of(fact.vm)
-        last = fact.pfn + fact.end - fact.start
-        if fact.state == Entry.FREE:
-            owners.set(fact.pfn, last, 0)
-            return
-        if owners.only(fact.pfn, last, fact.vm):
-            return
-        others = [run for run in owners.runs(fact.pfn, last) if run[2] not in (0, fact.vm)]
-        owners.set(fact.pfn, last, fact.vm)
-        if others:
-            start, end, owner = others[0]
-            text = f"{span(start, end, 'pfn')} is in the secure EPT of {place(owner)} as well"
-            self.found(["I3"], shadow, fact, text)
+        start, end = fact.pfn, fact.pfn + fact.end - fact.start
+        free = fact.state == Entry.FREE
+        value = 0 if free else place_of(fact.vm, fact.start - fact.pfn)
+        if not owners.only(start, end, value):
+            here = place_of(fact.vm, fact.start - fact.pfn)
+            for first, last, other in owners.runs(start, end):
+                if other in (0, here):  # who was there first stays in the books
+                    owners.set(first, last, value)
+                elif not free:
+                    also = f"is in the secure EPT of {at(other, first)}, too"
+                    self.found(["I3"], shadow, fact, f"pfn {first:#x}..{last:#x} {also}")
+        due = 0 if free else fact.vm
+        if fact.owner >= 0 and (fact.owner != due or len(shadow.strays.starts) > 1):
+            self.owned(shadow, fact, due)
 
-    def freed(self, now: int, fact: o.FramesFreed) -> None:
-        """I4 and I19: frames that go back to the allocator."""
+    def owned(self, shadow: Shadow, fact: o.Sept, due: int) -> None:
+        """I20: whom the PAMT gives frames now, and whom it should; an owner without an entry is astray."""
+        start, end = fact.pfn, fact.pfn + fact.end - fact.start
+        if fact.owner != due:
+            text = (
+                f"the PAMT gives pfn {start:#x}..{end:#x} to {place(fact.owner)}, not {place(due)}"
+            )
+            self.found(["I20"], shadow, fact, text)
+        strays = self.strays.setdefault(host_of(fact.vm), IntervalMap.filled(0))
+        strays.set(start, end, 0 if due else fact.owner)
+        shadow.strays.set(fact.start, fact.end, int(not due and fact.owner > 0))
+
+    def owned_frame(self, now: int, fact: o.FrameOwned) -> None:
+        """I3: the TDX module has kept a frame from being mapped again; what a dead TD left is AN11's."""
         shadow = self.books(fact.vm)
         shadow.now = now
         shadow.story.append((now, fact))
-        for start, end, owner in self.owners_of(fact.vm).runs(fact.start, fact.end):
-            if owner:
-                text = f"freed {span(start, end, 'pfn')} is still in a secure EPT"
+        held = self.owners_of(fact.vm).get(fact.pfn)
+        if not held or not self.books(vm_at(held)).dead:
+            text = f"AUG of gfn {fact.start:#x} met pfn {fact.pfn:#x}, which has an owner"
+            self.found(["I3"], shadow, fact, text)
+
+    def freed(self, now: int, fact: o.FramesFreed) -> None:
+        """I4, I15 and I19: frames that go back to the allocator."""
+        shadow = self.books(fact.vm)
+        shadow.now = now
+        shadow.story.append((now, fact))
+        if text := i15_freed(shadow, fact):
+            self.found(["I15"], shadow, fact, text)
+        for start, end, held in self.owners_of(fact.vm).runs(fact.start, fact.end):
+            if held:
+                text = f"freed pfn {start:#x}..{end:#x} is still in a secure EPT"
                 self.found(["I4"], shadow, fact, text)
                 break
         self.freed_range(shadow, fact)
+        shadow.freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 1)
+
+    def taken(self, now: int, fact: o.FramesTaken) -> None:
+        """AN11: frames that the allocator hands out for a hole."""
+        self.handed_out(now, fact, fact.vm)
+        self.books(fact.vm).freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 0)
 
     def reused(self, now: int, fact: o.FramesReused) -> None:
         """AN11: frames that the allocator hands out."""
-        for start, end, owner in self.owners_of(fact.host).runs(fact.start, fact.end):
-            if owner:
-                shadow = self.books(owner)
+        self.handed_out(now, fact, fact.host)
+
+    def handed_out(self, now: int, fact: o.FramesTaken | o.FramesReused, address: int) -> None:
+        """AN11: of this host; nobody has them in a secure EPT, nor has the PAMT an owner for them."""
+        strays = self.strays.get(host_of(address))
+        found = [
+            (*run[:2], vm_at(run[2]), "in a secure EPT")
+            for run in self.owners_of(address).runs(fact.start, fact.end)
+        ]
+        if strays:
+            found += [(*run, "with an owner") for run in strays.runs(fact.start, fact.end)]
+        for start, end, vm, still in found:
+            if vm:
+                shadow = self.books(vm)
                 shadow.now = now
                 shadow.story.append((now, fact))
-                text = f"{span(start, end, 'pfn')} is in use again and still in a secure EPT"
+                text = f"{span(start, end, 'pfn')} is in use again and still {still}"
                 self.found(["AN11"], shadow, fact, text)
                 break
 
     def owners_of(self, address: int) -> IntervalMap:
-        """pfn -> VM that has the frame in its secure EPT, for the host of this address."""
+        """pfn -> the frame's place in a secure EPT, for the host of this address."""
         host = host_of(address)
         found = self.owners.get(host)
         if found is None:
@@ -236,8 +292,11 @@ class Inspector:
     def freed_range(self, shadow: Shadow, fact: o.FramesFreed) -> None:
         """A freed frame is mapped by nobody, and was not poisoned."""
         start, end = fact.gfn, fact.gfn + fact.end - fact.start
-        outside = {f"in the {name}": table for name, table in shadow.outside.items()}
-        tables = {**outside, "pinned": shadow.pins}
+        # By frame the S-EPT was looked at before.
+        inside = {name: table for name, table in shadow.inside.items() if name != "S-EPT"}
+        inside["PAMT, with an owner"] = shadow.strays
+        maps = {f"in the {name}": table for name, table in (inside | shadow.outside).items()}
+        tables = {**maps, "pinned": shadow.pins}
         for name, table in tables.items():
             if not table.only(start, end, 0):
                 self.found(["I4"], shadow, fact, f"freed memory is still {name}")
@@ -286,4 +345,10 @@ def found_as(name: str, text: str) -> str:
 
 def place(vm: int) -> str:
     """For people: h0/v3."""
-    return name_of(vm).rpartition("/")[0]
+    return name_of(vm).rpartition("/")[0] if vm else "nobody"
+
+
+def at(held: int, pfn: int) -> str:
+    """For people: h0/v3, and the gfn at which this frame is there."""
+    gfn = (pfn + held) % (1 << PLACE_BITS)
+    return f"{place(vm_at(held))} at gfn {gfn:#x}"

@@ -175,16 +175,19 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I2": Meaning(
-        "When a conversion ends, its shared pages are in no secure EPT and in no mirror of one.",
+        "When a conversion ends, its shared pages are in no secure EPT and in no mirror of one, and the "
+        "PAMT gives their frames no owner.",
         INVARIANT,
     ),
     "I3": Meaning(
-        "A frame of the host is in the secure EPT of one TD at most.",
+        "A frame of the host is in the secure EPT of one TD at most, and there at one gfn. An AUG that the "
+        "TDX module refuses because the frame has an owner is a breach that it has prevented.",
         INVARIANT,
     ),
     "I4": Meaning(
-        "A frame that goes back to the allocator is in no secure EPT, shared EPT, IOMMU domain "
-        "or host page table, and nobody has a pin on it.",
+        "A frame that goes back to the allocator, with its file or as a hole in it, is in no secure EPT, "
+        "mirror, shared EPT, IOMMU domain or host page table, nobody has a pin on it, and the PAMT gives "
+        "it no owner; and, devices aside, nobody maps or pins it until guest_memfd has it again.",
         INVARIANT,
     ),
     "I5": Meaning(
@@ -198,7 +201,7 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I7": Meaning(
         "A 2 MiB leaf lies over a folio of at least 2 MiB, all of it private; but for leaves "
-        "that could not be unmapped.",
+        "that could not be unmapped. And none goes in over a smaller folio.",
         INVARIANT,
     ),
     "I8": Meaning(
@@ -223,7 +226,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I12": Meaning(
         "After the decision to commit, or the point of no return, no consumer refuses. What "
-        "fails there all the same is AN28, or a bug.",
+        "fails there all the same is AN28, or a bug. So KVM does not say READY with a leaf in the range "
+        "that it could not unmap before, nor with an entry blocked in what is frozen.",
         INVARIANT,
     ),
     "I13": Meaning(
@@ -231,17 +235,20 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I14": Meaning(
-        "An invalidation is over when its conversion is.",
+        "An invalidation is over when its conversion is; and while it lasts the conversion changes "
+        "folios in its range alone.",
         INVARIANT,
     ),
     "I15": Meaning(
         "An operation takes locks from the outside in: ilock, then mmu_lock; never one that it "
-        "holds.",
+        "holds. Invalidations begin and end with mmu_lock held for writing, and a file's frames go "
+        "back with its ilock held.",
         INVARIANT,
     ),
     "I16": Meaning(
         "PAGE.REMOVE and PAGE.DEMOTE succeed only when a TRACK came after the last BLOCK and "
-        "every vCPU has been out since.",
+        "every vCPU has been out since. And a page whose shared leaf was zapped becomes private only "
+        "once the TLBs were flushed.",
         INVARIANT,
     ),
     "I17": Meaning(
@@ -258,10 +265,11 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I20": Meaning(
+        "The PAMT's owner of a frame is the TD whose secure EPT has it, and nobody once it is removed. "
         "The dynamic PAMT count of a 2 MiB region of host memory is the number of the 4 KiB "
         "leaves that secure EPTs have there, 0 under a leaf of 2 MiB; and the region has its "
-        "pair of metadata pages exactly while the count is above 0. Judged with "
-        "fleet.pamt = dynamic, whenever a count changes and when a conversion ends.",
+        "pair of metadata pages exactly while the count is above 0. Counts are judged with "
+        "fleet.pamt = dynamic, whenever one changes and when a conversion ends.",
         INVARIANT,
     ),
     "I21": Meaning(
@@ -284,7 +292,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "L2": Meaning(
         "No lock is held for ever: ilock not by a wait for references beyond T_spin, mmu_lock "
-        "not for 20 s (where the kernel's watchdog would bark), none at the end of the run. "
+        "not for 20 s (where the kernel's watchdog would bark), none at the end of the run; nor are vCPUs "
+        "kept out of the guest for a retry that is long over. "
         "Cycles of waits are AN26's.",
         INVARIANT,
     ),
@@ -310,7 +319,9 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "L7": Meaning(
         "A conversion is refused for long-lived references only while somebody has one on a page "
-        "that changes sides: a VMM that retries ends once pins are dropped.",
+        "that changes sides: a VMM that retries ends once pins are dropped. And the answer's error_offset is "
+        "of the page or leaf that refused: pinned, mapped by a device, cut through by the range, or the one "
+        "whose SEAMCALL failed. Of a consumer that does not answer nobody knows where it stands.",
         INVARIANT,
     ),
     "L8": Meaning(

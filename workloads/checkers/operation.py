@@ -20,8 +20,12 @@ class Operation:
     aborted = False  # some consumer has undone what PREPARE did
     transient = False  # references were found that go by themselves
     short = False  # the allocator refused it memory
+    trouble: tuple[int, int] | None = None  # what its last SEAMCALL that failed was about
+    unflushed = False  # shared leaves were zapped for it, and a vCPU may still know them
+    seen = -1  # the page with a reference that refused it
+    blamed = -1  # the gfn at which it has failed
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
-    frozen = 0  # VMs in which its invalidation is in progress
+    frozen: dict[int, tuple[int, int]]  # by VM in which its invalidation is in progress: where
     emptied = False  # folios were taken out of the filemap
     lost = 0
     prefix = 0
@@ -30,6 +34,8 @@ class Operation:
     def __init__(self, begin: o.ConvertBegin, now: int) -> None:
         self.begin = begin
         self.began = now
+        self.frozen = {}
+        self.noes: set[str] = set()  # who has refused
         self.before: dict[str, IntervalMap] = {}
         self.ready: set[int] = set()
 

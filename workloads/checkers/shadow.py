@@ -24,10 +24,11 @@ class Shadow:
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
         "accepted", "bitmap", "blocked", "consumer", "dead", "devices", "drained", "epoch",
-        "failed", "halfway", "holding", "huge", "inside", "kept", "keys", "killed", "last", "left",
-        "mirrors", "nested", "now", "operations", "order", "outside", "own_faults", "pamt",
-        "panicked", "parked", "pins", "poison", "private", "pte", "punched", "refused", "sept",
-        "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story", "thawed",
+        "failed", "freed", "halfway", "holding", "huge", "inside", "kept", "kept_out", "keys", "killed",
+        "last", "left", "mirrors", "nested", "now", "operations", "order", "outside", "own_faults",
+        "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched", "refused",
+        "sept", "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story",
+        "strays", "thawed",
         "vm",
     )  # fmt: skip
 
@@ -65,6 +66,9 @@ class Shadow:
         self.poison = IntervalMap.filled(0)
         self.failed = IntervalMap.filled(0)  # poisoned because the frame behind it is bad
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
+        self.freed = IntervalMap.filled(0)  # 1 where the frame behind a page is the host's again
+        # 1 where it has an owner, and no S-EPT entry leads to it.
+        self.strays = IntervalMap.filled(0)
         self.left = IntervalMap.filled(0)  # 1 where a consumer said that it could not unmap
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
         self.accepted = IntervalMap.filled(0)
@@ -88,6 +92,7 @@ class Shadow:
         self.stepping: dict[
             int, tuple[int, int, int]
         ] = {}  # access -> its range, how often it came again
+        self.kept_out = -1  # since when (ns) no vCPU may enter; -1 while they may
         self.epoch = self.drained = 0
         self.blocked = -1
         self.story: deque[Told] = deque(maxlen=KEPT)  # the last facts that are told
@@ -103,7 +108,7 @@ class Shadow:
         found.private, found.shared, found.left = (IntervalMap.filled(0) for _ in range(3))
         found.parked, found.stepping, found.holding, found.nested = {}, {}, {}, []
         found.last = found.thawed = None
-        found.dead, found.killed, found.own_faults = False, False, 0
+        found.dead, found.killed, found.own_faults, found.kept_out = False, False, 0, -1
         self.mirrors.append(found.private)
         self.shared_epts.append(found.shared)
         self.inside[f"mirror of file {file}"] = found.private
@@ -164,6 +169,8 @@ class Shadow:
 
     def replied(self, fact: o.ConsumerReplied) -> None:
         operation = self.operations[fact.op]
+        if fact.reason is not Reason.NONE:
+            operation.noes.add(fact.consumer.name.lower())
         if fact.phase == "prepare" and fact.reason is Reason.NONE:
             operation.ready.add(fact.consumer)
         elif fact.phase != "prepare":
@@ -228,6 +235,8 @@ class Shadow:
             self.blocked = self.epoch
         if fact.status != Status.OK:
             self.key(fact)
+            if fact.op in self.operations:
+                self.operations[fact.op].trouble = (fact.start, fact.end)
         elif fact.call == Call.TRACK:
             self.epoch += 1
 
@@ -235,18 +244,29 @@ class Shadow:
         self.drained = self.epoch
 
     def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
-        self.operations[fact.op].frozen += 1
+        frozen, vm = self.operations[fact.op].frozen, fact.vm
+        start, end = frozen.get(vm) or (fact.start, fact.end)
+        frozen[vm] = min(start, fact.start), max(end, fact.end)
 
     def invalidation_end(self, fact: o.InvalidationEnd) -> None:
         operation = self.operations[fact.op]
-        operation.frozen -= 1
+        operation.frozen.pop(fact.vm, None)
         self.thawed = (self.now, operation)
 
     def leaf(self, fact: o.Leaf) -> None:
         table = self.private if fact.share is Share.PRIVATE else self.shared
         table.set(fact.start, fact.end, fact.level)
+        if fact.op in self.operations and fact.share is Share.SHARED:
+            self.operations[fact.op].unflushed = True
         if not fact.level and self.left.fragments > 1:
             self.left.set(fact.start, fact.end, 0)
+
+    def flushed(self, fact: o.TlbFlushed) -> None:
+        if fact.op in self.operations:
+            self.operations[fact.op].unflushed = False
+
+    def vcpus_kept(self, fact: o.VcpusKept) -> None:
+        self.kept_out = self.now if fact.out else -1
 
     def host_pte(self, fact: o.HostPte) -> None:
         self.write("pte", fact.start, fact.end, int(fact.present))
@@ -318,7 +338,8 @@ class Shadow:
                 del self.holding[fact.op]
 
     def references(self, fact: o.ReferencesFound) -> None:
-        self.operations[fact.op].transient = fact.transient
+        operation = self.operations[fact.op]
+        operation.transient, operation.seen = fact.transient, fact.page
 
     def bugged(self, fact: o.VmBugged) -> None:
         self.dead = True
@@ -330,7 +351,10 @@ class Shadow:
     def told(self, fact: o.Failed) -> None:
         """The conversion tells of the failure, as of any other."""
         operation = self.operations.get(fact.op)
-        if operation and operation.late is fact.reason:
+        if operation is None:
+            return
+        operation.blamed = fact.offset
+        if operation.late is fact.reason:
             operation.late = Reason.NONE
 
     def pinned(self, fact: o.Pinned) -> None:
@@ -389,6 +413,8 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.InvalidationBegin: Shadow.invalidation_begin,
     o.InvalidationEnd: Shadow.invalidation_end,
     o.Leaf: Shadow.leaf,
+    o.TlbFlushed: Shadow.flushed,
+    o.VcpusKept: Shadow.vcpus_kept,
     o.HostPte: Shadow.host_pte,
     o.MmUnmapped: Shadow.mm_unmapped,
     o.Dma: Shadow.dma_mapped,

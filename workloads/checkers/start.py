@@ -19,15 +19,29 @@ from workloads.vm_shape import (
     slots_of,
 )
 
+# A frame's place in a secure EPT as one number: the VM, and how far the gfn is from the pfn.
+PLACE_BITS = 40
+
+
+def place_of(vm: int, shift: int) -> int:
+    """VM (its base address) and gfn minus pfn; 0 is nobody's."""
+    return vm << PLACE_BITS | shift % (1 << PLACE_BITS)
+
+
+def vm_at(place: int) -> int:
+    """And back: whose secure EPT it is."""
+    return place >> PLACE_BITS
+
 
 def first_owners(plan: Plan, host: int) -> IntervalMap:
-    """pfn -> base address of the VM that has the frame in its secure EPT."""
+    """pfn -> the place that the frame has in a secure EPT."""
     owners = IntervalMap.filled(0)
     for number, shape in enumerate(shapes(plan, host)):
         for start, end, _ in leaves_at_start(plan, shape.slots):
             slot = slot_of(shape.slots, start)
             pfn = shape.frames[slot.gmem] + slot.index + start - slot.gfn
-            owners.set(pfn, pfn + end - start, vm_address(host, number))
+            place = place_of(vm_address(host, number), start - pfn)
+            owners.set(pfn, pfn + end - start, place)
     return owners
 
 

@@ -36,7 +36,13 @@ CHOSEN = {o.ConvertBegin, o.SeamcallAnswered, o.DmarFault}
 KINDS = {*WORDS, *CHANGES} - CHOSEN - OFTEN
 # Before a conversion begins, these may be its cause.
 BEFORE = (o.Dma, o.Pinned, o.Retried, o.DmarFault, o.ErrorDropped, o.NotifierCalled)
-FRAMES = (o.FramesFreed, o.FramesKept, o.FramesReused, o.PamtCounted)  # their ranges are no gfns
+FRAMES = (
+    o.FramesFreed,
+    o.FramesKept,
+    o.FramesReused,
+    o.FramesTaken,
+    o.PamtCounted,
+)  # their ranges are no gfns
 
 
 def tell(shadow: "Shadow", fact: Any, operation: Operation | None = None) -> list[str]:

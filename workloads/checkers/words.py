@@ -301,6 +301,8 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.FramesFreed: lambda f: f"gmem: frees {frames(f)}",
     o.FramesKept: lambda f: f"gmem: keeps {frames(f)} back",
     o.VmAdmitted: lambda _: "host: admits this VM in the place of one that is gone",
+    o.FrameOwned: lambda f: f"tdx: the frame at {at(f)} has an owner, AUG is refused",
+    o.FramesTaken: lambda f: f"allocator: gives {frames(f)} back for a hole",
     o.FramesReused: lambda f: f"allocator: gives {frames(f)} to somebody else",
     o.NotifierCalled: lambda f: f"mm: {f.site} invalidates {at(f)}",
     o.NotifierError: lambda f: f"mm: {f.site} gets {errno(f.reason)} from KVM's callback",
