@@ -17,7 +17,7 @@ from actors import messages as m
 from actors.address import KVM, PINS, vm_base
 from actors.contract import WORDS, Actor, Consumer, Context, Message, Reason, Share
 from actors.conversion import PHASES, Conversion, Verb
-from actors.gmem_own import fail
+from actors.gmem_own import fail, first_left
 from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
 from actors.intervals import IntervalMap
 from actors.locks import RwLock, Waiter
@@ -104,7 +104,8 @@ class Gmem(Actor):
         )
         if self.released or not self.poison.only(start, end, 0):
             conversion.reason = Reason.DEAD if self.released else Reason.POISONED
-            conversion.offset = start
+            bad = (first for first, _, poisoned in self.poison.runs(start, end) if poisoned)
+            conversion.offset = start if self.released else next(bad)
             self.drive(conversion, Event.NOT_POSSIBLE, context)
         elif self.share.only(start, end, conversion.to):
             self.drive(conversion, Event.NOTHING_TO_DO, context)
@@ -133,7 +134,7 @@ class Gmem(Actor):
         elif message.granted:
             self.drive(conversion, Event.RESERVED, context)
         else:
-            first = conversion.range[0]
+            first = first_left(self, conversion)
             fail(self, conversion, message.reason, first, "gmem", context)
             self.drive(conversion, Event.NO_MEMORY, context)
 
@@ -157,7 +158,7 @@ class Gmem(Actor):
         """A no: the first one decides."""
         conversion = self.conversions[message.op]
         asked = Verb.INVALIDATE if conversion.verb is Verb.INVALIDATE else Verb.PREPARE
-        self.answered(conversion, asked, message.consumer, message.reason, context)
+        self.answered(conversion, asked, message.consumer, message.reason, context, message.offset)
         if conversion.verb is asked:
             conversion.refused |= 1 << message.consumer
             who = WORDS[message.consumer]
@@ -175,7 +176,8 @@ class Gmem(Actor):
         conversion = self.conversions[message.op]
         silent = Consumer((conversion.waiting & -conversion.waiting).bit_length() - 1)
         who = WORDS[silent]
-        fail(self, conversion, Reason.TIMEOUT, conversion.start, who, context)
+        first = first_left(self, conversion)
+        fail(self, conversion, Reason.TIMEOUT, first, who, context)
         self.drive(conversion, Event.TIMED_OUT, context)
 
     def on_poison(self, message: m.Poison, context: Context) -> None:
@@ -265,6 +267,7 @@ class Gmem(Actor):
         consumer: Consumer,
         reason: Reason,
         context: Context,
+        offset: int = -1,
     ) -> None:
         """Strike the consumer off the list of those still to answer this request."""
         if conversion.verb is verb:
@@ -272,7 +275,9 @@ class Gmem(Actor):
             conversion.agreed |= (reason is Reason.NONE) << consumer
         took = context.now - conversion.asked_at
         phase = PHASES[verb]
-        context.observe(ConsumerReplied(self.address, conversion.op, phase, consumer, reason, took))
+        context.observe(
+            ConsumerReplied(self.address, conversion.op, phase, consumer, reason, took, offset)
+        )
 
     # --- the invalidate lock ---------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def reply(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> Non
 
 def reply_enomem(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Answer ENOMEM, or whatever it was: the list could not be made."""
-    why, first = conversion.denied, conversion.start
+    why, first = conversion.denied, conversion.ranges[0][0]
     fail(gmem, conversion, why, first, "gmem", context, Stage.LISTING)
     finish(gmem, conversion, False, context)
 

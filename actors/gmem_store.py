@@ -13,6 +13,7 @@ from actors.gmem_own import (
     ask_for,
     differing,
     fail,
+    first_left,
     gfns,
     hold,
     proceed,
@@ -131,7 +132,7 @@ def restructure(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
     took = folios.apply(gmem, done, context)
     hold(gmem, conversion, folios.pages_held(done))
     if fault:  # what merges have set free stays at hand, for to split again must not fail
-        fail(gmem, conversion, fault.reason, conversion.range[0], "gmem", context)
+        fail(gmem, conversion, fault.reason, first_left(gmem, conversion), "gmem", context)
     else:
         spare(gmem, conversion, context)
     event = Event.NOT_READDED if fault else Event.RESTRUCTURED
@@ -170,5 +171,6 @@ def quarantine(gmem: "Gmem", conversion: Conversion, context: Context) -> None:
 
 def fail_efault_thaw(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
     """A reference that should not be there: EFAULT, although consumers were unmapped."""
-    fail(gmem, conversion, Reason.BUG, conversion.range[0], "gmem", context, Stage.CHECKING)
+    first = first_left(gmem, conversion)
+    fail(gmem, conversion, Reason.BUG, first, "gmem", context, Stage.CHECKING)
     thaw(gmem, conversion, who, context)

@@ -37,7 +37,7 @@ from actors.iommu_tables import (
     in_use,
     listener_of,
 )
-from actors.observations import LeftMapped, Reserving, VmBugged
+from actors.observations import LeftMapped, VmBugged
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 LISTENER_SHIFT = 4
@@ -159,7 +159,6 @@ class Iommu(Actor):
             self.ready(unmap, context.link, context)
             return
         pages = len(unmap.splits)
-        context.observe(Reserving(unmap.gmem, unmap.op, pages))
         memory = unmap.start, unmap.end
         request = m.Reserve(self.host | IOMMU, key, pages, vm, unmap.op, *memory)
         context.send(self.host | ALLOCATOR, request, context.link)

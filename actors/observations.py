@@ -44,7 +44,10 @@ class Decided(Observation, frozen=True, tag=3):
 
 
 class ConsumerReplied(Observation, frozen=True, tag=4):
-    """A consumer answered PREPARE, COMMIT or ABORT (`phase`) after `took`; NONE means yes or done."""
+    """A consumer answered PREPARE, COMMIT or ABORT (`phase`) after `took`; NONE means yes or done.
+
+    With a no, `offset` is the gfn that it names.
+    """
 
     gmem: int
     op: int
@@ -52,6 +55,7 @@ class ConsumerReplied(Observation, frozen=True, tag=4):
     consumer: Consumer
     reason: Reason
     took: int
+    offset: int = -1
 
 
 class ShareStored(Observation, frozen=True, tag=5):
@@ -258,11 +262,12 @@ class LockOrder(Observation, frozen=True, tag=25):
 
 
 class Reserving(Observation, frozen=True, tag=26):
-    """An actor asked the allocator for memory on behalf of a conversion."""
+    """The allocator is asked for memory by an actor (`asker` is its address) for a conversion, or for a fault."""
 
-    gmem: int
+    vm: int
     op: int
     pages: int
+    asker: int
 
 
 class Requested(Observation, frozen=True, tag=27):
@@ -369,13 +374,14 @@ class ReferenceKept(Observation, frozen=True, tag=37):
 
 
 class ReferencesFound(Observation, frozen=True, tag=38):
-    """A conversion to private was refused for references; `transient` when all of them go by themselves soon."""
+    """A conversion was refused for references, the first one at `page`; `transient` when all go by themselves soon."""
 
     vm: int
     op: int
     start: int
     end: int
     transient: bool
+    page: int
 
 
 class PrepareUndone(Observation, frozen=True, tag=39):
@@ -596,6 +602,16 @@ class PamtCounted(Observation, frozen=True, tag=140):
     end: int
     count: int
     pairs: int
+
+
+class CountsRead(Observation, frozen=True, tag=170):
+    """Reference counts of the folios at the range, summed over its pages: `extra` above the filemap's own."""
+
+    vm: int
+    op: int
+    start: int
+    end: int
+    extra: int
 
 
 class MemoryFailed(Observation, frozen=True, tag=141):

@@ -146,7 +146,8 @@ def test_a_poisoned_range_or_a_closed_file_is_refused(released):
     actor = gmem(poison=[] if released else [(0x1F, 0x20)])
     actor.released = released
     reason = Reason.DEAD if released else Reason.POISONED
-    assert convert(actor).messages() == [m.Converted(OP, reason, 0x10, False)]
+    first = 0x10 if released else 0x1F
+    assert convert(actor).messages() == [m.Converted(OP, reason, first, False)]
 
 
 def test_conversions_come_one_after_the_other():

@@ -56,6 +56,7 @@ PAIRED: dict[str, tuple[str, ...]] = {
     "I8": ("AN6",),
     "I10": ("AN4", "AN5", "AN6", "AN7"),
     "I11": ("AN3",),
+    "I12": ("AN28",),
     "I13": ("AN1",),
     "I17": ("AN20",),
     "I18": ("AN13", "AN14"),
@@ -120,7 +121,6 @@ LOOKS_NOT = When("protocol.post_commit_check", ("none",), "none")
 PINNED = When("vm.iommu", ("pin",), "notify")
 APART = When("vm.backend", ("two-backends",), "in-place")
 UNMAP_EARLY = When("protocol.iommu_prepare", ("unmap-early",), "check-only")
-EARLY_SAVED = When("protocol.host_unmap", ("early-saved",), "late")
 FREEZE_LATE = When("protocol.freeze_at", ("commit",), "prepare")
 SWALLOW = When("protocol.swallow_enomem", ("true",), "true")
 STORE_LATE = When("protocol.store_first", ("false",), "false")
@@ -134,13 +134,13 @@ WINDOWS = (
     Window("AN1", (C,), ALIVE, "the VM outlives a bug in COMMIT and has lost what was unmapped before it"),
     Window("AN1", (CR,), LOOKS, "EFAULT leaves the old share to what was unmapped"),
     Window("AN2", (B, B1, B2H), None, "the IOMMU has unmapped when a later step fails"),
-    Window("AN2", (B2, *C_FAMILY), UNMAP_EARLY, "the IOMMU unmaps in PREPARE, which may yet be aborted"),
+    Window("AN2", (B2, *C_FAMILY), UNMAP_EARLY, "a device comes between PREPARE, where the IOMMU unmaps, and ABORT"),
     Window("AN2", (B2, *C_FAMILY), PINNED, "the VMM unmaps what is pinned before it asks, and is refused"),
     Window("AN3", (B1,), None, "as AN1"),
     Window("AN3", (C,), ALIVE, "as AN1"),
     Window("AN3", (CR,), LOOKS, "as AN1"),
     Window("AN7", C_FAMILY, NEVER, "folios are restructured after COMMIT, when nothing is refused any more"),
-    Window("AN8", C_FAMILY, EARLY_SAVED, "host PTEs are cleared in PREPARE"),
+    Window("AN8", C_FAMILY, NEVER, "what is cleared in PREPARE is back, from a list, before ABORT is acknowledged"),
     Window("AN9", (A, B1), None, "a reference is taken after the only look at them, or is never dropped"),
     Window("AN9", (C, C0), COUNTED, "as C'"),
     Window("AN9", (CR,), LOOKS_NOT, "nobody looks before the counts are frozen"),

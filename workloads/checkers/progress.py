@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from actors import observations as o
 from actors.address import file_of
+from actors.contract import Reason
 from workloads.checkers.checks import MMU_LOCK, Found, lock_name
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
@@ -126,6 +127,23 @@ def l7(shadow: Shadow, fact: o.ReferencesFound) -> Found:
         if share != to and not free:
             return None
     return f"{span(fact.start, fact.end)} is refused for pins, and nobody holds any that changes"
+
+
+def l7_offset(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    """A VMM that lets go of what it is told of lets go of what is in the way."""
+    at = fact.offset
+    if fact.reason is not Reason.REFERENCES or shadow.dead or op.transient:
+        return None
+    devices = shadow.devices
+    looked_at = {"pins": [shadow.pins, shadow.kept]}
+    if devices.backing.pins:
+        looked_at["iommu"] = list(devices.tables.values())
+    tables = looked_at.get(op.blamed)
+    if tables is None:  # a failure of this class that was injected elsewhere
+        return None
+    if any(table.get(max(at, 0)) for table in tables) and shadow.share.get(at) != op.begin.to:
+        return None
+    return f"EAGAIN is told of gfn {at:#x}, which nobody holds or which has its state already"
 
 
 def l8(shadow: Shadow, fact: o.VmStopped) -> Found:

@@ -13,7 +13,7 @@ TWO_PHASE: dict[str, Told] = {
         "KVM cannot refuse any more. It bugs the VM, tells guest_memfd by the poison callback which page is still "
         "mapped, and unmaps the rest (4). guest_memfd stores nothing, remembers the page, and answers EFAULT (5). "
         "The VMM stops the VM; after teardown every frame goes back but those of the poisoned page's folio."),
-    "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28",
+    "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28 I12",
         "KVM cannot refuse any more. A second BUSY goes the poison callback's way (4): KVM_BUG_ON by contention alone "
         "(AN24, AN28), and the rest is unmapped. Nothing is stored, EFAULT (5)."),
     "kvm_dies": Told(R.DEAD, "",
@@ -22,7 +22,7 @@ TWO_PHASE: dict[str, Told] = {
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
-    "iotlb_hangs": Told(R.BUG, "AN28",
+    "iotlb_hangs": Told(R.BUG, "AN28 I12",
         "The IOMMU driver cannot refuse any more: it tells guest_memfd by the poison callback of pages that a "
         "device may still write to (4), which is the one hardware failure that the protocol leaves to the commit "
         "(AN28). Nothing is stored, EFAULT (5)."),

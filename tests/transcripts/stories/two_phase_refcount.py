@@ -11,7 +11,7 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
         "No callback and no KVM_BUG_ON: KVM leaves a reference on the page and unmaps the rest (4). guest_memfd "
         "waits for that reference for ever, its lock held and the range frozen (5): it was never told what it is "
         "(AN9)."),
-    "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2",
+    "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2 I12",
         "A second BUSY is KVM_BUG_ON by contention alone (AN24, AN28), with a reference on the page (4). "
         "guest_memfd waits for that reference for ever (5; AN9)."),
     "kvm_dies": Told(R.DEAD, "",
@@ -20,7 +20,7 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
-    "iotlb_hangs": Told(None, "AN28 AN9 L1 L2",
+    "iotlb_hangs": Told(None, "AN28 AN9 L1 L2 I12",
         "The IOMMU driver cannot refuse any more: the VM is bugged, with a reference on pages that a device may "
         "still write to (4; AN28). guest_memfd waits for that reference for ever (5; AN9)."),
     "told_by_callback": Told(R.BUG, "AN15 AN3 I11 I13",
