@@ -8,6 +8,7 @@ from actors import (
     gmem_failure,
     gmem_faults,
     gmem_frames,
+    gmem_marks,
     gmem_punch,
     gmem_ranges,
     gmem_release,
@@ -15,7 +16,7 @@ from actors import (
 )
 from actors import messages as m
 from actors.address import KVM, PINS, vm_base
-from actors.contract import WORDS, Actor, Consumer, Context, Message, Reason, Share
+from actors.contract import WORDS, Actor, Consumer, Context, Message, Reason, Share, Trace
 from actors.conversion import PHASES, Conversion, Verb
 from actors.gmem_own import fail, first_left
 from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
@@ -181,15 +182,18 @@ class Gmem(Actor):
         self.drive(conversion, Event.TIMED_OUT, context)
 
     def on_poison(self, message: m.Poison, context: Context) -> None:
-        """The poison callback: a consumer could not unmap these pages."""
+        """A consumer could not unmap these pages: the poison callback, or a flag if that holds."""
         conversion = self.conversions[message.op]
-        offset = message.start - conversion.shift
-        conversion.poison.append((offset, message.end - conversion.shift))
+        offset, end = message.start - conversion.shift, message.end - conversion.shift
+        if not gmem_marks.named(self, offset, end, paid=True):
+            return
+        conversion.poison.append((offset, end))
         who = WORDS[message.consumer]
         if conversion.reason is Reason.NONE:
             fail(self, conversion, message.reason, offset, who, context)
             conversion.reason = Reason.BUG  # EFAULT, whatever the consumer's own trouble was
-        if message.consumer is not Consumer.KVM_MMU:  # KVM reports its own KVM_BUG_ON
+        called = self.options.trace is Trace.CALLBACK
+        if called and message.consumer is not Consumer.KVM_MMU:  # KVM reports its own KVM_BUG_ON
             injected = message.reason is Reason.BUG
             context.observe(
                 VmBugged(vm_base(self.address), f"{who}.commit", message.reason, injected)

@@ -14,6 +14,7 @@ from actors import messages as m
 from actors.address import ALLOCATOR, IOMMU, VMM, vm_base
 from actors.contract import (
     PAGES_2M,
+    TELLS,
     Actor,
     Consumer,
     Context,
@@ -241,7 +242,7 @@ class Iommu(Actor):
                 LeftMapped(vm, unmap.op, unmap.start, unmap.end, message.trace, Consumer.IOMMU)
             )
             word: Message = m.KeepReference(unmap.start, unmap.end)
-            if message.trace is Trace.CALLBACK:
+            if message.trace in TELLS:
                 word = m.Poison(unmap.op, Consumer.IOMMU, failure, unmap.start, unmap.end)
             if message.trace is not Trace.NONE:
                 context.send(message.gmem, word, took)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from actors import kvm_entry, kvm_pinned, kvm_walk
 from actors import messages as m
 from actors.address import GUEST
-from actors.contract import PAGES_2M, Context, Message, Reason, Share, Trace
+from actors.contract import PAGES_2M, TELLS, Context, Message, Reason, Share, Trace
 from actors.conversion import Verb
 from actors.kvm_plans import ZAPPING, ZAPPING_SHARED, Walk
 from actors.kvm_tickets import WALK
@@ -135,7 +135,7 @@ def left_mapped(
 ) -> None:
     """Step 4 of the mail, when there is a bug: word of pages that are still mapped, the way that was asked for."""
     context.observe(LeftMapped(kvm.vm, walk.op, start, end, walk.trace))
-    if walk.trace is Trace.CALLBACK:
+    if walk.trace in TELLS:
         word: Message = m.Poison(walk.op, kvm.consumer, reason, start, end)
     elif walk.trace is Trace.REFERENCE:
         word = m.KeepReference(start, end)

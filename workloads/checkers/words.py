@@ -21,6 +21,7 @@ LEFT = {
     Trace.NONE: "and tells nobody",
     Trace.REFERENCE: "and keeps a reference on it",
     Trace.CALLBACK: "and calls guest_memfd back",
+    Trace.FLAG: "and sets a flag",
 }
 # TDX module ABI: what the kernel calls the completion statuses.
 STATUS = {

@@ -7,6 +7,7 @@ import msgspec
 from actors.address import FILES_MAX
 from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS
+from actors.protocols.marks import MARKS
 from cluster.fault_points import CLASSES
 from cluster.placement import PLACEMENTS
 from workloads.scenario import keys as key
@@ -33,6 +34,7 @@ InvalFail = Literal["error", "hang"]
 Retry = Literal["legacy", "spin", "backoff", "cooperative", "report"]
 PageOrder = Literal[0, 9, 18]
 Executor = Literal["local", "ray"]
+MARKINGS = ("protocol", *MARKS, "mixed")
 NotifierScope = Literal["mmu_notifier", "gmem-only"]
 
 
@@ -271,10 +273,11 @@ class Protocol(Section, frozen=True):
         ),
     ] = "leave"
     mark: Annotated[
-        Literal["protocol", "callback", "refcount", "none", "mixed"],
+        str,
         key.choice(
-            ("protocol", "callback", "refcount", "none", "mixed"),
-            "of a page that cannot be unmapped; callback: C only; mixed: refcount and none by turns, host by host",
+            MARKINGS,
+            "of a page that cannot be unmapped; mixed: refcount and none by turns, host by host; others than "
+            "these for C, C', C0 alone",
         ),
     ] = "protocol"
     bug_on: Annotated[

@@ -1,6 +1,7 @@
 """What becomes of a situation under C alone."""
 
 from actors.contract import Reason as R
+from tests.transcripts.stories.marked import MARKED
 from tests.transcripts.stories.referenced import REFERENCED
 from tests.transcripts.stories.told import Told
 from tests.transcripts.stories.two_phases import TWO_PHASES
@@ -9,6 +10,7 @@ from tests.transcripts.stories.two_phases import TWO_PHASES
 TWO_PHASE: dict[str, Told] = {
     **TWO_PHASES,
     **REFERENCED,
+    **MARKED,
     "remove_bug": Told(R.BUG, "AN15",
         "KVM cannot refuse any more. It bugs the VM, tells guest_memfd by the poison callback which page is still "
         "mapped, and unmaps the rest (4). guest_memfd stores nothing, remembers the page, and answers EFAULT (5). "

@@ -32,5 +32,11 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
         "KVM leaves a reference on the page and unmaps the rest (4). guest_memfd looks once, finds it, and answers "
         "EFAULT with the old attribute in place (5): three of four pages are unmapped, in a VM that lives on (AN3, "
         "AN1), and the fourth one never comes back (AN10)."),
+    "remove_bug_split_flag": Told(R.BUG, "AN15 AN3 AN7 I10 I11 I13",
+        "The VM is not bugged. The folio is split with memory that is had on the error path, and the page flagged (4); "
+        "EFAULT leaves the old share to what was unmapped (5; AN3), and the folio is small now (AN7)."),
+    "remove_bug_split_flag_no_memory": Told(R.BUG, "AN11 AN15 AN3 I11 I13 I4",
+        "The VM is not bugged. There is no memory to split the folio, so nothing is marked (4); EFAULT all the same "
+        "(5; AN3). With the file the page goes back while the S-EPT maps it (AN11)."),
 }
 # fmt: on

@@ -1,6 +1,7 @@
 """What becomes of a situation under C0 alone."""
 
 from actors.contract import Reason as R
+from tests.transcripts.stories.marked import MARKED
 from tests.transcripts.stories.referenced import REFERENCED
 from tests.transcripts.stories.told import Told
 from tests.transcripts.stories.two_phases import TWO_PHASES
@@ -9,6 +10,7 @@ from tests.transcripts.stories.two_phases import TWO_PHASES
 TWO_PHASE_UNTRACED: dict[str, Told] = {
     **TWO_PHASES,
     **REFERENCED,
+    **MARKED,
     "remove_bug": Told(R.DEAD, "AN11 I4",
         "KVM_BUG_ON, the rest is unmapped (4), and that is all: guest_memfd is told nothing and stores (5). With the "
         "file the page goes back, and the host gives it to somebody else while the S-EPT maps it (AN11)."),
