@@ -279,11 +279,12 @@ class Requested(Observation, frozen=True, tag=27):
 
 
 class Retried(Observation, frozen=True, tag=28):
-    """The VMM tries a request again."""
+    """The VMM tries a request again, for the `attempt`-th time; for the `stuck`-th since it came any further."""
 
     vm: int
     request: int
     attempt: int
+    stuck: int
 
 
 class Answered(Observation, frozen=True, tag=29):

@@ -82,7 +82,7 @@ MEANINGS: dict[str, Meaning] = {
         f"{MAIL} step 5; teardown order, 2025-06-16",
     ),
     "AN12": Meaning(
-        "A VMM retries one request more than R_max (1000) times.",
+        "A VMM retries one request more than R_max (1000) times and comes no further.",
         f"{MAIL}: userspace is not obliged to retry for ever",
     ),
     "AN13": Meaning(

@@ -25,9 +25,9 @@ def an9(shadow: Shadow, fact: o.Spinning) -> Found:
 
 
 def an12(shadow: Shadow, fact: o.Retried) -> Found:
-    if fact.attempt != RETRIES_MAX + 1:
+    if fact.stuck != RETRIES_MAX + 1:
         return None
-    return f"the VMM has tried {fact.attempt} times in vain and goes on"
+    return f"the VMM has tried {fact.stuck} times in vain and goes on"
 
 
 # --- who has no part in a conversion and waits for it all the same ------------------------------------

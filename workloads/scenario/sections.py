@@ -191,8 +191,9 @@ class Vm(Section, frozen=True):
         float, key.number("probability", "a step of MapGPA meets a pending interrupt")
     ] = 0.1
     guest_retries: Annotated[
-        int, key.count("tries", "again by the guest after a failed conversion", 0, 100)
-    ] = 3
+        int,
+        key.count("tries", "more by the guest where one came no further, after the first", 0, 100),
+    ] = 2
     reaction: Annotated[
         Reaction, key.choice(Reaction, "of the guest, once a conversion has failed for good")
     ] = "leak"
@@ -204,7 +205,12 @@ class Vmm(Section, frozen=True):
     retry: Annotated[Retry, key.choice(Retry, "policy after a refusal that may pass")] = "backoff"
     retry_first: Annotated[int, key.duration("first pause", at_most="retry_max")] = MS
     retry_max: Annotated[int, key.duration("longest pause")] = 100 * MS
-    retry_tries: Annotated[int, key.count("tries", "before the VMM gives up", 1, 1_000_000)] = 10
+    retry_tries: Annotated[
+        int,
+        key.count(
+            "tries", "before the VMM gives up; retry = cooperative: without progress", 1, 1_000_000
+        ),
+    ] = 10
     listeners: Annotated[
         int,
         key.count(

@@ -81,7 +81,7 @@ IN_PLACE: dict[str, Told] = {
         "and stores (6). Until the VMM is gone and its domain is flushed, a device may write to what is private now."),
     "devices_pin": Told(R.NONE, "AN8",
         "The IOMMU driver is asked with the references and says no with EAGAIN: its mapping is a pin (4). The host's "
-        "PTEs are gone (AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the "
+        "PTEs are gone (AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the "
         "way."),
     "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
         "The VMM unmaps the range from its devices before it asks. EAGAIN for somebody else's pin (4), with the "
