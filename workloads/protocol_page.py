@@ -176,7 +176,7 @@ def marks() -> Iterator[str]:
 def properties(mark: Mark) -> tuple[str, ...]:
     """Of a mark: what guest_memfd hears, what is named, what it takes, whether HVO spares it, what a touch meets."""
     if mark.trace is Trace.NONE:
-        return ("nothing", "", "", "", "")
+        return ("is not told", "nothing", "no", "-", "nothing")
     named = "folio" if mark.whole else SHORT[mark.takes]
     return (
         HEARD[mark.trace],

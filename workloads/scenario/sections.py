@@ -282,8 +282,8 @@ class Protocol(Section, frozen=True):
         str,
         key.choice(
             MARKINGS,
-            "of a page that cannot be unmapped; mixed: refcount and none by turns, host by host; others than "
-            "these for C, C', C0 alone",
+            "of a page that cannot be unmapped; mixed: refcount and none by turns, host by host; "
+            "what is none of these three is for C, C', C0",
         ),
     ] = "protocol"
     bug_on: Annotated[
