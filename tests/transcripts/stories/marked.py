@@ -25,7 +25,7 @@ MARKED: dict[str, Told] = {
         "KVM bugs the VM and flags the folio; there is no memory for the list's node (4). So all of the folio counts "
         "as bad (5)."),
     "remove_bug_hwpoison": Told(R.BUG, "AN15",
-        "KVM bugs the VM, and the page counts as memory that has failed (4): on a list as above, and whoever touches "
+        "KVM bugs the VM, and the page counts as memory that has failed (4), by a list of the folio; whoever touches "
         "it from here on meets EHWPOISON. Nothing is stored, EFAULT (5)."),
 }
 # fmt: on
