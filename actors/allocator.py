@@ -10,7 +10,7 @@ from actors.address import vm_base
 from actors.admission import Admissions
 from actors.contract import Actor, Context, Reason, opportunity
 from actors.intervals import IntervalMap
-from actors.observations import FramesReused, FramesTaken, MemoryRefused
+from actors.observations import FramesReused, FramesTaken, MemoryRefused, Reserving
 
 
 class Allocator(Actor):
@@ -28,6 +28,7 @@ class Allocator(Actor):
         op = message.op if message.op >= 0 else message.ticket
         # Askers of one conversion are told apart by their kind, which stands in the key where others have a page.
         key = opportunity(vm, op, message.reply_to & 0xFF)
+        context.observe(Reserving(vm, op, message.pages, message.reply_to))
         fault = context.choose("alloc.pages", 1, key, places=((message.start, message.end),))
         granted = fault is None and message.pages <= self.free
         if granted:

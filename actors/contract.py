@@ -70,6 +70,11 @@ class Trace(enum.IntEnum):
     NONE = 0  # only the VM is marked dead
     REFERENCE = 1  # a reference on the folio, for ever
     CALLBACK = 2  # a callback to guest_memfd, which keeps the page out of use
+    FLAG = 3  # a flag of the page or the folio, which guest_memfd finds when everybody has unmapped
+
+
+TELLS = (Trace.CALLBACK, Trace.FLAG)
+"""How guest_memfd comes to know which page it was."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):

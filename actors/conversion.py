@@ -58,7 +58,7 @@ class Conversion(msgspec.Struct):
     reserved: int = 0
     asking: int = 0  # pages asked for and not answered
     denied: Reason = Reason.NONE  # why they were not had, the last time
-    wanting: int = 0  # for which index they are
+    wanting: int = -1  # for which index they are; -1: for the first that is not converted
     changes: list[Change] = []  # what the restructuring in hand does
     seen: int = -1  # the first page with a reference, by the last look
     changed: int = 0  # how many huge folios of it are done

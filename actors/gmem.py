@@ -8,6 +8,7 @@ from actors import (
     gmem_failure,
     gmem_faults,
     gmem_frames,
+    gmem_marks,
     gmem_punch,
     gmem_ranges,
     gmem_release,
@@ -15,9 +16,9 @@ from actors import (
 )
 from actors import messages as m
 from actors.address import KVM, PINS, vm_base
-from actors.contract import WORDS, Actor, Consumer, Context, Message, Reason, Share
+from actors.contract import WORDS, Actor, Consumer, Context, Message, Reason, Share, Trace
 from actors.conversion import PHASES, Conversion, Verb
-from actors.gmem_own import fail, ilock
+from actors.gmem_own import fail, first_left, ilock
 from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
 from actors.intervals import IntervalMap
 from actors.locks import RwLock, Waiter
@@ -131,7 +132,9 @@ class Gmem(Actor):
         elif message.granted:
             self.drive(conversion, Event.RESERVED, context)
         else:
-            fail(self, conversion, message.reason, conversion.wanting, "gmem", context)
+            wanting = conversion.wanting
+            first = wanting if wanting >= 0 else first_left(self, conversion)
+            fail(self, conversion, message.reason, first, "gmem", context)
             self.drive(conversion, Event.NO_MEMORY, context)
 
     def on_proceed(self, message: m.Proceed, context: Context) -> None:
@@ -154,7 +157,7 @@ class Gmem(Actor):
         """A no: the first one decides."""
         conversion = self.conversions[message.op]
         asked = Verb.INVALIDATE if conversion.verb is Verb.INVALIDATE else Verb.PREPARE
-        self.answered(conversion, asked, message.consumer, message.reason, context)
+        self.answered(conversion, asked, message.consumer, message.reason, context, message.offset)
         if conversion.verb is asked:
             conversion.refused |= 1 << message.consumer
             who = WORDS[message.consumer]
@@ -172,19 +175,23 @@ class Gmem(Actor):
         conversion = self.conversions[message.op]
         silent = Consumer((conversion.waiting & -conversion.waiting).bit_length() - 1)
         who = WORDS[silent]
-        fail(self, conversion, Reason.TIMEOUT, conversion.start, who, context)
+        first = first_left(self, conversion)
+        fail(self, conversion, Reason.TIMEOUT, first, who, context)
         self.drive(conversion, Event.TIMED_OUT, context)
 
     def on_poison(self, message: m.Poison, context: Context) -> None:
-        """The poison callback: a consumer could not unmap these pages."""
+        """A consumer could not unmap these pages: the poison callback, or a flag if that holds."""
         conversion = self.conversions[message.op]
-        offset = message.start - conversion.shift
-        conversion.poison.append((offset, message.end - conversion.shift))
+        offset, end = message.start - conversion.shift, message.end - conversion.shift
+        if not gmem_marks.named(self, offset, end, paid=True):
+            return
+        conversion.poison.append((offset, end))
         who = WORDS[message.consumer]
         if conversion.reason is Reason.NONE:
             fail(self, conversion, message.reason, offset, who, context)
             conversion.reason = Reason.BUG  # EFAULT, whatever the consumer's own trouble was
-        if message.consumer is not Consumer.KVM_MMU:  # KVM reports its own KVM_BUG_ON
+        called = self.options.trace is Trace.CALLBACK
+        if called and message.consumer is not Consumer.KVM_MMU:  # KVM reports its own KVM_BUG_ON
             injected = message.reason is Reason.BUG
             context.observe(
                 VmBugged(vm_base(self.address), f"{who}.commit", message.reason, injected)
@@ -263,6 +270,7 @@ class Gmem(Actor):
         consumer: Consumer,
         reason: Reason,
         context: Context,
+        offset: int = -1,
     ) -> None:
         """Strike the consumer off the list of those still to answer this request."""
         if conversion.verb is verb:
@@ -270,7 +278,9 @@ class Gmem(Actor):
             conversion.agreed |= (reason is Reason.NONE) << consumer
         took = context.now - conversion.asked_at
         phase = PHASES[verb]
-        context.observe(ConsumerReplied(self.address, conversion.op, phase, consumer, reason, took))
+        context.observe(
+            ConsumerReplied(self.address, conversion.op, phase, consumer, reason, took, offset)
+        )
 
     # --- the invalidate lock ---------------------------------------------------------------------
 

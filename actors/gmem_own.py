@@ -6,7 +6,7 @@ from actors import messages as m
 from actors.address import host_base, vm_base
 from actors.contract import Context, Fault, Place, Reason, Share
 from actors.conversion import Conversion
-from actors.observations import Failed, LockOrder, Reserving, ShareStored
+from actors.observations import Failed, LockOrder, ShareStored
 from actors.protocols.table import Event, Stage
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ def ask_for(
     if fault:
         context.after(delay, m.Reserved(conversion.op, False, fault.reason))
         return
-    context.observe(Reserving(gmem.address, conversion.op, pages))
     start, end = gfns(conversion)
     request = m.Reserve(gmem.address, conversion.op, pages, start=start, end=end)
     context.send(host_base(gmem.address), request, delay)
@@ -57,6 +56,14 @@ def differing(gmem: "Gmem", conversion: Conversion) -> m.Parts:
     shift = conversion.shift
     runs = gmem.share.runs(start, end)
     return tuple((s + shift, e + shift) for s, e, share in runs if share == before)
+
+
+def first_left(gmem: "Gmem", conversion: Conversion) -> int:
+    """The first index of the range in hand that has not, or had not before its store, the wanted share."""
+    first, last = conversion.range
+    stored = conversion.was and conversion.was[0][0] == first
+    runs = conversion.was if stored else gmem.share.runs(first, last)
+    return next((start for start, _, share in runs if share != conversion.to), first)
 
 
 def proceed(conversion: Conversion, event: Event, delay: int, context: Context) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from actors import gmem_failure
+from actors import gmem_failure, gmem_marks
 from actors import gmem_folios as folios
 from actors import messages as m
 from actors.address import ALLOCATOR, VMM, host_base, vm_base
@@ -18,7 +18,7 @@ from actors.contract import Context, Reason, Share
 from actors.gmem_folios import HOLE, LOST, SIZE
 from actors.gmem_own import ilock
 from actors.gmem_tickets import HOST_FAULT, PUNCH, TICKETS
-from actors.observations import FolioOrder, FramesFreed, FramesKept, PoisonSet, Punched
+from actors.observations import FolioOrder, FramesFreed, FramesKept, Punched
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
@@ -78,11 +78,15 @@ def locked(gmem: "Gmem", op: int, context: Context) -> None:
 
 
 def on_not_zapped(gmem: "Gmem", message: m.NotZapped, _: Context) -> None:
-    """The poison callback: these pages are in the S-EPT still. Of a folio that has failed all is poisoned anyway."""
+    """These pages are in the S-EPT still, as their mark says. Of a folio that has failed all is poisoned anyway.
+
+    A mark that wants memory finds none: a hole has no step that could ask for it.
+    """
     if gmem_failure.failing(gmem, message.op):
         return
     punch = gmem.punches[message.op]
-    punch.left.append((message.start - punch.shift, message.end - punch.shift))
+    start, end = message.start - punch.shift, message.end - punch.shift
+    punch.left += gmem_marks.named(gmem, start, end)
 
 
 def on_zapped(gmem: "Gmem", message: m.Zapped, context: Context) -> None:
@@ -91,10 +95,7 @@ def on_zapped(gmem: "Gmem", message: m.Zapped, context: Context) -> None:
         gmem_failure.zapped(gmem, message.op, failure, context)
         return
     punch = gmem.punches[message.op]
-    for start, end in punch.left:
-        gmem.poison.set(start, end, 1)
-        first, last = start + punch.shift, end + punch.shift
-        context.observe(PoisonSet(gmem.address, punch.op, first, last))
+    gmem_marks.set_aside(gmem, punch.op, punch.left, context)
     took = context.link if punch.left else truncate(gmem, punch, context)
     gmem.tell_kvms(m.ZapEnd(punch.op), max(took, context.link), context)
 

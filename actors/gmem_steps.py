@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from actors import gmem_ask as asking
+from actors import gmem_marks as marking
 from actors import gmem_ranges as ranging
 from actors import gmem_store as storing
 from actors import gmem_undo as undoing
@@ -92,6 +93,8 @@ ACTIONS: dict[str, Action] = {
         storing.look_once,
         storing.restructure,
         storing.complete_thaw,
+        storing.complete_short,
+        marking.reserve_mark,
         storing.fail_efault_thaw,
         reply,
         reply_enomem,

@@ -9,6 +9,7 @@ from actors.contract import Consumer, Context, Fault, Reason, Share
 from actors.conversion import Conversion
 from actors.gmem_ask import thaw
 from actors.gmem_chance import strike, strike_folios
+from actors.gmem_marks import quarantine
 from actors.gmem_own import (
     ask_for,
     differing,
@@ -20,7 +21,6 @@ from actors.gmem_own import (
     spare,
     thaw_after,
 )
-from actors.observations import PoisonSet
 from actors.protocols.table import Event, Stage, Who
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def reserve(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> N
     conversion.changes = []
     if conversion.to is Share.SHARED:
         conversion.changes = folios.plan(gmem, *conversion.range, conversion.to)
-    conversion.wanting = conversion.start
+    conversion.wanting = -1
     fault = strike(gmem, conversion, "gmem.tree", context)
     fault = fault or strike_memory(gmem, conversion, context)
     pages = TREE_PAGES + folios.pages_for(conversion.changes)
@@ -47,7 +47,7 @@ def reserve(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> N
 
 def reserve_tree(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Tree nodes for the store alone."""
-    conversion.wanting = conversion.range[0]
+    conversion.wanting = -1
     fault = strike(gmem, conversion, "gmem.tree", context)
     ask_for(gmem, conversion, TREE_PAGES, context.cost("tree_reserve"), context, fault)
 
@@ -161,32 +161,34 @@ def restructure(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
 
 def complete_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Store and restructure from what was reserved, or keep poisoned pages out of use; then end the invalidation."""
-    quarantine(gmem, conversion, context)
+    complete(gmem, conversion, True, context)
+
+
+def complete_short(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The same without the memory that the mark wants: it names the whole folio, or nothing."""
+    complete(gmem, conversion, False, context)
+
+
+def complete(gmem: "Gmem", conversion: Conversion, paid: bool, context: Context) -> None:
+    """What is marked first; `paid`: there is memory for it."""
+    marked, delay = quarantine(gmem, conversion, paid, context)
     if conversion.poison and gmem.options.on_poison == "bail":
-        delay = context.cost("tree_store")
+        delay += context.cost("tree_store")
     else:
-        delay = sum(
+        delay += sum(
             set_share(gmem, conversion, start, end, conversion.to, context)
             for start, end, bad in gmem.poison.runs(conversion.start, conversion.end)
             if not bad
         )
         changes = conversion.changes  # those for which memory was reserved; a merge takes none
-        if conversion.to is Share.PRIVATE:
+        if conversion.to is Share.PRIVATE or conversion.poison:
             changes = folios.plan(gmem, *conversion.range, conversion.to)
         delay += folios.apply(gmem, changes, context)
-        for start, end in conversion.poison:  # out of the filemap, with a reference that keeps them
+        for start, end in marked:  # out of the filemap, with a reference that keeps them
             folios.set_order(gmem, start, end, folios.LOST, context)
         hold(gmem, conversion, folios.pages_held(changes))
     spare(gmem, conversion, context)
     thaw_after(gmem, conversion, delay, context)
-
-
-def quarantine(gmem: "Gmem", conversion: Conversion, context: Context) -> None:
-    """Pages that could not be unmapped are never mapped, converted or freed again."""
-    for start, end in conversion.poison:
-        gmem.poison.set(start, end, 1)
-        shift = conversion.shift
-        context.observe(PoisonSet(gmem.address, conversion.op, start + shift, end + shift))
 
 
 def fail_efault_thaw(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:

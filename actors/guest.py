@@ -148,7 +148,7 @@ class Guest(Actor):
             self.failed(task, message.reason, context)
 
     def on_map_gpa_done(self, message: m.MapGpaDone, context: Context) -> None:
-        """All done, RETRY from `resume` (three tries without progress at most), or an error."""
+        """All done, RETRY from `resume` (so many more tries without progress as it makes), or an error."""
         task = self.active.get(message.task)
         if task is None:
             return

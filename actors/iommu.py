@@ -14,6 +14,7 @@ from actors import messages as m
 from actors.address import ALLOCATOR, IOMMU, VMM, vm_base
 from actors.contract import (
     PAGES_2M,
+    TELLS,
     Actor,
     Consumer,
     Context,
@@ -37,7 +38,7 @@ from actors.iommu_tables import (
     in_use,
     listener_of,
 )
-from actors.observations import LeftMapped, Reserving, VmBugged
+from actors.observations import LeftMapped, VmBugged
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 LISTENER_SHIFT = 4
@@ -157,7 +158,6 @@ class Iommu(Actor):
             self.ready(unmap, context.link, context)
             return
         pages = len(unmap.splits)
-        context.observe(Reserving(unmap.gmem, unmap.op, pages))
         memory = unmap.start, unmap.end
         request = m.Reserve(self.host | IOMMU, key, pages, vm, unmap.op, *memory)
         context.send(self.host | ALLOCATOR, request, context.link)
@@ -243,7 +243,7 @@ class Iommu(Actor):
                 LeftMapped(vm, unmap.op, unmap.start, unmap.end, message.trace, Consumer.IOMMU)
             )
             word: Message = m.KeepReference(unmap.start, unmap.end)
-            if message.trace is Trace.CALLBACK:
+            if message.trace in TELLS:
                 word = m.Poison(unmap.op, Consumer.IOMMU, failure, unmap.start, unmap.end)
             if message.trace is not Trace.NONE:
                 context.send(message.gmem, word, took)

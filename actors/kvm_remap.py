@@ -9,7 +9,6 @@ from actors.address import ALLOCATOR, KVM, host_base
 from actors.contract import Context, Reason, Share
 from actors.kvm_plans import MAPPING, Walk
 from actors.kvm_tickets import WALK
-from actors.observations import Reserving
 from actors.tdx_pamt import PAIR
 from actors.tdx_states import LEVEL_4K, PAGES
 
@@ -28,7 +27,6 @@ def remap(kvm: "KvmMmu", walk: Walk, unmapped: Iterable[m.Mapped], context: Cont
     if not walk.reserved:
         map_next(kvm, walk, context)
         return
-    context.observe(Reserving(walk.gmem, walk.op, walk.reserved))
     request = m.Reserve(kvm.vm | KVM, walk.op, walk.reserved, start=walk.start, end=walk.end)
     context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
 

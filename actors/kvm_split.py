@@ -9,7 +9,7 @@ from actors.contract import PAGES_2M, Context, Reason, Share, opportunity
 from actors.conversion import Verb
 from actors.kvm_plans import UNBLOCKING, Walk
 from actors.kvm_tickets import WALK
-from actors.observations import HugeLost, Reserving
+from actors.observations import HugeLost
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def split_leaves(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     if not walk.reserved:
         kvm.take(WALK, walk.op, context)
         return
-    context.observe(Reserving(walk.gmem, walk.op, walk.reserved))
     request = m.Reserve(kvm.vm | KVM, walk.op, walk.reserved, start=walk.start, end=walk.end)
     context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
 

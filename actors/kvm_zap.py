@@ -8,7 +8,7 @@ import msgspec
 from actors import kvm_entry, kvm_pinned, kvm_walk
 from actors import messages as m
 from actors.address import GUEST
-from actors.contract import PAGES_2M, Context, Message, Reason, Share, Trace
+from actors.contract import PAGES_2M, TELLS, Context, Message, Reason, Share, Trace
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_plans import ZAPPING, ZAPPING_SHARED, Walk
@@ -142,7 +142,7 @@ def left_mapped(
     if kvm.left is msgspec.UNSET:
         kvm.left = IntervalMap.filled(0)
     kvm.left.set(start, end, 1)
-    if walk.trace is Trace.CALLBACK:
+    if walk.trace in TELLS:
         word: Message = m.Poison(walk.op, kvm.consumer, reason, start, end)
     elif walk.trace is Trace.REFERENCE:
         word = m.KeepReference(start, end)

@@ -266,7 +266,10 @@ class Commit(Message, frozen=True, tag=24):
 
 
 class Poison(Message, frozen=True, tag=25):
-    """Consumer -> guest_memfd: a bug; these pages were not unmapped and must never be used again."""
+    """Consumer -> guest_memfd: a bug; these pages were not unmapped and must never be used again.
+
+    A callback, or a flag that guest_memfd finds when it looks, after the last acknowledgement.
+    """
 
     op: int
     consumer: Consumer

@@ -44,7 +44,10 @@ class Decided(Observation, frozen=True, tag=3):
 
 
 class ConsumerReplied(Observation, frozen=True, tag=4):
-    """A consumer answered PREPARE, COMMIT or ABORT (`phase`) after `took`; NONE means yes or done."""
+    """A consumer answered PREPARE, COMMIT or ABORT (`phase`) after `took`; NONE means yes or done.
+
+    With a no, `offset` is the gfn that it names.
+    """
 
     gmem: int
     op: int
@@ -52,6 +55,7 @@ class ConsumerReplied(Observation, frozen=True, tag=4):
     consumer: Consumer
     reason: Reason
     took: int
+    offset: int = -1
 
 
 class ShareStored(Observation, frozen=True, tag=5):
@@ -282,11 +286,12 @@ class LockOrder(Observation, frozen=True, tag=25):
 
 
 class Reserving(Observation, frozen=True, tag=26):
-    """An actor asked the allocator for memory on behalf of a conversion."""
+    """The allocator is asked for memory by an actor (`asker` is its address) for a conversion, or for a fault."""
 
-    gmem: int
+    vm: int
     op: int
     pages: int
+    asker: int
 
 
 class Requested(Observation, frozen=True, tag=27):
@@ -298,11 +303,12 @@ class Requested(Observation, frozen=True, tag=27):
 
 
 class Retried(Observation, frozen=True, tag=28):
-    """The VMM tries a request again."""
+    """The VMM tries a request again, for the `attempt`-th time; for the `stuck`-th since it came any further."""
 
     vm: int
     request: int
     attempt: int
+    stuck: int
 
 
 class Answered(Observation, frozen=True, tag=29):
@@ -394,7 +400,7 @@ class ReferenceKept(Observation, frozen=True, tag=37):
 
 
 class ReferencesFound(Observation, frozen=True, tag=38):
-    """A conversion to private was refused for references; `transient` when all of them go by themselves soon.
+    """A conversion was refused for references; `transient` when all of them go by themselves soon.
 
     `page` (gfn) is the first one that has one.
     """
@@ -644,6 +650,16 @@ class PamtCounted(Observation, frozen=True, tag=140):
     end: int
     count: int
     pairs: int
+
+
+class CountsRead(Observation, frozen=True, tag=170):
+    """Reference counts of the folios at the range, summed over its pages: `extra` above the filemap's own."""
+
+    vm: int
+    op: int
+    start: int
+    end: int
+    extra: int
 
 
 class MemoryFailed(Observation, frozen=True, tag=141):

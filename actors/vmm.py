@@ -35,7 +35,8 @@ IDLE = -1  # nobody has the conversion lock; a window's number is below it
 class Policy(msgspec.Struct, frozen=True, array_like=True):
     """What the VMM does about an error of the ioctl (docs/domain.md section 2.7).
 
-    `tries` further attempts, the first after `first` ns, then twice as long each time up to `most`.
+    `tries` further attempts, the first after `first` ns, then twice as long each time up to `most`. Who drops pins
+    counts those that come no further: each page that is let go is one refusal less.
     """
 
     tries: int
@@ -55,6 +56,8 @@ class Pending(msgspec.Struct):
     since: int
     reply_to: int
     attempt: int = 0
+    stuck: int = 0  # attempts that count against the policy's tries
+    refused_at: int = -1  # the last page (a gfn) that references have kept from changing sides
     queued_at: int = 0
     unmapped: list[Part] = []  # of the devices' tables, and not mapped again yet
 
@@ -163,27 +166,28 @@ class Vmm(Actor):
     def failed(self, pending: Pending, reason: Reason, offset: int, context: Context) -> None:
         """An error: again after a while, or to the guest, or the end of the VM."""
         policy = self.policy
+        held = policy.drop_pins and reason is Reason.REFERENCES
+        if held and offset > pending.refused_at:
+            pending.stuck, pending.refused_at = 0, offset
         if reason in FATAL or (policy.fatal and reason in RETRYABLE):
             self.stop(context)
             self.done(pending, reason, offset, False, context)
-        elif reason in RETRYABLE and (policy.tries < 0 or pending.attempt < policy.tries):
-            if policy.drop_pins and reason is Reason.REFERENCES:
-                op = self.op_of(pending)
-                if vmm_listeners.let_go(self, pending, op, offset, context):
-                    return
-            self.again(pending, offset, context)
+        elif reason in RETRYABLE and (policy.tries < 0 or pending.stuck < policy.tries):
+            if held and vmm_listeners.let_go(self, pending, self.op_of(pending), offset, context):
+                return
+            self.again(pending, offset if held else -1, context)
         else:
             self.done(pending, reason, offset, False, context)
 
-    def again(self, pending: Pending, offset: int, context: Context) -> None:
-        """Release the conversion lock and come back later."""
+    def again(self, pending: Pending, page: int, context: Context) -> None:
+        """Make holders of the page let go, if there is one; release the conversion lock and come back later."""
         policy = self.policy
-        wait = min(policy.first << min(pending.attempt, 40), policy.most)
+        wait = min(policy.first << min(pending.stuck, 40), policy.most)
         pending.attempt += 1
-        context.observe(Retried(self.vm, pending.request, pending.attempt))
-        if policy.drop_pins:
-            first = offset if offset >= 0 else pending.start
-            context.send(self.vm | PINS, m.DropPins(first, pending.end), context.link)
+        pending.stuck += 1
+        context.observe(Retried(self.vm, pending.request, pending.attempt, pending.stuck))
+        if page >= 0:
+            context.send(self.vm | PINS, m.DropPins(page, page + 1), context.link)
         context.after(max(wait, context.link), m.Retry(pending.request))
         self.release(context)
 

@@ -122,17 +122,29 @@ def refused(
 
 
 def let_go(vmm: "Vmm", pending: "Pending", op: int, offset: int, context: Context) -> bool:
-    """A cooperative VMM takes what is in the way out of its devices' tables; is there anything?"""
+    """A cooperative VMM takes the page that is in the way out of its devices' tables; is it there?"""
     how = vmm.follow
     if not how.pin or how.unmap_first or not vmm.devices:
         return False
-    todo = discards(vmm, max(offset, pending.start), pending.end)
+    todo = discards(vmm, offset, offset + 1)
     if not todo:
         return False
-    known = set(pending.unmapped)
-    pending.unmapped += [part for part in todo if part not in known]
+    pending.unmapped = joined([*pending.unmapped, *todo])
     begin(vmm, Round(op, todo, False, "again", Reason.NONE, offset), 0, context)
     return True
+
+
+def joined(parts: list[Part]) -> list[Part]:
+    """The same pages in as few parts as it takes."""
+    found: list[Part] = []
+    for part in sorted(parts):
+        listener, start, end = part
+        if found and found[-1][0] == listener and start <= found[-1][2]:
+            _, first, last = found.pop()
+            found.append((listener, first, max(last, end)))
+        else:
+            found.append(part)
+    return found
 
 
 def take_back(vmm: "Vmm", pending: "Pending", telling: Round, context: Context) -> None:

@@ -49,11 +49,8 @@ POISONS: dict[Consumer, Reasons] = {
 }
 # guest_memfd's own: what an event of its table stands for.
 OWN = {Event.NO_MEMORY: R.NO_MEMORY, Event.NOT_READDED: R.NO_MEMORY, Event.NOT_QUIET: R.BUG}
-HIDDEN = {
-    "cut_list",
-    "undo_failed",
-    "discard",
-}  # actions that forget a failure, or find it too late to count
+# Actions that forget a failure, or find it too late to count.
+HIDDEN = {"cut_list", "undo_failed", "discard", "complete_short"}
 Found = tuple[Stage, str, R]
 
 

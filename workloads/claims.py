@@ -107,7 +107,7 @@ CLAIMS = (
         f"{MAIL}: nor is the host page table",
         {"AN8": (A, B, B1, B2, B2H)},
         "References are looked at in PREPARE; host entries go in COMMIT. With `protocol.host_unmap=early-saved` "
-        "they go before.",
+        "they go before, and are back when ABORT is acknowledged.",
     ),
     Claim(
         "claim-spin",

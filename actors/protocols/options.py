@@ -3,6 +3,7 @@
 import msgspec
 
 from actors.contract import Consumer, Trace
+from actors.protocols.marks import MARKS, Mark
 
 
 class Options(msgspec.Struct, frozen=True, array_like=True):
@@ -15,7 +16,7 @@ class Options(msgspec.Struct, frozen=True, array_like=True):
     prepare_busy: str = "refuse"  # or "bug": a second BUSY while splitting is KVM_BUG_ON
     post_commit_check: str = "none"  # or "fail-efault": look for references that a bug left
     on_error: str = "leave"  # or "remap": the failable notifier asks who has unmapped to map again
-    mark: str = "callback"  # how a page that cannot be unmapped is marked; or "refcount", "none"
+    mark: str = "callback"  # how a page that cannot be unmapped is marked: a key of MARKS
     bug_on: bool = True  # such a page is KVM_BUG_ON
     swallow_enomem: bool = True  # RFC v2: an inner variable hides that the list could not be made
     store_first: bool = False  # in-place-huge: store before INV_END, which closes the window RW1
@@ -49,7 +50,12 @@ class Options(msgspec.Struct, frozen=True, array_like=True):
     @property
     def trace(self) -> Trace:
         """`mark` as consumers are told."""
-        return TRACES[self.mark]
+        return MARKS[self.mark].trace
+
+    @property
+    def marking(self) -> Mark:
+        """`mark` as guest_memfd reads it."""
+        return MARKS[self.mark]
 
 
 class FileOptions(Options, frozen=True, array_like=True):
@@ -57,6 +63,3 @@ class FileOptions(Options, frozen=True, array_like=True):
 
     files: int = 2
     per_file: bool = False
-
-
-TRACES = {"callback": Trace.CALLBACK, "refcount": Trace.REFERENCE, "none": Trace.NONE}

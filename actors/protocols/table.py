@@ -39,6 +39,7 @@ class Stage(enum.IntEnum):
     RESTRUCTURING = 17
     REJOINING = 18  # a restructuring that failed is taken back
     UNDOING = 19
+    MARKING = 20  # what could not be unmapped
 
 
 class Event(enum.IntEnum):

@@ -7,7 +7,7 @@ from actors.address import GMEM, vm_address
 from actors.contract import Reason
 from actors.gmem import Gmem
 from actors.kvm_memory import SPLIT_PAGES
-from actors.observations import Decided, Failed, HugeLost, PoisonSet, VmBugged
+from actors.observations import ConvertEnd, Decided, Failed, HugeLost, PoisonSet, VmBugged
 from actors.protocols.table import ALL
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 from cluster.faults import FAULT_POINTS
@@ -156,6 +156,23 @@ def test_a_consumer_that_does_not_answer_is_a_no(to, silent):
     assert {name for name in before if before[name] != after[name]} <= allowed
     assert (world.pending(), world.found - {"AN15"}) == ({}, set())
     assert [fact.consumer for fact in world.of(Failed)] == [silent.name.lower()]
+
+
+@pytest.mark.parametrize("point", ["gmem.tree", "alloc.pages"])
+def test_guest_memfds_own_refusal_names_the_first_page_that_was_to_change(point):
+    world = World()
+    world.convert(START, START + 4, SHARED)
+    world.inject(point)
+    world.convert(START, END, SHARED)
+    assert (world.of(ConvertEnd)[-1].offset, world.found) == (START + 4, set())
+
+
+def test_a_poisoned_range_is_refused_by_its_first_poisoned_page():
+    world = World()
+    world.post(GMEM, m.MemoryFailure(0x205))
+    world.run()
+    assert world.convert(START, END, SHARED) is Reason.POISONED
+    assert (world.of(ConvertEnd)[-1].offset, world.found) == (0x200, set())
 
 
 def lose_ready(world, consumer):

@@ -7,6 +7,7 @@ import msgspec
 from pytest import MonkeyPatch
 
 from actors import (
+    gmem,
     gmem_ask,
     gmem_failure,
     gmem_folios,
@@ -30,16 +31,17 @@ from actors import (
     vmm_listeners,
 )
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, VMM, vm_base
+from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, VMM, host_base, vm_base
 from actors.allocator import Allocator
-from actors.contract import PAGES_2M, Consumer, Context, Reason, Share
+from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, Trace
 from actors.conversion import Conversion
 from actors.gmem import Gmem
 from actors.gmem_failure import Failing, Failures
 from actors.gmem_files import SharedInode
 from actors.gmem_tickets import HOST_FAULT
-from actors.host_map import HostMap
+from actors.host_map import Cleared, HostMap
 from actors.intervals import IntervalMap
+from actors.iommu import Iommu
 from actors.kvm_mmu import KvmMmu
 from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, ZAPPING_SHARED, Walk
 from actors.observations import (
@@ -49,7 +51,6 @@ from actors.observations import (
     LockOrder,
     MemoryRefused,
     Pinned,
-    Reserving,
 )
 from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
@@ -147,13 +148,66 @@ def reply_before_the_thaw(_: World, patch: Patch) -> None:
         patch.setattr(module, "thaw_after", thaw)
 
 
-def allocate_in_abort(_: World, patch: Patch) -> None:
-    """ABORT wants a page to remember what to undo."""
+def allocate_in_abort(world: World, _: Patch) -> None:
+    """ABORT wants a page table for what it puts back."""
 
-    def ask(file: Gmem, conversion: Conversion, _: Who, context: Context) -> None:
-        context.observe(Reserving(file.address, conversion.op, 1))
+    def abort(host: HostMap, message: m.Abort, context: Context) -> None:
+        request = m.Reserve(host.vm | HOST_MAP, message.op, 1)
+        context.send(host_base(host.vm) | ALLOCATOR, request, context.link)
+        HostMap.HANDLERS[m.Abort](host, message, context)
 
-    after_row(patch, "decide_abort", ask)
+    world.replace(HOST_MAP, m.Abort, abort)
+    world.drop(HOST_MAP, m.Reserved)
+
+
+def block_again_in_abort(_: World, patch: Patch) -> None:
+    """ABORT blocks a leaf once more, so as to be sure of it."""
+
+    def abort(kvm: KvmMmu, walk: Walk, context: Context) -> None:
+        walk.settled, walk.todo = False, [(walk.start, walk.end, LEVEL_2M)]
+        kvm.take(kvm_tickets.WALK, walk.op, context)
+        walk.aborting = True
+
+    patch.setattr(kvm_split, "abort", abort)
+
+
+def commit_twice(_: World, patch: Patch) -> None:
+    """One consumer is told to COMMIT once more."""
+    after_row(patch, "decide_commit", commit_of_the_host)
+
+
+def commit_after_abort(_: World, patch: Patch) -> None:
+    """The ABORT of one consumer is followed by a COMMIT."""
+    for stage in (Stage.ABORTING, Stage.THAWING):
+        row = Row(stage, Event.COMMITTED, "note", stage, "")
+        patch.setitem(INDEX["two-phase", SHARED], (row.stage, row.event), row)
+    after_row(patch, "decide_abort", commit_of_the_host)
+
+
+def commit_of_the_host(file: Gmem, conversion: Conversion, _: Who, context: Context) -> None:
+    where = gmem_own.gfns(conversion)
+    commit = m.Commit(file.address, conversion.op, *where, conversion.to, Trace.NONE, True)
+    context.send(vm_base(file.address) | HOST_MAP, commit, context.link + 1)
+
+
+def tell_of_the_start(_: World, patch: Patch) -> None:
+    """Whatever page a consumer names, the VMM is told of the first one."""
+    told = gmem_own.fail
+
+    def fail(file: Gmem, conversion: Conversion, reason: Reason, _: int, *rest: Any) -> None:
+        told(file, conversion, reason, conversion.start, *rest)
+
+    patch.setattr(gmem, "fail", fail)
+
+
+def tell_of_the_end(_: World, patch: Patch) -> None:
+    """The VMM is told that all but the last page of the range is converted."""
+    told = gmem_own.fail
+
+    def fail(file: Gmem, conversion: Conversion, reason: Reason, _: int, *rest: Any) -> None:
+        told(file, conversion, reason, conversion.end - 1, *rest)
+
+    patch.setattr(gmem, "fail", fail)
 
 
 def forget_the_iommu_in_abort(_: World, patch: Patch) -> None:
@@ -531,6 +585,15 @@ def drop_pins_twice(world: World, _: Patch) -> None:
     world.replace(PINS, m.DropPins, drop)
 
 
+def pin_what_is_frozen(world: World, _: Patch) -> None:
+    """GUP does not mind that a count is frozen."""
+
+    def take(pins: Pins, message: m.TakePin, context: Context) -> None:
+        pins.take(message.start, message.end, message.hold, context)
+
+    world.replace(PINS, m.TakePin, take)
+
+
 def overlook_pins(world: World, _: Patch) -> None:
     """PREPARE does not look at references."""
 
@@ -598,6 +661,22 @@ def unmap_in_prepare(world: World, _: Patch) -> None:
         HostMap.HANDLERS[m.Prepare](host, message, context)
 
     world.replace(HOST_MAP, m.Prepare, prepare)
+
+
+def forget_the_saved_ptes(world: World, _: Patch) -> None:
+    """ABORT drops the list of what PREPARE has cleared."""
+
+    def abort(host: HostMap, message: m.Abort, context: Context) -> None:
+        told_at = host.saved.get(message.op, Cleared()).told_at
+        host.saved[message.op] = Cleared((), told_at)
+        HostMap.HANDLERS[m.Abort](host, message, context)
+
+    world.replace(HOST_MAP, m.Abort, abort)
+
+
+def forget_the_saved_ioptes(_: World, patch: Patch) -> None:
+    """The same in the IOMMU driver."""
+    patch.setattr(Iommu, "map_again", lambda *_: 1)
 
 
 def host_may_fault_anywhere(world: World, _: Patch) -> None:

@@ -11,10 +11,11 @@ import pytest
 
 from actors import messages as m
 from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, PINS, VMM, vm_address
-from actors.contract import Reason
+from actors.contract import Consumer, Reason
 from actors.notifier_sites import MM_CHAINS, OOM_REAPER
 from actors.observations import (
     Answered,
+    ConsumerReplied,
     Decided,
     Dma,
     FolioOrder,
@@ -127,6 +128,38 @@ def pin_lets_go(world: World) -> None:
     world.post(PINS, m.TakePin(START, END, 1_000))
     world.run()
     world.convert(START, END, PRIVATE)
+
+
+def pin_of_private_memory_lets_go(world: World) -> None:
+    """The same on private pages, where somebody is astray."""
+    world.post(PINS, m.TakePin(START, END, 1_000))
+    world.run()
+    world.convert(START, END, SHARED)
+
+
+def pin_comes_between_ready_and_decision(world: World) -> None:
+    """Somebody wants a page whose references have been looked at, while KVM splits."""
+    world.request(START, END, SHARED)
+    world.run_until(lambda: Consumer.PINS in {fact.consumer for fact in world.of(ConsumerReplied)})
+    world.post(PINS, m.TakePin(START, END, FOREVER))
+    world.run(world.host.now + 10**8)
+
+
+def pinned_in_the_middle(world: World) -> None:
+    """A pin is on one page of the range."""
+    to_shared(world)
+    world.post(PINS, m.TakePin(START + 2, START + 3, FOREVER))
+    world.request(START, END, PRIVATE)
+    world.run(world.host.now + 10**8)
+
+
+def stray_pin_and_a_lock_taken(world: World) -> None:
+    """KVM has nothing to split and is ready; somebody astray has a page; then another operation takes the tree lock."""
+    world.post(PINS, m.TakePin(0, 1, FOREVER))
+    world.request(0, 0x200, SHARED)
+    world.run_until(lambda: bool(world.of(Decided)))
+    world.td().tree_exclusive_until = FOREVER
+    world.run(world.host.now + 10**8)
 
 
 def pinned_beside(world: World) -> None:
@@ -302,7 +335,7 @@ class Case(NamedTuple):
 
 TWO_VMS = ("fleet.vms_per_host=2",)
 CASES = [
-    Case("I1", bugs.unmap_nothing, to_shared_and_back),
+    Case("I1 I9", bugs.unmap_nothing, to_shared_and_back),
     Case("I1", bugs.host_may_fault_anywhere, backend_touches_private),
     Case("I2", bugs.zap_nothing, to_shared),
     Case("I2 I3 I20", bugs.keep_the_owner, to_shared_and_accepted),
@@ -320,11 +353,19 @@ CASES = [
     Case("I8 AN6", bugs.keep_the_stash, whole_leaf_there_and_back),
     Case("I9", bugs.drop_pins_twice, pin_dropped),
     Case("I9", bugs.overlook_pins, refused_to_private),
+    Case("I9", bugs.pin_what_is_frozen, pin_comes_between_ready_and_decision),
+    Case(
+        "I9",
+        bugs.forget_to_unpin,
+        pin_of_private_memory_lets_go,
+        ("protocol.name=undo-split-first",),
+    ),
     Case("I10 AN4", bugs.store_in_prepare, refused_to_shared),
     Case("I10 AN7", bugs.restructure_in_prepare, refused_to_shared),
     Case("I11 I13 AN3 L4", bugs.leave_blocked, interrupted),
     Case("I11 I13 AN3 AN1", bugs.split_by_zap, refused_at_the_second_leaf),
-    Case("I12", bugs.refuse_in_commit, commit_bug),
+    Case("I10", bugs.tell_of_the_start, refused_at_the_second_leaf),
+    Case("I12 L3", bugs.refuse_in_commit, commit_bug),
     Case("I12", bugs.leave_blocked, interrupted_and_again),
     Case("I13", bugs.split_by_zap, to_shared),
     Case("I14", bugs.reply_before_the_thaw, to_shared),
@@ -347,9 +388,24 @@ CASES = [
     Case("I21 AN18", bugs.forget_the_devices, to_shared),
     Case("I22 AN19", bugs.store_nothing, to_shared),
     Case("I23", bugs.allocate_in_abort, refused_to_shared),
+    Case("I23 L3", bugs.block_again_in_abort, stray_pin_and_a_lock_taken),
     Case("L1 L2", bugs.lose_an_acknowledgement, to_shared),
     Case("L2", bugs.let_nobody_in, busy_once),
     Case("L3", bugs.forget_the_iommu_in_abort, refused_to_shared),
+    Case("L3", bugs.commit_twice, to_shared),
+    Case("L3", bugs.commit_after_abort, refused_to_shared),
+    Case(
+        "L4 AN8",
+        bugs.forget_the_saved_ptes,
+        refused_to_private,
+        ("protocol.host_unmap=early-saved",),
+    ),
+    Case(
+        "L4",
+        bugs.forget_the_saved_ioptes,
+        refused_to_private,
+        ("protocol.iommu_prepare=unmap-early",),
+    ),
     Case("L5", bugs.forget_the_parked, fault_beside_a_conversion, ("vm.start=unaccepted",)),
     Case("L6", bugs.look_closer_for_ever, accept_meets_busy),
     Case("L7", bugs.forget_to_unpin, pin_lets_go),
@@ -359,6 +415,7 @@ CASES = [
     Case("L7", bugs.refuse_at_the_start, refused_at_the_second_leaf),
     Case("L7", bugs.refuse_at_the_start, refused_in_the_middle),
     Case("L7", bugs.refuse_at_the_start, refused_by_a_queue),
+    Case("L7", bugs.tell_of_the_start, pinned_in_the_middle),
     Case("L8", bugs.kill_for_memory, out_of_memory),
     Case("AN8", bugs.unmap_in_prepare, refused_to_private),
     Case("I1 AN20", bugs.ask_the_owner_alone, other_vm_uses_it, TWO_FILES),
@@ -608,9 +665,9 @@ SHOWN = [
     ("AN10 AN24", lock_taken_before_the_zap, ("protocol.name=failable-notifier",)),  # and says so
     ("AN24 AN28 L1 L2", lock_taken_before_the_zap, ("protocol.name=undo",)),  # which discards it
     ("AN24 AN28", lock_taken_before_the_zap, ("protocol.name=in-place-huge",)),
-    ("AN24 AN28", lock_taken_after_the_decision, ("protocol.name=two-phase-untraced",)),
-    ("AN24 AN28", lock_taken_after_the_decision, ()),
-    ("AN23 AN28", queue_hangs_after_the_decision, ()),
+    ("I12 AN24 AN28", lock_taken_after_the_decision, ("protocol.name=two-phase-untraced",)),
+    ("I12 AN24 AN28", lock_taken_after_the_decision, ()),
+    ("I12 AN23 AN28", queue_hangs_after_the_decision, ()),
 ]
 
 
@@ -619,6 +676,21 @@ def test_an_admitted_anomaly_is_shown_by_a_run_and_by_nothing_else_in_it(ids, ru
     world = World(*overrides)
     run(world, True)
     assert world.found == set(ids.split())
+
+
+def test_a_prefix_ends_where_the_answer_says(monkeypatch):
+    """One that claims more than is converted is no prefix, whatever the protocol may leave converted."""
+    world = World("protocol.name=in-place-huge")
+    bugs.tell_of_the_end(world, monkeypatch)
+    second_huge_page_fails(world, True)
+    assert "I10" in world.found
+
+
+@pytest.mark.parametrize("option", ["host_unmap=early-saved", "iommu_prepare=unmap-early"])
+def test_an_early_unmap_that_abort_does_not_undo_is_never_admitted(option):
+    settings = of_scenario(World(f"protocol.{option}").plan.scenario)
+    assert not admits("L4", "two-phase", settings)
+    assert not admits("AN8", "two-phase", settings)
 
 
 @pytest.mark.parametrize(("ids", "run", "overrides"), SHOWN)

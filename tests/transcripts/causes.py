@@ -229,7 +229,12 @@ def closed(world: World) -> None:
 
 def poison(start: int, end: int) -> Arrange:
     """An earlier conversion has poisoned these pages."""
-    return lambda world: world.gmem().poison.set(start, end, 1)
+
+    def arrange(world: World) -> None:
+        world.gmem().poison.set(start, end, 1)
+        world.inspector.books(vm_address(0, 0)).poison.set(start, end, 1)
+
+    return arrange
 
 
 def one_entry(start: int, end: int) -> Arrange:

@@ -41,6 +41,7 @@ LEFT = {
     Trace.NONE: "tells nobody",
     Trace.REFERENCE: "keeps a reference",
     Trace.CALLBACK: "calls back",
+    Trace.FLAG: "sets a flag",
 }
 # Facts that say what a message changed; all others repeat what the line says already.
 WORDS: dict[type, Callable[[Any], str]] = {

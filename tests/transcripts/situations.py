@@ -258,9 +258,19 @@ PLAIN: dict[str, Situation] = {
 # fmt: on
 
 
+SHORT = Situation(
+    "PAGE.REMOVE of the third page fails for a bug (F6), and the host's page pool is empty by then.",
+    arrange=strike(tdx__bug={1: 2}, alloc__pages={3: 0}),
+)
+
+
 def under(name: str, **chosen: str) -> Situation:
     """The situation of this name under other parameters of the protocol."""
-    plain = PLAIN[name]
+    return changed(PLAIN[name], **chosen)
+
+
+def changed(plain: Situation, **chosen: str) -> Situation:
+    """A situation under other parameters of the protocol."""
     words = ", ".join(f"{key} = {value}" for key, value in chosen.items())
     about = f"{plain.about} With {words}."
     return plain._replace(about=about, overrides=plain.overrides + option(**chosen))
@@ -279,6 +289,13 @@ SITUATIONS: dict[str, Situation] = {
     "iommu_unmapped_early_hangs": under("iotlb_hangs", iommu_prepare="unmap-early"),
     "remove_bug_untraced": under("remove_bug", mark="none"),
     "remove_bug_referenced": under("remove_bug", mark="refcount"),
+    "remove_bug_page_flag": under("remove_bug", mark="page-flag"),
+    "remove_bug_folio_flag": under("remove_bug", mark="folio-flag"),
+    "remove_bug_split_flag": under("remove_bug", mark="split-flag"),
+    "remove_bug_split_flag_no_memory": changed(SHORT, mark="split-flag"),
+    "remove_bug_folio_list": under("remove_bug", mark="folio-list"),
+    "remove_bug_folio_list_no_memory": changed(SHORT, mark="folio-list"),
+    "remove_bug_hwpoison": under("remove_bug", mark="hwpoison"),
     "waits_for_references": under("to_shared", mark="refcount"),
     "waits_for_no_small_folio": under("folio_small_already", mark="refcount"),
     "file_by_file": under("two_files", per_file="true"),

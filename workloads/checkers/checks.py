@@ -4,6 +4,7 @@ Checks marked "before" see the books as they were before the fact was entered.
 """
 
 from actors import observations as o
+from actors.address import kind_of, name_of
 from actors.contract import ERRNO, KVMS, PAGES_2M, Consumer, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_2M, Call, Entry, Status
@@ -13,6 +14,11 @@ from workloads.checkers.words import errno, order, side, span, who
 
 Found = str | None
 ORDER_2M = 9
+CONSUMERS = {  # by their kind in an address
+    "host_map": Consumer.HOST_MAP,
+    "pins": Consumer.PINS,
+    "iommu": Consumer.IOMMU,
+}
 ILOCK, MMU_LOCK = 1, 2  # ranks in the order in which locks are taken
 LOCKS = {ILOCK: "ilock", MMU_LOCK: "mmu_lock"}
 # The field that says whether memory comes into use with the fact.
@@ -152,7 +158,9 @@ def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """But for KVMs that were asked to split, one file's after the other's, before anything was decided."""
-    ready = op.ready if not op.ready or op.decided is not None else op.ready.difference(KVMS)
+    if op.astray or not op.ready:
+        return op.astray or None
+    ready = op.ready if op.decided is not None else op.ready.difference(KVMS)
     names = ", ".join(who(Consumer(consumer)) for consumer in sorted(ready))
     return f"READY of {names} met neither COMMIT nor ABORT" if ready else None
 
@@ -181,32 +189,6 @@ def i4_new(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Pinned | o.Sept) -> Foun
         if bad
         else None
     )
-
-
-def i9_dropped(shadow: Shadow, fact: o.Pinned) -> Found:
-    """Before: a count never goes below zero."""
-    for start, end, count in () if fact.held else shadow.pins.runs(fact.start, fact.end):
-        if not count:
-            return f"a reference on {span(start, end)} was dropped that nobody had"
-    return None
-
-
-def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
-    """Before: counts are frozen while a folio is split or merged, which takes that nobody has one of the pages.
-
-    Held over the range that is converted: that is where guest_memfd looks for references.
-    """
-    if fact.order < 0 or shadow.pins.fragments == 1 == shadow.kept.fragments:
-        return None
-    if shadow.order.only(fact.start, fact.end, fact.order):
-        return None
-    for op in shadow.operations.values():
-        start, end = max(fact.start, op.begin.start), min(fact.end, op.begin.end)
-        for table in (shadow.pins, shadow.kept) if start < end else ():
-            bad = first_not(table, start, end, 0)
-            if bad:
-                return f"folios of {span(bad[0], bad[1])} split or merged with references on them"
-    return None
 
 
 def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
@@ -305,8 +287,19 @@ def i19(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Dma | o.ShareStored) -> Fou
 
 
 def i23(shadow: Shadow, fact: o.Reserving) -> Found:
+    """What a consumer asked for before the ABORT reached it, it asked in PREPARE."""
     op = shadow.operations.get(fact.op)
-    return "memory was asked for during ABORT" if op and op.decided is False else None
+    if op is None or op.decided is not False:
+        return None
+    kind = kind_of(fact.asker)
+    consumer = shadow.consumer if kind == "kvm" else CONSUMERS.get(kind)
+    if consumer is not None and not op.has_answered(consumer):
+        return None
+    return f"{name_of(fact.asker)} asks for {fact.pages} pages of memory in ABORT"
+
+
+def i23_failed(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    return f"{op.call} failed in KVM's ABORT, which has nothing to fail" if op.call else None
 
 
 def an1(shadow: Shadow, fact: o.GuestAccess) -> Found:

@@ -17,12 +17,14 @@ Found = str | None
 class Backing(NamedTuple):
     """How a VM's devices see its memory: by how many listeners, and whether the shared side is a file of its own.
 
-    `before`: all of it is mapped for listener 0 when the VM starts, and nobody tells devices of conversions.
+    `before`: all of it is mapped for listener 0 when the VM starts, and nobody tells devices of conversions. `pins`:
+    what is mapped has a reference.
     """
 
     listeners: int = 0
     apart: bool = False
     before: int = 0  # pages
+    pins: bool = False
 
 
 class Domain:
@@ -45,14 +47,13 @@ class DeviceBooks:
     def __init__(self, backing: Backing) -> None:
         self.backing = backing
         self.domains = [Domain() for _ in range(max(1, backing.listeners))]
+        others = (f"IOMMU for listener {n}" for n in range(1, len(self.domains)))
+        self.names = ("IOMMU", *others)  # of what each listener's domain maps, for people
+        mapped = (domain.mapped for domain in self.domains)
+        self.tables = dict(zip(self.names, mapped, strict=True))
         self.refused = IntervalMap.filled(0)
         if backing.before:
             self.domains[0].mapped.set(0, backing.before, 1)
-
-    def tables(self) -> dict[str, IntervalMap]:
-        """What is mapped, by a name for people."""
-        names = ("IOMMU", *(f"IOMMU for listener {n}" for n in range(1, len(self.domains))))
-        return dict(zip(names, (domain.mapped for domain in self.domains), strict=True))
 
     def map(self, fact: o.Dma) -> None:
         domain = self.domains[fact.listener]

@@ -28,7 +28,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "AN2": Meaning(
         "A device does DMA to shared memory whose conversion to private has failed, and meets "
-        "no IOMMU mapping: some consumer unmapped it before another one refused.",
+        "no IOMMU mapping: some consumer unmapped it before another one refused. A mapping that "
+        "is still missing once an ABORT was acknowledged is L4's besides.",
         f"{MAIL}: one user unmaps, the next one fails",
     ),
     "AN3": Meaning(
@@ -81,7 +82,7 @@ MEANINGS: dict[str, Meaning] = {
         f"{MAIL} step 5; teardown order, 2025-06-16",
     ),
     "AN12": Meaning(
-        "A VMM retries one request more than R_max (1000) times.",
+        "A VMM retries one request more than R_max (1000) times and comes no further.",
         f"{MAIL}: userspace is not obliged to retry for ever",
     ),
     "AN13": Meaning(
@@ -209,15 +210,18 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I9": Meaning(
-        "References add up as far as facts tell: nobody drops a pin that was not taken, and no "
-        "folio of the range in hand is split or merged while a pin or a reference that a bug "
-        "left is on it (its count could not be frozen). Short references and map counts are not "
-        "counted.",
+        "References add up: nobody drops a pin that was not taken, or takes one while the count "
+        "is frozen (from the READY of the pins to the decision); the counts that guest_memfd "
+        "reads after an unmap are those of the books; and a folio of the range in hand is split "
+        "or merged only at the filemap's own count. Counted are pins, references that a bug "
+        "left, host PTEs, and device mappings where these hold pins; not short references, which "
+        "are over before anybody goes on.",
         INVARIANT,
     ),
     "I10": Meaning(
         "After a refusal shareability, folio orders and stash are as before, from the reported "
-        "prefix on.",
+        "prefix on. And the offset is right: the page that a consumer has named, one that is "
+        "poisoned, one that could not be unmapped, else the first that is not converted.",
         INVARIANT,
     ),
     "I11": Meaning(
@@ -225,8 +229,9 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I12": Meaning(
-        "After the decision to commit, or the point of no return, no consumer refuses. What "
-        "fails there all the same is AN28, or a bug. So KVM does not say READY with a leaf in the range "
+        "After the decision to commit, or the point of no return, nothing fails but for a bug "
+        "(F6): no consumer refuses, and no hardware does, which is AN28. A refusal is L3's "
+        "besides, which no protocol admits. So KVM does not say READY with a leaf in the range "
         "that it could not unmap before, nor with an entry blocked in what is frozen.",
         INVARIANT,
     ),
@@ -282,7 +287,9 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I23": Meaning(
-        "ABORT asks for no memory.",
+        "ABORT asks for no memory, by the allocator's word: neither guest_memfd after its "
+        "decision nor a consumer that has answered PREPARE. And no SEAMCALL of its fails: KVM "
+        "has unblocked its leaves before it says READY or no.",
         INVARIANT,
     ),
     "L1": Meaning(
@@ -298,13 +305,15 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "L3": Meaning(
-        "Every READY meets exactly one COMMIT or ABORT.",
+        "Every READY meets exactly one COMMIT or ABORT: not none, not a second COMMIT, no COMMIT "
+        "after an ABORT or a no, and no second answer to one PREPARE.",
         INVARIANT,
     ),
     "L4": Meaning(
         "After an ABORT in a VM that lives, shareability, folios, stash and mapped or pending "
-        "secure EPT entries are as before; host page table entries may be gone where a fault "
-        "brings them back.",
+        "secure EPT entries are as before. So are the host's page table entries and those of the "
+        "IOMMU, at consumers that were told to abort or have refused, when they unmapped early; "
+        "others' host entries may be gone where a fault brings them back.",
         INVARIANT,
     ),
     "L5": Meaning(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from actors import observations as o
 from actors.address import file_of
-from actors.contract import PAGES_2M, Reason
+from actors.contract import PAGES_2M, Reason, Share
 from actors.tdx_states import LEVEL_2M
 from workloads.checkers.checks import MMU_LOCK, Found, lock_name
 from workloads.checkers.operation import Operation
@@ -26,9 +26,9 @@ def an9(shadow: Shadow, fact: o.Spinning) -> Found:
 
 
 def an12(shadow: Shadow, fact: o.Retried) -> Found:
-    if fact.attempt != RETRIES_MAX + 1:
+    if fact.stuck != RETRIES_MAX + 1:
         return None
-    return f"the VMM has tried {fact.attempt} times in vain and goes on"
+    return f"the VMM has tried {fact.stuck} times in vain and goes on"
 
 
 # --- who has no part in a conversion and waits for it all the same ------------------------------------
@@ -167,7 +167,9 @@ def pins_stand(shadow: Shadow, op: Operation, fact: o.Failed) -> bool:
 
 
 def iommu_stands(shadow: Shadow, op: Operation, fact: o.Failed) -> bool:
-    """Some domain maps it."""
+    """Some domain maps it. To shared it has nothing to unmap, and a no comes from outside the model."""
+    if op.begin.to is Share.SHARED:
+        return True
     return any(domain.mapped.get(fact.offset) for domain in shadow.devices.domains)
 
 
@@ -186,9 +188,9 @@ def l7_answered(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
         return (
             f"refused at gfn {fact.offset:#x}, which is not in {span(op.begin.start, op.begin.end)}"
         )
-    if op.blamed in (-1, fact.offset):
+    if op.failed_at in (-1, fact.offset):
         return None
-    return f"refused at gfn {fact.offset:#x}, and what failed was at {op.blamed:#x}"
+    return f"refused at gfn {fact.offset:#x}, and what failed was at {op.failed_at:#x}"
 
 
 def l8(shadow: Shadow, fact: o.VmStopped) -> Found:

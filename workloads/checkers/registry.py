@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from actors import observations as o
 from workloads.checkers import checks as c
+from workloads.checkers import counts as n
 from workloads.checkers import dma as d
 from workloads.checkers import pamt as h
 from workloads.checkers import progress as p
@@ -57,11 +58,12 @@ INVARIANTS = (
     Check("I7", "no leaf is larger than its folio or mixes shares", c.i7, on=_on(c.i7_new, o.Leaf)),
     Check("I8", "metadata of huge folios is set aside exactly while they are split", r.i8),
     Check("I9", "references add up, and folios are split or merged without foreign ones",
-          on=(*_on(c.i9_dropped, o.Pinned), *_on(c.i9_restructured, o.FolioOrder))),
+          on=(*_on(n.i9_dropped, o.Pinned), *_on(n.i9_taken, o.Pinned), *_on(n.i9_read, o.CountsRead),
+              *_on(n.i9_restructured, o.FolioOrder))),
     Check("I10", "after a failure shareability, folios and stash are as before", refused=r.i10),
     Check("I11", "after a failure every mapped secure EPT entry is mapped", refused=r.i11),
-    Check("I12", "after the decision to commit nobody refuses, and READY can be kept",
-          on=_on(c.i12, o.ConsumerReplied)),
+    Check("I12", "after the decision to commit only a bug can fail, and READY can be kept",
+          on=(*_on(c.i12, o.ConsumerReplied), *_on(c.an28, o.VmBugged))),
     Check("I13", "accepted pages are mapped whenever no conversion is under way", c.i13),
     Check("I14", "invalidations end with their conversion, and cover what it restructures", c.i14,
           on=_on(c.i14_changed, o.FolioOrder)),
@@ -78,10 +80,11 @@ INVARIANTS = (
           on=_on(h.i20_paid, o.PamtCounted), after=_on(h.i20, o.PamtCounted)),
     Check("I21", "bitmap, attribute and device mappings agree at rest", after=_on(d.an18, o.Answered)),
     Check("I22", "success means that the whole range is converted", c.i22),
-    Check("I23", "ABORT asks for no memory", on=_on(c.i23, o.Reserving)),
+    Check("I23", "ABORT asks for no memory and does nothing that can fail", on=_on(c.i23, o.Reserving),
+          refused=c.i23_failed),
     Check("L1", "every conversion is answered"),
     Check("L2", "no lock is held for ever", on=(*_on(p.an9, o.Spinning), *_on(p.l2, o.LockOrder))),
-    Check("L3", "every READY meets one COMMIT or ABORT", c.l3),
+    Check("L3", "every READY meets exactly one COMMIT or ABORT", c.l3),
     Check("L4", "after ABORT all is as before with nobody's help", refused=r.l4),
     Check("L5", "faults in a frozen range end", on=_on(p.l5, o.FaultParked)),
     Check("L6", "zero-step lists are empty again after progress",

@@ -58,7 +58,7 @@ class Shadow:
         # What maps the VM's memory outside the TD, by name; not what maps another file for it.
         self.outside = {"shared EPT": self.shared}
         if not backing.apart:
-            self.outside |= {"host page table": self.pte, **self.devices.tables()}
+            self.outside |= {"host page table": self.pte, **self.devices.tables}
         self.inside = {"S-EPT": sept, "mirror": leaves}
         # Of every VM that has the inode open, the owner's first.
         self.mirrors, self.shared_epts = [leaves], [self.shared]
@@ -78,7 +78,7 @@ class Shadow:
         self.halfway = IntervalMap.filled(0)  # 1 where a MapGPA that failed had converted a page
         self.own_faults = 0  # deaths that the guest has brought on itself
         self.pins = IntervalMap.filled(0)  # how many references that will be dropped some time
-        self.kept = IntervalMap.filled(0)  # 1 where there is one that will not
+        self.kept = IntervalMap.filled(0)  # and how many that will not
         self.operations: dict[int, Operation] = {}
         self.last: tuple[int, Operation] | None = None  # when the last one ended
         self.thawed: tuple[int, Operation] | None = None  # and whose invalidation ended last
@@ -129,6 +129,11 @@ class Shadow:
             operation.remember(name, table, start, end)
         table.set(start, end, value)
 
+    def table(self, name: str) -> IntervalMap:
+        """The map of this name: of the VM, or of one of its devices' domains."""
+        found = self.devices.tables.get(name)
+        return getattr(self, name) if found is None else found
+
     def changed(self, operation: Operation, name: str) -> list[Difference]:
         """Wherever a map differs from when the conversion began, after its prefix. What has ended changes no more."""
         known = operation.differences
@@ -143,7 +148,7 @@ class Shadow:
         before = operation.before.get(name)
         if before is None:
             return []
-        current: IntervalMap = getattr(self, name)
+        current = self.table(name)
         found: list[Difference] = []
         # The last run of what was overwritten has no end, and is untouched.
         for at, was in enumerate(before.values):
@@ -169,13 +174,11 @@ class Shadow:
 
     def replied(self, fact: o.ConsumerReplied) -> None:
         operation = self.operations[fact.op]
-        if fact.reason is not Reason.NONE:
+        agreed = fact.reason is Reason.NONE
+        if not agreed:
             operation.noes.add(fact.consumer.name.lower())
-        if fact.phase == "prepare" and fact.reason is Reason.NONE:
-            operation.ready.add(fact.consumer)
-        elif fact.phase != "prepare":
-            operation.ready.discard(fact.consumer)
-            operation.aborted = operation.aborted or fact.phase == "abort"
+            operation.named = fact.offset
+        operation.answered(fact.consumer, fact.phase, agreed)
 
     def share_stored(self, fact: o.ShareStored) -> None:
         self.write("share", fact.start, fact.end, fact.to)
@@ -235,8 +238,12 @@ class Shadow:
             self.blocked = self.epoch
         if fact.status != Status.OK:
             self.key(fact)
-            if fact.op in self.operations:
-                self.operations[fact.op].trouble = (fact.start, fact.end)
+            operation = self.operations.get(fact.op)
+            if operation:
+                operation.trouble = (fact.start, fact.end)
+                aborts = operation.decided is False
+                if aborts and operation.has_answered(self.consumer):
+                    operation.call = Call(fact.call).name
         elif fact.call == Call.TRACK:
             self.epoch += 1
 
@@ -276,6 +283,10 @@ class Shadow:
         self.pte.set(fact.start, fact.end, 0)
 
     def dma_mapped(self, fact: o.Dma) -> None:
+        for operation in self.operations.values():
+            if not operation.settled:  # what goes after that has not to come back
+                name = self.devices.names[fact.listener]
+                operation.remember(name, self.devices.tables[name], fact.start, fact.end)
         self.devices.map(fact)
 
     def dmar_fault(self, fact: o.DmarFault) -> None:
@@ -353,9 +364,10 @@ class Shadow:
         operation = self.operations.get(fact.op)
         if operation is None:
             return
-        operation.blamed = fact.offset
+        operation.failed_at = fact.offset
         if operation.late is fact.reason:
             operation.late = Reason.NONE
+        operation.blamed, operation.culprit = fact.consumer, operation.named
 
     def pinned(self, fact: o.Pinned) -> None:
         step = 1 if fact.held else -1
@@ -363,7 +375,8 @@ class Shadow:
             self.pins.set(start, end, max(count + step, 0))
 
     def reference_kept(self, fact: o.ReferenceKept) -> None:
-        self.kept.set(fact.start, fact.end, 1)
+        for start, end, count in self.kept.runs(fact.start, fact.end):
+            self.kept.set(start, end, count + 1)
 
     def memory_refused(self, fact: o.MemoryRefused) -> None:
         if fact.op in self.operations:

@@ -73,7 +73,8 @@ def backing(scenario: Scenario, slots: Slots) -> Backing:
     apart = scenario.vm.backend == "two-backends"
     listeners = scenario.vmm.listeners if scenario.vm.devices else 0
     told = not scenario.vm.devices or listeners or not apart
-    return Backing(listeners, apart, 0 if told else max(slot.gfn + slot.pages for slot in slots))
+    before = 0 if told else max(slot.gfn + slot.pages for slot in slots)
+    return Backing(listeners, apart, before, scenario.vm.iommu == "pin")
 
 
 def folios(plan: Plan, slots: Slots) -> tuple[IntervalMap, IntervalMap]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from actors import observations as o
+from actors.address import kind_of
 from actors.contract import ERRNO, PAGE_BYTES, PAGES_1G, Consumer, Reason, Share, Trace
 from actors.contract import WORDS as CONSUMERS
 from actors.intervals import IntervalMap
@@ -20,6 +21,7 @@ LEFT = {
     Trace.NONE: "and tells nobody",
     Trace.REFERENCE: "and keeps a reference on it",
     Trace.CALLBACK: "and calls guest_memfd back",
+    Trace.FLAG: "and sets a flag",
 }
 # TDX module ABI: what the kernel calls the completion statuses.
 STATUS = {
@@ -319,7 +321,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.DmaDone: lambda f: f"{dma(f)}{', by a stale IOTLB entry' if f.stale else ''}",
     o.IotlbQueued: queued,
     o.LockOrder: lambda f: f"{op(f.op)}: {'takes' if f.taken else 'drops'} a lock of rank {f.rank}",
-    o.Reserving: lambda f: f"gmem: asks the allocator for {many(f.pages, 'page')}",
+    o.Reserving: lambda f: f"{kind_of(f.asker)}: asks the allocator for {many(f.pages, 'page')}",
     o.GuestAccepted: lambda f: f"guest: has accepted {at(f)}",
 }
 OFTEN = {o.DmaDone, o.IotlbQueued, o.LockOrder, o.Reserving, o.GuestAccepted}

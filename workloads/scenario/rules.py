@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
+from actors import contract
 from actors.address import VMS_MAX
 from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS, Event
+from actors.protocols.marks import MARKS
 from workloads.scenario.kinds import (
     Balloon,
     Boot,
@@ -26,6 +28,11 @@ from workloads.wording import quote
 Breach = tuple[str, str]  # a key's dotted path, and what is wrong with it
 
 STAYING = (Balloon, Boot, DmaStorm, MemoryPressure, Trace)  # bound to their VM
+# What a protocol lacks that is to make something of such a mark, and does not hear of it.
+LACKS = {
+    contract.Trace.CALLBACK: "has no poison callback",
+    contract.Trace.FLAG: "looks for no flag",
+}
 TIME_NS_MAX = 1 << 60  # simulated
 
 
@@ -57,11 +64,10 @@ def _pinned(scenario: Scenario) -> Iterator[Breach]:
 def _protocol(scenario: Scenario) -> Iterator[Breach]:
     """Parameters that a protocol's table has no rows for."""
     protocol = scenario.protocol
-    if protocol.mark == "callback" and not PROTOCOLS[protocol.name].hears(Event.POISONED):
-        text = (
-            f'found "callback", expected refcount or none: {protocol.name} has no poison callback'
-        )
-        yield "protocol.mark", text
+    mark = MARKS.get(protocol.mark)
+    if mark and mark.trace in LACKS and not PROTOCOLS[protocol.name].hears(Event.POISONED):
+        lacks = f"{protocol.name} {LACKS[mark.trace]}"
+        yield "protocol.mark", f'found "{protocol.mark}", expected refcount or none: {lacks}'
     if protocol.store_first and protocol.zap_first != "yes":
         text = f'found true with protocol.zap_first = "{protocol.zap_first}", expected one of the two orders'
         yield "protocol.store_first", text

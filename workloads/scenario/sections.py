@@ -7,6 +7,7 @@ import msgspec
 from actors.address import FILES_MAX
 from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS
+from actors.protocols.marks import MARKS
 from cluster.fault_points import CLASSES
 from cluster.placement import PLACEMENTS
 from workloads.scenario import keys as key
@@ -33,6 +34,7 @@ InvalFail = Literal["error", "hang"]
 Retry = Literal["legacy", "spin", "backoff", "cooperative", "report"]
 PageOrder = Literal[0, 9, 18]
 Executor = Literal["local", "ray"]
+MARKINGS = ("protocol", *MARKS, "mixed")
 NotifierScope = Literal["mmu_notifier", "gmem-only"]
 
 
@@ -189,8 +191,9 @@ class Vm(Section, frozen=True):
         float, key.number("probability", "a step of MapGPA meets a pending interrupt")
     ] = 0.1
     guest_retries: Annotated[
-        int, key.count("tries", "again by the guest after a failed conversion", 0, 100)
-    ] = 3
+        int,
+        key.count("tries", "more by the guest where one came no further, after the first", 0, 100),
+    ] = 2
     reaction: Annotated[
         Reaction, key.choice(Reaction, "of the guest, once a conversion has failed for good")
     ] = "leak"
@@ -202,7 +205,12 @@ class Vmm(Section, frozen=True):
     retry: Annotated[Retry, key.choice(Retry, "policy after a refusal that may pass")] = "backoff"
     retry_first: Annotated[int, key.duration("first pause", at_most="retry_max")] = MS
     retry_max: Annotated[int, key.duration("longest pause")] = 100 * MS
-    retry_tries: Annotated[int, key.count("tries", "before the VMM gives up", 1, 1_000_000)] = 10
+    retry_tries: Annotated[
+        int,
+        key.count(
+            "tries", "before the VMM gives up; retry = cooperative: without progress", 1, 1_000_000
+        ),
+    ] = 10
     listeners: Annotated[
         int,
         key.count(
@@ -271,10 +279,11 @@ class Protocol(Section, frozen=True):
         ),
     ] = "leave"
     mark: Annotated[
-        Literal["protocol", "callback", "refcount", "none", "mixed"],
+        str,
         key.choice(
-            ("protocol", "callback", "refcount", "none", "mixed"),
-            "of a page that cannot be unmapped; callback: C only; mixed: refcount and none by turns, host by host",
+            MARKINGS,
+            "of a page that cannot be unmapped; mixed: refcount and none by turns, host by host; "
+            "what is none of these three is for C, C', C0",
         ),
     ] = "protocol"
     bug_on: Annotated[

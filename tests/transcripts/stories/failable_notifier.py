@@ -106,7 +106,7 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
         "VM is on its way out."),
     "devices_pin": Told(R.NONE, "AN8",
         "The IOMMU driver comes last and answers ERR with EAGAIN: its mapping is a pin (3). The host's PTEs are gone "
-        "(AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the way."),
+        "(AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the way."),
     "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
         "The VMM unmaps the range from its devices before it asks. Pins answer ERR (3), and when the VMM maps the "
         "range again it has no memory: shared, and not mapped for devices (AN18), as are the host's PTEs (AN8)."),

@@ -129,7 +129,7 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "invalidation has ended in step 7. A private leaf goes in where the attribute says shared (AN20)."),
     "devices_pin": Told(R.NONE, "AN8",
         "The IOMMU driver is asked with the references and says no with EAGAIN: its mapping is a pin (4). The host's "
-        "PTEs are gone (AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the "
+        "PTEs are gone (AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the "
         "way."),
     "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
         "The VMM unmaps the range from its devices before it asks. EAGAIN for somebody else's pin (4), with the "

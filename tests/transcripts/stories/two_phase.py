@@ -1,6 +1,7 @@
 """What becomes of a situation under C alone."""
 
 from actors.contract import Reason as R
+from tests.transcripts.stories.marked import MARKED
 from tests.transcripts.stories.referenced import REFERENCED
 from tests.transcripts.stories.told import Told
 from tests.transcripts.stories.two_phases import TWO_PHASES
@@ -9,14 +10,15 @@ from tests.transcripts.stories.two_phases import TWO_PHASES
 TWO_PHASE: dict[str, Told] = {
     **TWO_PHASES,
     **REFERENCED,
-    "guest_holds_page_again": Told(R.BUG, "AN28",
+    "guest_holds_page_again": Told(R.BUG, "AN28 I12",
         "A look is no lock: KVM has said READY (2), and BLOCK cannot have the page (4). KVM_BUG_ON, the poison "
         "callback, and the rest is unmapped (AN28). Nothing is stored, EFAULT (5): the guest has ended its own VM."),
+    **MARKED,
     "remove_bug": Told(R.BUG, "AN15",
         "KVM cannot refuse any more. It bugs the VM, tells guest_memfd by the poison callback which page is still "
         "mapped, and unmaps the rest (4). guest_memfd stores nothing, remembers the page, and answers EFAULT (5). "
         "The VMM stops the VM; after teardown every frame goes back but those of the poisoned page's folio."),
-    "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28",
+    "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28 I12",
         "KVM cannot refuse any more. A second BUSY goes the poison callback's way (4): KVM_BUG_ON by contention alone "
         "(AN24, AN28), and the rest is unmapped. Nothing is stored, EFAULT (5)."),
     "kvm_dies": Told(R.DEAD, "",
@@ -25,7 +27,7 @@ TWO_PHASE: dict[str, Told] = {
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
-    "iotlb_hangs": Told(R.BUG, "AN28",
+    "iotlb_hangs": Told(R.BUG, "AN28 I12",
         "The IOMMU driver cannot refuse any more: it tells guest_memfd by the poison callback of pages that a "
         "device may still write to (4), which is the one hardware failure that the protocol leaves to the commit "
         "(AN28). Nothing is stored, EFAULT (5)."),

@@ -106,7 +106,7 @@ TWO_PHASES: dict[str, Told] = {
         "before."),
     "devices_pin": Told(R.NONE, "",
         "The IOMMU driver says NO with EAGAIN: its mapping is a pin (2). Nothing was unmapped, the others ABORT (3). "
-        "The VMM unmaps the range from its devices and asks again, and then everybody is ready."),
+        "The VMM unmaps each page that is refused and asks again, and then everybody is ready."),
     "devices_not_mapped_again": Told(R.REFERENCES, "AN18 I21",
         "The VMM unmaps the range from its devices before it asks. Pins say NO (2) and nothing else is touched (3); "
         "but the VMM has no memory to map the range again: shared, and not mapped for devices (AN18). No protocol of "

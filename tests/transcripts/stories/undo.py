@@ -124,7 +124,7 @@ UNDO: dict[str, Told] = {
         "(AN8); the VM is on its way out."),
     "devices_pin": Told(R.NONE, "AN8",
         "The IOMMU driver comes last and refuses with EAGAIN: its mapping is a pin (4). The host's PTEs are gone "
-        "(AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the way."),
+        "(AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the way."),
     "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
         "The VMM unmaps the range from its devices before it asks. References are looked at after the host's page "
         "tables (4): EAGAIN. The VMM has no memory to map the range again: shared, and not mapped for devices "
