@@ -56,15 +56,20 @@ def reserve_folios(gmem: "Gmem", conversion: Conversion, _: Who, context: Contex
     """vmemmap, page-cache nodes and stash for the restructuring in hand; a merge needs none."""
     pages = folios.pages_for(conversion.changes)
     if pages:
-        conversion.wanting = part_of(conversion, 0)
+        conversion.wanting = part_of(gmem, conversion, 0)
         fault = strike_memory(gmem, conversion, context)
         ask_for(gmem, conversion, pages, context.link, context, fault)
     else:
         proceed(conversion, Event.RESERVED, context.link, context)
 
 
-def part_of(conversion: Conversion, number: int) -> int:
-    """Where, in the range in hand, the huge folio of this number begins that changes."""
+def part_of(gmem: "Gmem", conversion: Conversion, number: int) -> int:
+    """Where, in the range in hand, the huge folio of this number begins that changes.
+
+    To who is told how far a refused conversion came, that is what counts.
+    """
+    if gmem.options.prefix:
+        return first_left(gmem, conversion)
     return max(folios.nth(conversion.changes, number), conversion.range[0])
 
 
@@ -72,7 +77,7 @@ def strike_memory(gmem: "Gmem", conversion: Conversion, context: Context) -> Fau
     """Does memory for one of the folios that change fail? Then that folio is what it is wanted for."""
     fault = strike_folios(gmem, conversion, FOLIO_MEMORY, conversion.changes, context)
     if fault:
-        conversion.wanting = part_of(conversion, fault.first)
+        conversion.wanting = part_of(gmem, conversion, fault.first)
     return fault
 
 
@@ -151,7 +156,7 @@ def restructure(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
     took = folios.apply(gmem, done, context)
     hold(gmem, conversion, folios.pages_held(done))
     if fault:  # what merges have set free stays at hand, for to split again must not fail
-        at = part_of(conversion, fault.first)
+        at = part_of(gmem, conversion, fault.first)
         fail(gmem, conversion, fault.reason, at, "gmem", context)
     else:
         spare(gmem, conversion, context)
