@@ -14,6 +14,7 @@ from actors.gmem_own import (
     ask_for,
     differing,
     fail,
+    first_left,
     gfns,
     hold,
     proceed,
