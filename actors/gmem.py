@@ -174,10 +174,8 @@ class Gmem(Actor):
             fail(self, conversion, message.reason, offset, who, context)
             conversion.reason = Reason.BUG  # EFAULT, whatever the consumer's own trouble was
         if message.consumer is not Consumer.KVM_MMU:  # KVM reports its own KVM_BUG_ON
-            injected = message.reason is Reason.BUG
-            context.observe(
-                VmBugged(vm_base(self.address), f"{who}.commit", message.reason, injected)
-            )
+            bug = (f"{who}.commit", message.reason, message.injected)
+            context.observe(VmBugged(vm_base(self.address), *bug))
         self.drive(conversion, Event.POISONED, context)
 
     def on_keep_reference(self, message: m.KeepReference, context: Context) -> None:

@@ -187,7 +187,7 @@ class Iommu(Actor):
         key = self.key(unmap.gmem, unmap.op)
         delay = max(delay, context.link)
         if (unmap.early or unmap.verb is Verb.INVALIDATE) and unmap.start < unmap.end:
-            delay, failure = self.unmap_now(unmap, delay, context)
+            delay, failure, _ = self.unmap_now(unmap, delay, context)
             if failure is not Reason.NONE:  # the driver knows when its wait is over, and not before
                 context.after(max(delay - context.link, 1), m.WaitFailed(key, failure))
                 return
@@ -234,18 +234,18 @@ class Iommu(Actor):
         if unmap.start == unmap.end or unmap.early:
             context.send(message.gmem, done, context.link)
             return
-        took, failure = self.unmap_now(unmap, 0, context)
+        took, failure, injected = self.unmap_now(unmap, 0, context)
         failed = failure is not Reason.NONE
         if failed:
             vm = vm_base(message.gmem)
             context.observe(LeftMapped(vm, unmap.op, unmap.start, unmap.end, message.trace))
             word: Message = m.KeepReference(unmap.start, unmap.end)
             if message.trace is Trace.CALLBACK:
-                word = m.Poison(unmap.op, Consumer.IOMMU, failure, unmap.start, unmap.end)
+                where = unmap.start, unmap.end
+                word = m.Poison(unmap.op, Consumer.IOMMU, failure, *where, injected)
             if message.trace is not Trace.NONE:
                 context.send(message.gmem, word, took)
             if message.trace is not Trace.CALLBACK:
-                injected = failure is Reason.BUG
                 context.observe(VmBugged(vm, "iommu.commit", failure, injected))
                 context.send(vm | VMM, m.VmDead(), took)
         context.send(message.gmem, done, max(took, context.link) + failed)
@@ -262,12 +262,12 @@ class Iommu(Actor):
             unmap.end = unmap.start
         return unmap
 
-    def unmap_now(self, unmap: Unmap, after: int, context: Context) -> tuple[int, Reason]:
-        """Clear the entries and wait for the invalidation: (how long that takes from now, why it fails or NONE)."""
+    def unmap_now(self, unmap: Unmap, after: int, context: Context) -> tuple[int, Reason, bool]:
+        """Clear the entries and wait for the invalidation: as `invalidate`."""
         vm, start, end = vm_base(unmap.gmem), unmap.start, unmap.end
         domains = [each for each in domains_of(self, vm) if in_use(self, each, start, end)]
         if not domains:  # the VM has died since PREPARE, and its domains are gone
-            return after, Reason.NONE
+            return after, Reason.NONE, False
         took = after
         for domain in domains:
             unmap.saved += [(domain, run) for run in entries(self, domain, start, end)]

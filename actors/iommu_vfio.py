@@ -41,7 +41,7 @@ def on_unmap(iommu: "Iommu", message: m.DmaUnmap, context: Context) -> None:
     if domain in domains_of(iommu, vm) and in_use(iommu, domain, start, end):
         cleared = clear(iommu, domain, start, end, context)
         what = Invalidation(vm, message.op, start, end, [domain])
-        took, reason = invalidate(iommu, what, cleared, context)
+        took, reason, _ = invalidate(iommu, what, cleared, context)
     reply = m.DmaUnmapped(message.op, reason)
     context.send(vm | VMM, reply, max(took, context.link))
 

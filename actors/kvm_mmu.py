@@ -35,6 +35,7 @@ from actors.observations import (
     Leaf,
     LockOrder,
     LockWaited,
+    TlbFlushed,
     VmBugged,
 )
 from actors.slots import Slots
@@ -219,11 +220,11 @@ class KvmMmu(Actor):
         if message.pairs:
             kvm_memory.moved(self, what, number, message.pairs, context)
         if what == WALK:
-            kvm_walk.answered(self, self.walks[number], message.status, message.index, context)
+            kvm_walk.answered(self, self.walks[number], message, context)
         elif message.call == Call.SEPT_ADD:
-            kvm_fault.table_added(self, self.faults[number], message.level, message.status, context)
+            kvm_fault.table_added(self, self.faults[number], message, context)
         else:
-            kvm_fault.augmented(self, self.faults[number], message.status, message.index, context)
+            kvm_fault.augmented(self, self.faults[number], message, message.index, context)
 
     def on_kicked(self, message: m.Kicked, context: Context) -> None:
         """Every vCPU has been out."""
@@ -231,6 +232,7 @@ class KvmMmu(Actor):
 
     def on_flushed(self, message: m.Flushed, context: Context) -> None:
         """No vCPU has a stale translation of shared memory."""
+        context.observe(TlbFlushed(self.vm, message.ticket))
         kvm_zap.flushed(self, self.walks[message.ticket], context)
 
     def on_step(self, message: m.Step, context: Context) -> None:

@@ -49,13 +49,14 @@ class Walk(msgspec.Struct):
     blocked: bool = False
     zapped: bool = False
     refusal: Reason = Reason.NONE
+    injected: bool = False  # the failure in hand is a fault point's
     offset: int = 0
     aborting: bool = False
     settled: bool = False
     verb: Verb = Verb.PREPARE
     trace: Trace = Trace.CALLBACK
     bugs: bool = True  # a page that cannot be unmapped is KVM_BUG_ON
-    busy_bugs: bool = False  # so is a second BUSY while splitting
+    busy_bugs: bool = False  # so is a SEAMCALL that fails while splitting
     whole: bool = False  # a boundary leaf that cannot be split is zapped as a whole
     protects: bool = False  # leaves lose write access and stay
     listed: bool = False  # guest_memfd wants to know what was unmapped

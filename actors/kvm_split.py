@@ -106,7 +106,7 @@ def split_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) ->
     """Before the decision: a no, once the leaf is back as it was."""
     walk.refusal, walk.offset = reason, max(walk.todo[0][0], walk.start)
     if walk.busy_bugs and reason is Reason.BUSY:
-        kvm.bug("prepare", reason, False, context)
+        kvm.bug("prepare", reason, walk.injected, context)
     put_back(kvm, walk, context)
 
 
@@ -126,7 +126,7 @@ def unblock_done(_: "KvmMmu", __: Walk, ___: int, ____: Context) -> None:
 
 def unblock_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
     """ABORT cannot fail but for a bug, and then the VM is dead."""
-    kvm.bug("abort", reason, reason is Reason.BUG, context)
+    kvm.bug("abort", reason, walk.injected, context)
     kvm_walk.give_up(kvm, walk, context)
     settle(kvm, walk, context)
 

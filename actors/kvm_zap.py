@@ -98,7 +98,7 @@ def unsplit(kvm: "KvmMmu", walk: Walk, end: int, context: Context) -> None:
 def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
     """The leaf is marked and the walk goes on: KVM's hook is void, and SEAMCALLs work for a VM that is bugged."""
     if walk.bugs or reason is not Reason.BUG:
-        kvm.bug("commit", reason, reason is Reason.BUG, context)
+        kvm.bug("commit", reason, walk.injected, context)
     kvm_entry.let_in(kvm, context)
     first, last = kvm_walk.in_hand(walk)
     if walk.refusal is Reason.NONE:

@@ -264,13 +264,17 @@ class Commit(Message, frozen=True, tag=24):
 
 
 class Poison(Message, frozen=True, tag=25):
-    """Consumer -> guest_memfd: a bug; these pages were not unmapped and must never be used again."""
+    """Consumer -> guest_memfd: a bug; these pages were not unmapped and must never be used again.
+
+    `injected`: it comes of a fault point. KVM, which reports its own KVM_BUG_ON, does not say.
+    """
 
     op: int
     consumer: Consumer
     reason: Reason
     start: int
     end: int
+    injected: bool = False
 
 
 class Committed(Message, frozen=True, tag=26):
@@ -453,7 +457,7 @@ class Seamcall(Message, frozen=True, tag=32):
 
 
 class SeamcallDone(Message, frozen=True, tag=33):
-    """TDX module -> KVM: status of the batch; `index` is the first leaf that failed.
+    """TDX module -> KVM: status of the batch; `index` is the first leaf that failed, `injected`: by a fault point.
 
     The dynamic PAMT took `pairs` of pages; below zero, it gave them back.
     """
@@ -464,6 +468,7 @@ class SeamcallDone(Message, frozen=True, tag=33):
     index: int
     pairs: int = 0
     level: int = 0
+    injected: bool = False
 
 
 class Kick(Message, frozen=True, tag=34):

@@ -103,7 +103,7 @@ class Sept(Observation, frozen=True, tag=9):
 
 
 class SeamcallAnswered(Observation, frozen=True, tag=10):
-    """Status of one batch of SEAMCALLs over a range."""
+    """Status of one batch of SEAMCALLs over a range; `cause` (actors.tdx_states.Cause) is why it is not OK."""
 
     vm: int
     call: int
@@ -111,6 +111,7 @@ class SeamcallAnswered(Observation, frozen=True, tag=10):
     end: int
     status: int
     op: int
+    cause: int = 0
 
 
 class EpochDrained(Observation, frozen=True, tag=11):
@@ -176,7 +177,10 @@ class Dma(Observation, frozen=True, tag=17):
 
 
 class IotlbQueued(Observation, frozen=True, tag=18):
-    """An invalidation of a range of the VM entered the unit's queue behind `depth` others and waited `wait`."""
+    """An invalidation of a range of the VM entered the unit's queue behind `depth` others and waited `wait`.
+
+    Its driver waits for `took` in all, from now: until the wait descriptor completes, or it gives up.
+    """
 
     host: int
     depth: int
@@ -184,6 +188,7 @@ class IotlbQueued(Observation, frozen=True, tag=18):
     vm: int
     start: int
     end: int
+    took: int = 0
 
 
 class Bitmap(Observation, frozen=True, tag=19):
@@ -225,7 +230,7 @@ class MapGpaFailed(Observation, frozen=True, tag=22):
 
 
 class VmBugged(Observation, frozen=True, tag=23):
-    """KVM_BUG_ON: the VM will not run again. `injected` is False when contention alone did it."""
+    """KVM_BUG_ON: the VM will not run again. `injected`: the failure is a fault point's; contention is nobody's."""
 
     vm: int
     site: str
@@ -582,3 +587,10 @@ class MemoryFailed(Observation, frozen=True, tag=141):
     gmem: int
     start: int
     end: int
+
+
+class TlbFlushed(Observation, frozen=True, tag=160):
+    """A remote TLB flush is over: no vCPU has a translation by shared leaves that this walk (`op`) has zapped."""
+
+    vm: int
+    op: int

@@ -152,19 +152,21 @@ def test_commit_over_nothing_is_free():
 
 
 @pytest.mark.parametrize(
-    ("fields", "choices", "after"),
+    ("fields", "choices", "injected"),
     [
-        ({}, {"iommu.timeout": Fault(Reason.TIMEOUT, 0)}, TIMEOUT),
-        ({"free_at": TIMEOUT - 1}, {}, TIMEOUT),
+        ({}, {"iommu.timeout": Fault(Reason.TIMEOUT, 0)}, True),
+        ({"free_at": TIMEOUT - 1}, {}, False),
     ],
     ids=["injected", "queue"],
 )
-def test_a_wait_that_never_ends_is_reported_as_poison_and_then_acknowledged(fields, choices, after):
+def test_a_wait_that_never_ends_is_reported_as_poison_and_then_acknowledged(
+    fields, choices, injected
+):
     actor = unit((0, 0x100, LEVEL_4K), **fields)
     context = committed(actor, choices=choices)
-    poison = m.Poison(OP, Consumer.IOMMU, Reason.TIMEOUT, 0x10, 0x20)
+    poison = m.Poison(OP, Consumer.IOMMU, Reason.TIMEOUT, 0x10, 0x20, injected)
     done = m.Committed(OP, Consumer.IOMMU)
-    assert context.take()[-2:] == [Sent(FILE, poison, after), Sent(FILE, done, after + 1)]
+    assert context.take()[-2:] == [Sent(FILE, poison, TIMEOUT), Sent(FILE, done, TIMEOUT + 1)]
     assert context.of(Dma) == []
 
 

@@ -12,6 +12,7 @@ from actors import (
     gmem_release,
     gmem_steps,
     gmem_store,
+    iommu_queue,
     kvm_fault,
     kvm_split,
     kvm_tickets,
@@ -22,8 +23,9 @@ from actors import (
     tdx_states,
     vmm_listeners,
 )
+from actors import iommu as iommu_driver
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, VMM, vm_base
+from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, TDX, VMM, vm_base
 from actors.allocator import Allocator
 from actors.contract import Consumer, Context, Reason, Share
 from actors.conversion import Conversion
@@ -32,14 +34,25 @@ from actors.gmem_failure import Failing, Failures
 from actors.gmem_tickets import HOST_FAULT
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
+from actors.iommu import Iommu
+from actors.iommu_queue import Invalidation
 from actors.kvm_mmu import KvmMmu
-from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, Walk
-from actors.observations import HostPte, LockOrder, MemoryRefused, Pinned, Reserving
+from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, ZAPPING_SHARED, Do, Walk
+from actors.observations import (
+    HostPte,
+    InvalidationEnd,
+    LockOrder,
+    MemoryRefused,
+    Pinned,
+    Reserving,
+    SeamcallAnswered,
+)
 from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
 from actors.protocols.table import Who
+from actors.tdx_module import TdxModule
 from actors.tdx_pamt import Counted, DynamicPamt
-from actors.tdx_states import RULES, Call
+from actors.tdx_states import RULES, Call, Status
 from tests.helpers import PRIVATE, SHARED, World
 
 Patch = MonkeyPatch
@@ -278,6 +291,96 @@ def drop_the_kick(_: World, patch: Patch) -> None:
     patch.setattr(kvm_walk, "PLANS", tuple(plans))
     careless = RULES[Call.REMOVE]._replace(tracked=False)
     patch.setitem(tdx_states.RULES, Call.REMOVE, careless)
+
+
+def without(patch: Patch, plan: int, *left_out: int) -> None:
+    """A walk's plan without these entries."""
+    plans = list(PLANS)
+    plans[plan] = tuple(entry for entry in PLANS[plan] if entry not in left_out)
+    patch.setattr(kvm_walk, "PLANS", tuple(plans))
+
+
+def forget_to_track(_: World, patch: Patch) -> None:
+    """REMOVE follows BLOCK and a kick: the module will have none of it."""
+    without(patch, ZAPPING, Call.TRACK)
+
+
+def split_without_a_kick(_: World, patch: Patch) -> None:
+    """DEMOTE follows TRACK at once: the module will have none of it."""
+    without(patch, SPLITTING, Do.KICK)
+
+
+def fail_by_itself(world: World, _: Patch) -> None:
+    """The module answers REMOVE with an error, and no fault point has struck."""
+
+    def seamcall(tdx: TdxModule, message: m.Seamcall, context: Context) -> None:
+        if message.call != Call.REMOVE:
+            TdxModule.HANDLERS[m.Seamcall](tdx, message, context)
+            return
+        vm, call, level = message.vm, message.call, message.level
+        context.observe(
+            SeamcallAnswered(vm, call, message.start, message.end, Status.BUG, message.op)
+        )
+        no = m.SeamcallDone(message.ticket, call, Status.BUG, 0, 0, level)
+        context.send(vm | KVM, no, context.link)
+
+    world.replace(TDX, m.Seamcall, seamcall, vm=-1)
+
+
+def refuse_to_block(_: World, patch: Patch) -> None:
+    """The module takes mapped entries for ones that it cannot block."""
+    movable = tdx_module.movable
+
+    def refused(*arguments: Any) -> int:
+        return 0 if arguments[-1].call == Call.BLOCK else movable(*arguments)
+
+    patch.setattr(tdx_module, "movable", refused)
+
+
+def forget_the_flush(_: World, patch: Patch) -> None:
+    """KVM zaps shared leaves and leaves their translations in the TLBs."""
+    next_step = kvm_zap.next_step
+
+    def on(kvm: KvmMmu, walk: Walk, context: Context) -> None:
+        walk.zapped = False
+        next_step(kvm, walk, context)
+
+    patch.setitem(KvmMmu.WAYS, ZAPPING_SHARED, KvmMmu.WAYS[ZAPPING_SHARED]._replace(then=on))
+
+
+def thaw_with_the_zap(world: World, patch: Patch) -> None:
+    """KVM ends the invalidation when it has zapped, and guest_memfd has not stored yet."""
+    committed = kvm_zap.committed
+
+    def thawed(kvm: KvmMmu, walk: Walk, took: int, context: Context) -> None:
+        committed(kvm, walk, took, context)
+        del kvm.invalidations[walk.op]
+        context.observe(InvalidationEnd(kvm.vm, walk.op))
+        kvm_fault.thaw(kvm, context)
+
+    def thaw(_: KvmMmu, message: m.Thaw, context: Context) -> None:
+        context.send(message.gmem, m.Thawed(message.op), context.link)
+
+    patch.setattr(kvm_zap, "committed", thawed)
+    world.replace(KVM, m.Thaw, thaw)
+
+
+def forget_the_iotlb(_: World, patch: Patch) -> None:
+    """Entries of the IOMMU are cleared, and the IOTLB still has them."""
+    patch.setattr(iommu_driver, "invalidate", lambda *_: (1, Reason.NONE, False))
+
+
+def wait_for_no_iotlb(_: World, patch: Patch) -> None:
+    """The IOTLB is invalidated, and nobody waits for that to be over."""
+    invalidate = iommu_queue.invalidate
+
+    def at_once(
+        iommu: Iommu, what: Invalidation, ready_in: int, context: Context
+    ) -> tuple[int, Reason, bool]:
+        invalidate(iommu, what, ready_in, context)
+        return ready_in, Reason.NONE, False
+
+    patch.setattr(iommu_driver, "invalidate", at_once)
 
 
 def no_sequence_check(_: World, patch: Patch) -> None:

@@ -21,6 +21,7 @@ from actors.observations import (
     InvalidationEnd,
     ReEntered,
     ShareStored,
+    VmBugged,
 )
 from tests.helpers import PRIVATE, SHARED, World
 from tests.negative import bugs
@@ -51,6 +52,15 @@ def to_shared_and_back(world: World) -> None:
     world.ask(START, END, SHARED, use=True)
     world.run()
     world.convert(START, END, PRIVATE)
+
+
+def to_private_behind_a_long_queue(world: World) -> None:
+    """The invalidation waits for others, for less than its driver would."""
+    to_shared(world)
+    world.request(START, END, PRIVATE)
+    world.run_until(lambda: len(world.of(Decided)) == 2)
+    world.iommu().free_at = world.host.now + world.iommu().timeout // 2
+    world.run()
 
 
 def whole_leaf_there_and_back(world: World) -> None:
@@ -233,6 +243,15 @@ CASES = [
     Case("I14", bugs.reply_before_the_thaw, to_shared),
     Case("I15 AN26", bugs.attribute_under_mmu_lock, to_shared),
     Case("I16", bugs.drop_the_kick, to_shared),
+    Case("I16 I12", bugs.forget_to_track, to_shared),
+    Case("I16", bugs.split_without_a_kick, to_shared),
+    Case("I16 I12", bugs.fail_by_itself, to_shared),
+    Case("I16", bugs.refuse_to_block, to_shared),
+    Case("I16", bugs.forget_the_flush, to_shared_and_back),
+    Case("I16", bugs.wait_for_no_iotlb, to_private_behind_a_long_queue),
+    Case("I1", bugs.forget_the_iotlb, to_shared_and_back),
+    Case("I17", bugs.thaw_with_the_zap, to_shared),
+    Case("I17", bugs.thaw_with_the_zap, to_shared_and_back),
     Case("I17 AN20", bugs.no_sequence_check, fault_races_conversion, ("vm.start=unaccepted",)),
     Case("I18 AN13", bugs.callbacks_fail_unasked, driver_cleans_up_its_mmap),
     Case("AN14", bugs.callbacks_fail_unasked, oom_reaper_comes),
@@ -276,6 +295,14 @@ def test_a_planted_bug_is_found(case, monkeypatch):
 @pytest.mark.parametrize("case", CASES, ids=title)
 def test_without_the_bug_the_same_run_is_clean(case):
     assert played(case, None) <= ADMITTED
+
+
+@pytest.mark.parametrize("fails", [bugs.fail_by_itself, bugs.forget_to_track])
+def test_what_no_fault_point_has_struck_is_not_injected(fails, monkeypatch):
+    world = World()
+    fails(world, monkeypatch)
+    to_shared(world)
+    assert [fact.injected for fact in world.of(VmBugged)] == [False]
 
 
 def test_taking_abort_out_of_two_phase_makes_an3_appear(monkeypatch):

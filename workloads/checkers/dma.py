@@ -45,6 +45,8 @@ class DeviceBooks:
         self.backing = backing
         self.domains = [Domain() for _ in range(max(1, backing.listeners))]
         self.refused = IntervalMap.filled(0)
+        # (start, end, until) of invalidations that somebody waits for.
+        self.waits: list[tuple[int, int, int]] = []
         if backing.before:
             self.domains[0].mapped.set(0, backing.before, 1)
 
@@ -63,6 +65,11 @@ class DeviceBooks:
             domain.lost.set(fact.start, fact.end, 0)
         domain.mapped.set(fact.start, fact.end, int(fact.mapped))
         domain.stale.set(fact.start, fact.end, 0)
+
+    def queued(self, fact: o.IotlbQueued, now: int) -> None:
+        if self.waits:
+            self.waits = [wait for wait in self.waits if now < wait[2]]
+        self.waits.append((fact.start, fact.end, now + fact.took))
 
     def stored(self, fact: o.ShareStored) -> None:
         """From here on devices see the new side, or nothing, and neither is a loss."""

@@ -11,6 +11,7 @@ from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
 from workloads.checkers import story
+from workloads.checkers.admitted import admits
 from workloads.checkers.operation import Operation
 from workloads.checkers.pamt import PamtBooks
 from workloads.checkers.progress import still_open
@@ -18,6 +19,7 @@ from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
 from workloads.checkers.restored import prefix
 from workloads.checkers.shadow import KEEP, Shadow
 from workloads.checkers.start import first_owners, new_shadow, small_leaves
+from workloads.outcome.settings import of_scenario
 from workloads.plan import Plan
 
 FINDINGS_KEPT = 5  # of each kind: the first ones
@@ -48,6 +50,8 @@ class Inspector:
         self.known: dict[int, Shadow] = {}  # by any address of the VM's that a fact has named
         self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> VM's base address
         self.pamts: dict[int, PamtBooks] = {}  # by host, where the PAMT is dynamic
+        scenario = plan.scenario
+        self.window = admits("AN20", scenario.protocol.name, of_scenario(scenario))
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[Finding]] = {}  # id -> in order of time
         self.checks: tuple[Check, ...] = INVARIANTS + ANOMALIES
@@ -100,6 +104,7 @@ class Inspector:
             vm = vm_base(address)
             if vm not in self.shadows:
                 self.shadows[vm] = new_shadow(self.plan, vm)
+                self.shadows[vm].window = self.window
                 if self.plan.scenario.fleet.pamt == "dynamic":
                     self.shadows[vm].pamt = self.pamt_of(vm)
             found = self.known[address] = self.shadows[vm]

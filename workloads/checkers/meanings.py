@@ -143,7 +143,7 @@ MEANINGS: dict[str, Meaning] = {
         D,
     ),
     "AN24": Meaning(
-        "KVM_BUG_ON although nobody injected a bug: a SEAMCALL was BUSY twice.",
+        "KVM_BUG_ON without a bug: a SEAMCALL was BUSY twice.",
         "the rule to retry once, cover letter of November 2024",
     ),
     "AN25": Meaning(
@@ -222,8 +222,9 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I12": Meaning(
-        "After the decision to commit, or the point of no return, no consumer refuses. What "
-        "fails there all the same is AN28, or a bug.",
+        "After the decision to commit, or the point of no return, no consumer refuses, and no "
+        "SEAMCALL fails that neither a fault point nor a held lock explains. What fails there all "
+        "the same is AN28, or a bug.",
         INVARIANT,
     ),
     "I13": Meaning(
@@ -241,11 +242,16 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I16": Meaning(
         "PAGE.REMOVE and PAGE.DEMOTE succeed only when a TRACK came after the last BLOCK and "
-        "every vCPU has been out since.",
+        "every vCPU has been out since; no SEAMCALL is refused that neither a fault point nor a "
+        "held lock explains (a caller that forgets TRACK is). KVM says that shared leaves are "
+        "gone only after the remote TLB flush, and a page becomes private only after the wait for "
+        "its IOTLB invalidation.",
         INVARIANT,
     ),
     "I17": Meaning(
-        "A leaf goes in only where the attribute says its kind at that moment.",
+        "A leaf goes in only where the attribute says its kind at that moment; and, unless the "
+        "protocol is made otherwise, the attribute is stored before the invalidation ends, so "
+        "that no fault can look the old one up in between.",
         INVARIANT,
     ),
     "I18": Meaning(

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from actors import observations as o
-from workloads.checkers.checks import MMU_LOCK, Found, lock_name, span
+from workloads.checkers.checks import Found, lock_name, span
 from workloads.checkers.operation import Operation
-from workloads.checkers.shadow import Shadow
+from workloads.checkers.shadow import MMU_LOCK, Shadow
 
 # docs/domain.md section 14.
 RETRIES_MAX = 1000  # R_max

@@ -15,6 +15,7 @@ from workloads.checkers.story import KEPT, Told
 
 Hold = tuple[int, int]
 """The rank of a lock of docs/domain.md section 2.9, and since when it is held (ns)."""
+ILOCK, MMU_LOCK = 1, 2  # ranks in the order in which locks are taken
 
 
 class Shadow:
@@ -24,7 +25,8 @@ class Shadow:
         "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "halfway",
         "holding", "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
-        "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "thawed", "vm",
+        "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "thawed",
+        "unflushed", "vm", "window",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +82,7 @@ class Shadow:
         self.stepping: dict[
             int, tuple[int, int, int]
         ] = {}  # access -> its range, how often it came again
+        self.unflushed: set[int] = set()  # walks that have zapped shared leaves since their flush
         self.epoch = self.drained = 0
         self.blocked = -1
         self.story: deque[Told] = deque(
@@ -89,6 +92,7 @@ class Shadow:
             None  # the last one that was refused, and its story
         )
         self.dead = self.panicked = False
+        self.window = False  # the protocol is made to store after the end of the invalidation (RW1)
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
 
     def write(self, name: str, start: int, end: int, value: int) -> None:
@@ -209,18 +213,28 @@ class Shadow:
         self.drained = self.epoch
 
     def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
-        self.operations[fact.op].frozen = True
+        operation = self.operations[fact.op]
+        operation.frozen, operation.thawed = True, False
 
     def invalidation_end(self, fact: o.InvalidationEnd) -> None:
         operation = self.operations[fact.op]
-        operation.frozen = False
+        operation.frozen, operation.thawed = False, True
         self.thawed = (self.now, operation)
 
     def leaf(self, fact: o.Leaf) -> None:
         table = self.private if fact.share is Share.PRIVATE else self.shared
         table.set(fact.start, fact.end, fact.level)
-        if not fact.level and self.left.fragments > 1:
+        if fact.level:
+            return
+        if self.left.fragments > 1:
             self.left.set(fact.start, fact.end, 0)
+        if fact.share is Share.SHARED:  # by who holds mmu_lock for writing
+            self.unflushed.update(
+                op for op, held in self.holding.items() for rank, _ in held if rank == MMU_LOCK
+            )
+
+    def flushed(self, fact: o.TlbFlushed) -> None:
+        self.unflushed.discard(fact.op)
 
     def host_pte(self, fact: o.HostPte) -> None:
         self.write("pte", fact.start, fact.end, int(fact.present))
@@ -234,6 +248,9 @@ class Shadow:
 
     def dmar_fault(self, fact: o.DmarFault) -> None:
         self.devices.fault(fact)
+
+    def iotlb_queued(self, fact: o.IotlbQueued) -> None:
+        self.devices.queued(fact, self.now)
 
     def side_discarded(self, fact: o.SideDiscarded) -> None:
         self.devices.discarded(fact)
@@ -347,10 +364,12 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.InvalidationBegin: Shadow.invalidation_begin,
     o.InvalidationEnd: Shadow.invalidation_end,
     o.Leaf: Shadow.leaf,
+    o.TlbFlushed: Shadow.flushed,
     o.HostPte: Shadow.host_pte,
     o.MmUnmapped: Shadow.mm_unmapped,
     o.Dma: Shadow.dma_mapped,
     o.DmarFault: Shadow.dmar_fault,
+    o.IotlbQueued: Shadow.iotlb_queued,
     o.SideDiscarded: Shadow.side_discarded,
     o.Bitmap: Shadow.bitmap_set,
     o.GuestAccepted: Shadow.guest_accepted,

@@ -134,6 +134,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.InvalidationEnd: lambda _: "kvm: INV_END",
     o.SeamcallAnswered: lambda f: f"tdx: {Call(f.call).name} of {at(f)} is {Status(f.status).name}",
     o.Leaf: leaf,
+    o.TlbFlushed: lambda _: "kvm: TLBs are flushed",
     o.Dma: lambda f: f"iommu: {'maps' if f.mapped else 'unmaps'} {at(f)}",
     o.HugeLost: lambda f: f"kvm: 2 MiB leaves split: {f.leaves}",
     o.GuestAccess: access,
@@ -167,7 +168,7 @@ WORTH: dict[type, Callable[[Any], bool]] = {
 KINDS = {*WORDS, *CHANGES} - {o.SeamcallAnswered}  # whose failures the books add
 # What a story that is too long can do without, the dullest first.
 DULL = (
-    (o.Leaf, o.HugeLost, o.Answered, o.Bitmap, o.PamtCounted),
+    (o.Leaf, o.TlbFlushed, o.HugeLost, o.Answered, o.Bitmap, o.PamtCounted),
     (o.Pinned, o.Stashed, o.Dma, o.MemoryRefused),
     (o.SeamcallAnswered, o.ReferenceKept, o.HostPte),
     (o.ConsumerReplied,),
