@@ -8,7 +8,7 @@ from actors.address import KVM, host_base, vm_base
 from actors.contract import Context
 from actors.gmem_folios import HOLE
 from actors.gmem_tickets import RELEASE
-from actors.observations import FolioOrder, FramesFreed, FramesKept
+from actors.observations import FileClosed, FolioOrder, FramesFreed, FramesKept
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
@@ -22,6 +22,7 @@ def on_release(gmem: "Gmem", _: m.ReleaseFile, context: Context) -> None:
 def release(gmem: "Gmem", context: Context) -> None:
     """KVM zaps what is mapped, then the memory goes back; who still comes is told EIO."""
     gmem.released = True
+    context.observe(FileClosed(gmem.address))
     context.send(vm_base(gmem.address) | KVM, m.Teardown(gmem.address), context.link)
     gmem.drop(RELEASE, context)
 

@@ -238,10 +238,10 @@ class Iommu(Actor):
         failed = failure is not Reason.NONE
         if failed:
             vm = vm_base(message.gmem)
-            context.observe(LeftMapped(vm, unmap.op, unmap.start, unmap.end, message.trace))
-            word: Message = m.KeepReference(unmap.start, unmap.end)
+            where = unmap.start, unmap.end
+            context.observe(LeftMapped(vm, unmap.op, *where, message.trace, Consumer.IOMMU))
+            word: Message = m.KeepReference(*where)
             if message.trace is Trace.CALLBACK:
-                where = unmap.start, unmap.end
                 word = m.Poison(unmap.op, Consumer.IOMMU, failure, *where, injected)
             if message.trace is not Trace.NONE:
                 context.send(message.gmem, word, took)

@@ -11,6 +11,7 @@ from actors.address import GMEM, KVM
 from actors.contract import Context, Reason
 from actors.kvm_plans import Walk
 from actors.kvm_tickets import FREEZE
+from actors.observations import InvalidationBegin, InvalidationEnd
 from actors.slots import slot_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def on_zap(kvm: "KvmMmu", message: m.Zap, context: Context) -> None:
     """Faults in the range wait from here on, and the leaves of one side go. The walk answers to KVM itself."""
     op = message.op
     kvm.invalidations[op] = (message.start, message.end)
+    context.observe(InvalidationBegin(kvm.vm, op, message.start, message.end))
     kvm.zaps[op] = message.gmem
     walk = Walk(kvm.vm | KVM, op, message.start, message.end, message.to)
     walk.settled, walk.trace, walk.bugs = True, message.trace, message.bugs
@@ -52,5 +54,6 @@ def on_keep_reference(kvm: "KvmMmu", message: m.KeepReference, context: Context)
 def on_zap_end(kvm: "KvmMmu", message: m.ZapEnd, context: Context) -> None:
     """Faults in the range look again, and find a hole."""
     del kvm.invalidations[message.op]
+    context.observe(InvalidationEnd(kvm.vm, message.op))
     context.send(kvm.zaps.pop(message.op), m.ZapEnded(message.op), context.link)
     kvm_fault.thaw(kvm, context)

@@ -14,6 +14,7 @@ from actors.contract import Context, Reason, Share, opportunity
 from actors.kvm_plans import Walk
 from actors.kvm_tickets import FREEZE, NOTIFIER, converts
 from actors.messages import ATTEMPT_BITS
+from actors.observations import InvalidationBegin, InvalidationEnd
 
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
@@ -32,6 +33,7 @@ def on_range_start(kvm: "KvmMmu", message: m.RangeStart, context: Context) -> No
         started(kvm, message.number, reason, context)
         return
     kvm.invalidations[op] = (message.start, message.end)
+    context.observe(InvalidationBegin(kvm.vm, op, message.start, message.end))
     # The walk answers to KVM itself, and goes the way to private: only shared leaves are in its way.
     walk = Walk(kvm.vm | KVM, op, message.start, message.end, Share.PRIVATE)
     walk.settled, walk.protects = True, message.protect
@@ -69,4 +71,5 @@ def on_range_end(kvm: "KvmMmu", message: m.RangeEnd, context: Context) -> None:
     """The caller has changed its page tables: faults in the range look again."""
     op = op_of(message.number)
     del kvm.notifiers[op], kvm.invalidations[op]
+    context.observe(InvalidationEnd(kvm.vm, op))
     kvm_fault.thaw(kvm, context)

@@ -103,16 +103,19 @@ def split_next(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 
 def split_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
-    """Before the decision: a no, once the leaf is back as it was."""
+    """Before the decision: a no, once the leaf is back as it was.
+
+    TDX huge pages v3 (`busy_bugs`) have KVM_BUG_ON instead, for whatever the SEAMCALL was answered, and no way back.
+    """
     walk.refusal, walk.offset = reason, max(walk.todo[0][0], walk.start)
-    if walk.busy_bugs and reason is Reason.BUSY:
+    if walk.busy_bugs:
         kvm.bug("prepare", reason, walk.injected, context)
     put_back(kvm, walk, context)
 
 
 def put_back(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """UNBLOCK a leaf that a failed DEMOTE left blocked, still under mmu_lock; needs no memory and cannot fail."""
-    if walk.blocked:
+    if walk.blocked and not walk.busy_bugs:
         walk.plan, walk.stage, walk.attempt, walk.done = UNBLOCKING, 0, 0, 0
         kvm_walk.act(kvm, walk, context.link, context)
     else:
@@ -147,7 +150,7 @@ def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
         host = host_base(kvm.vm) | ALLOCATOR
         context.send(host, m.GiveBack(walk.reserved), context.link)
         walk.reserved = 0
-    if walk.refusal is not Reason.NONE and walk.whole and not kvm.dead:
+    if walk.refusal is not Reason.NONE and walk.whole and walk.to is Share.SHARED:
         zap_whole(kvm, walk, context)
         return
     if walk.refusal is not Reason.NONE:
@@ -160,7 +163,7 @@ def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 
 def zap_whole(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
-    """Boundary leaves that could not be split go as a whole, with what lies outside the range."""
+    """Boundary leaves that could not be split go as a whole, with what lies outside the range; a dead VM's too."""
     walk.refusal, walk.todo = Reason.NONE, []
     if kvm.mirror.get(walk.start) == LEVEL_2M:
         walk.start = walk.start // PAGES_2M * PAGES_2M

@@ -214,8 +214,9 @@ class Prepare(Message, frozen=True, tag=21):
     """guest_memfd -> consumer: may this range change sides? Allocate, split, check; unmap nothing.
 
     `waits`: a reference that is there after the LRU batches were drained may go within the freeze budget; else one look
-    decides. `early`: unmap now and keep a list to map again from. `busy_bugs`: a second BUSY is KVM_BUG_ON, not a no.
-    `parts` are on the other side still: whoever counts references counts those of these pages.
+    decides. `early`: unmap now and keep a list to map again from. `busy_bugs`: a SEAMCALL that is BUSY twice, or fails
+    otherwise, is KVM_BUG_ON and not a no. `parts` are on the other side still: whoever counts references counts those
+    of these pages.
     """
 
     gmem: int

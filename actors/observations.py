@@ -123,7 +123,7 @@ class EpochDrained(Observation, frozen=True, tag=11):
 
 
 class InvalidationBegin(Observation, frozen=True, tag=12):
-    """Faults in the range wait from here on."""
+    """Faults in the range wait from here on, for a conversion, a hole or an mmu_notifier (`op` says whose)."""
 
     vm: int
     op: int
@@ -348,6 +348,7 @@ class LeftMapped(Observation, frozen=True, tag=36):
     start: int
     end: int
     trace: int
+    consumer: Consumer = Consumer.KVM_MMU
 
 
 class ReferenceKept(Observation, frozen=True, tag=37):
@@ -594,3 +595,9 @@ class TlbFlushed(Observation, frozen=True, tag=160):
 
     vm: int
     op: int
+
+
+class FileClosed(Observation, frozen=True, tag=161):
+    """The last close of a guest_memfd: its VM's memory is nobody's from here on, but for what still maps it."""
+
+    gmem: int

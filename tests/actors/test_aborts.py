@@ -7,8 +7,16 @@ from actors.address import GMEM, vm_address
 from actors.contract import Consumer, Reason
 from actors.gmem import Gmem
 from actors.kvm_memory import SPLIT_PAGES
-from actors.observations import Decided, Failed, HugeLost, PoisonSet, VmBugged
-from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from actors.observations import (
+    Decided,
+    Failed,
+    HugeLost,
+    PoisonSet,
+    SeamcallAnswered,
+    VmBugged,
+)
+from actors.tdx_module import STATE_MASK
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
 
@@ -138,6 +146,27 @@ def test_a_refusal_at_the_second_leaf_leaves_the_first_one_split(point):
     assert after["mirror"] == [(0, LEVEL_4K), (0x200, LEVEL_2M), (0x800, 0)]
     assert before["free"] - after["free"] == SPLIT_PAGES
     assert (world.answer(number) is Reason.NONE, world.found) == (False, {"AN15"})
+
+
+@pytest.mark.parametrize(
+    ("point", "reason"),
+    [("tdx.demote_busy", Reason.BUSY), ("tdx.interrupted", Reason.INTERRUPTED)],
+)
+@pytest.mark.parametrize("protocol", ["two-phase", "undo-split-first", "in-place-huge"])
+def test_where_a_split_that_fails_is_a_bug_the_vm_dies_with_its_leaf_blocked(
+    protocol, point, reason
+):
+    world = World(f"protocol.name={protocol}", "protocol.prepare_busy=bug")
+    world.inject(point)
+    number = world.request(START, END, SHARED)
+    world.run_until(lambda: bool(world.of(Failed)))
+    assert world.td().sept.get(0) & STATE_MASK == Entry.BLOCKED
+    world.run()
+    bugs = [(fact.site, fact.reason, fact.injected) for fact in world.of(VmBugged)]
+    assert (bugs, world.answer(number)) == ([("prepare", reason, True)], reason)
+    assert world.found == ({"AN24"} if reason is Reason.BUSY else set())
+    assert not {f for f in world.of(SeamcallAnswered) if f.call == Call.UNBLOCK}
+    assert world.gmem().torn_down and world.td().sept.only(0, 0x800, Entry.FREE)
 
 
 @pytest.mark.parametrize("to", [SHARED, PRIVATE])

@@ -300,6 +300,22 @@ def without(patch: Patch, plan: int, *left_out: int) -> None:
     patch.setattr(kvm_walk, "PLANS", tuple(plans))
 
 
+def thaw_nothing(world: World, _: Patch) -> None:
+    """INV_END is told of and answered, and the range stays frozen."""
+
+    def thaw(kvm: KvmMmu, message: m.Thaw, context: Context) -> None:
+        frozen = kvm.invalidations[message.op]
+        KvmMmu.HANDLERS[m.Thaw](kvm, message, context)
+        kvm.invalidations[message.op] = frozen
+
+    world.replace(KVM, m.Thaw, thaw)
+
+
+def lose_the_end_of_an_invalidation(world: World, _: Patch) -> None:
+    """The mm has changed its page tables, and KVM never hears of it."""
+    world.drop(KVM, m.RangeEnd)
+
+
 def forget_to_track(_: World, patch: Patch) -> None:
     """REMOVE follows BLOCK and a kick: the module will have none of it."""
     without(patch, ZAPPING, Call.TRACK)
@@ -425,6 +441,21 @@ def keep_the_pair(_: World, patch: Patch) -> None:
 def look_closer_for_ever(_: World, patch: Patch) -> None:
     """The module's list of what it suspects is never emptied."""
     patch.setattr(tdx_module, "came_on", lambda *_: None)
+
+
+def leave_the_rest(_: World, patch: Patch) -> None:
+    """A walk that meets a bug tells of the page in hand, and passes over what comes after it in its step."""
+    keep = kvm_zap.keep
+
+    def keep_all(
+        kvm: KvmMmu, walk: Walk, reason: Reason, start: int, end: int, context: Context
+    ) -> None:
+        keep(kvm, walk, reason, start, end, context)
+        last = walk.todo[0][1]
+        if end < last:
+            walk.kept.append((end, last))
+
+    patch.setattr(kvm_zap, "keep", keep_all)
 
 
 # --- pins and memory -----------------------------------------------------------------------------

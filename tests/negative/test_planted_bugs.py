@@ -153,6 +153,13 @@ def fault_beside_a_conversion(world: World) -> None:
     world.run()
 
 
+def fault_after_a_conversion(world: World) -> None:
+    """A fault on a page under the 2 MiB that were frozen, once all is over."""
+    to_shared(world)
+    world.touch(END, END + 1, PRIVATE)
+    world.run()
+
+
 def accept_meets_busy(world: World) -> None:
     """Memory is mapped again, and its first AUG finds a lock held."""
     to_shared(world)
@@ -174,6 +181,22 @@ def vm_ends(world: World) -> None:
     """The VMM stops the VM."""
     world.post(VMM, m.VmDead())
     world.run()
+
+
+def vm_ends_on_the_way_to_shared(world: World) -> None:
+    """The VMM stops the VM between the decision and the end of a conversion, before its file is closed."""
+    world.request(START, END, SHARED)
+    world.run_until(lambda: bool(world.of(Decided)))
+    vm_ends(world)
+
+
+def vm_ends_on_the_way_to_private(world: World) -> None:
+    """The same the other way."""
+    world.ask(START, END, SHARED, use=True)
+    world.run()
+    world.request(START, END, PRIVATE)
+    world.run_until(lambda: len(world.of(Decided)) == 2)
+    vm_ends(world)
 
 
 def fault_races_conversion(world: World) -> None:
@@ -224,6 +247,11 @@ CASES = [
     Case("I1", bugs.unmap_nothing, to_shared_and_back),
     Case("I1", bugs.host_may_fault_anywhere, backend_touches_private),
     Case("I2", bugs.zap_nothing, to_shared),
+    Case("I1", bugs.zap_nothing, vm_ends_on_the_way_to_private),
+    Case("I2", bugs.zap_nothing, vm_ends_on_the_way_to_shared),
+    Case("I5 AN5", bugs.lose_a_folio, vm_ends_on_the_way_to_shared),
+    Case("I6", bugs.restructure_nothing, vm_ends_on_the_way_to_shared),
+    Case("I7 I2 AN21", bugs.split_nothing, vm_ends_on_the_way_to_shared),
     Case(
         "I3", bugs.two_files_of_one_memory, second_vm_takes_memory_back, ("fleet.vms_per_host=2",)
     ),
@@ -241,6 +269,8 @@ CASES = [
     Case("I12", bugs.refuse_in_commit, commit_bug),
     Case("I13", bugs.split_by_zap, to_shared),
     Case("I14", bugs.reply_before_the_thaw, to_shared),
+    Case("I14", bugs.thaw_nothing, fault_after_a_conversion, ("vm.start=unaccepted",)),
+    Case("I14", bugs.lose_the_end_of_an_invalidation, driver_cleans_up_its_mmap),
     Case("I15 AN26", bugs.attribute_under_mmu_lock, to_shared),
     Case("I16", bugs.drop_the_kick, to_shared),
     Case("I16 I12", bugs.forget_to_track, to_shared),
@@ -303,6 +333,16 @@ def test_what_no_fault_point_has_struck_is_not_injected(fails, monkeypatch):
     fails(world, monkeypatch)
     to_shared(world)
     assert [fact.injected for fact in world.of(VmBugged)] == [False]
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_bug_in_commit_excuses_the_page_that_was_told_of_and_no_other(planted, monkeypatch):
+    world = World("protocol.name=two-phase-untraced")
+    if planted:
+        bugs.leave_the_rest(world, monkeypatch)
+    world.inject("tdx.bug", nth=(3,))
+    to_shared(world)
+    assert world.found == {"I4", "AN11"} | ({"I2", "AN20"} if planted else set())
 
 
 def test_taking_abort_out_of_two_phase_makes_an3_appear(monkeypatch):

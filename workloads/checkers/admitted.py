@@ -126,6 +126,7 @@ SWALLOW = When("protocol.swallow_enomem", ("true",), "true")
 STORE_LATE = When("protocol.store_first", ("false",), "false")
 UNIFORM = When("protocol.uniform_split", ("true",), "false")
 SPLIT_FIRST = When("protocol.zap_first", ("no", "mixed"), "yes")
+REST_STORED = When("protocol.on_poison", ("proceed-rest",), "bail")
 MM_FAILS = When("protocol.notifier_scope", ("mmu_notifier",), "mmu_notifier")
 
 # fmt: off
@@ -139,6 +140,7 @@ WINDOWS = (
     Window("AN3", (B1,), None, "as AN1"),
     Window("AN3", (C,), ALIVE, "as AN1"),
     Window("AN3", (CR,), LOOKS, "as AN1"),
+    Window("AN4", (C,), REST_STORED, "a bug in COMMIT is reported, and all but its pages is stored"),
     Window("AN7", C_FAMILY, NEVER, "folios are restructured after COMMIT, when nothing is refused any more"),
     Window("AN8", C_FAMILY, EARLY_SAVED, "host PTEs are cleared in PREPARE"),
     Window("AN9", (A, B1), None, "a reference is taken after the only look at them, or is never dropped"),

@@ -35,35 +35,47 @@ def first_not(table: IntervalMap, start: int, end: int, value: int) -> tuple[int
 def elsewhere(
     share: Share, tables: dict[str, IntervalMap], shadow: Shadow, start: int, end: int
 ) -> Found:
-    """A page of this share that one of the tables still maps."""
+    """A page of this share that one of the tables still maps; but for what `told_of` excuses."""
     for s, e, side in shadow.share.runs(start, end):
         if side != share:
             continue
         for name, table in tables.items():
-            bad = first_not(table, s, e, 0)
-            if bad:
-                return f"{span(bad[0], bad[1])} is {share.name} and still in the {name}"
+            if table.only(s, e, 0):
+                continue
+            for first, last, mapped in table.runs(s, e):
+                if mapped and not told_of(shadow, name, first, last):
+                    return f"{span(first, last)} is {share.name} and still in the {name}"
     return None
+
+
+def told_of(shadow: Shadow, name: str, start: int, end: int) -> bool:
+    """The window of F6, F5 and a second BUSY: who has this table could not unmap the range, said so, and the VM died.
+
+    All else that is mapped is judged, the dead VM's as well.
+    """
+    devices = shadow.devices
+    left = devices.left if name in devices.tables() else shadow.left
+    return shadow.dead and left.only(start, end, 1)
 
 
 # --- state, when a conversion ends ---------------------------------------------------------------
 
 
 def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if shadow.dead:
+    if shadow.closed:
         return None
     return elsewhere(Share.PRIVATE, shadow.outside, shadow, op.begin.start, op.begin.end)
 
 
 def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if shadow.dead:
+    if shadow.closed:
         return None
     tables = {"S-EPT": shadow.sept, "mirror": shadow.private}
     return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
 
 
 def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if shadow.dead:  # the file may be gone already
+    if shadow.closed:
         return None
     for s, e, order in shadow.order.runs(op.begin.start, op.begin.end):
         if order >= 0:
@@ -84,7 +96,7 @@ def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """But for leaves of which somebody said that he could not unmap them."""
-    if shadow.dead:
+    if shadow.closed:
         return None
     for s, e, level in shadow.private.runs(max(0, op.begin.start - 1), op.begin.end + 1):
         if level != LEVEL_2M or not shadow.left.only(s, e, 0):
@@ -108,7 +120,16 @@ def i13(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def i14(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return "the conversion ended with its invalidation still in progress" if op.frozen else None
+    if op.begin.op not in shadow.frozen:
+        return None
+    return "the conversion ended with its invalidation still in progress"
+
+
+def i14_parked(shadow: Shadow, fact: o.FaultParked) -> Found:
+    """Somebody's invalidation is what a fault waits for."""
+    if any(start < fact.end and fact.start < end for start, end in shadow.frozen.values()):
+        return None
+    return f"a fault at {span(fact.start, fact.end)} waits, and nobody's invalidation covers it"
 
 
 def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -313,7 +334,7 @@ def an17_new(shadow: Shadow, fact: o.Leaf) -> Found:
 
 def an20_new(shadow: Shadow, fact: o.Leaf) -> Found:
     """Before: as I17, where no conversion is under way that would take the leaf out again."""
-    if not fact.level or shadow.dead:
+    if not fact.level or shadow.closed:
         return None
     for op in shadow.operations.values():
         if op.covers(fact.start, fact.end):
@@ -326,7 +347,7 @@ def an20(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     start, end = op.begin.start, op.begin.end
     whole, side = shadow.share.run_at(start, end)
     other = shadow.private if side == Share.SHARED else shadow.shared
-    if shadow.dead or (whole == end and other.only(start, end, 0)):
+    if shadow.closed or (whole == end and other.only(start, end, 0)):
         return None
     for s, e, side in shadow.share.runs(start, end):
         other = shadow.private if side == Share.SHARED else shadow.shared
@@ -340,7 +361,7 @@ def an20(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def an21(shadow: Shadow, fact: o.FolioOrder) -> Found:
     """The folio changes now; a leaf whose unmap failed was told of."""
-    if shadow.dead or not 0 <= fact.order < ORDER_2M:
+    if shadow.closed or not 0 <= fact.order < ORDER_2M:
         return None
     for s, e, level in shadow.private.runs(fact.start, fact.end):
         if level == LEVEL_2M and shadow.left.only(s, e, 0):

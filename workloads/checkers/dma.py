@@ -45,6 +45,7 @@ class DeviceBooks:
         self.backing = backing
         self.domains = [Domain() for _ in range(max(1, backing.listeners))]
         self.refused = IntervalMap.filled(0)
+        self.left = IntervalMap.filled(0)  # 1 where the driver said that it could not unmap
         # (start, end, until) of invalidations that somebody waits for.
         self.waits: list[tuple[int, int, int]] = []
         if backing.before:
@@ -64,6 +65,8 @@ class DeviceBooks:
         else:
             domain.lost.set(fact.start, fact.end, 0)
         domain.mapped.set(fact.start, fact.end, int(fact.mapped))
+        if self.left.fragments > 1:
+            self.left.set(fact.start, fact.end, 0)
         domain.stale.set(fact.start, fact.end, 0)
 
     def queued(self, fact: o.IotlbQueued, now: int) -> None:
@@ -110,7 +113,7 @@ def at(start: int, end: int) -> str:
 
 def an2(shadow: "Shadow", fact: o.DmarFault) -> Found:
     """Before: the page is shared, and the last conversion of it was refused."""
-    if shadow.dead or under_way(shadow, fact.start, fact.end):
+    if shadow.closed or under_way(shadow, fact.start, fact.end):
         return None
     for start, end, side in shadow.share.runs(fact.start, fact.end):
         if side != Share.SHARED:
@@ -123,7 +126,7 @@ def an2(shadow: "Shadow", fact: o.DmarFault) -> Found:
 
 def an2_after(shadow: "Shadow", fact: o.ConvertEnd, op: "Operation") -> Found:
     """The conversion was refused, and a device has met what it had taken away."""
-    if fact.reason is Reason.NONE or shadow.dead:
+    if fact.reason is Reason.NONE or shadow.closed:
         return None
     for domain in shadow.devices.domains:
         for start, end, faulted in domain.faulted.runs(op.begin.start, op.begin.end):
@@ -143,7 +146,7 @@ def under_way(shadow: "Shadow", start: int, end: int) -> bool:
 
 def i1_dma(shadow: "Shadow", fact: o.DmaDone) -> Found:
     """Before: no device reaches private memory."""
-    if shadow.dead or shadow.devices.backing.apart:
+    if shadow.closed or shadow.devices.backing.apart:
         return None
     for start, end, side in shadow.share.runs(fact.start, fact.end):
         if side != Share.SHARED:
@@ -153,7 +156,7 @@ def i1_dma(shadow: "Shadow", fact: o.DmaDone) -> Found:
 
 def an27(shadow: "Shadow", fact: o.DmaDone) -> Found:
     """Before: the listener's domain maps pages of the side that the VMM has given up."""
-    if shadow.dead:
+    if shadow.closed:
         return None
     for start, end, stale in shadow.devices.domains[fact.listener].stale.runs(fact.start, fact.end):
         if stale:

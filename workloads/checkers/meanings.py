@@ -232,7 +232,8 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I14": Meaning(
-        "An invalidation is over when its conversion is.",
+        "An invalidation is over when its conversion is, a hole's and an mmu_notifier's by the end "
+        "of the run; and a fault waits only where somebody's covers it.",
         INVARIANT,
     ),
     "I15": Meaning(

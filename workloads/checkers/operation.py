@@ -21,7 +21,6 @@ class Operation:
     transient = False  # references were found that go by themselves
     short = False  # the allocator refused it memory
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
-    frozen = False
     thawed = False  # its invalidation has ended, and no other one has begun since
     emptied = False  # folios were taken out of the filemap
     lost = 0

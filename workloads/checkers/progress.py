@@ -140,7 +140,7 @@ def l8(shadow: Shadow, fact: o.VmStopped) -> Found:
 
 
 def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
-    """(id, op or -1, text) of what would be L1, L2 or L5 if nothing more happened."""
+    """(id, op or -1, text) of what would be L1, L2, L5 or I14 if nothing more happened."""
     for op, operation in shadow.operations.items():
         begin = operation.begin
         where = f"the conversion of {span(begin.start, begin.end)} to {begin.to.name}"
@@ -148,5 +148,8 @@ def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
     for op, locks in shadow.holding.items():
         for rank, since in locks:
             yield "L2", op, f"{lock_name(rank)}, taken at {ms(since)}, was never dropped"
+    for op, (start, end) in shadow.frozen.items():
+        if op not in shadow.operations:
+            yield "I14", op, f"the invalidation of {span(start, end)} never ended"
     for start, end, since in () if shadow.dead else shadow.parked.values():
         yield "L5", -1, f"a fault at {span(start, end)} waits since {ms(since)}"

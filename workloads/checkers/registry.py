@@ -62,7 +62,7 @@ INVARIANTS = (
     Check("I12", "after the decision to commit nobody refuses, and no SEAMCALL fails by itself",
           on=(*_on(c.i12, o.ConsumerReplied), *_on(c.i12_seamcall, o.SeamcallAnswered))),
     Check("I13", "accepted pages are mapped whenever no conversion is under way", c.i13),
-    Check("I14", "invalidations end with their conversion", c.i14),
+    Check("I14", "invalidations end with their operation", c.i14, _on(c.i14_parked, o.FaultParked)),
     Check("I15", "locks are taken from the outside in", on=_on(c.i15, o.LockOrder)),
     Check("I16", "no translation outlives an unmap: TRACK and exits, TLB flush, IOTLB wait",
           on=(*_on(c.i16, o.SeamcallAnswered), *_on(c.i16_flush, o.ConsumerReplied),

@@ -12,7 +12,10 @@ from workloads.checkers.shadow import Shadow
 
 
 def failed(shadow: Shadow, fact: o.ConvertEnd) -> bool:
-    """The conversion was refused and the VM lives: everything has to be as before."""
+    """The conversion was refused and the VM lives: everything has to be as before.
+
+    docs/domain.md section 5 names what only a VM that lives can lose: AN1, AN3, AN7, AN8, I10, I11, I13, L4.
+    """
     return fact.reason is not Reason.NONE and not shadow.dead
 
 
@@ -37,7 +40,7 @@ def differs(shadow: Shadow, op: Operation, name: str) -> Found:
 
 def i8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Held over whatever this conversion did to folios and their stash."""
-    if shadow.dead or not shadow.stashing:
+    if shadow.closed or not shadow.stashing:
         return None
     touched = {run for name in ("order", "stash") for run in op.touched(name)}
     if not any(stash_wrong(shadow, start, end) for start, end in touched):
@@ -96,12 +99,12 @@ def l4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def an4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return differs(shadow, op, "share") if failed(shadow, fact) else None
+    return None if shadow.closed else differs(shadow, op, "share")
 
 
 def an5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Whether it was refused or not. Poisoned pages are out of the filemap on purpose."""
-    if shadow.dead or not op.emptied:
+    if shadow.closed or not op.emptied:
         return None
     for start, end, was, now in shadow.changed(op, "order"):
         if was >= 0 > now and not shadow.poison.only(start, end, 1):
@@ -127,7 +130,7 @@ def an15(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def an22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if not op.prefix or not failed(shadow, fact):
+    if not op.prefix or shadow.closed:
         return None
     return f"{span(op.begin.start, op.prefix)} is converted, the rest of the range is not"
 

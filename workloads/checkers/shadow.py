@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors import observations as o
-from actors.contract import Reason, Share
+from actors.contract import Consumer, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
 from workloads.checkers.dma import Backing, DeviceBooks
@@ -22,7 +22,7 @@ class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
-        "accepted", "bitmap", "blocked", "dead", "devices", "drained", "epoch", "failed", "halfway",
+        "accepted", "bitmap", "blocked", "closed", "dead", "devices", "drained", "epoch", "failed", "frozen", "halfway",
         "holding", "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
         "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "thawed",
@@ -59,7 +59,7 @@ class Shadow:
         self.poison = IntervalMap.filled(0)
         self.failed = IntervalMap.filled(0)  # poisoned because the frame behind it is bad
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
-        self.left = IntervalMap.filled(0)  # 1 where a consumer said that it could not unmap
+        self.left = IntervalMap.filled(0)  # 1 where KVM said that it could not unmap
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
         self.accepted = IntervalMap.filled(0)
         for start, end, state in sept.runs(0, sept.starts[-1] + 1):
@@ -82,6 +82,7 @@ class Shadow:
         self.stepping: dict[
             int, tuple[int, int, int]
         ] = {}  # access -> its range, how often it came again
+        self.frozen: dict[int, tuple[int, int]] = {}  # op -> range of an invalidation in progress
         self.unflushed: set[int] = set()  # walks that have zapped shared leaves since their flush
         self.epoch = self.drained = 0
         self.blocked = -1
@@ -92,6 +93,9 @@ class Shadow:
             None  # the last one that was refused, and its story
         )
         self.dead = self.panicked = False
+        self.closed = (
+            False  # so are its files, and its memory matters only where it is freed or still mapped
+        )
         self.window = False  # the protocol is made to store after the end of the invalidation (RW1)
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
 
@@ -192,7 +196,8 @@ class Shadow:
         self.poison.set(fact.start, fact.end, 1)
 
     def left_mapped(self, fact: o.LeftMapped) -> None:
-        self.left.set(fact.start, fact.end, 1)
+        left = self.devices.left if fact.consumer is Consumer.IOMMU else self.left
+        left.set(fact.start, fact.end, 1)
 
     def sept_set(self, fact: o.Sept) -> None:
         self.write("sept", fact.start, fact.end, fact.state)
@@ -213,13 +218,17 @@ class Shadow:
         self.drained = self.epoch
 
     def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
-        operation = self.operations[fact.op]
-        operation.frozen, operation.thawed = True, False
+        self.frozen[fact.op] = (fact.start, fact.end)
+        operation = self.operations.get(fact.op)
+        if operation:
+            operation.thawed = False
 
     def invalidation_end(self, fact: o.InvalidationEnd) -> None:
-        operation = self.operations[fact.op]
-        operation.frozen, operation.thawed = False, True
-        self.thawed = (self.now, operation)
+        self.frozen.pop(fact.op, None)
+        operation = self.operations.get(fact.op)
+        if operation:
+            operation.thawed = True
+            self.thawed = (self.now, operation)
 
     def leaf(self, fact: o.Leaf) -> None:
         table = self.private if fact.share is Share.PRIVATE else self.shared
@@ -344,6 +353,9 @@ class Shadow:
     def stopped(self, _: o.VmStopped) -> None:
         self.dead = True
 
+    def file_closed(self, _: o.FileClosed) -> None:
+        self.closed = True
+
 
 KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.ConvertBegin: Shadow.convert_begin,
@@ -390,4 +402,5 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.FaultFailed: Shadow.came_on,
     o.GuestPanicked: Shadow.guest_panicked,
     o.VmStopped: Shadow.stopped,
+    o.FileClosed: Shadow.file_closed,
 }

@@ -123,7 +123,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.Failed: lambda f: f"{f.consumer}: {errno(f.reason)} while {f.phase}",
     o.MemoryRefused: lambda _: "pool: no memory",
     o.PoisonSet: lambda f: f"gmem: poisons {at(f)}",
-    o.LeftMapped: lambda f: f"a consumer: cannot unmap {at(f)}, {LEFT[Trace(f.trace)]}",
+    o.LeftMapped: lambda f: f"{f.consumer.name.lower()}: cannot unmap {at(f)}, {LEFT[Trace(f.trace)]}",
     o.ReferenceKept: lambda f: f"gmem: a reference on {at(f)} that nobody will drop",
     o.ReferencesFound: lambda f: f"pins: {'short' if f.transient else 'long'} references on {at(f)}",
     o.Pinned: lambda f: f"pins: {at(f)} is {'pinned' if f.held else 'let go'}",

@@ -40,8 +40,9 @@ TWO_PHASE: dict[str, Told] = {
     "iommu_unmapped_early_hangs": Told(R.TIMEOUT, "",
         "The IOMMU driver unmaps in PREPARE and its invalidation never completes: that is a NO now (2), with the "
         "entries mapped again, and no failure after the decision any more."),
-    "rest_stored": Told(R.BUG, "AN15 AN18 I21",
+    "rest_stored": Told(R.BUG, "AN15 AN18 AN4 I21",
         "KVM bugs the VM and tells guest_memfd of the page by the poison callback (4). The rest is unmapped, and "
-        "guest_memfd stores and splits all but that page, which leaves the filemap with a reference of its own (5)."),
+        "guest_memfd stores and splits all but that page, which leaves the filemap with a reference of its own (5): "
+        "EFAULT, for a range most of which is shared now (AN4)."),
 }
 # fmt: on

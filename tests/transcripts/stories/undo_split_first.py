@@ -19,8 +19,8 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
         "In TDX huge pages a second BUSY is KVM_BUG_ON where a leaf is split, too (4a, prepare_busy = bug): EBUSY, "
         "and a VM bugged by contention alone (AN24)."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
-        "KVM puts the leaf back (TRACK, kick, UNBLOCK) and says no while nothing is zapped yet (4a): EINTR, and "
-        "everything is as before."),
+        "For TDX huge pages any error of DEMOTE is KVM_BUG_ON (4a, prepare_busy = bug), and there is no UNBLOCK: "
+        "EINTR, from a VM that is dead with its leaf blocked."),
     "kvm_dead": Told(R.DEAD, "",
         "EIO (4a). The VM is gone in any case."),
     **dict.fromkeys((
