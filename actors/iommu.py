@@ -37,7 +37,7 @@ from actors.iommu_tables import (
     in_use,
     listener_of,
 )
-from actors.observations import LeftMapped, Reserving, VmBugged
+from actors.observations import LeftMapped, ReserveSettled, Reserving, VmBugged
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 LISTENER_SHIFT = 4
@@ -170,9 +170,12 @@ class Iommu(Actor):
         if not message.granted:
             self.refuse(message.ticket, unmap, message.reason, context)
             return
-        if vm_base(unmap.gmem) in self.detached:
-            pages = m.GiveBack(len(unmap.splits))
-            context.send(self.host | ALLOCATOR, pages, context.link)
+        pages = len(unmap.splits)
+        gone = vm_base(unmap.gmem) in self.detached
+        used, returned = (0, pages) if gone else (pages, 0)
+        context.observe(ReserveSettled(unmap.gmem, unmap.op, used, returned))
+        if gone:
+            context.send(self.host | ALLOCATOR, m.GiveBack(pages), context.link)
             self.refuse(message.ticket, unmap, Reason.DEAD, context)
             return
         for domain, leaf in unmap.splits:

@@ -163,6 +163,7 @@ class KvmMmu(Actor):
         if walk.op & ACCEPT_OP:
             kvm_accept.split_over(self, walk, reply, delay, context)
             return
+        kvm_memory.settled(walk, context)
         if type(reply) is not m.Ready:
             self.walks.pop(walk.op, None)
         context.send(walk.gmem, reply, max(delay, context.link))

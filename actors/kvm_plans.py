@@ -46,6 +46,8 @@ class Walk(msgspec.Struct):
     done: int = 0  # leaves of the step in hand that the current call is through with
     attempt: int = 0
     reserved: int = 0
+    used: int = 0  # of what was reserved, in use and not reported yet
+    returned: int = 0  # the same of what has gone back
     blocked: bool = False
     zapped: bool = False
     refusal: Reason = Reason.NONE

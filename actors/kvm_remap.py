@@ -70,6 +70,6 @@ def mapping_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) 
 
 def remapped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """Tell guest_memfd, which only logs it."""
-    kvm_memory.give_back(kvm, walk.reserved, context)
+    kvm_memory.spare(kvm, walk, context)
     reply = m.Remapped(walk.op, Consumer.KVM_MMU, walk.refusal)
     kvm.answer(walk, reply, context.link, context)

@@ -65,8 +65,12 @@ def reserved(kvm: "KvmMmu", walk: Walk, answer: m.Reserved, context: Context) ->
 
 
 def ready(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
-    """Nothing can stop the unmap now; where nobody waits to be told, it begins."""
+    """Nothing can stop the unmap now; where nobody waits to be told, it begins.
+
+    Pages for a leaf that somebody else has split meanwhile (freeze_at = commit) are not wanted any more.
+    """
     walk.settled = True
+    kvm_memory.spare(kvm, walk, context)
     if walk.verb is Verb.INVALIDATE:
         kvm_zap.commit(kvm, walk, context)
     else:
@@ -89,7 +93,7 @@ def split_done(kvm: "KvmMmu", walk: Walk, _: int, context: Context) -> None:
     context.observe(HugeLost(kvm.vm, walk.op, 1))
     if kvm.tables.only(start, end, 0):
         kvm.tables.set(start, end, 1)
-        walk.reserved -= kvm_memory.table_pages(kvm)
+        kvm_memory.use(walk, kvm_memory.table_pages(kvm))
 
 
 def split_next(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
@@ -146,10 +150,7 @@ def abort(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """Back as before PREPARE, but for leaves that stay split: return unused memory and say so."""
-    if walk.reserved:
-        host = host_base(kvm.vm) | ALLOCATOR
-        context.send(host, m.GiveBack(walk.reserved), context.link)
-        walk.reserved = 0
+    kvm_memory.spare(kvm, walk, context)
     if walk.refusal is not Reason.NONE and walk.whole and walk.to is Share.SHARED:
         zap_whole(kvm, walk, context)
         return

@@ -519,10 +519,11 @@ class ListEmptied(Observation, frozen=True, tag=85):
 
 
 class MemoryRefused(Observation, frozen=True, tag=86):
-    """The allocator has no memory for this operation."""
+    """The allocator has no memory for this operation, which has asked for so many pages."""
 
     vm: int
     op: int
+    pages: int
 
 
 class GuestPanicked(Observation, frozen=True, tag=87):
@@ -601,3 +602,15 @@ class FileClosed(Observation, frozen=True, tag=161):
     """The last close of a guest_memfd: its VM's memory is nobody's from here on, but for what still maps it."""
 
     gmem: int
+
+
+class ReserveSettled(Observation, frozen=True, tag=162):
+    """Of the pages that an actor had reserved for a conversion `used` are in use from here on, `returned` go back.
+
+    Below zero: so many that were in use before go back as well, or stand in for what was asked for.
+    """
+
+    gmem: int
+    op: int
+    used: int
+    returned: int

@@ -14,6 +14,7 @@ from actors import (
     gmem_store,
     iommu_queue,
     kvm_fault,
+    kvm_memory,
     kvm_split,
     kvm_tickets,
     kvm_walk,
@@ -141,6 +142,12 @@ def reply_before_the_thaw(_: World, patch: Patch) -> None:
 
     for module in (gmem_ask, gmem_store):
         patch.setattr(module, "thaw_after", thaw)
+
+
+def keep_the_tree_nodes(_: World, patch: Patch) -> None:
+    """What was set aside for the store and the folios is not given back."""
+    for module in (gmem_steps, gmem_store):
+        patch.setattr(module, "spare", lambda *_: None)
 
 
 def allocate_in_abort(_: World, patch: Patch) -> None:
@@ -443,6 +450,15 @@ def look_closer_for_ever(_: World, patch: Patch) -> None:
     patch.setattr(tdx_module, "came_on", lambda *_: None)
 
 
+def keep_what_prepare_reserved(_: World, patch: Patch) -> None:
+    """KVM's refusal forgets the pages that it had for the split."""
+
+    def spare(_: KvmMmu, walk: Walk, __: Context) -> None:
+        walk.reserved = 0
+
+    patch.setattr(kvm_memory, "spare", spare)
+
+
 def leave_the_rest(_: World, patch: Patch) -> None:
     """A walk that meets a bug tells of the page in hand, and passes over what comes after it in its step."""
     keep = kvm_zap.keep
@@ -500,7 +516,7 @@ def kill_for_memory(world: World, _: Patch) -> None:
 
     def reserve(pool: Allocator, message: m.Reserve, context: Context) -> None:
         vm = vm_base(message.reply_to)
-        context.observe(MemoryRefused(vm, message.ticket))
+        context.observe(MemoryRefused(vm, message.ticket, message.pages))
         context.send(vm | VMM, m.VmDead(), context.link)
         context.send(message.reply_to, m.Reserved(message.ticket, False), 10 * context.link)
 

@@ -268,7 +268,9 @@ MEANINGS: dict[str, Meaning] = {
         "The dynamic PAMT count of a 2 MiB region of host memory is the number of the 4 KiB "
         "leaves that secure EPTs have there, 0 under a leaf of 2 MiB; and the region has its "
         "pair of metadata pages exactly while the count is above 0. Judged with "
-        "fleet.pamt = dynamic, whenever a count changes and when a conversion ends.",
+        "fleet.pamt = dynamic, whenever a count changes and when a conversion ends. With any PAMT: "
+        "what a conversion has had of the host's pool is in use when it ends (page tables, PAMT "
+        "pages, a split folio's metadata), or has gone back.",
         INVARIANT,
     ),
     "I21": Meaning(

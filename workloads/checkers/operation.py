@@ -24,6 +24,7 @@ class Operation:
     thawed = False  # its invalidation has ended, and no other one has begun since
     emptied = False  # folios were taken out of the filemap
     lost = 0
+    pages = 0  # of the host's pool: asked for, and neither refused nor in use nor given back yet
     prefix = 0
     differences: dict[str, list[Difference]] | None = None  # by map, once it has ended
 

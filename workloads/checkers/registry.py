@@ -72,7 +72,7 @@ INVARIANTS = (
     Check("I18", "callbacks to no-fail callers and exit paths never return an error",
           on=_on(c.i18, o.NotifierError)),
     Check("I19", "poisoned pages never come back", on=_on(c.i19, o.Leaf, o.HostPte, o.Dma, o.ShareStored)),
-    Check("I20", "the dynamic PAMT counts the 4 KiB leaves of each 2 MiB region", h.i20_at_end,
+    Check("I20", "pages add up: reserved ones are used or go back, the PAMT counts its leaves", h.i20_at_end,
           on=_on(h.i20_paid, o.PamtCounted), after=_on(h.i20, o.PamtCounted)),
     Check("I21", "bitmap, attribute and device mappings agree at rest", after=_on(d.an18, o.Answered)),
     Check("I22", "success means that the whole range is converted", c.i22),

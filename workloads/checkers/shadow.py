@@ -330,7 +330,19 @@ class Shadow:
 
     def memory_refused(self, fact: o.MemoryRefused) -> None:
         if fact.op in self.operations:
-            self.operations[fact.op].short = True
+            operation = self.operations[fact.op]
+            operation.short = True
+            operation.pages -= fact.pages
+
+    def reserving(self, fact: o.Reserving) -> None:
+        operation = self.operations.get(fact.op)
+        if operation:
+            operation.pages += fact.pages
+
+    def reserve_settled(self, fact: o.ReserveSettled) -> None:
+        operation = self.operations.get(fact.op)
+        if operation:
+            operation.pages -= fact.used + fact.returned
 
     def fault_parked(self, fact: o.FaultParked) -> None:
         self.parked[fact.access] = (fact.start, fact.end, self.now)
@@ -395,6 +407,8 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.Pinned: Shadow.pinned,
     o.ReferenceKept: Shadow.reference_kept,
     o.MemoryRefused: Shadow.memory_refused,
+    o.Reserving: Shadow.reserving,
+    o.ReserveSettled: Shadow.reserve_settled,
     o.FaultParked: Shadow.fault_parked,
     o.FaultResumed: Shadow.fault_resumed,
     o.ReEntered: Shadow.re_entered,
