@@ -132,6 +132,12 @@ def i14_parked(shadow: Shadow, fact: o.FaultParked) -> Found:
     return f"a fault at {span(fact.start, fact.end)} waits, and nobody's invalidation covers it"
 
 
+def i16_flush(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    """Who says that it has unmapped has flushed the translations of what it zapped."""
+    text = "KVM said that shared leaves are gone, and vCPUs might still have their translations"
+    return text if op.stale else None
+
+
 def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if fact.reason is not Reason.NONE:
         return None
@@ -240,14 +246,6 @@ def late_or_left(shadow: Shadow, fact: o.SeamcallAnswered) -> bool:
         if state in (Entry.BLOCKED, Entry.PENDING_BLOCKED):
             return shadow.dead or shadow.left.only(start, end, 1)
     return False
-
-
-def i16_flush(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
-    """Before: who says that it has unmapped has flushed the translations of what it zapped."""
-    done = fact.reason is Reason.NONE and fact.phase in ("commit", "invalidate")
-    if not done or fact.consumer is not Consumer.KVM_MMU or fact.op not in shadow.unflushed:
-        return None
-    return "KVM says that shared leaves are gone, and vCPUs may still have their translations"
 
 
 def i16_iotlb(shadow: Shadow, fact: o.ShareStored) -> Found:

@@ -23,6 +23,7 @@ class Operation:
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
     thawed = False  # its invalidation has ended, and no other one has begun since
     emptied = False  # folios were taken out of the filemap
+    stale = False  # KVM has acknowledged the unmap, and not flushed
     lost = 0
     pages = 0  # of the host's pool: asked for, and neither refused nor in use nor given back yet
     prefix = 0

@@ -151,6 +151,8 @@ class Shadow:
         elif fact.phase != "prepare":
             operation.ready.discard(fact.consumer)
             operation.aborted = operation.aborted or fact.phase == "abort"
+            if fact.op in self.unflushed and fact.consumer is Consumer.KVM_MMU:
+                operation.stale = True
 
     def share_stored(self, fact: o.ShareStored) -> None:
         self.write("share", fact.start, fact.end, fact.to)
