@@ -9,6 +9,7 @@ from workloads.checkers import dma as d
 from workloads.checkers import pamt as h
 from workloads.checkers import progress as p
 from workloads.checkers import restored as r
+from workloads.checkers import seams as s
 from workloads.checkers.admitted import admitting
 from workloads.checkers.meanings import MEANINGS
 
@@ -60,14 +61,14 @@ INVARIANTS = (
     Check("I10", "after a failure shareability, folios and stash are as before", refused=r.i10),
     Check("I11", "after a failure every mapped secure EPT entry is mapped", refused=r.i11),
     Check("I12", "after the decision to commit nobody refuses, and no SEAMCALL fails by itself",
-          on=(*_on(c.i12, o.ConsumerReplied), *_on(c.i12_seamcall, o.SeamcallAnswered))),
+          on=(*_on(c.i12, o.ConsumerReplied), *_on(s.i12_seamcall, o.SeamcallAnswered))),
     Check("I13", "accepted pages are mapped whenever no conversion is under way", c.i13),
-    Check("I14", "invalidations end with their operation", c.i14, _on(c.i14_parked, o.FaultParked)),
+    Check("I14", "invalidations end with their operation", c.i14, _on(s.i14_parked, o.FaultParked)),
     Check("I15", "locks are taken from the outside in", on=_on(c.i15, o.LockOrder)),
-    Check("I16", "no translation outlives an unmap: TRACK and exits, TLB flush, IOTLB wait", c.i16_flush,
-          (*_on(c.i16, o.SeamcallAnswered), *_on(c.i16_iotlb, o.ShareStored))),
+    Check("I16", "no translation outlives an unmap: TRACK and exits, TLB flush, IOTLB wait", s.i16_flush,
+          (*_on(s.i16, o.SeamcallAnswered), *_on(s.i16_iotlb, o.ShareStored))),
     Check("I17", "a leaf is installed only where the attribute allows its kind",
-          on=(*_on(c.i17, o.Leaf), *_on(c.i17_stored, o.ShareStored))),
+          on=(*_on(c.i17, o.Leaf), *_on(s.i17_stored, o.ShareStored))),
     Check("I18", "callbacks to no-fail callers and exit paths never return an error",
           on=_on(c.i18, o.NotifierError)),
     Check("I19", "poisoned pages never come back", on=_on(c.i19, o.Leaf, o.HostPte, o.Dma, o.ShareStored)),
