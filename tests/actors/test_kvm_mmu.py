@@ -11,7 +11,15 @@ from actors.contract import Consumer, Fault, Reason
 from actors.guest_outcome import Outcome
 from actors.kvm_memory import SPLIT_PAGES
 from actors.kvm_mmu import KvmMmu
-from actors.observations import EpochDrained, Failed, HugeLost, Leaf, PoisonSet, VmBugged
+from actors.observations import (
+    EpochDrained,
+    Failed,
+    HugeLost,
+    Leaf,
+    PoisonSet,
+    TlbFlushed,
+    VmBugged,
+)
 from actors.slots import Slot
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Status
 from tests.helpers import COST, LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
@@ -183,6 +191,7 @@ def test_to_private_zaps_the_shared_side_and_flushes_once_for_the_range():
     calls, context = committed(actor, 0x10, 0x400, PRIVATE)
     assert (calls, runs(actor.shared_ept)) == ([("FLUSH", 1), DONE], [(0, LEVEL_4K), (0x10, 0)])
     assert [(leaf.start, leaf.end) for leaf in context.of(Leaf)] == [(0x10, 0x200), (0x200, 0x300)]
+    assert context.of(TlbFlushed) == [TlbFlushed(VM, OP)]
 
 
 def test_to_private_with_nothing_mapped_flushes_nobody():
