@@ -89,6 +89,9 @@ class Iommu(Actor):
     asked: int = 0
     lingering: dict[int, IntervalMap] = {}
     closing: list[tuple[int, int, int, int]] = []  # (domain, start, end, until): unmaps under way
+    tables: dict[int, int] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # VM -> pages that splits of its entries have taken
 
     # --- PREPARE ---------------------------------------------------------------------------------
 
@@ -178,6 +181,10 @@ class Iommu(Actor):
             context.send(self.host | ALLOCATOR, m.GiveBack(pages), context.link)
             self.refuse(message.ticket, unmap, Reason.DEAD, context)
             return
+        if self.tables is msgspec.UNSET:
+            self.tables = {}
+        vm = vm_base(unmap.gmem)
+        self.tables[vm] = self.tables.get(vm, 0) + pages
         for domain, leaf in unmap.splits:
             self.domains[domain].set(leaf, leaf + PAGES_2M, LEVEL_4K)
         unmap.early = unmap.early and not unmap.aborting
