@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, IOMMU, KVM, PINS, kind_of, vm_address
+from actors.address import ALLOCATOR, GMEM, IOMMU, KVM, PINS, kind_of, vm_address, vm_base
 from actors.allocator import Allocator
 from actors.contract import Consumer, Context, Fault, Message, Reason
 from actors.gmem import Gmem
 from actors.iommu import QUEUE_SLOTS, Iommu
 from actors.kvm_mmu import KvmMmu
+from actors.observations import MemoryRefused
 from actors.tdx_states import LEVEL_2M
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
@@ -186,6 +187,9 @@ def no_memory_for(kind: str) -> Arrange:
     def arrange(world: World) -> None:
         def on_reserve(actor: Allocator, message: m.Reserve, context: Context) -> None:
             if kind_of(message.reply_to) == kind:
+                op = message.op if message.op >= 0 else message.ticket
+                vm = message.vm or vm_base(message.reply_to)
+                context.observe(MemoryRefused(vm, op, message.pages))
                 context.send(message.reply_to, m.Reserved(message.ticket, False), context.link)
             else:
                 actor.on_reserve(message, context)
