@@ -2,11 +2,15 @@
 
 from typing import ClassVar
 
+import msgspec
+
+from actors import admission
 from actors import messages as m
 from actors.address import vm_base
+from actors.admission import Admissions
 from actors.contract import Actor, Context, Reason, opportunity
 from actors.intervals import IntervalMap
-from actors.observations import FramesReused, MemoryRefused
+from actors.observations import FramesReused, FramesTaken, MemoryRefused, Reserving
 
 
 class Allocator(Actor):
@@ -16,6 +20,7 @@ class Allocator(Actor):
     frames: IntervalMap
     host: int = 0
     reuse: bool = False  # freed frames are given to somebody else at once
+    admits: Admissions | msgspec.UnsetType = msgspec.UNSET  # or to VMs that come after others
 
     def on_reserve(self, message: m.Reserve, context: Context) -> None:
         """All the pages or none: an empty pool refuses by itself, an injected failure only adds to that."""
@@ -23,6 +28,7 @@ class Allocator(Actor):
         op = message.op if message.op >= 0 else message.ticket
         # Askers of one conversion are told apart by their kind, which stands in the key where others have a page.
         key = opportunity(vm, op, message.reply_to & 0xFF)
+        context.observe(Reserving(vm, op, message.pages, message.reply_to))
         fault = context.choose("alloc.pages", 1, key, places=((message.start, message.end),))
         granted = fault is None and message.pages <= self.free
         if granted:
@@ -54,6 +60,7 @@ class Allocator(Actor):
         if granted:
             self.free -= message.pages
             self.frames.set(message.start, message.end, 0)
+            context.observe(FramesTaken(vm, message.start, message.end, message.gfn))
         took = context.cost("page_alloc", message.folios + message.pages)
         context.send(message.reply_to, m.FramesTaken(message.ticket, granted, message.pages), took)
 
@@ -62,4 +69,5 @@ class Allocator(Actor):
         m.GiveBack: on_give_back,
         m.FreeMemory: on_free_memory,
         m.TakeFrames: on_take_frames,
+        m.Reclaim: admission.on_reclaim,
     }

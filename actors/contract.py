@@ -45,12 +45,23 @@ ERRNO = {
 
 
 class Consumer(enum.IntEnum):
-    """Who must let go of a range before it may change sides, in registration order."""
+    """Who must let go of a range before it may change sides. KVM_FILE_1 to 3 are KVMs of VMs that share the inode."""
 
     KVM_MMU = 0
     HOST_MAP = 1
     PINS = 2
     IOMMU = 3
+    KVM_FILE_1 = 4
+    KVM_FILE_2 = 5
+    KVM_FILE_3 = 6
+
+
+KVMS = (Consumer.KVM_MMU, Consumer.KVM_FILE_1, Consumer.KVM_FILE_2, Consumer.KVM_FILE_3)
+"""By the number of the file that the VM has of the inode."""
+REGISTERED = (*KVMS, Consumer.HOST_MAP, Consumer.PINS, Consumer.IOMMU)
+"""In registration order."""
+WORDS = {c: (Consumer.KVM_MMU if c in KVMS else c).name.lower() for c in REGISTERED}
+"""What a consumer is called in facts and metrics: the KVM of any file is a KVM."""
 
 
 class Trace(enum.IntEnum):
@@ -59,6 +70,11 @@ class Trace(enum.IntEnum):
     NONE = 0  # only the VM is marked dead
     REFERENCE = 1  # a reference on the folio, for ever
     CALLBACK = 2  # a callback to guest_memfd, which keeps the page out of use
+    FLAG = 3  # a flag of the page or the folio, which guest_memfd finds when everybody has unmapped
+
+
+TELLS = (Trace.CALLBACK, Trace.FLAG)
+"""How guest_memfd comes to know which page it was."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -142,7 +158,14 @@ VM_KEY_SHIFT = 120
 
 def opportunity(vm: int, op: int, page: int = 0, attempt: int = 0) -> int:
     """The key of a fault opportunity: which VM's which operation, at which page (a gfn), at which attempt."""
-    return vm << VM_KEY_SHIFT | op << _OP_SHIFT | page << _PAGE_SHIFT | min(attempt, 0xFFF)
+    if attempt > 0xFFF:  # noqa: PLR1730 - no call of min() for every opportunity
+        attempt = 0xFFF
+    return (vm << VM_KEY_SHIFT - _OP_SHIFT | op) << _OP_SHIFT | page << _PAGE_SHIFT | attempt
+
+
+def op_of(key: int) -> int:
+    """The number that the key of an opportunity names."""
+    return key >> _OP_SHIFT & (1 << VM_KEY_SHIFT - _OP_SHIFT) - 1
 
 
 def page_of(key: int) -> int:

@@ -59,7 +59,9 @@ class Conversion(msgspec.Struct):
     used: int = 0  # of what was reserved, in use and not reported yet
     asking: int = 0  # pages asked for and not answered
     denied: Reason = Reason.NONE  # why they were not had, the last time
+    wanting: int = -1  # for which index they are; -1: for the first that is not converted
     changes: list[Change] = []  # what the restructuring in hand does
+    seen: int = -1  # the first page with a reference, by the last look
     changed: int = 0  # how many huge folios of it are done
     reason: Reason = Reason.NONE
     offset: int = -1

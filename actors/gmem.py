@@ -4,19 +4,28 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import gmem_failure, gmem_faults, gmem_punch, gmem_ranges, gmem_release, gmem_steps
+from actors import (
+    gmem_failure,
+    gmem_faults,
+    gmem_frames,
+    gmem_marks,
+    gmem_punch,
+    gmem_ranges,
+    gmem_release,
+    gmem_steps,
+)
 from actors import messages as m
-from actors.address import PINS, vm_base
-from actors.contract import Actor, Consumer, Context, Reason, Share
+from actors.address import KVM, PINS, vm_base
+from actors.contract import WORDS, Actor, Consumer, Context, Message, Reason, Share, Trace
 from actors.conversion import PHASES, Conversion, Verb
-from actors.gmem_own import fail
+from actors.gmem_own import fail, first_left, ilock
 from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
 from actors.intervals import IntervalMap
 from actors.locks import RwLock, Waiter
 from actors.observations import (
     ConsumerReplied,
     ConvertBegin,
-    LockOrder,
+    ErrorDropped,
     LockWaited,
     ReferenceKept,
     Spinning,
@@ -64,6 +73,8 @@ class Gmem(Actor):
     punches: dict[int, gmem_punch.Punch] = {}
     fills: dict[int, gmem_punch.Fill] = {}
     failures: gmem_failure.Failures | msgspec.UnsetType = msgspec.UNSET
+    pinned: bool | msgspec.UnsetType = msgspec.UNSET  # by the guest, which has trusted IO
+    tenancy: gmem_frames.Tenancy | msgspec.UnsetType = msgspec.UNSET  # else frames from base_pfn on
 
     # --- conversions -----------------------------------------------------------------------------
 
@@ -88,12 +99,11 @@ class Gmem(Actor):
                 self.address, conversion.op, start + shift, end + shift, Share(conversion.to)
             )
         )
-        context.observe(
-            LockOrder(vm_base(self.address), conversion.op, gmem_steps.ILOCK_RANK, True)
-        )
+        ilock(self, conversion.op, True, context)
         if self.released or not self.poison.only(start, end, 0):
             conversion.reason = Reason.DEAD if self.released else Reason.POISONED
-            conversion.offset = start
+            poisoned = (s for s, _, bad in self.poison.runs(start, end) if bad)
+            conversion.offset = start if self.released else next(poisoned)
             self.drive(conversion, Event.NOT_POSSIBLE, context)
         elif self.share.only(start, end, conversion.to):
             self.drive(conversion, Event.NOTHING_TO_DO, context)
@@ -122,7 +132,8 @@ class Gmem(Actor):
         elif message.granted:
             self.drive(conversion, Event.RESERVED, context)
         else:
-            first = conversion.range[0]
+            wanting = conversion.wanting
+            first = wanting if wanting >= 0 else first_left(self, conversion)
             fail(self, conversion, message.reason, first, "gmem", context)
             self.drive(conversion, Event.NO_MEMORY, context)
 
@@ -146,11 +157,14 @@ class Gmem(Actor):
         """A no: the first one decides."""
         conversion = self.conversions[message.op]
         asked = Verb.INVALIDATE if conversion.verb is Verb.INVALIDATE else Verb.PREPARE
-        self.answered(conversion, asked, message.consumer, message.reason, context)
+        self.answered(conversion, asked, message.consumer, message.reason, context, message.offset)
         if conversion.verb is asked:
             conversion.refused |= 1 << message.consumer
-            if self.row(conversion, Event.REFUSED).action != "discard":
-                who = message.consumer.name.lower()
+            who = WORDS[message.consumer]
+            if self.row(conversion, Event.REFUSED).action == "discard":
+                vm, phase = vm_base(self.address), conversion.stage.name.lower()
+                context.observe(ErrorDropped(vm, conversion.op, who, phase, message.reason))
+            else:
                 offset = message.offset - conversion.shift
                 fail(self, conversion, message.reason, offset, who, context)
         self.drive(conversion, Event.REFUSED, context)
@@ -160,20 +174,24 @@ class Gmem(Actor):
         """Some consumer does not answer: that is a no."""
         conversion = self.conversions[message.op]
         silent = Consumer((conversion.waiting & -conversion.waiting).bit_length() - 1)
-        who = silent.name.lower()
-        fail(self, conversion, Reason.TIMEOUT, conversion.start, who, context)
+        who = WORDS[silent]
+        first = first_left(self, conversion)
+        fail(self, conversion, Reason.TIMEOUT, first, who, context)
         self.drive(conversion, Event.TIMED_OUT, context)
 
     def on_poison(self, message: m.Poison, context: Context) -> None:
-        """The poison callback: a consumer could not unmap these pages."""
+        """A consumer could not unmap these pages: the poison callback, or a flag if that holds."""
         conversion = self.conversions[message.op]
-        offset = message.start - conversion.shift
-        conversion.poison.append((offset, message.end - conversion.shift))
-        who = message.consumer.name.lower()
+        offset, end = message.start - conversion.shift, message.end - conversion.shift
+        if not gmem_marks.named(self, offset, end, paid=True):
+            return
+        conversion.poison.append((offset, end))
+        who = WORDS[message.consumer]
         if conversion.reason is Reason.NONE:
             fail(self, conversion, message.reason, offset, who, context)
             conversion.reason = Reason.BUG  # EFAULT, whatever the consumer's own trouble was
-        if message.consumer is not Consumer.KVM_MMU:  # KVM reports its own KVM_BUG_ON
+        called = self.options.trace is Trace.CALLBACK
+        if called and message.consumer is not Consumer.KVM_MMU:  # KVM reports its own KVM_BUG_ON
             bug = (f"{who}.commit", message.reason, message.injected)
             context.observe(VmBugged(vm_base(self.address), *bug))
         self.drive(conversion, Event.POISONED, context)
@@ -229,8 +247,9 @@ class Gmem(Actor):
 
     def on_recounted(self, message: m.Recounted, context: Context) -> None:
         """Somebody has a reference, or nobody has."""
-        event = Event.NOT_QUIET if message.extra else Event.QUIET
-        self.drive(self.conversions[message.op], event, context)
+        conversion = self.conversions[message.op]
+        conversion.seen = message.page - conversion.shift
+        self.drive(conversion, Event.NOT_QUIET if message.extra else Event.QUIET, context)
 
     def on_spin_check(self, message: m.SpinCheck, context: Context) -> None:
         """Still no QUIET: the kernel would spin on."""
@@ -249,6 +268,7 @@ class Gmem(Actor):
         consumer: Consumer,
         reason: Reason,
         context: Context,
+        offset: int = -1,
     ) -> None:
         """Strike the consumer off the list of those still to answer this request."""
         if conversion.verb is verb:
@@ -256,7 +276,9 @@ class Gmem(Actor):
             conversion.agreed |= (reason is Reason.NONE) << consumer
         took = context.now - conversion.asked_at
         phase = PHASES[verb]
-        context.observe(ConsumerReplied(self.address, conversion.op, phase, consumer, reason, took))
+        context.observe(
+            ConsumerReplied(self.address, conversion.op, phase, consumer, reason, took, offset)
+        )
 
     # --- the invalidate lock ---------------------------------------------------------------------
 
@@ -287,6 +309,16 @@ class Gmem(Actor):
                 context.observe(LockWaited("ilock", context.now - waiter.since))
                 gmem_faults.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
+
+    # --- the KVMs that map it ---------------------------------------------------------------------
+
+    def tell_kvms(self, message: Message, delay: int, context: Context) -> None:
+        """The KVM of each file."""
+        context.send(vm_base(self.address) | KVM, message, delay)
+
+    def asker(self, access: int) -> int:
+        """Whose fault it is."""
+        return vm_base(self.address) | KVM
 
     # --- where its pages are ---------------------------------------------------------------------
 
@@ -338,4 +370,5 @@ class Gmem(Actor):
         m.ZapEnded: gmem_punch.on_zap_ended,
         m.FramesTaken: gmem_punch.on_frames_taken,
         m.MemoryFailure: gmem_failure.on_memory_failure,
+        m.Admit: gmem_frames.on_admit,
     }

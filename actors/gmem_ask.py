@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors import gmem_folios as folios
 from actors import messages as m
-from actors.address import HOST_MAP, IOMMU, KVM, PINS, host_base, vm_base
-from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share
+from actors.address import HOST_MAP, IOMMU, KVM, PINS, file_address, host_base, vm_base
+from actors.contract import KVMS, REGISTERED, Consumer, Context, Message, Reason, Share
 from actors.conversion import Conversion, Verb
 from actors.gmem_own import differing, gfns, thaw_after
 from actors.observations import Decided, NoReturn
 from actors.protocols import maps_again
-from actors.protocols.table import Event, Who
+from actors.protocols.table import ALL, Event, Who
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
@@ -31,11 +32,16 @@ def freeze_range(gmem: "Gmem", conversion: Conversion, _: Who, context: Context)
 def begin_invalidation(
     gmem: "Gmem", conversion: Conversion, first: int, last: int, context: Context
 ) -> None:
-    """Rounded out to whole 2 MiB, as leaves may be."""
-    start = (first + conversion.shift) // PAGES_2M * PAGES_2M
-    end = -(-(last + conversion.shift) // PAGES_2M) * PAGES_2M
+    """Rounded out to whole pages of the file, as far as they are in slots: no leaf is larger.
+
+    A page of the file that lies in two slots has what is between them wait as well, as KVM keeps one range.
+    """
+    parts = gmem.gfns(*folios.rounded(first, last, gmem.page_order))
+    start, end = parts[0]
+    for s, e in parts[1:]:
+        start, end = min(start, s), max(end, e)
     message = m.Freeze(gmem.address, conversion.op, start, end)
-    context.send(vm_base(gmem.address) | KVM, message, context.link)
+    gmem.tell_kvms(message, context.link, context)
 
 
 def thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
@@ -49,11 +55,18 @@ def after_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -
     gmem.drive(conversion, event, context)
 
 
+OF_VM: dict[int, int] = {
+    Consumer.HOST_MAP: HOST_MAP,
+    Consumer.PINS: PINS,
+    **{kvm: file_address(KVM, file) for file, kvm in enumerate(KVMS)},
+}
+
+
 def consumer_address(gmem: int, consumer: int) -> int:
     """Where a consumer of this guest_memfd lives."""
     if consumer == Consumer.IOMMU:
         return host_base(gmem) | IOMMU
-    return vm_base(gmem) | (KVM, HOST_MAP, PINS)[consumer]
+    return vm_base(gmem) | OF_VM[consumer]
 
 
 def ask(gmem: "Gmem", conversion: Conversion, verb: Verb, who: Who, context: Context) -> None:
@@ -80,6 +93,7 @@ def prepare_request(gmem: "Gmem", conversion: Conversion, who: Who) -> Message:
         waits=gmem.options.waits,
         busy_bugs=busy_bugs,
         parts=differing(gmem, conversion),
+        looks=gmem.pinned is not msgspec.UNSET and who == ALL,
     )
 
 
@@ -105,6 +119,8 @@ def invalidate_request(gmem: "Gmem", conversion: Conversion, _: Who) -> Message:
         options.trace,
         listed,
         differing(gmem, conversion),
+        gmem.pinned is not msgspec.UNSET
+        and gmem.row(conversion, Event.REFUSED).action != "discard",
     )
 
 
@@ -128,6 +144,39 @@ def prepare(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) ->
     """May the range change sides? As the kernel calls it: whoever is asked answers."""
     conversion.refused = 0
     ask(gmem, conversion, Verb.PREPARE, who, context)
+
+
+def prepare_in_turn(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """The same, one after the other: nobody is asked after a refusal."""
+    conversion.todo = list(who)
+    prepare_next(gmem, conversion, who, context)
+
+
+def prepare_next(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The next one's turn, if there is one."""
+    if conversion.todo:
+        prepare(gmem, conversion, (conversion.todo.pop(0),), context)
+
+
+def split_file(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
+    """PREPARE for the first file alone; the others come when it is zapped."""
+    conversion.todo = list(who)
+    split_next_file(gmem, conversion, who, context)
+
+
+def split_next_file(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The same for the next one."""
+    prepare(gmem, conversion, (conversion.todo[0],), context)
+
+
+def zap_file(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """COMMIT for this file alone."""
+    commit(gmem, conversion, (conversion.todo.pop(0),), context)
+
+
+def next_file(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """NEXT with another file in hand, or LAST."""
+    gmem.drive(conversion, Event.NEXT if conversion.todo else Event.LAST, context)
 
 
 def prepare_in_time(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
@@ -190,7 +239,7 @@ def invalidate_next(gmem: "Gmem", conversion: Conversion, _: Who, context: Conte
 
 def remap(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
     """Whoever has unmapped is to map again, the last one first."""
-    conversion.todo = [c for c in reversed(Consumer) if conversion.agreed >> c & 1]
+    conversion.todo = [c for c in reversed(REGISTERED) if conversion.agreed >> c & 1]
     if conversion.todo:
         remap_next(gmem, conversion, who, context)
     else:
@@ -205,6 +254,8 @@ def remap_next(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -
 ASKS: dict[str, Verb] = {
     "prepare": Verb.PREPARE,
     "prepare_in_time": Verb.PREPARE,
+    "split_file": Verb.PREPARE,
+    "zap_file": Verb.COMMIT,
     "commit": Verb.COMMIT,
     "pass_no_return": Verb.COMMIT,
     "decide_commit": Verb.COMMIT,

@@ -11,8 +11,9 @@ import msgspec
 
 from actors import gmem_folios as folios
 from actors import messages as m
-from actors.address import HOST_MAP, KVM, vm_base
+from actors.address import HOST_MAP, vm_base
 from actors.contract import Context, Share
+from actors.gmem_own import ilock
 from actors.gmem_tickets import PUNCH, TICKETS
 from actors.intervals import IntervalMap
 from actors.kvm_tickets import HOLE
@@ -70,6 +71,7 @@ def zap(gmem: "Gmem", op: int, failure: Failing, context: Context) -> None:
     if not failure.todo:
         assert gmem.failures is not msgspec.UNSET, "a failure that nobody has met"
         del gmem.failures.under_way[op]
+        ilock(gmem, op, False, context)
         gmem.drop(op * TICKETS + PUNCH, context)
         return
     start, end = failure.todo[0]
@@ -77,7 +79,7 @@ def zap(gmem: "Gmem", op: int, failure: Failing, context: Context) -> None:
     request = m.Zap(
         gmem.address, op, start, end, options.trace, options.bug_on, Share(1 - given_up)
     )
-    context.send(vm_base(gmem.address) | KVM, request, context.link)
+    gmem.tell_kvms(request, context.link, context)
 
 
 def zapped(gmem: "Gmem", op: int, failure: Failing, context: Context) -> None:
@@ -89,9 +91,9 @@ def zapped(gmem: "Gmem", op: int, failure: Failing, context: Context) -> None:
         table.set(start - shift, end - shift, 1)
     context.observe(MemoryFailed(gmem.address, start, end))
     context.observe(PoisonSet(gmem.address, op, start, end))
-    vm = vm_base(gmem.address)
-    context.send(vm | HOST_MAP, m.HostDiscard(start, end), context.link)
-    context.send(vm | KVM, m.ZapEnd(op), context.link)
+    gone = m.HostDiscard(start, end)
+    context.send(vm_base(gmem.address) | HOST_MAP, gone, context.link)
+    gmem.tell_kvms(m.ZapEnd(op), context.link, context)
 
 
 def bad(gmem: "Gmem", start: int, end: int) -> bool:

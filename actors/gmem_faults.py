@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from actors import gmem_failure, gmem_punch
+from actors import gmem_failure, gmem_frames, gmem_punch
 from actors import messages as m
-from actors.address import KVM, vm_base
+from actors.address import vm_base
 from actors.contract import Context, Reason, Share
 from actors.gmem_folios import HOLE
 from actors.gmem_tickets import GUEST_FAULT, HOST_FAULT, TICKETS
@@ -27,7 +27,7 @@ def on_get_pfn(gmem: "Gmem", message: m.GetPfn, context: Context) -> None:
         gmem.faults[ticket] = message
         gmem.take(ticket, False, context)
         return
-    context.send(vm_base(gmem.address) | KVM, reply, context.link)
+    context.send(gmem.asker(message.access), reply, context.link)
 
 
 def answer_pfn(gmem: "Gmem", ticket: int, context: Context) -> None:
@@ -40,8 +40,8 @@ def answer_pfn(gmem: "Gmem", ticket: int, context: Context) -> None:
         return
     del gmem.faults[ticket]
     reason = Reason.NONE if order >= 0 else Reason.POISONED  # a folio that an undo has lost
-    reply = m.GotPfn(fault.access, reason, order, gmem.base_pfn + fault.start)
-    context.send(vm_base(gmem.address) | KVM, reply, context.link)
+    reply = m.GotPfn(fault.access, reason, order, gmem_frames.pfn_of(gmem, fault.start))
+    context.send(gmem.asker(fault.access), reply, context.link)
     gmem.drop(ticket, context)
 
 

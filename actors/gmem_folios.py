@@ -160,6 +160,15 @@ def pages_held(changes: list[Change]) -> int:
     return pages
 
 
+def nth(changes: list[Change], number: int) -> int:
+    """Where the huge folio of this number (from 0) begins that the changes make or break."""
+    for change in changes:
+        if number < units(change):
+            return change.start + number * SIZE[max(change.old, change.new)]
+        number -= units(change)
+    raise AssertionError("the changes have fewer folios")
+
+
 def inverse(changes: list[Change]) -> list[Change]:
     """The way back, last change first."""
     return [Change(c.start, c.end, c.new, c.old) for c in reversed(changes)]

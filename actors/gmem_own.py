@@ -3,14 +3,21 @@
 from typing import TYPE_CHECKING
 
 from actors import messages as m
-from actors.address import KVM, host_base, vm_base
+from actors.address import host_base, vm_base
 from actors.contract import Context, Fault, Place, Reason, Share
 from actors.conversion import Conversion
-from actors.observations import Failed, ReserveSettled, Reserving, ShareStored
+from actors.observations import Failed, LockOrder, ReserveSettled, ShareStored
 from actors.protocols.table import Event, Stage
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
+
+ILOCK_RANK = 1  # docs/domain.md section 2.9: outermost of the kernel's locks modelled here
+
+
+def ilock(gmem: "Gmem", op: int, taken: bool, context: Context) -> None:
+    """This operation has the invalidate lock, or has it no more."""
+    context.observe(LockOrder(vm_base(gmem.address), op, ILOCK_RANK, taken))
 
 
 def ask_for(
@@ -26,7 +33,6 @@ def ask_for(
     if fault:
         context.after(delay, m.Reserved(conversion.op, False, fault.reason))
         return
-    context.observe(Reserving(gmem.address, conversion.op, pages))
     start, end = gfns(conversion)
     request = m.Reserve(gmem.address, conversion.op, pages, start=start, end=end)
     context.send(host_base(gmem.address), request, delay)
@@ -50,6 +56,14 @@ def differing(gmem: "Gmem", conversion: Conversion) -> m.Parts:
     shift = conversion.shift
     runs = gmem.share.runs(start, end)
     return tuple((s + shift, e + shift) for s, e, share in runs if share == before)
+
+
+def first_left(gmem: "Gmem", conversion: Conversion) -> int:
+    """The first index of the range in hand that has not, or had not before its store, the wanted share."""
+    first, last = conversion.range
+    stored = conversion.was and conversion.was[0][0] == first
+    runs = conversion.was if stored else gmem.share.runs(first, last)
+    return next((start for start, _, share in runs if share != conversion.to), first)
 
 
 def proceed(conversion: Conversion, event: Event, delay: int, context: Context) -> None:
@@ -100,10 +114,11 @@ def fail(
         return
     conversion.reason, conversion.offset = reason, offset
     phase = (conversion.stage if stage is None else stage).name.lower()
-    context.observe(Failed(vm_base(gmem.address), conversion.op, phase, who, reason))
+    gfn = offset + conversion.shift
+    context.observe(Failed(vm_base(gmem.address), conversion.op, phase, who, reason, gfn))
 
 
 def thaw_after(gmem: "Gmem", conversion: Conversion, delay: int, context: Context) -> None:
     """INV_END once what is under way is done: a fault must not see the old attribute with the new sequence."""
     message = m.Thaw(gmem.address, conversion.op)
-    context.send(vm_base(gmem.address) | KVM, message, max(delay, 1))
+    gmem.tell_kvms(message, max(delay, 1), context)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from actors import gmem_failure
+from actors import gmem_failure, gmem_marks
 from actors import gmem_folios as folios
 from actors import messages as m
-from actors.address import ALLOCATOR, KVM, VMM, host_base, vm_base
+from actors.address import ALLOCATOR, VMM, host_base, vm_base
 from actors.contract import Context, Reason, Share
 from actors.gmem_folios import HOLE, LOST, SIZE
+from actors.gmem_own import ilock
 from actors.gmem_tickets import HOST_FAULT, PUNCH, TICKETS
-from actors.observations import FolioOrder, FramesFreed, FramesKept, PoisonSet, Punched
+from actors.observations import FolioOrder, FramesFreed, FramesKept, Punched
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
@@ -58,6 +59,7 @@ def on_punch_hole(gmem: "Gmem", message: m.PunchHole, context: Context) -> None:
 
 def locked(gmem: "Gmem", op: int, context: Context) -> None:
     """The lock is ours: may the range go? Then out of KVM first."""
+    ilock(gmem, op, True, context)
     if failure := gmem_failure.failing(gmem, op):
         gmem_failure.locked(gmem, op, failure, context)
         return
@@ -72,15 +74,19 @@ def locked(gmem: "Gmem", op: int, context: Context) -> None:
         start, end = punch.start + punch.shift, punch.end + punch.shift
         options = gmem.options
         zap = m.Zap(gmem.address, op, start, end, options.trace, options.bug_on)
-        context.send(vm_base(gmem.address) | KVM, zap, context.link)
+        gmem.tell_kvms(zap, context.link, context)
 
 
 def on_not_zapped(gmem: "Gmem", message: m.NotZapped, _: Context) -> None:
-    """The poison callback: these pages are in the S-EPT still. Of a folio that has failed all is poisoned anyway."""
+    """These pages are in the S-EPT still, as their mark says. Of a folio that has failed all is poisoned anyway.
+
+    A mark that wants memory finds none: a hole has no step that could ask for it.
+    """
     if gmem_failure.failing(gmem, message.op):
         return
     punch = gmem.punches[message.op]
-    punch.left.append((message.start - punch.shift, message.end - punch.shift))
+    start, end = message.start - punch.shift, message.end - punch.shift
+    punch.left += gmem_marks.named(gmem, start, end)
 
 
 def on_zapped(gmem: "Gmem", message: m.Zapped, context: Context) -> None:
@@ -89,12 +95,9 @@ def on_zapped(gmem: "Gmem", message: m.Zapped, context: Context) -> None:
         gmem_failure.zapped(gmem, message.op, failure, context)
         return
     punch = gmem.punches[message.op]
-    for start, end in punch.left:
-        gmem.poison.set(start, end, 1)
-        first, last = start + punch.shift, end + punch.shift
-        context.observe(PoisonSet(gmem.address, punch.op, first, last))
+    gmem_marks.set_aside(gmem, punch.op, punch.left, context)
     took = context.link if punch.left else truncate(gmem, punch, context)
-    context.send(vm_base(gmem.address) | KVM, m.ZapEnd(punch.op), max(took, context.link))
+    gmem.tell_kvms(m.ZapEnd(punch.op), max(took, context.link), context)
 
 
 def truncate(gmem: "Gmem", punch: Punch, context: Context) -> int:
@@ -150,6 +153,7 @@ def answer(gmem: "Gmem", punch: Punch, reason: Reason, context: Context) -> None
     del gmem.punches[punch.op]
     done = m.HolePunched(punch.op, reason)
     context.send(vm_base(gmem.address) | VMM, done, context.link)
+    ilock(gmem, punch.op, False, context)
     gmem.drop(punch.op * TICKETS + PUNCH, context)
 
 
@@ -202,5 +206,5 @@ def refuse(gmem: "Gmem", ticket: int, context: Context) -> None:
     else:
         assert isinstance(fault, m.GetPfn)
         no = m.GotPfn(fault.access, Reason.NO_MEMORY, 0, 0)
-        context.send(vm_base(gmem.address) | KVM, no, context.link)
+        context.send(gmem.asker(fault.access), no, context.link)
     gmem.drop(ticket, context)

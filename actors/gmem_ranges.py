@@ -4,10 +4,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from actors import gmem_folios as folios
+from actors.address import vm_base
 from actors.contract import Context, Reason
 from actors.conversion import Conversion
 from actors.gmem_chance import strike_ranges
 from actors.gmem_own import ask_for
+from actors.observations import ErrorDropped
 from actors.protocols.table import Event, Who
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def list_ranges(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
     ask_for(gmem, conversion, pages, context.cost("tree_reserve"), context, fault)
     conversion.ranges = found
     conversion.at = fault.first if fault else len(found)
+    conversion.wanting = found[fault.first if fault else 0][0]
 
 
 def listed(gmem: "Gmem", conversion: Conversion, granted: bool, context: Context) -> None:
@@ -37,6 +40,8 @@ def listed(gmem: "Gmem", conversion: Conversion, granted: bool, context: Context
 
 def cut_list(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """B.swallow_enomem: the list ends where memory did, and the conversion goes on as if that were all."""
+    vm, phase = vm_base(gmem.address), conversion.stage.name.lower()
+    context.observe(ErrorDropped(vm, conversion.op, "gmem", phase, conversion.denied))
     conversion.reason, conversion.offset = Reason.NONE, -1
     # An injected failure strikes at one of the ranges; an empty pool at the first.
     made = conversion.at if conversion.at < len(conversion.ranges) else 0
@@ -57,7 +62,10 @@ def list_huge(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) ->
 def discard(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
     """A consumer's error is dropped, and the conversion goes on."""
     conversion.reason, conversion.offset = Reason.NONE, -1
-    next_range(gmem, conversion, who, context)
+    if conversion.todo:  # another file's KVM
+        gmem.drive(conversion, Event.INVALIDATED, context)
+    else:
+        next_range(gmem, conversion, who, context)
 
 
 def next_range(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:

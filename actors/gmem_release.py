@@ -3,11 +3,14 @@
 from typing import TYPE_CHECKING
 
 from actors import gmem_folios as folios
+from actors import gmem_frames
 from actors import messages as m
-from actors.address import KVM, host_base, vm_base
+from actors.address import GMEMS_MAX, host_base, vm_base
 from actors.contract import Context
 from actors.gmem_folios import HOLE
+from actors.gmem_own import ilock
 from actors.gmem_tickets import RELEASE
+from actors.kvm_tickets import RELEASE_OP
 from actors.observations import FileClosed, FolioOrder, FramesFreed, FramesKept
 
 if TYPE_CHECKING:
@@ -20,16 +23,23 @@ def on_release(gmem: "Gmem", _: m.ReleaseFile, context: Context) -> None:
 
 
 def release(gmem: "Gmem", context: Context) -> None:
-    """KVM zaps what is mapped, then the memory goes back; who still comes is told EIO."""
+    """KVM zaps what is mapped, then the memory goes back, all with the lock held; who still comes is told EIO."""
     gmem.released = True
     context.observe(FileClosed(gmem.address))
-    context.send(vm_base(gmem.address) | KVM, m.Teardown(gmem.address), context.link)
-    gmem.drop(RELEASE, context)
+    ilock(gmem, RELEASE_OP | gmem.address % GMEMS_MAX, True, context)
+    gmem.tell_kvms(m.Teardown(gmem.address), context.link, context)
 
 
 def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
-    """Free every folio that has no poisoned page, no reference that stays, and is still in the filemap."""
+    """Nobody maps the file any more: its memory goes back, and the lock is free."""
     gmem.torn_down = True
+    free(gmem, context)
+    ilock(gmem, RELEASE_OP | gmem.address % GMEMS_MAX, False, context)
+    gmem.drop(RELEASE, context)
+
+
+def free(gmem: "Gmem", context: Context) -> None:
+    """Free every folio that has no poisoned page, no reference that stays, and is still in the filemap."""
     give_back_splits(gmem, context)
     vm = vm_base(gmem.address)
     for binding in gmem.bindings:
@@ -38,16 +48,15 @@ def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
         for start, end, goes in free_runs(gmem, first, last):
             if goes is None:
                 continue
-            if not goes:
-                context.observe(
-                    FramesKept(vm, gmem.base_pfn + start, gmem.base_pfn + end, start + shift)
-                )
-                continue
-            gmem.folios.set(start, end, -1)
-            context.observe(FolioOrder(gmem.address, start + shift, end + shift, -1))
-            frames = m.FreeMemory(gmem.base_pfn + start, gmem.base_pfn + end)
-            context.observe(FramesFreed(vm, frames.start, frames.end, start + shift))
-            context.send(host_base(gmem.address), frames, context.link)
+            if goes:
+                gmem.folios.set(start, end, -1)
+                context.observe(FolioOrder(gmem.address, start + shift, end + shift, -1))
+            for s, e, pfn in gmem_frames.runs(gmem, start, end):
+                fact = FramesFreed if goes else FramesKept
+                context.observe(fact(vm, pfn, pfn + e - s, s + shift))
+                if goes:
+                    frames = m.FreeMemory(pfn, pfn + e - s)
+                    context.send(host_base(gmem.address), frames, context.link)
 
 
 def free_runs(gmem: "Gmem", first: int, last: int) -> list[tuple[int, int, bool | None]]:

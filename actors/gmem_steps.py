@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from actors import gmem_ask as asking
+from actors import gmem_marks as marking
 from actors import gmem_ranges as ranging
 from actors import gmem_store as storing
 from actors import gmem_undo as undoing
@@ -11,16 +12,14 @@ from actors import messages as m
 from actors.address import VMM, vm_base
 from actors.contract import Context
 from actors.conversion import Conversion
-from actors.gmem_own import fail, spare
-from actors.observations import ConvertEnd, LockOrder
+from actors.gmem_own import fail, ilock, spare
+from actors.observations import ConvertEnd
 from actors.protocols.table import Stage, Who
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
 
 Action = Callable[["Gmem", Conversion, Who, Context], None]
-
-ILOCK_RANK = 1  # docs/domain.md section 2.9: outermost of the kernel's locks modelled here
 
 
 def reply(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
@@ -30,8 +29,8 @@ def reply(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> Non
 
 def reply_enomem(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Answer ENOMEM, or whatever it was: the list could not be made."""
-    why, first = conversion.denied, conversion.start
-    fail(gmem, conversion, why, first, "gmem", context, Stage.LISTING)
+    why = conversion.denied
+    fail(gmem, conversion, why, conversion.wanting, "gmem", context, Stage.LISTING)
     finish(gmem, conversion, False, context)
 
 
@@ -52,7 +51,7 @@ def finish(gmem: "Gmem", conversion: Conversion, redundant: bool, context: Conte
     prefix = gmem.options.prefix
     end = ConvertEnd(gmem.address, op, conversion.reason, offset, redundant, held, prefix)
     context.observe(end)
-    context.observe(LockOrder(vm_base(gmem.address), op, ILOCK_RANK, False))
+    ilock(gmem, op, False, context)
     del gmem.conversions[op]
     gmem.drop(gmem.conversion_ticket(op), context)
 
@@ -72,6 +71,12 @@ ACTIONS: dict[str, Action] = {
         asking.thaw,
         asking.after_thaw,
         asking.prepare,
+        asking.prepare_in_turn,
+        asking.prepare_next,
+        asking.split_file,
+        asking.split_next_file,
+        asking.zap_file,
+        asking.next_file,
         asking.prepare_in_time,
         asking.commit,
         asking.abort,
@@ -88,6 +93,8 @@ ACTIONS: dict[str, Action] = {
         storing.look_once,
         storing.restructure,
         storing.complete_thaw,
+        storing.complete_short,
+        marking.reserve_mark,
         storing.fail_efault_thaw,
         reply,
         reply_enomem,

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 from actors import gmem_folios as folios
 from actors import messages as m
 from actors.address import PINS, vm_base
-from actors.contract import Consumer, Context, Reason, Share
+from actors.contract import Consumer, Context, Fault, Reason, Share
 from actors.conversion import Conversion
 from actors.gmem_ask import thaw
 from actors.gmem_chance import strike, strike_folios
+from actors.gmem_marks import quarantine
 from actors.gmem_own import (
     ask_for,
     differing,
@@ -20,7 +21,6 @@ from actors.gmem_own import (
     spare,
     thaw_after,
 )
-from actors.observations import PoisonSet
 from actors.protocols.table import Event, Stage, Who
 
 if TYPE_CHECKING:
@@ -38,14 +38,16 @@ def reserve(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> N
     conversion.changes = []
     if conversion.to is Share.SHARED:
         conversion.changes = folios.plan(gmem, *conversion.range, conversion.to)
+    conversion.wanting = -1
     fault = strike(gmem, conversion, "gmem.tree", context)
-    fault = fault or strike_folios(gmem, conversion, FOLIO_MEMORY, conversion.changes, context)
+    fault = fault or strike_memory(gmem, conversion, context)
     pages = TREE_PAGES + folios.pages_for(conversion.changes)
     ask_for(gmem, conversion, pages, context.cost("tree_reserve"), context, fault)
 
 
 def reserve_tree(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Tree nodes for the store alone."""
+    conversion.wanting = -1
     fault = strike(gmem, conversion, "gmem.tree", context)
     ask_for(gmem, conversion, TREE_PAGES, context.cost("tree_reserve"), context, fault)
 
@@ -54,10 +56,24 @@ def reserve_folios(gmem: "Gmem", conversion: Conversion, _: Who, context: Contex
     """vmemmap, page-cache nodes and stash for the restructuring in hand; a merge needs none."""
     pages = folios.pages_for(conversion.changes)
     if pages:
-        fault = strike_folios(gmem, conversion, FOLIO_MEMORY, conversion.changes, context)
+        conversion.wanting = part_of(conversion, 0)
+        fault = strike_memory(gmem, conversion, context)
         ask_for(gmem, conversion, pages, context.link, context, fault)
     else:
         proceed(conversion, Event.RESERVED, context.link, context)
+
+
+def part_of(conversion: Conversion, number: int) -> int:
+    """Where, in the range in hand, the huge folio of this number begins that changes."""
+    return max(folios.nth(conversion.changes, number), conversion.range[0])
+
+
+def strike_memory(gmem: "Gmem", conversion: Conversion, context: Context) -> Fault | None:
+    """Does memory for one of the folios that change fail? Then that folio is what it is wanted for."""
+    fault = strike_folios(gmem, conversion, FOLIO_MEMORY, conversion.changes, context)
+    if fault:
+        conversion.wanting = part_of(conversion, fault.first)
+    return fault
 
 
 def store(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
@@ -74,7 +90,7 @@ def await_quiet(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
         return
     conversion.spun_at = context.now
     conversion.timer = context.after(T_SPIN, m.SpinCheck(conversion.op))
-    if not kept(gmem, conversion):
+    if kept(gmem, conversion) < 0:
         where, parts = gfns(conversion), changing(conversion)
         question = m.AwaitQuiet(gmem.address, conversion.op, *where, conversion.to, parts)
         context.send(vm_base(gmem.address) | PINS, question, context.link)
@@ -104,7 +120,8 @@ def look_once(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) ->
 
     Whose PREPARE has asked for references has had the counts frozen since: only a bug can have added one.
     """
-    extra = kept(gmem, conversion)
+    conversion.seen = kept(gmem, conversion)
+    extra = conversion.seen >= 0
     if extra or conversion.agreed >> Consumer.PINS & 1:
         proceed(conversion, Event.NOT_QUIET if extra else Event.QUIET, context.link, context)
         return
@@ -113,13 +130,16 @@ def look_once(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) ->
     context.send(vm_base(gmem.address) | PINS, question, context.link)
 
 
-def kept(gmem: "Gmem", conversion: Conversion) -> bool:
-    """Does a folio of the range carry a reference that nobody will drop?"""
+def kept(gmem: "Gmem", conversion: Conversion) -> int:
+    """The first page of the range whose folio carries a reference that nobody will drop, or -1."""
     start, end = conversion.range
+    if gmem.kept.fragments == 1:
+        return -1
     for s, e, order in gmem.folios.runs(start, end):
-        if order >= 0 and not gmem.kept.only(*folios.rounded(s, e, order), 0):
-            return True
-    return False
+        for first, _, stays in gmem.kept.runs(*folios.rounded(s, e, order)) if order >= 0 else ():
+            if stays:
+                return max(s, folios.rounded(first, first + 1, order)[0])
+    return -1
 
 
 def restructure(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
@@ -131,7 +151,8 @@ def restructure(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
     took = folios.apply(gmem, done, context)
     hold(gmem, conversion, folios.pages_held(done))
     if fault:  # what merges have set free stays at hand, for to split again must not fail
-        fail(gmem, conversion, fault.reason, conversion.range[0], "gmem", context)
+        at = part_of(conversion, fault.first)
+        fail(gmem, conversion, fault.reason, at, "gmem", context)
     else:
         spare(gmem, conversion, context)
     event = Event.NOT_READDED if fault else Event.RESTRUCTURED
@@ -140,35 +161,37 @@ def restructure(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) 
 
 def complete_thaw(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
     """Store and restructure from what was reserved, or keep poisoned pages out of use; then end the invalidation."""
-    quarantine(gmem, conversion, context)
+    complete(gmem, conversion, True, context)
+
+
+def complete_short(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
+    """The same without the memory that the mark wants: it names the whole folio, or nothing."""
+    complete(gmem, conversion, False, context)
+
+
+def complete(gmem: "Gmem", conversion: Conversion, paid: bool, context: Context) -> None:
+    """What is marked first; `paid`: there is memory for it."""
+    marked, delay = quarantine(gmem, conversion, paid, context)
     if conversion.poison and gmem.options.on_poison == "bail":
-        delay = context.cost("tree_store")
+        delay += context.cost("tree_store")
     else:
-        delay = sum(
+        delay += sum(
             set_share(gmem, conversion, start, end, conversion.to, context)
             for start, end, bad in gmem.poison.runs(conversion.start, conversion.end)
             if not bad
         )
         changes = conversion.changes  # those for which memory was reserved; a merge takes none
-        if conversion.to is Share.PRIVATE:
+        if conversion.to is Share.PRIVATE or conversion.poison:
             changes = folios.plan(gmem, *conversion.range, conversion.to)
         delay += folios.apply(gmem, changes, context)
-        for start, end in conversion.poison:  # out of the filemap, with a reference that keeps them
+        for start, end in marked:  # out of the filemap, with a reference that keeps them
             folios.set_order(gmem, start, end, folios.LOST, context)
         hold(gmem, conversion, folios.pages_held(changes))
     spare(gmem, conversion, context)
     thaw_after(gmem, conversion, delay, context)
 
 
-def quarantine(gmem: "Gmem", conversion: Conversion, context: Context) -> None:
-    """Pages that could not be unmapped are never mapped, converted or freed again."""
-    for start, end in conversion.poison:
-        gmem.poison.set(start, end, 1)
-        shift = conversion.shift
-        context.observe(PoisonSet(gmem.address, conversion.op, start + shift, end + shift))
-
-
 def fail_efault_thaw(gmem: "Gmem", conversion: Conversion, who: Who, context: Context) -> None:
     """A reference that should not be there: EFAULT, although consumers were unmapped."""
-    fail(gmem, conversion, Reason.BUG, conversion.range[0], "gmem", context, Stage.CHECKING)
+    fail(gmem, conversion, Reason.BUG, conversion.seen, "gmem", context, Stage.CHECKING)
     thaw(gmem, conversion, who, context)

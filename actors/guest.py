@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-from actors import guest_balloon
+from msgspec import UNSET, UnsetType
+
+from actors import guest_balloon, guest_release
 from actors import messages as m
 from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
 from actors.guest_outcome import Outcome
+from actors.guest_release import Releasing
 from actors.guest_task import AliasUse, Task, alias_use, in_the_way, use_of
 from actors.intervals import IntervalMap
 from actors.names import access_number, access_task, piece_request, whole_request, whole_task
@@ -38,6 +41,7 @@ class Guest(Actor):
     dead: bool = False
     # What vCPUs would do in the guest while KVM keeps them out: target, message, time of the work.
     kept_out: list[tuple[int, Message, int]] | None = None
+    releasing: Releasing | UnsetType = UNSET  # trusted IO: what it has accepted, it pins
 
     # --- tasks -----------------------------------------------------------------------------------
 
@@ -98,6 +102,19 @@ class Guest(Actor):
             self.give_up(context)
 
     def convert(self, task: Task, start: int, context: Context, again: bool = False) -> None:
+        """To the host with it, once what it must not hold any more is released."""
+        private = task.to is Share.SHARED and self.releasing is not UNSET
+        if not private or not guest_release.release(self, task, start, again, context):
+            self.ask_host(task, start, again, context)
+
+    def hand_over(self, task: Task, start: int, context: Context, again: bool) -> None:
+        """What the host is to have is released."""
+        if task.give_up:
+            guest_balloon.tell(self, task, context)
+        else:
+            self.ask_host(task, start, again, context)
+
+    def ask_host(self, task: Task, start: int, again: bool, context: Context) -> None:
         """MapGPA from `start` on (`again`: it was asked for before), or one request at the VMM as a trace has it."""
         task.out = True
         if task.whole:
@@ -131,7 +148,7 @@ class Guest(Actor):
             self.failed(task, message.reason, context)
 
     def on_map_gpa_done(self, message: m.MapGpaDone, context: Context) -> None:
-        """All done, RETRY from `resume` (three tries without progress at most), or an error."""
+        """All done, RETRY from `resume` (so many more tries without progress as it makes), or an error."""
         task = self.active.get(message.task)
         if task is None:
             return
@@ -306,6 +323,7 @@ class Guest(Actor):
         m.ConvertAnswer: on_convert_answer,
         m.MapGpaDone: on_map_gpa_done,
         m.Accessed: on_accessed,
+        m.Release: guest_release.on_released,
         m.Kick: on_kick,
         m.LetIn: on_let_in,
         m.Flush: on_flush,

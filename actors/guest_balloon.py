@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from actors import guest_release
 from actors import messages as m
 from actors.address import VMM
 from actors.contract import Context
@@ -16,7 +17,13 @@ NUMBER_SHIFT = HOLE.bit_length() + ATTEMPT_BITS
 
 
 def inflate(guest: "Guest", task: "Task", context: Context) -> None:
-    """Stop using the range, then tell the balloon device."""
+    """Stop using the range, and let go of it where trusted IO has it pinned."""
+    if not guest_release.release(guest, task, task.start, False, context):
+        tell(guest, task, context)
+
+
+def tell(guest: "Guest", task: "Task", context: Context) -> None:
+    """The balloon device has it."""
     guest.accepted.set(task.start, task.end, 0)
     task.out = True
     op = task.task << NUMBER_SHIFT | HOLE << ATTEMPT_BITS

@@ -14,6 +14,7 @@ from actors import messages as m
 from actors.address import ALLOCATOR, IOMMU, VMM, vm_base
 from actors.contract import (
     PAGES_2M,
+    TELLS,
     Actor,
     Consumer,
     Context,
@@ -37,7 +38,7 @@ from actors.iommu_tables import (
     in_use,
     listener_of,
 )
-from actors.observations import LeftMapped, ReserveSettled, Reserving, VmBugged
+from actors.observations import LeftMapped, ReserveSettled, VmBugged
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 LISTENER_SHIFT = 4
@@ -111,13 +112,11 @@ class Iommu(Actor):
         """Is there anything to unmap, and can it be?"""
         key = self.key(unmap.gmem, unmap.op)
         self.unmaps[key] = unmap
-        vm = vm_base(unmap.gmem)
         if self.nothing_to_do(unmap):
             unmap.end = unmap.start
             self.ready(unmap, context.link, context)
         elif self.mode == PIN:
-            held = first_in_use(self, vm, unmap.start, unmap.end)
-            self.refuse(key, unmap, Reason.REFERENCES, context, offset=held)
+            self.refuse(key, unmap, Reason.REFERENCES, context)
         elif self.free_at - context.now > self.timeout:
             self.refuse(key, unmap, Reason.TIMEOUT, context)
         elif self.slots >= QUEUE_SLOTS:
@@ -162,7 +161,6 @@ class Iommu(Actor):
             self.ready(unmap, context.link, context)
             return
         pages = len(unmap.splits)
-        context.observe(Reserving(unmap.gmem, unmap.op, pages))
         memory = unmap.start, unmap.end
         request = m.Reserve(self.host | IOMMU, key, pages, vm, unmap.op, *memory)
         context.send(self.host | ALLOCATOR, request, context.link)
@@ -171,7 +169,8 @@ class Iommu(Actor):
         """Split the boundary entries; they stay split whatever comes."""
         unmap = self.unmaps[message.ticket]
         if not message.granted:
-            self.refuse(message.ticket, unmap, message.reason, context)
+            leaf = unmap.splits[0][1]  # the first that needs a page
+            self.refuse(message.ticket, unmap, message.reason, context, leaf)
             return
         pages = len(unmap.splits)
         gone = vm_base(unmap.gmem) in self.detached
@@ -212,15 +211,17 @@ class Iommu(Actor):
     def on_wait_failed(self, message: m.WaitFailed, context: Context) -> None:
         """The invalidation did not complete. What was unmapped early is there again: nothing is kept of a no."""
         unmap = self.unmaps[message.key]
+        first = min((start for _, (start, *_) in unmap.saved), default=-1)
         if unmap.early:
             self.map_again(unmap, context)
-        self.refuse(message.key, unmap, message.reason, context)
+        self.refuse(message.key, unmap, message.reason, context, first)
 
     def refuse(
         self, key: int, unmap: Unmap, reason: Reason, context: Context, offset: int = -1
     ) -> None:
-        """No, from `offset` or the start on; nothing is kept."""
-        first = offset if offset >= 0 else unmap.start
+        """No, at `offset` or else at the first page that would have to be unmapped; nothing is kept."""
+        held = first_in_use(self, vm_base(unmap.gmem), unmap.start, unmap.end)
+        first = max(offset if offset >= 0 else held, unmap.start)
         no = m.Refused(unmap.op, Consumer.IOMMU, reason, first)
         context.send(unmap.gmem, no, context.link)
         if unmap.aborting:
@@ -251,7 +252,7 @@ class Iommu(Actor):
             where = unmap.start, unmap.end
             context.observe(LeftMapped(vm, unmap.op, *where, message.trace, Consumer.IOMMU))
             word: Message = m.KeepReference(*where)
-            if message.trace is Trace.CALLBACK:
+            if message.trace in TELLS:
                 word = m.Poison(unmap.op, Consumer.IOMMU, failure, *where, injected)
             if message.trace is not Trace.NONE:
                 context.send(message.gmem, word, took)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from actors import messages as m
 from actors.address import GUEST, TDX, host_base
 from actors.contract import Context
+from actors.observations import VcpusKept
 
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
@@ -29,6 +30,7 @@ def keep_out(kvm: "KvmMmu", ticket: int, wait: int, context: Context) -> None:
     """Everybody out after `wait` ns, and nobody in again."""
     if kvm.kept_out is None:
         kvm.kept_out = []
+        context.observe(VcpusKept(kvm.vm, True))
     context.send(kvm.vm | GUEST, m.Kick(ticket, 1, stay=True), wait)
 
 
@@ -37,6 +39,7 @@ def let_in(kvm: "KvmMmu", context: Context) -> None:
     waiting, kvm.kept_out = kvm.kept_out, None
     if waiting is None:
         return
+    context.observe(VcpusKept(kvm.vm, False))
     context.send(kvm.vm | GUEST, m.LetIn(), context.link)
     for call, delay in waiting:
         context.send(host_base(kvm.vm) | TDX, call, delay)

@@ -10,7 +10,7 @@ import msgspec
 
 from actors import kvm_entry, kvm_memory, kvm_tables
 from actors import messages as m
-from actors.address import GMEM, GUEST, KVM, TDX, VMM, host_base
+from actors.address import GUEST, KVM, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Context, Reason, Share
 from actors.guest_outcome import Outcome
 from actors.kvm_tickets import FAULT, TICKETS
@@ -71,7 +71,7 @@ def begin(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     fault.end = min(fault.end, slot.gfn + slot.pages)
     shift = slot.index - slot.gfn
     question = m.GetPfn(fault.access, fault.start + shift, fault.end + shift, fault.share)
-    context.send(kvm.vm | GMEM | slot.gmem, question, context.link)
+    context.send(kvm.file(slot.gmem), question, context.link)
 
 
 def thaw(kvm: "KvmMmu", context: Context) -> None:
@@ -222,7 +222,8 @@ def augmented(
 ) -> None:
     """The first `index` leaves are there. Install-side BUSY is not fatal: the vCPU goes back and faults again.
 
-    So it does whatever else went wrong, memory that is short included; but for a bug, which ends the VM.
+    So it does whatever else went wrong, memory that is short included; but for a bug, which ends the VM. That the frame
+    has an owner is one: somebody maps it still, and guest_memfd gave it out again.
     """
     if index and not kvm.dead:
         end = fault.start + index * PAGES[fault.level]
@@ -231,7 +232,7 @@ def augmented(
     kvm.drop(FAULT, fault.access, context)
     if answer.status == Status.OK:
         done(kvm, fault, Outcome.RETRY, context.link, context)
-    elif answer.status == Status.BUG:
+    elif answer.status in (Status.BUG, Status.OWNED):
         forget(kvm, fault, context)
         kvm.bug("fault", Reason.BUG, answer.injected, context)
     else:

@@ -5,13 +5,12 @@ The walk is that of a conversion's COMMIT: it cannot be refused, and what a bug 
 
 from typing import TYPE_CHECKING
 
-from actors import kvm_fault, kvm_notifier
+from actors import kvm_notifier
 from actors import messages as m
-from actors.address import GMEM, KVM
+from actors.address import KVM
 from actors.contract import Context, Reason
 from actors.kvm_plans import Walk
-from actors.kvm_tickets import FREEZE
-from actors.observations import InvalidationBegin, InvalidationEnd
+from actors.kvm_tickets import FREEZE, THAW
 from actors.slots import slot_of
 
 if TYPE_CHECKING:
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
 
 
 def on_zap(kvm: "KvmMmu", message: m.Zap, context: Context) -> None:
-    """Faults in the range wait from here on, and the leaves of one side go. The walk answers to KVM itself."""
+    """An invalidation, and the leaves of one side go. The walk answers to KVM itself."""
     op = message.op
-    kvm.invalidations[op] = (message.start, message.end)
-    context.observe(InvalidationBegin(kvm.vm, op, message.start, message.end))
     kvm.zaps[op] = message.gmem
     walk = Walk(kvm.vm | KVM, op, message.start, message.end, message.to)
     walk.settled, walk.trace, walk.bugs = True, message.trace, message.bugs
@@ -47,13 +44,10 @@ def on_poison(kvm: "KvmMmu", message: m.Poison, context: Context) -> None:
 
 def on_keep_reference(kvm: "KvmMmu", message: m.KeepReference, context: Context) -> None:
     """What the walk could not unmap, where a reference on the folio is all that tells of it."""
-    gmem = kvm.vm | GMEM | slot_of(kvm.slots, message.start).gmem
-    context.send(gmem, message, context.link)
+    file = kvm.file(slot_of(kvm.slots, message.start).gmem)
+    context.send(file, message, context.link)
 
 
 def on_zap_end(kvm: "KvmMmu", message: m.ZapEnd, context: Context) -> None:
     """Faults in the range look again, and find a hole."""
-    del kvm.invalidations[message.op]
-    context.observe(InvalidationEnd(kvm.vm, message.op))
-    context.send(kvm.zaps.pop(message.op), m.ZapEnded(message.op), context.link)
-    kvm_fault.thaw(kvm, context)
+    kvm.take(THAW, message.op, context)

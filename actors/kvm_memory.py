@@ -13,7 +13,7 @@ from actors.address import ALLOCATOR, KVM, host_base
 from actors.contract import Context
 from actors.kvm_plans import Walk
 from actors.kvm_tables import TAKEN, lacking
-from actors.kvm_tickets import FAULT, FAULT_MEMORY, TICKETS
+from actors.kvm_tickets import FAULT, FAULT_MEMORY
 from actors.observations import ReserveSettled
 from actors.tdx_pamt import PAIR, regions
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, TABLE_SPAN
@@ -166,7 +166,7 @@ def moved(kvm: "KvmMmu", what: int, number: int, pairs: int, context: Context) -
 
 
 def close(kvm: "KvmMmu", context: Context) -> None:
-    """The VM is gone: all goes back, but for what is on its way to the TDX module and comes back by itself."""
+    """The VM is gone, and with mmu_lock held for writing no fault is at the TDX module: all goes back."""
     levels = [(LEVEL_4K, kvm.tables)]
     if kvm.sept is not msgspec.UNSET:
         levels.append((LEVEL_2M, kvm.sept.large))
@@ -181,5 +181,4 @@ def close(kvm: "KvmMmu", context: Context) -> None:
     give_back(kvm, cache.pages, context)
     cache.pages = 0
     for access in list(cache.lent):
-        if access * TICKETS + FAULT not in kvm.lock.readers:
-            release(kvm, access, context)
+        release(kvm, access, context)

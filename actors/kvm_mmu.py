@@ -8,40 +8,51 @@ from actors import (
     kvm_accept,
     kvm_fault,
     kvm_hole,
+    kvm_invalidation,
     kvm_mapgpa,
     kvm_memory,
     kvm_notifier,
+    kvm_pinned,
     kvm_remap,
     kvm_split,
     kvm_walk,
     kvm_zap,
 )
 from actors import messages as m
-from actors.address import GUEST, TDX, VMM, host_base
+from actors.address import GMEM, GUEST, TDX, VMM, host_base
 from actors.contract import Actor, Consumer, Context, Message, Reason, Share
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
+from actors.kvm_invalidation import MMU_LOCK_RANK
 from actors.kvm_mapgpa import MapGpaCall
 from actors.kvm_memory import PageCache
-from actors.kvm_plans import MAPPING, SPLITTING, UNBLOCKING, ZAPPING, ZAPPING_SHARED, Walk
+from actors.kvm_plans import (
+    LOOKING,
+    MAPPING,
+    SPLITTING,
+    UNBLOCKING,
+    ZAPPING,
+    ZAPPING_SHARED,
+    Walk,
+)
 from actors.kvm_tables import SeptTables
-from actors.kvm_tickets import ACCEPT, ACCEPT_OP, FAULT, FAULT_MEMORY, FREEZE, TICKETS, WALK
+from actors.kvm_tickets import (
+    ACCEPT,
+    ACCEPT_OP,
+    FAULT,
+    FAULT_MEMORY,
+    FREEZE,
+    TEARDOWN,
+    THAW,
+    TICKETS,
+    WALK,
+)
 from actors.kvm_walk import Way
 from actors.locks import RwLock
-from actors.observations import (
-    InvalidationBegin,
-    InvalidationEnd,
-    Leaf,
-    LockOrder,
-    LockWaited,
-    TlbFlushed,
-    VmBugged,
-)
+from actors.observations import LockOrder, LockWaited, VmBugged
 from actors.slots import Slots
 from actors.tdx_states import Call
-
-MMU_LOCK_RANK = 2  # docs/domain.md section 2.9: inside ilock
 
 
 class KvmMmu(Actor):
@@ -60,7 +71,7 @@ class KvmMmu(Actor):
     tables: IntervalMap = msgspec.field(default_factory=lambda: IntervalMap.filled(0))
     sequence: int = 0
     invalidations: dict[int, tuple[int, int]] = {}
-    freezing: dict[int, int] = {}  # op -> the guest_memfd that waits for INV_BEGIN
+    freezing: dict[int, m.Freeze | m.Thaw] = {}  # op -> what waits for mmu_lock, to begin or end
     walks: dict[int, Walk] = {}
     faults: dict[int, PageFault] = {}
     parked: list[int] = []
@@ -74,45 +85,45 @@ class KvmMmu(Actor):
     dead: bool = False
     notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for
     zaps: dict[int, int] = {}  # op of a walk -> guest_memfd that punches a hole
+    left: IntervalMap | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # gfn -> 1: private leaves that stay for good
     cache: PageCache | msgspec.UnsetType = msgspec.UNSET
     sept: SeptTables | msgspec.UnsetType = msgspec.UNSET
 
+    @property
+    def consumer(self) -> Consumer:
+        """Which of guest_memfd's consumers it is."""
+        return Consumer.KVM_MMU
+
+    def file(self, number: int) -> int:
+        """The address of this guest_memfd."""
+        return self.vm | GMEM | number
+
+    def objection(self, message: m.Prepare | m.Invalidate, context: Context) -> Reason:
+        """Why it says no before it has looked at anything, or NONE."""
+        return Reason.DEAD if self.dead else Reason.NONE
+
     # --- what guest_memfd asks ---------------------------------------------------------------------
 
-    def on_freeze(self, message: m.Freeze, context: Context) -> None:
-        """INV_BEGIN: faults in the range wait from here on, and those that hold mmu_lock finish first."""
-        self.freezing[message.op] = message.gmem
-        self.invalidations[message.op] = (message.start, message.end)
-        context.observe(InvalidationBegin(self.vm, message.op, message.start, message.end))
-        self.take(FREEZE, message.op, context)
-
-    def frozen(self, op: int, context: Context) -> None:
-        """mmu_lock was ours for writing: no fault is half way any more. If nobody waits to be told, the walk begins."""
-        gmem = self.freezing.pop(op, None)
-        if gmem is not None:
-            context.send(gmem, m.Frozen(op), context.link)
-        self.drop(FREEZE, op, context)
-        if gmem is None:
-            kvm_zap.commit(self, self.walks[op], context)
-
-    def on_thaw(self, message: m.Thaw, context: Context) -> None:
-        """INV_END: the sequence moves, then parked faults look again."""
-        del self.invalidations[message.op]
-        context.observe(InvalidationEnd(self.vm, message.op))
-        context.send(message.gmem, m.Thawed(message.op), context.link)
-        kvm_fault.thaw(self, context)
-
     def on_prepare(self, message: m.Prepare, context: Context) -> None:
-        """Step 2 of the mail: split the boundary leaves, or say no."""
+        """Step 2 of the mail: split the boundary leaves, or say no.
+
+        What KVM could not unmap once it can neither unmap now nor map anew.
+        """
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.busy_bugs = message.busy_bugs
         self.walks[message.op] = walk
-        if self.dead:
-            kvm_split.refuse(self, walk, Reason.DEAD, message.start, context)
-        elif message.to is Share.SHARED:
-            kvm_split.prepare_split(self, walk, context)
-        else:
+        if reason := self.objection(message, context):
+            kvm_split.refuse(self, walk, reason, message.start, context)
+        elif (stays := kvm_zap.first_left(self, message.start, message.end)) >= 0:
+            kvm_split.refuse(self, walk, Reason.BUG, stays, context)
+        elif message.to is not Share.SHARED:
             kvm_split.ready(self, walk, context)
+        elif message.looks:
+            kvm_pinned.look(self, walk, context)
+        else:
+            kvm_split.prepare_split(self, walk, context)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
         """Step 4 of the mail: unmap, which cannot fail."""
@@ -128,7 +139,7 @@ class KvmMmu(Actor):
         """Step 3 of the mail, the other way: as before. Whoever has refused has nothing left to undo."""
         walk = self.walks.get(message.op)
         if walk is None:
-            context.send(message.gmem, m.Aborted(message.op, Consumer.KVM_MMU), context.link)
+            context.send(message.gmem, m.Aborted(message.op, self.consumer), context.link)
         else:
             kvm_split.abort(self, walk, context)
 
@@ -136,10 +147,10 @@ class KvmMmu(Actor):
         """Split and unmap in one go, failing where it fails."""
         walk = Walk(message.gmem, message.op, message.start, message.end, message.to)
         walk.verb, walk.whole, walk.trace = Verb.INVALIDATE, message.whole, message.trace
-        walk.listed = message.listed
+        walk.listed, walk.refusable = message.listed, message.refusable
         self.walks[message.op] = walk
-        if self.dead:
-            kvm_split.refuse(self, walk, Reason.DEAD, message.start, context)
+        if reason := self.objection(message, context):
+            kvm_split.refuse(self, walk, reason, message.start, context)
         elif message.to is Share.SHARED:
             kvm_split.prepare_split(self, walk, context)
         else:
@@ -184,12 +195,17 @@ class KvmMmu(Actor):
                 walk.aborting = True
             context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, True))
             kvm_walk.locked(self, walk, context)
+        elif what == FAULT:
+            kvm_fault.locked(self, self.faults[number], context)
         elif what == FREEZE:
-            self.frozen(number, context)
+            kvm_invalidation.begin(self, number, context)
+        elif what == THAW:
+            kvm_invalidation.end(self, number, context)
         elif what == ACCEPT:
             kvm_accept.locked(self, self.faults[number], context)
         else:
-            kvm_fault.locked(self, self.faults[number], context)
+            assert what == TEARDOWN, f"a ticket of kind {what} at mmu_lock"
+            kvm_invalidation.tear_down(self, number, context)
 
     def drop(self, what: int, number: int, context: Context) -> None:
         """Give mmu_lock back; waiters go on."""
@@ -233,7 +249,6 @@ class KvmMmu(Actor):
 
     def on_flushed(self, message: m.Flushed, context: Context) -> None:
         """No vCPU has a stale translation of shared memory."""
-        context.observe(TlbFlushed(self.vm, message.ticket))
         kvm_zap.flushed(self, self.walks[message.ticket], context)
 
     def on_step(self, message: m.Step, context: Context) -> None:
@@ -296,30 +311,21 @@ class KvmMmu(Actor):
         """The VMM stopped the VM."""
         self.dead = True
 
-    def on_teardown(self, message: m.Teardown, context: Context) -> None:
-        """The file is closed: every leaf goes, here and in the TDX module, once the last vCPU is out of its ioctl."""
-        self.dead = True
-        if kvm_accept.splitting(self):
-            self.closing.append(message)
-            return
-        kvm_memory.close(self, context)
-        for share, leaves in ((Share.PRIVATE, self.mirror), (Share.SHARED, self.shared_ept)):
-            for start, end, level in leaves.runs(0, leaves.starts[-1] + 1):
-                if level:
-                    leaves.set(start, end, 0)
-                    context.observe(Leaf(self.vm, start, end, share, 0))
-        context.send(host_base(self.vm) | TDX, message, context.link)
+    def gone(self, gmem: int, context: Context) -> None:
+        """Nothing of the closed file is mapped here: the TDX module is next, and tells guest_memfd."""
+        context.send(host_base(self.vm) | TDX, m.Teardown(gmem), context.link)
 
     WAYS: ClassVar = {
         SPLITTING: Way(kvm_split.split_done, kvm_split.split_next, kvm_split.split_failed),
         UNBLOCKING: Way(kvm_split.unblock_done, kvm_split.settle, kvm_split.unblock_failed),
         ZAPPING: Way(kvm_zap.zapped, kvm_zap.next_step, kvm_zap.zap_failed),
         ZAPPING_SHARED: Way(kvm_zap.zapped, kvm_zap.next_step, kvm_zap.zap_failed),
+        LOOKING: Way(kvm_pinned.looked, kvm_pinned.look_next, kvm_pinned.held),
         MAPPING: Way(kvm_remap.mapped, kvm_remap.map_next, kvm_remap.mapping_failed),
     }
     HANDLERS: ClassVar = {
-        m.Freeze: on_freeze,
-        m.Thaw: on_thaw,
+        m.Freeze: kvm_invalidation.on_freeze,
+        m.Thaw: kvm_invalidation.on_thaw,
         m.Prepare: on_prepare,
         m.Commit: on_commit,
         m.Abort: on_abort,
@@ -338,7 +344,7 @@ class KvmMmu(Actor):
         m.MapGpa: on_map_gpa,
         m.ConvertAnswer: on_convert_answer,
         m.VmDead: on_vm_dead,
-        m.Teardown: on_teardown,
+        m.Teardown: kvm_invalidation.on_teardown,
         m.RangeStart: kvm_notifier.on_range_start,
         m.RangeEnd: kvm_notifier.on_range_end,
         m.Zap: kvm_hole.on_zap,

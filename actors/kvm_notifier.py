@@ -7,14 +7,12 @@ business: nothing under the VMM's page tables backs them, and KVM filters the ra
 
 from typing import TYPE_CHECKING
 
-from actors import kvm_fault
 from actors import messages as m
 from actors.address import HOST_MAP, KVM
 from actors.contract import Context, Reason, Share, opportunity
 from actors.kvm_plans import Walk
-from actors.kvm_tickets import FREEZE, NOTIFIER, converts
+from actors.kvm_tickets import FREEZE, NOTIFIER, THAW, converts
 from actors.messages import ATTEMPT_BITS
-from actors.observations import InvalidationBegin, InvalidationEnd
 
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
@@ -26,14 +24,12 @@ def op_of(number: int) -> int:
 
 
 def on_range_start(kvm: "KvmMmu", message: m.RangeStart, context: Context) -> None:
-    """Faults in the range wait from here on; then zap under mmu_lock, flush, answer."""
+    """An invalidation begins; then zap under mmu_lock, flush, answer."""
     op = op_of(message.number)
     reason = trouble(kvm, message, op, context) if message.may_fail else Reason.NONE
     if reason is not Reason.NONE:
         started(kvm, message.number, reason, context)
         return
-    kvm.invalidations[op] = (message.start, message.end)
-    context.observe(InvalidationBegin(kvm.vm, op, message.start, message.end))
     # The walk answers to KVM itself, and goes the way to private: only shared leaves are in its way.
     walk = Walk(kvm.vm | KVM, op, message.start, message.end, Share.PRIVATE)
     walk.settled, walk.protects = True, message.protect
@@ -69,7 +65,4 @@ def started(kvm: "KvmMmu", number: int, reason: Reason, context: Context) -> Non
 
 def on_range_end(kvm: "KvmMmu", message: m.RangeEnd, context: Context) -> None:
     """The caller has changed its page tables: faults in the range look again."""
-    op = op_of(message.number)
-    del kvm.notifiers[op], kvm.invalidations[op]
-    context.observe(InvalidationEnd(kvm.vm, op))
-    kvm_fault.thaw(kvm, context)
+    kvm.take(THAW, op_of(message.number), context)

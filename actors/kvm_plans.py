@@ -27,8 +27,9 @@ ZAP_PRIVATE = (Call.BLOCK, Call.TRACK, Do.KICK, Call.REMOVE)
 ZAP_SHARED = (Do.ZAP_SHARED,)
 UNBLOCK = (Call.TRACK, Do.KICK, Call.UNBLOCK)
 MAP_AGAIN = (Call.AUG,)
-PLANS = (SPLIT, ZAP_PRIVATE, ZAP_SHARED, UNBLOCK, MAP_AGAIN)
-SPLITTING, ZAPPING, ZAPPING_SHARED, UNBLOCKING, MAPPING = range(5)
+LOOK = (Call.SEPT_RD,)
+PLANS = (SPLIT, ZAP_PRIVATE, ZAP_SHARED, UNBLOCK, MAP_AGAIN, LOOK)
+SPLITTING, ZAPPING, ZAPPING_SHARED, UNBLOCKING, MAPPING, LOOKING = range(6)
 
 
 class Walk(msgspec.Struct):
@@ -61,6 +62,7 @@ class Walk(msgspec.Struct):
     busy_bugs: bool = False  # so is a SEAMCALL that fails while splitting
     whole: bool = False  # a boundary leaf that cannot be split is zapped as a whole
     protects: bool = False  # leaves lose write access and stay
+    refusable: bool = False  # what cannot be blocked may stay: guest_memfd hears a no
     listed: bool = False  # guest_memfd wants to know what was unmapped
     unmapped: list[Mapped] = []
     kept: list[tuple[int, int]] = []  # of the step in hand: leaves that could not be removed

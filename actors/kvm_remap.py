@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 from actors import kvm_memory, kvm_walk
 from actors import messages as m
 from actors.address import ALLOCATOR, KVM, host_base
-from actors.contract import Consumer, Context, Reason, Share
+from actors.contract import Context, Reason, Share
 from actors.kvm_plans import MAPPING, Walk
 from actors.kvm_tickets import WALK
-from actors.observations import Reserving
 from actors.tdx_pamt import PAIR
 from actors.tdx_states import LEVEL_4K, PAGES
 
@@ -28,7 +27,6 @@ def remap(kvm: "KvmMmu", walk: Walk, unmapped: Iterable[m.Mapped], context: Cont
     if not walk.reserved:
         map_next(kvm, walk, context)
         return
-    context.observe(Reserving(walk.gmem, walk.op, walk.reserved))
     request = m.Reserve(kvm.vm | KVM, walk.op, walk.reserved, start=walk.start, end=walk.end)
     context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
 
@@ -71,5 +69,5 @@ def mapping_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) 
 def remapped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """Tell guest_memfd, which only logs it."""
     kvm_memory.spare(kvm, walk, context)
-    reply = m.Remapped(walk.op, Consumer.KVM_MMU, walk.refusal)
+    reply = m.Remapped(walk.op, kvm.consumer, walk.refusal)
     kvm.answer(walk, reply, context.link, context)

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from actors import kvm_memory, kvm_walk, kvm_zap
 from actors import messages as m
 from actors.address import ALLOCATOR, KVM, host_base
-from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, opportunity
+from actors.contract import PAGES_2M, Context, Reason, Share, opportunity
 from actors.conversion import Verb
 from actors.kvm_plans import UNBLOCKING, Walk
 from actors.kvm_tickets import WALK
-from actors.observations import HugeLost, Reserving
+from actors.observations import HugeLost
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 if TYPE_CHECKING:
@@ -31,14 +31,13 @@ def split_leaves(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     leaves = ((start, end) for start, end, _ in walk.todo)
     fault = context.choose("kvm.split_memory", len(walk.todo), key, places=leaves)
     if fault:
-        refuse(kvm, walk, fault.reason, walk.start, context)
+        refuse(kvm, walk, fault.reason, max(walk.todo[fault.first][0], walk.start), context)
         return
     tables = sum(1 for s, e, _ in walk.todo if kvm.tables.only(s, e, 0))
     walk.reserved = kvm_memory.split_pages(kvm, len(walk.todo), tables)
     if not walk.reserved:
         kvm.take(WALK, walk.op, context)
         return
-    context.observe(Reserving(walk.gmem, walk.op, walk.reserved))
     request = m.Reserve(kvm.vm | KVM, walk.op, walk.reserved, start=walk.start, end=walk.end)
     context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
 
@@ -57,11 +56,17 @@ def reserved(kvm: "KvmMmu", walk: Walk, answer: m.Reserved, context: Context) ->
     """Go on to split under mmu_lock, unless there is no memory or the question was taken back."""
     if not answer.granted:
         walk.reserved = 0
-        refuse(kvm, walk, answer.reason, walk.start, context)
+        refuse(kvm, walk, answer.reason, max(in_want(kvm, walk), walk.start), context)
     elif walk.aborting:
         settle(kvm, walk, context)
     else:
         kvm.take(WALK, walk.op, context)
+
+
+def in_want(kvm: "KvmMmu", walk: Walk) -> int:
+    """The first leaf that memory was asked for; the pool gives what all of them need, or nothing."""
+    each = kvm_memory.counts(kvm)
+    return next(start for start, end, _ in walk.todo if each or kvm.tables.only(start, end, 0))
 
 
 def ready(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
@@ -74,7 +79,7 @@ def ready(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     if walk.verb is Verb.INVALIDATE:
         kvm_zap.commit(kvm, walk, context)
     else:
-        kvm.answer(walk, m.Ready(walk.op, Consumer.KVM_MMU), context.link, context)
+        kvm.answer(walk, m.Ready(walk.op, kvm.consumer), context.link, context)
 
 
 def refuse(kvm: "KvmMmu", walk: Walk, reason: Reason, offset: int, context: Context) -> None:
@@ -155,11 +160,11 @@ def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
         zap_whole(kvm, walk, context)
         return
     if walk.refusal is not Reason.NONE:
-        no = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
+        no = m.Refused(walk.op, kvm.consumer, walk.refusal, walk.offset)
         walk.refusal = Reason.NONE
         kvm.answer(walk, no, context.link, context)
     if walk.aborting:
-        kvm.answer(walk, m.Aborted(walk.op, Consumer.KVM_MMU), context.link + 1, context)
+        kvm.answer(walk, m.Aborted(walk.op, kvm.consumer), context.link + 1, context)
     walk.settled = True
 
 

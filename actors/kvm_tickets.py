@@ -2,9 +2,10 @@
 
 from actors.messages import ATTEMPT_BITS
 
-# A walk of a conversion, INV_BEGIN and an ACCEPT's level take the lock for writing, a page fault for reading.
-WALK, FAULT, FREEZE, ACCEPT = range(4)
-TICKETS = 4
+# A page fault takes the lock for reading; for writing a walk, the begin and the end of an invalidation, an ACCEPT's
+# level, and the last close of a file.
+WALK, FAULT, FREEZE, ACCEPT, THAW, TEARDOWN = range(6)
+TICKETS = 6
 
 # Requests to convert end in the bits 00, 10 or 11. What ends in 01 is a walk that KVM makes for somebody else, told
 # apart by the bit before: an mmu_notifier's callback, or a hole in guest_memfd.
@@ -15,6 +16,8 @@ OTHERS, NOTIFIER, HOLE = 0b01, 0b001, 0b101
 ACCEPT_OP = 1 << 60
 # A page fault at the allocator: this bit and the access.
 FAULT_MEMORY = 1 << 61
+# What a last close is called in facts about locks: this bit and the file's instance.
+RELEASE_OP = 1 << 62
 
 
 def converts(op: int) -> bool:

@@ -7,7 +7,7 @@ from actors import kvm_entry, kvm_memory
 from actors import messages as m
 from actors.address import GUEST, TDX, host_base
 from actors.contract import PAGES_2M, Context, Place, Reason, Share
-from actors.kvm_plans import PLANS, SPLITTING, UNBLOCKING, ZAPPING_SHARED, Do, Walk
+from actors.kvm_plans import LOOKING, PLANS, SPLITTING, UNBLOCKING, ZAPPING_SHARED, Do, Walk
 from actors.kvm_tickets import TICKETS, WALK
 from actors.observations import Leaf
 from actors.tdx_pamt import PAIR
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
 PAIRED = (Call.DEMOTE, Call.AUG)  # what may make leaves of 4 KiB where none were
+CALLED_OFF = (SPLITTING, LOOKING)  # by an ABORT that comes while they wait for mmu_lock
+PASSES = {ZAPPING_SHARED: "shared_zap_4k", LOOKING: "walk_absent_4k"}  # costs of walking there
 UNBLOCK_RETRY_NS, UNBLOCK_RETRY_MAX_NS = 1_000, 1_000_000
 
 
@@ -56,7 +58,7 @@ def in_hand(walk: Walk) -> Place:
 def locked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """mmu_lock is held for writing: begin the plan, unless it was called off while waiting."""
     assert walk.stage == -1, f"op {walk.op} takes mmu_lock in stage {walk.stage} of its plan"
-    if walk.aborting and walk.plan == SPLITTING:
+    if walk.aborting and walk.plan in CALLED_OFF:
         kvm.drop(WALK, walk.op, context)
         kvm.WAYS[walk.plan].then(kvm, walk, context)
         return
@@ -65,7 +67,7 @@ def locked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     if walk.plan == SPLITTING and kvm.mirror.get(start) != level:
         step_over(kvm, walk, context)  # an ACCEPT had it split meanwhile (freeze_at = commit)
         return
-    name = "shared_zap_4k" if walk.plan == ZAPPING_SHARED else "mmu_walk"
+    name = PASSES.get(walk.plan, "mmu_walk")
     act(kvm, walk, context.cost(name, (end - start) // PAGES[level]), context)
 
 
@@ -166,6 +168,7 @@ REASONS: dict[int, Reason] = {
     Status.WRONG_STATE: Reason.BUG,
     Status.NO_PAMT: Reason.NO_MEMORY,
     Status.IN_USE: Reason.REFERENCES,
+    Status.OWNED: Reason.BUG,
     Status.TIMED_OUT: Reason.TIMEOUT,
 }
 
@@ -216,8 +219,10 @@ def give_up(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     kvm.drop(WALK, walk.op, context)
 
 
-def leaf(kvm: "KvmMmu", start: int, end: int, share: Share, level: int, context: Context) -> None:
+def leaf(
+    kvm: "KvmMmu", start: int, end: int, share: Share, level: int, context: Context, op: int = -1
+) -> None:
     """Write KVM's own tables."""
     table = kvm.mirror if share is Share.PRIVATE else kvm.shared_ept
     table.set(start, end, level)
-    context.observe(Leaf(kvm.vm, start, end, share, level))
+    context.observe(Leaf(kvm.vm, start, end, share, level, op))

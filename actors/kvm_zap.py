@@ -3,14 +3,17 @@
 from bisect import insort
 from typing import TYPE_CHECKING
 
-from actors import kvm_entry, kvm_walk
+import msgspec
+
+from actors import kvm_entry, kvm_pinned, kvm_walk
 from actors import messages as m
 from actors.address import GUEST
-from actors.contract import PAGES_2M, Consumer, Context, Message, Reason, Share, Trace
+from actors.contract import PAGES_2M, TELLS, Context, Message, Reason, Share, Trace
 from actors.conversion import Verb
+from actors.intervals import IntervalMap
 from actors.kvm_plans import ZAPPING, ZAPPING_SHARED, Walk
 from actors.kvm_tickets import WALK
-from actors.observations import LeftMapped, PrepareUndone
+from actors.observations import LeftMapped, PrepareUndone, TlbFlushed
 from actors.tdx_states import LEVEL_2M, PAGES, Call
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ def next_step(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 def flushed(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """One remote flush for the whole range ends a zap of shared leaves."""
+    context.observe(TlbFlushed(kvm.vm, walk.op))
     committed(kvm, walk, context.link, context)
 
 
@@ -68,7 +72,7 @@ def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
         if at < min(first, last):
             if walk.listed and side is Share.PRIVATE:
                 walk.unmapped += [run for run in kvm.mirror.runs(at, min(first, last)) if run[2]]
-            kvm_walk.leaf(kvm, at, min(first, last), side, 0, context)
+            kvm_walk.leaf(kvm, at, min(first, last), side, 0, context, walk.op)
         at = stop
     walk.zapped = True
 
@@ -76,11 +80,11 @@ def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
 def committed(kvm: "KvmMmu", walk: Walk, took: int, context: Context) -> None:
     """All leaves are gone that can go."""
     if walk.verb is not Verb.INVALIDATE:
-        reply: Message = m.Committed(walk.op, Consumer.KVM_MMU)
+        reply: Message = m.Committed(walk.op, kvm.consumer)
     elif walk.refusal is Reason.NONE:
-        reply = m.Invalidated(walk.op, Consumer.KVM_MMU, tuple(walk.unmapped))
+        reply = m.Invalidated(walk.op, kvm.consumer, tuple(walk.unmapped))
     else:
-        reply = m.Refused(walk.op, Consumer.KVM_MMU, walk.refusal, walk.offset)
+        reply = m.Refused(walk.op, kvm.consumer, walk.refusal, walk.offset)
     kvm.answer(walk, reply, took, context)
 
 
@@ -97,12 +101,17 @@ def unsplit(kvm: "KvmMmu", walk: Walk, end: int, context: Context) -> None:
 
 def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
     """The leaf is marked and the walk goes on: KVM's hook is void, and SEAMCALLs work for a VM that is bugged."""
-    if walk.bugs or reason is not Reason.BUG:
-        kvm.bug("commit", reason, walk.injected, context)
-    kvm_entry.let_in(kvm, context)
     first, last = kvm_walk.in_hand(walk)
     if walk.refusal is Reason.NONE:
         walk.refusal, walk.offset = reason, first
+    if kvm_pinned.may_stay(walk, reason):
+        kvm_entry.let_in(kvm, context)
+        pass_over(walk, first, first + PAGES[walk.todo[0][2]])
+        kvm_walk.on(kvm, walk, context)
+        return
+    if walk.bugs or reason is not Reason.BUG:
+        kvm.bug("commit", reason, walk.injected, context)
+    kvm_entry.let_in(kvm, context)
     if kvm_walk.doing(walk) == Call.TRACK:  # one for all leaves of the step, none of which can go
         while first < last:
             keep(kvm, walk, reason, first, last, context)
@@ -115,6 +124,11 @@ def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> N
 def keep(kvm: "KvmMmu", walk: Walk, reason: Reason, start: int, end: int, context: Context) -> None:
     """These leaves of the step in hand stay; on to what comes after them."""
     left_mapped(kvm, walk, reason, start, end, context)
+    pass_over(walk, start, end)
+
+
+def pass_over(walk: Walk, start: int, end: int) -> None:
+    """On to what comes after these leaves, and no more of them in this step."""
     insort(walk.kept, (start, end))
     first, _, level = walk.todo[0]
     walk.done = (end - first) // PAGES[level]
@@ -125,10 +139,20 @@ def left_mapped(
 ) -> None:
     """Step 4 of the mail, when there is a bug: word of pages that are still mapped, the way that was asked for."""
     context.observe(LeftMapped(kvm.vm, walk.op, start, end, walk.trace))
-    if walk.trace is Trace.CALLBACK:
-        word: Message = m.Poison(walk.op, Consumer.KVM_MMU, reason, start, end)
+    if kvm.left is msgspec.UNSET:
+        kvm.left = IntervalMap.filled(0)
+    kvm.left.set(start, end, 1)
+    if walk.trace in TELLS:
+        word: Message = m.Poison(walk.op, kvm.consumer, reason, start, end)
     elif walk.trace is Trace.REFERENCE:
         word = m.KeepReference(start, end)
     else:
         return
     context.send(walk.gmem, word, context.link)
+
+
+def first_left(kvm: "KvmMmu", start: int, end: int) -> int:
+    """The first gfn of the range that KVM has not been able to unmap, or -1."""
+    if kvm.left is msgspec.UNSET:
+        return -1
+    return next((first for first, _, left in kvm.left.runs(start, end) if left), -1)

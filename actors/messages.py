@@ -216,7 +216,8 @@ class Prepare(Message, frozen=True, tag=21):
     `waits`: a reference that is there after the LRU batches were drained may go within the freeze budget; else one look
     decides. `early`: unmap now and keep a list to map again from. `busy_bugs`: a SEAMCALL that is BUSY twice, or fails
     otherwise, is KVM_BUG_ON and not a no. `parts` are on the other side still: whoever counts references counts those
-    of these pages.
+    of these pages. `looks`: KVM, too, says no for what it could not unmap; for a guest with trusted IO, where everybody
+    is asked.
     """
 
     gmem: int
@@ -228,6 +229,7 @@ class Prepare(Message, frozen=True, tag=21):
     early: bool = False
     busy_bugs: bool = False
     parts: Parts = ()
+    looks: bool = False
 
 
 class Ready(Message, frozen=True, tag=22):
@@ -238,7 +240,7 @@ class Ready(Message, frozen=True, tag=22):
 
 
 class Refused(Message, frozen=True, tag=23):
-    """Consumer -> guest_memfd: no. `offset` is a gfn.
+    """Consumer -> guest_memfd: no. `offset` is the gfn of the page, or of the leaf's part in the range, that refuses.
 
     To PREPARE: and everything this consumer had begun is undone. To INVALIDATE: and what was unmapped stays so.
     """
@@ -267,7 +269,8 @@ class Commit(Message, frozen=True, tag=24):
 class Poison(Message, frozen=True, tag=25):
     """Consumer -> guest_memfd: a bug; these pages were not unmapped and must never be used again.
 
-    `injected`: it comes of a fault point. KVM, which reports its own KVM_BUG_ON, does not say.
+    A callback, or a flag that guest_memfd finds when it looks, after the last acknowledgement. `injected`: it comes of
+    a fault point. KVM, which reports its own KVM_BUG_ON, does not say.
     """
 
     op: int
@@ -303,7 +306,8 @@ class Invalidate(Message, frozen=True, tag=59):
     """guest_memfd -> consumer: unmap at once, allocating and splitting on the way; may fail half way.
 
     `whole`: a boundary leaf that cannot be split is unmapped as a whole. `trace` as in Commit. `listed`: say what you
-    have unmapped, for a REMAP may come. `parts` as in Prepare.
+    have unmapped, for a REMAP may come. `parts` as in Prepare. `refusable`: a no counts, so that what a guest with
+    trusted IO holds may stay as it is.
     """
 
     gmem: int
@@ -315,6 +319,7 @@ class Invalidate(Message, frozen=True, tag=59):
     trace: Trace = Trace.NONE
     listed: bool = False
     parts: Parts = ()
+    refusable: bool = False
 
 
 class Invalidated(Message, frozen=True, tag=60):
@@ -389,10 +394,11 @@ class Recount(Message, frozen=True, tag=150):
 
 
 class Recounted(Message, frozen=True, tag=151):
-    """Pins -> guest_memfd: yes or no."""
+    """Pins -> guest_memfd: yes or no; `page` (gfn) is the first one with a reference."""
 
     op: int
     extra: bool
+    page: int = -1
 
 
 class KeepReference(Message, frozen=True, tag=65):
@@ -576,6 +582,17 @@ class Violation(Message, frozen=True, tag=38):
     suspect: bool = False
 
 
+class Release(Message, frozen=True, tag=187):
+    """Guest -> TDX module: TDG.MEM.PAGE.RELEASE of these parts of a task's memory, which trusted IO has pinned.
+
+    TDX module -> guest: they are PENDING again.
+    """
+
+    vm: int
+    task: int
+    parts: Parts
+
+
 class Accessed(Message, frozen=True, tag=39):
     """TDX module or KVM -> guest: outcome of an access (see actors.guest.Outcome)."""
 
@@ -689,9 +706,30 @@ class TornDown(Message, frozen=True, tag=52):
 
 
 class Reclaim(Message, frozen=True, tag=68):
-    """Timer of the TDX module: the TD's HKID is reclaimed, no frame of it is owned any more."""
+    """Timer of the TDX module: the TD's HKID is reclaimed, no frame of it is owned any more.
+
+    TDX module -> allocator, where another VM may be admitted then.
+    """
 
     vm: int
+
+
+class Admit(Message, frozen=True, tag=188):
+    """Allocator -> guest_memfd and load of a VM that comes after another: it may boot, on these frames.
+
+    `frames` are (first index, the one after the last, first pfn); `used` of their pages others have had before.
+    """
+
+    frames: tuple[tuple[int, int, int], ...]
+    used: int
+
+
+class HandOver(Message, frozen=True, tag=189):
+    """Load of a VM -> load of the one before: give me your place; `to` is 0 in the answer, with how far it has come."""
+
+    to: int
+    steps: tuple[int, ...] = ()
+    requests: int = 0
 
 
 # --- mmu_notifiers: everybody else who changes the VMM's page tables -------------------------------
@@ -718,6 +756,17 @@ class NotifierDone(Message, frozen=True, tag=71):
 
 class Exit(Message, frozen=True, tag=75):
     """Load -> VMM: the guest has shut down, the VMM exits of its own accord."""
+
+
+class LifeSlice(Message, frozen=True, tag=185):
+    """Timer of the VMM: slice `number` of a conversion's life begins, where a fault plan may end the VMM's own."""
+
+    op: int
+    number: int
+
+
+class Kill(Message, frozen=True, tag=186):
+    """Timer of the VMM, or whoever has the right to: SIGKILL."""
 
 
 class RangeStart(Message, frozen=True, tag=72):

@@ -19,6 +19,9 @@ _TASK_BITS, _PIECE_BITS, _AGAIN_BITS = (
 )  # of a MapGPA's pieces; above them, taken back or not
 _WHOLE_BITS, _ACCESS_BITS = 41, 30
 _PART_SHIFT = 20  # up to 1,024 parts
+_FILE_SHIFT = _PIECE_BITS + _ACCESS_BITS  # above all that the owner of an inode numbers
+# By kind: how far a number goes that says no more than which task, or which piece of it, the request is.
+_OWN_BITS = (_WHOLE_BITS + KIND_BITS, 0, _PIECE_BITS + _TASK_BITS + KIND_BITS, 0)
 
 
 def piece_request(task: int, piece: int, again: int, back: bool) -> int:
@@ -54,11 +57,32 @@ def access_task(access: int) -> int:
     return access & (1 << _ACCESS_BITS) - 1
 
 
+def file_access(access: int, file: int) -> int:
+    """The same by the VM that has this file of the inode, so that guest_memfd can tell them apart."""
+    return access | file << _FILE_SHIFT
+
+
+def access_file(access: int) -> int:
+    """Which file's VM it comes from."""
+    return access >> _FILE_SHIFT
+
+
 def implicit_request(access: int) -> int:
     """The conversion that a memory fault asks for."""
     return access << KIND_BITS | IMPLICIT
 
 
+def on_top(request: int) -> bool:
+    """Is it none that a load asked for? A memory fault's, or what a guest asks for again or takes back."""
+    return request >> _OWN_BITS[request & (1 << KIND_BITS) - 1] > 0
+
+
 def implicit_access(request: int) -> int:
     """Whose memory fault it is."""
     return request >> KIND_BITS
+
+
+def piece_of(request: int) -> tuple[int, int]:
+    """(task, piece) that a piece's request is of."""
+    number = request >> KIND_BITS
+    return number & (1 << _TASK_BITS) - 1, number >> _TASK_BITS & (1 << _PIECE_BITS) - 1

@@ -22,8 +22,8 @@ class ConvertBegin(Observation, frozen=True, tag=1):
 class ConvertEnd(Observation, frozen=True, tag=2):
     """guest_memfd drops the lock and answers.
 
-    `offset` is the first gfn not converted, or -1; with `prefix` that is a promise about what lies before it, else
-    all of the range is promised to be as it was.
+    `offset` is the gfn at which it failed, or -1. With `prefix` the batches before that one may be converted, else all
+    of the range is promised to be as it was.
     """
 
     gmem: int
@@ -44,7 +44,10 @@ class Decided(Observation, frozen=True, tag=3):
 
 
 class ConsumerReplied(Observation, frozen=True, tag=4):
-    """A consumer answered PREPARE, COMMIT or ABORT (`phase`) after `took`; NONE means yes or done."""
+    """A consumer answered PREPARE, COMMIT or ABORT (`phase`) after `took`; NONE means yes or done.
+
+    With a no, `offset` is the gfn that it names.
+    """
 
     gmem: int
     op: int
@@ -52,6 +55,7 @@ class ConsumerReplied(Observation, frozen=True, tag=4):
     consumer: Consumer
     reason: Reason
     took: int
+    offset: int = -1
 
 
 class ShareStored(Observation, frozen=True, tag=5):
@@ -92,7 +96,10 @@ class FramesFreed(Observation, frozen=True, tag=8):
 
 
 class Sept(Observation, frozen=True, tag=9):
-    """Entries of the TD's secure EPT have this state and level now, for frames from `pfn` on."""
+    """Entries of the TD's secure EPT have this state and level now, for frames from `pfn` on.
+
+    `owner` is whom the PAMT gives the frames now (a VM's base address, 0 for nobody), -1 where it has not changed.
+    """
 
     vm: int
     start: int
@@ -100,6 +107,7 @@ class Sept(Observation, frozen=True, tag=9):
     state: int
     level: int
     pfn: int
+    owner: int = -1
 
 
 class SeamcallAnswered(Observation, frozen=True, tag=10):
@@ -123,29 +131,52 @@ class EpochDrained(Observation, frozen=True, tag=11):
 
 
 class InvalidationBegin(Observation, frozen=True, tag=12):
-    """Faults in the range wait from here on, for a conversion, a hole or an mmu_notifier (`op` says whose)."""
+    """Faults in the range wait from here on, for a conversion, a hole or an mmu_notifier (`op` says whose).
+
+    `locked`: mmu_lock is held for it, for writing.
+    """
 
     vm: int
     op: int
     start: int
     end: int
+    locked: bool
 
 
 class InvalidationEnd(Observation, frozen=True, tag=13):
-    """And go on from here."""
+    """And go on from here; `locked` as before."""
 
     vm: int
     op: int
+    locked: bool
 
 
 class Leaf(Observation, frozen=True, tag=14):
-    """KVM has (`level` 1 or 2: 4 KiB, 2 MiB) or no longer has (0) leaves for the range, in mirror or shared EPT."""
+    """KVM has (`level` 1 or 2: 4 KiB, 2 MiB) or no longer has (0) leaves for the range, in mirror or shared EPT.
+
+    `op` is the walk that has zapped them.
+    """
 
     vm: int
     start: int
     end: int
     share: Share
     level: int
+    op: int = -1
+
+
+class VcpusKept(Observation, frozen=True, tag=168):
+    """No vCPU may enter the guest (`out`) while a SEAMCALL is tried again, or all may once more."""
+
+    vm: int
+    out: bool
+
+
+class TlbFlushed(Observation, frozen=True, tag=167):
+    """No vCPU has a translation any more that this walk has taken from the shared EPT."""
+
+    vm: int
+    op: int
 
 
 class HostPte(Observation, frozen=True, tag=15):
@@ -209,6 +240,14 @@ class GuestAccepted(Observation, frozen=True, tag=20):
     access: int = -1
 
 
+class GuestReleased(Observation, frozen=True, tag=186):
+    """The guest has released the range: it is accepted no more, and the host may block it (trusted IO)."""
+
+    vm: int
+    start: int
+    end: int
+
+
 class GuestAccess(Observation, frozen=True, tag=21):
     """A vCPU used the range; `ok` is False when it met a page that was never accepted. `access` of private memory."""
 
@@ -255,11 +294,12 @@ class LockOrder(Observation, frozen=True, tag=25):
 
 
 class Reserving(Observation, frozen=True, tag=26):
-    """An actor asked the allocator for memory on behalf of a conversion."""
+    """The allocator is asked for memory by an actor (`asker` is its address) for a conversion, or for a fault."""
 
-    gmem: int
+    vm: int
     op: int
     pages: int
+    asker: int
 
 
 class Requested(Observation, frozen=True, tag=27):
@@ -271,11 +311,12 @@ class Requested(Observation, frozen=True, tag=27):
 
 
 class Retried(Observation, frozen=True, tag=28):
-    """The VMM tries a request again."""
+    """The VMM tries a request again, for the `attempt`-th time; for the `stuck`-th since it came any further."""
 
     vm: int
     request: int
     attempt: int
+    stuck: int
 
 
 class Answered(Observation, frozen=True, tag=29):
@@ -292,13 +333,14 @@ class Answered(Observation, frozen=True, tag=29):
 
 
 class Failed(Observation, frozen=True, tag=30):
-    """One attempt of a conversion failed: where, at whom and why."""
+    """One attempt of a conversion failed: where, at whom and why, and at which gfn (-1: at none)."""
 
     vm: int
     op: int
     phase: str
     consumer: str
     reason: Reason
+    offset: int = -1
 
 
 class HugeLost(Observation, frozen=True, tag=31):
@@ -321,6 +363,12 @@ class VmStopped(Observation, frozen=True, tag=33):
 
     vm: int
     regular: bool = False
+
+
+class VmmKilled(Observation, frozen=True, tag=185):
+    """SIGKILL: the VMM's bitmap is gone with it. VmStopped follows."""
+
+    vm: int
 
 
 class Stashed(Observation, frozen=True, tag=34):
@@ -360,13 +408,17 @@ class ReferenceKept(Observation, frozen=True, tag=37):
 
 
 class ReferencesFound(Observation, frozen=True, tag=38):
-    """A conversion to private was refused for references; `transient` when all of them go by themselves soon."""
+    """A conversion was refused for references; `transient` when all of them go by themselves soon.
+
+    `page` (gfn) is the first one that has one.
+    """
 
     vm: int
     op: int
     start: int
     end: int
     transient: bool
+    page: int
 
 
 class PrepareUndone(Observation, frozen=True, tag=39):
@@ -402,12 +454,38 @@ class FramesKept(Observation, frozen=True, tag=42):
     gfn: int
 
 
+class VmAdmitted(Observation, frozen=True, tag=187):
+    """The host has given the place of a VM that is gone (`before`) to this one; FramesReused says on what frames."""
+
+    vm: int
+    before: int
+
+
 class FramesReused(Observation, frozen=True, tag=43):
     """The allocator gave frames (pfn) of the host that had been freed to somebody else."""
 
     host: int
     start: int
     end: int
+
+
+class FramesTaken(Observation, frozen=True, tag=165):
+    """The allocator gave guest_memfd frames (pfn) for a hole; they are the VM's from `gfn` on."""
+
+    vm: int
+    start: int
+    end: int
+    gfn: int
+
+
+class FrameOwned(Observation, frozen=True, tag=166):
+    """The TDX module refused to map `pfn` at `start` of this range (gfn): the PAMT gives it an owner already."""
+
+    vm: int
+    start: int
+    end: int
+    op: int
+    pfn: int
 
 
 class NotifierCalled(Observation, frozen=True, tag=60):
@@ -583,19 +661,22 @@ class PamtCounted(Observation, frozen=True, tag=140):
     pairs: int
 
 
+class CountsRead(Observation, frozen=True, tag=170):
+    """Reference counts of the folios at the range, summed over its pages: `extra` above the filemap's own."""
+
+    vm: int
+    op: int
+    start: int
+    end: int
+    extra: int
+
+
 class MemoryFailed(Observation, frozen=True, tag=141):
     """A frame of the folio at the range (gfn) is bad: nobody maps it any more, and its contents are lost."""
 
     gmem: int
     start: int
     end: int
-
-
-class TlbFlushed(Observation, frozen=True, tag=160):
-    """A remote TLB flush is over: no vCPU has a translation by shared leaves that this walk (`op`) has zapped."""
-
-    vm: int
-    op: int
 
 
 class FileClosed(Observation, frozen=True, tag=161):
@@ -614,3 +695,28 @@ class ReserveSettled(Observation, frozen=True, tag=162):
     op: int
     used: int
     returned: int
+
+
+class FaultStruck(Observation, frozen=True, tag=175):
+    """The fault plan made this point fail, with this class: a failure that nothing in the simulated host led to.
+
+    What the opportunity was about is told (gfn) where it is known; elsewhere `start` is `end`. `op` is the number that
+    the opportunity has: a conversion's, an access's, or a ticket.
+    """
+
+    vm: int
+    op: int
+    point: str
+    reason: Reason
+    start: int
+    end: int
+
+
+class ErrorDropped(Observation, frozen=True, tag=176):
+    """An error that `consumer` met while `phase`, and that nobody hears of: the protocol, or its VMM, goes on."""
+
+    vm: int
+    op: int
+    consumer: str
+    phase: str
+    reason: Reason

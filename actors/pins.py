@@ -6,7 +6,7 @@ import msgspec
 
 from actors import messages as m
 from actors.contract import Actor, Consumer, Context, Fault, Reason, Share, opportunity
-from actors.observations import Pinned, ReferencesFound
+from actors.observations import CountsRead, Pinned, ReferencesFound
 
 # Who may take a long-lived reference: on shared pages a device or a driver, on private ones somebody who should not.
 POINTS = {Share.PRIVATE: "pins.long", Share.SHARED: "pins.private"}  # by the conversion's direction
@@ -177,7 +177,7 @@ class Pins(Actor):
         self.frozen.pop(where.op, None)
         if found.reason is Reason.REFERENCES:
             short = bool(found.short)
-            seen = ReferencesFound(self.vm, where.op, where.start, where.end, short)
+            seen = ReferencesFound(self.vm, where.op, where.start, where.end, short, found.page)
             context.observe(seen)
         no = m.Refused(where.op, Consumer.PINS, found.reason, found.page)
         context.send(where.gmem, no, context.link)
@@ -207,6 +207,7 @@ class Pins(Actor):
             self.spinning[where.op] = where
             return
         wait = context.link
+        self.tell_counts(where, context)
         if self.strike(where, FAST, context):
             wait += context.cost("transient_ref")
         context.send(where.gmem, m.Quiet(where.op), wait)
@@ -221,14 +222,23 @@ class Pins(Actor):
         """One look after the unmap; a fault of any class is a reference here, too."""
         where = asked(message)
         self.gone_astray(where, message.to, context)
-        extra = self.pinned(where) >= 0
-        context.send(where.gmem, m.Recounted(where.op, extra), context.link)
+        page = self.pinned(where)
+        self.tell_counts(where, context)
+        context.send(where.gmem, m.Recounted(where.op, page >= 0, page), context.link)
+
+    def tell_counts(self, where: "Where", context: Context) -> None:
+        """What the references come to, page by page: the numbers behind an answer."""
+        for first, last in where.changing:
+            held = self.held.values()
+            extra = sum(max(0, min(last, end) - max(first, start)) for start, end in held)
+            context.observe(CountsRead(self.vm, where.op, first, last, extra))
 
     def unpinned(self, context: Context) -> None:
         """A reference went: whoever spins for it may go on."""
         for where in list(self.spinning.values()):
             if self.pinned(where) < 0:
                 del self.spinning[where.op]
+                self.tell_counts(where, context)
                 context.send(where.gmem, m.Quiet(where.op), context.link)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:

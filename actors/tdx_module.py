@@ -12,8 +12,10 @@ from actors.guest_outcome import Outcome
 from actors.intervals import IntervalMap
 from actors.observations import (
     EpochDrained,
+    FrameOwned,
     GuestAccepted,
     GuestAccess,
+    GuestReleased,
     ListEmptied,
     PamtCounted,
     SeamcallAnswered,
@@ -81,19 +83,22 @@ class Td(msgspec.Struct):
     )  # REMOVE failed for a bug
     faults: dict[int, Stuck] = {}  # by access
     tables: Tables | msgspec.UnsetType = msgspec.UNSET  # where they are not taken for granted
+    pins: bool | msgspec.UnsetType = msgspec.UNSET  # trusted IO: what is MAPPED, the guest holds
 
 
 class TdxModule(Actor):
     """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none.
 
     `dynamic` is there where the host gives the PAMT its pages by region, and counts what is in each; `by_rate` where
-    BUSY is a matter of chance, and not of the locks that are held.
+    BUSY is a matter of chance, and not of the locks that are held. `readmits`: other TDs come after those
+    that are gone.
     """
 
     tds: dict[int, Td]
     pamt: IntervalMap
     dynamic: DynamicPamt | msgspec.UnsetType = msgspec.UNSET
     by_rate: Contention | msgspec.UnsetType = msgspec.UNSET
+    readmits: bool | msgspec.UnsetType = msgspec.UNSET
 
     # --- SEAMCALLs -------------------------------------------------------------------------------
 
@@ -163,6 +168,17 @@ class TdxModule(Actor):
             status, index, cause = STATUS[struck.reason], struck.first, Cause.FAULT
         if (legal := movable(td, rule, message)) < index:
             status, index, cause = Status.WRONG_STATE, legal, Cause.CALLER
+        if td.pins is not msgspec.UNSET and (free := released(td, message)) < index:
+            status, index, cause = Status.IN_USE, free, Cause.CALLER
+        if message.call == Call.AUG and (free := unowned(self.pamt, td, message)) < index:
+            status, index, cause = Status.OWNED, free, Cause.CALLER
+            first = message.start + free * PAGES[message.level]
+            pfn = first + td.frames.get(first)
+            if message.pfn >= 0:
+                pfn = first + message.pfn - message.start
+            leaf = self.pamt.runs(pfn, pfn + PAGES[message.level])
+            taken = next(frame for frame, _, owner in leaf if owner)
+            context.observe(FrameOwned(message.vm, first, message.end, message.op, taken))
         if index and self.short(td, message, index):
             return Status.NO_PAMT, 0, Cause.CALLER
         return status, index, cause
@@ -215,9 +231,11 @@ class TdxModule(Actor):
             step = (state != Entry.FREE and level == LEVEL_4K) - before
         td.sept.set(start, end, state | level << LEVEL_SHIFT if state else 0)
         for first, last, shift in td.frames.runs(start, end):
+            owner = -1
             if state in (Entry.FREE, Entry.PENDING):
-                self.pamt.set(first + shift, last + shift, vm if state else 0)
-            context.observe(Sept(vm, first, last, state, level, first + shift))
+                own(self.pamt, first + shift, last + shift, vm if state else 0)
+                owner = self.pamt.get(first + shift)
+            context.observe(Sept(vm, first, last, state, level, first + shift, owner))
             if step and self.dynamic is not msgspec.UNSET:
                 for counted in tdx_pamt.count(self.dynamic, first + shift, last + shift, step):
                     pairs += counted.pairs
@@ -313,6 +331,19 @@ class TdxModule(Actor):
         reply = m.Accessed(message.access, outcome)
         context.send(message.vm | GUEST, reply, max(delay, context.link))
 
+    def on_release(self, message: m.Release, context: Context) -> None:
+        """TDG.MEM.PAGE.RELEASE: MAPPED entries are PENDING again, and the host may block them."""
+        td, pages = self.tds[message.vm], 0
+        for start, end in message.parts:
+            for first, last, value in td.sept.runs(start, end):
+                if value & STATE_MASK == Entry.MAPPED:
+                    level = value >> LEVEL_SHIFT
+                    self.enter(td, message.vm, first, last, Entry.PENDING, level, context)
+                    pages += last - first
+            context.observe(GuestReleased(message.vm, start, end))
+        took = context.cost("page_release_4k", pages) if pages else context.link
+        context.send(message.vm | GUEST, message, max(took, context.link))
+
     def on_teardown(self, message: m.Teardown, context: Context) -> None:
         """The file is closed: what can be removed is. The rest goes with the HKID; its frames may be gone by then."""
         vm = vm_base(message.gmem)
@@ -332,12 +363,15 @@ class TdxModule(Actor):
             if value:
                 pairs += self.enter(td, message.vm, start, end, Entry.FREE, 0, context)
         give_back(message.vm, pairs, context)
+        if self.readmits is not msgspec.UNSET:
+            context.send(host_base(message.vm) | ALLOCATOR, message, context.link)
 
     HANDLERS: ClassVar = {
         m.Seamcall: on_seamcall,
         m.VpExits: on_vp_exits,
         m.VpEnter: on_vp_enter,
         m.Access: on_access,
+        m.Release: on_release,
         m.Teardown: on_teardown,
         m.Reclaim: on_reclaim,
     }
@@ -394,6 +428,36 @@ def movable(td: Td, rule: Rule, message: m.Seamcall) -> int:
         if value & STATE_MASK not in rule.moves:
             return min(most, (start - message.start) // PAGES[message.level])
     return most
+
+
+def unowned(pamt: IntervalMap, td: Td, message: m.Seamcall) -> int:
+    """How many leaves of an AUG, from its start, are frames that the PAMT gives nobody: no other TD, nor this one."""
+    end = message.start + message.count * PAGES[message.level]
+    if message.pfn >= 0:
+        places = [(message.start, end, message.pfn - message.start)]
+    else:
+        places = td.frames.runs(message.start, end)
+    for start, last, shift in places:
+        if not pamt.only(start + shift, last + shift, 0):
+            runs = pamt.runs(start + shift, last + shift)
+            taken = next(first for first, _, owner in runs if owner) - shift
+            return (taken - message.start) // PAGES[message.level]
+    return message.count
+
+
+def own(pamt: IntervalMap, first: int, last: int, vm: int) -> None:
+    """The frames have this owner now, 0 for none."""
+    pamt.set(first, last, vm)
+
+
+def released(td: Td, message: m.Seamcall) -> int:
+    """How many leaves of a BLOCK, or of a look before it, come before the first that the guest holds."""
+    if message.call in (Call.BLOCK, Call.SEPT_RD):
+        end = message.start + message.count * PAGES[message.level]
+        for start, _, value in td.sept.runs(message.start, end):
+            if value & STATE_MASK == Entry.MAPPED:
+                return (start - message.start) // PAGES[message.level]
+    return message.count
 
 
 def strike(

@@ -24,6 +24,7 @@ class Call(enum.IntEnum):
     REMOVE = 4
     DEMOTE = 5
     SEPT_ADD = 6
+    SEPT_RD = 7  # reads entries; here, whether the guest holds them
 
 
 class Status(enum.IntEnum):
@@ -36,7 +37,10 @@ class Status(enum.IntEnum):
     BUG = 4
     WRONG_STATE = 5  # the entry is not in a state that this call can change
     NO_PAMT = 6  # the pages for dynamic PAMT are missing
-    IN_USE = 7  # the PAMT says that the page is not free to go
+    IN_USE = (
+        7  # the page is not free to go: by the PAMT, or because the guest holds it (trusted IO)
+    )
+    OWNED = 9  # the PAMT gives the page an owner: page metadata incorrect, to whoever would map it
     TIMED_OUT = 8  # no status of the module's: KVM stopped waiting, for a cache flush say
 
 
@@ -103,5 +107,6 @@ RULES: dict[int, Rule] = {
     Call.DEMOTE:  Rule(Lock.SHARED, UNBLOCKING, True, both("pamt_add_pair", "demote_2m"),
                        ("tdx.background", "tdx.demote_busy", "tdx.interrupted")),
     Call.SEPT_ADD: Rule(Lock.SHARED, {}, False, both("sept_add"), ("tdx.background", "tdx.sept_add_busy")),
+    Call.SEPT_RD: Rule(Lock.SHARED, {}, False, both("sept_rd"), ("tdx.background",)),
 }
 # fmt: on

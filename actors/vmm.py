@@ -5,7 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from actors import messages as m
-from actors import vmm_balloon, vmm_exit, vmm_listeners
+from actors import vmm_balloon, vmm_exit, vmm_kill, vmm_listeners
 from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, PINS, host_base
 from actors.contract import Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
@@ -18,6 +18,7 @@ from actors.observations import (
     VmStopped,
 )
 from actors.slots import Slots, slot_of
+from actors.vmm_kill import Life
 from actors.vmm_listeners import Follow, Part, Round, Window
 
 RETRYABLE = {
@@ -34,7 +35,8 @@ IDLE = -1  # nobody has the conversion lock; a window's number is below it
 class Policy(msgspec.Struct, frozen=True, array_like=True):
     """What the VMM does about an error of the ioctl (docs/domain.md section 2.7).
 
-    `tries` further attempts, the first after `first` ns, then twice as long each time up to `most`.
+    `tries` further attempts, the first after `first` ns, then twice as long each time up to `most`. Who drops pins
+    counts those that come no further: each page that is let go is one refusal less.
     """
 
     tries: int
@@ -54,6 +56,8 @@ class Pending(msgspec.Struct):
     since: int
     reply_to: int
     attempt: int = 0
+    stuck: int = 0  # attempts that count against the policy's tries
+    refused_at: int = -1  # the last page (a gfn) that references have kept from changing sides
     queued_at: int = 0
     unmapped: list[Part] = []  # of the devices' tables, and not mapped again yet
 
@@ -78,6 +82,7 @@ class Vmm(Actor):
     windows: dict[int, Window] = {}
     windows_moved: int = 0
     dead: bool = False
+    life: Life | msgspec.UnsetType = msgspec.UNSET  # where a fault plan may end it
 
     def on_request(self, message: m.ConvertRequest, context: Context) -> None:
         """A vCPU exits with a conversion to make."""
@@ -113,7 +118,15 @@ class Vmm(Actor):
         pending = self.in_hand()
         if context.now > pending.queued_at:
             context.observe(LockWaited("vmm", context.now - pending.queued_at))
-        vmm_listeners.before(self, pending, self.op_of(pending), context)
+        op = self.op_of(pending)
+        if self.life is not msgspec.UNSET:
+            vmm_kill.watch(self, op, 0, context)
+        vmm_listeners.before(self, pending, op, context)
+
+    @property
+    def idle(self) -> bool:
+        """Nobody has the conversion lock, and so nobody is in the kernel for a conversion or a window."""
+        return self.current == IDLE
 
     def in_hand(self) -> Pending:
         """The request that has the conversion lock."""
@@ -138,6 +151,8 @@ class Vmm(Actor):
 
     def on_converted(self, message: m.Converted, context: Context) -> None:
         """The ioctl returned: follow it in bitmap and devices, or decide what to do about the error."""
+        if self.dead and vmm_kill.returned(self, context):
+            return
         pending = self.pending[message.op >> ATTEMPT_BITS]
         assert pending.request == self.current, "an ioctl returns to a VMM that did not make it"
         if message.reason is Reason.NONE:
@@ -151,27 +166,28 @@ class Vmm(Actor):
     def failed(self, pending: Pending, reason: Reason, offset: int, context: Context) -> None:
         """An error: again after a while, or to the guest, or the end of the VM."""
         policy = self.policy
+        held = policy.drop_pins and reason is Reason.REFERENCES
+        if held and offset > pending.refused_at:
+            pending.stuck, pending.refused_at = 0, offset
         if reason in FATAL or (policy.fatal and reason in RETRYABLE):
             self.stop(context)
             self.done(pending, reason, offset, False, context)
-        elif reason in RETRYABLE and (policy.tries < 0 or pending.attempt < policy.tries):
-            if policy.drop_pins and reason is Reason.REFERENCES:
-                op = self.op_of(pending)
-                if vmm_listeners.let_go(self, pending, op, offset, context):
-                    return
-            self.again(pending, offset, context)
+        elif reason in RETRYABLE and (policy.tries < 0 or pending.stuck < policy.tries):
+            if held and vmm_listeners.let_go(self, pending, self.op_of(pending), offset, context):
+                return
+            self.again(pending, offset if held else -1, context)
         else:
             self.done(pending, reason, offset, False, context)
 
-    def again(self, pending: Pending, offset: int, context: Context) -> None:
-        """Release the conversion lock and come back later."""
+    def again(self, pending: Pending, page: int, context: Context) -> None:
+        """Make holders of the page let go, if there is one; release the conversion lock and come back later."""
         policy = self.policy
-        wait = min(policy.first << min(pending.attempt, 40), policy.most)
+        wait = min(policy.first << min(pending.stuck, 40), policy.most)
         pending.attempt += 1
-        context.observe(Retried(self.vm, pending.request, pending.attempt))
-        if policy.drop_pins:
-            first = offset if offset >= 0 else pending.start
-            context.send(self.vm | PINS, m.DropPins(first, pending.end), context.link)
+        pending.stuck += 1
+        context.observe(Retried(self.vm, pending.request, pending.attempt, pending.stuck))
+        if page >= 0:
+            context.send(self.vm | PINS, m.DropPins(page, page + 1), context.link)
         context.after(max(wait, context.link), m.Retry(pending.request))
         self.release(context)
 
@@ -226,13 +242,20 @@ class Vmm(Actor):
 
     def stop(self, context: Context, regular: bool = False) -> None:
         """EIO for everybody who waits; then the VMM exits and the last reference to each file goes."""
-        if self.dead:
-            return
+        if not self.dead:
+            self.give_up(context, regular)
+            self.close(context)
+
+    def give_up(self, context: Context, regular: bool = False) -> None:
+        """Nothing is put back from here on; the request in hand is left to what is under way for it."""
         self.dead = True
         context.observe(VmStopped(self.vm, regular))
         self.queue = []
         for pending in [p for p in self.pending.values() if p.request != self.current]:
             self.answer(pending, Reason.DEAD, -1, False, context)
+
+    def close(self, context: Context) -> None:
+        """The process is gone, and with it whatever it had open."""
         for peer in (GUEST, KVM, HOST_MAP, PINS):
             context.send(self.vm | peer, m.VmDead(), context.link)
         if self.devices:
@@ -253,4 +276,6 @@ class Vmm(Actor):
         m.HolePunched: vmm_balloon.done,
         m.Exit: vmm_exit.on_exit,
         m.NotifierDone: vmm_exit.on_notifier_done,
+        m.LifeSlice: vmm_kill.on_slice,
+        m.Kill: vmm_kill.on_kill,
     }

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from actors import messages as m
-from actors.address import HOST_MAP, VMM
+from actors import vmm_kill
 from actors.contract import Context
-from actors.notifier_sites import EXIT_MMAP
+from actors.vmm_kill import Life
 
 if TYPE_CHECKING:
     from actors.vmm import Vmm
@@ -15,11 +17,14 @@ def on_exit(vmm: "Vmm", _: m.Exit, context: Context) -> None:
     """exit_mmap over everything that is mapped; a VMM that is gone already exits no more."""
     if vmm.dead:
         return
-    end = max(slot.gfn + slot.pages for slot in vmm.slots)
-    call = m.NotifierCall(EXIT_MMAP, 0, end, vmm.vm | VMM)
-    context.send(vmm.vm | HOST_MAP, call, context.cost("memory_fault_exit"))
+    if vmm.life is not msgspec.UNSET:
+        vmm.life = Life.EXITING
+    vmm_kill.exit_mmap(vmm, context)
 
 
 def on_notifier_done(vmm: "Vmm", _: m.NotifierDone, context: Context) -> None:
     """Nobody looks at what exit_mmap returned: the files are closed, and the VM is torn down with them."""
-    vmm.stop(context, regular=True)
+    if vmm.dead:
+        vmm_kill.left(vmm, context)
+    else:
+        vmm.stop(context, regular=True)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from actors import messages as m
+from actors import vmm_kill
 from actors.address import DEVICES, HOST_MAP, IOMMU, host_base
 from actors.contract import Context, Message, Reason, Share
-from actors.observations import Bitmap, Failed, LockWaited, SideDiscarded
+from actors.observations import Bitmap, ErrorDropped, Failed, LockWaited, SideDiscarded
 
 if TYPE_CHECKING:
     from actors.vmm import Pending, Vmm
@@ -121,17 +122,29 @@ def refused(
 
 
 def let_go(vmm: "Vmm", pending: "Pending", op: int, offset: int, context: Context) -> bool:
-    """A cooperative VMM takes what is in the way out of its devices' tables; is there anything?"""
+    """A cooperative VMM takes the page that is in the way out of its devices' tables; is it there?"""
     how = vmm.follow
     if not how.pin or how.unmap_first or not vmm.devices:
         return False
-    todo = discards(vmm, max(offset, pending.start), pending.end)
+    todo = discards(vmm, offset, offset + 1)
     if not todo:
         return False
-    known = set(pending.unmapped)
-    pending.unmapped += [part for part in todo if part not in known]
+    pending.unmapped = joined([*pending.unmapped, *todo])
     begin(vmm, Round(op, todo, False, "again", Reason.NONE, offset), 0, context)
     return True
+
+
+def joined(parts: list[Part]) -> list[Part]:
+    """The same pages in as few parts as it takes."""
+    found: list[Part] = []
+    for part in sorted(parts):
+        listener, start, end = part
+        if found and found[-1][0] == listener and start <= found[-1][2]:
+            _, first, last = found.pop()
+            found.append((listener, first, max(last, end)))
+        else:
+            found.append(part)
+    return found
 
 
 def take_back(vmm: "Vmm", pending: "Pending", telling: Round, context: Context) -> None:
@@ -167,6 +180,8 @@ def turn(vmm: "Vmm", telling: Round, took: int, context: Context) -> None:
 
 def on_mapped(vmm: "Vmm", message: m.DmaMapped, context: Context) -> None:
     """A listener sees the range, or cannot: then it and those after it do not."""
+    if vmm.dead and vmm_kill.returned(vmm, context):
+        return
     telling = vmm.telling
     assert telling and telling.op == message.op and telling.populate
     if message.reason is Reason.NONE:
@@ -195,9 +210,13 @@ def mark(vmm: "Vmm", part: Part, failed: bool) -> None:
 
 def on_unmapped(vmm: "Vmm", message: m.DmaUnmapped, context: Context) -> None:
     """A listener has let go; one whose invalidation was given up says so to nobody."""
+    if vmm.dead and vmm_kill.returned(vmm, context):
+        return
     telling = vmm.telling
     assert telling and telling.op == message.op and not telling.populate
     telling.todo.pop(0)
+    if message.reason is not Reason.NONE and telling.op < WINDOW_OPS:
+        context.observe(ErrorDropped(vmm.vm, message.op, "iommu", "unmap", message.reason))
     turn(vmm, telling, 0, context)
 
 
@@ -231,6 +250,8 @@ def discard(vmm: "Vmm", telling: Round, _: int, context: Context) -> None:
 
 def on_discarded(vmm: "Vmm", _: m.Discarded, context: Context) -> None:
     """The time of the discard is over."""
+    if vmm.dead and vmm_kill.returned(vmm, context):
+        return
     vmm.done(vmm.in_hand(), Reason.NONE, -1, False, context)
 
 

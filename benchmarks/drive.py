@@ -2,18 +2,19 @@
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from cluster.digest import fleet_digest
 from cluster.drive import Driver, Handle, Pages, Totals, WaitAny
 from cluster.run import Executor, Fleet, add_up, placed, started, unpack
-from workloads.fleet import build
-from workloads.plan import ENCODER
 from workloads.scenario import Scenario
 from workloads.simulate import Job, prepare
+from workloads.simulate import fleet_of as of_plan
 
 LOCAL = Executor("local")
+Clock = Callable[[], float]
+"""Wall clock, or processor time of this process, which does not count what others do on its cores."""
 
 
 class Quiet:
@@ -28,7 +29,7 @@ class Quiet:
 
 
 class Driven(NamedTuple):
-    """What a run came to; `seconds` are of wall clock, from the first event to the last."""
+    """What a run came to; `seconds` are from the first event to the last."""
 
     seconds: float
     totals: Totals
@@ -48,20 +49,28 @@ def no_pages(source: int, page: int) -> bytes:
 
 
 def timed(
-    handles: Sequence[Handle], wait_any: WaitAny, pages: Pages = no_pages
+    handles: Sequence[Handle],
+    wait_any: WaitAny,
+    pages: Pages = no_pages,
+    clock: Clock = time.perf_counter,
 ) -> tuple[float, Totals]:
-    """Every event of partitions whose hosts do not talk: (wall seconds, totals)."""
+    """Every event of partitions whose hosts do not talk: (seconds, totals)."""
     driver = Driver(handles, None, pages, wait_any, Quiet(), LOCAL.yield_after)
     gc.collect()
-    began = time.perf_counter()
+    began = clock()
     driver.run()
-    return time.perf_counter() - began, driver.totals
+    return clock() - began, driver.totals
 
 
-def drive(fleet: Fleet, executor: Executor, pages: Pages = no_pages) -> Driven:
+def drive(
+    fleet: Fleet,
+    executor: Executor,
+    pages: Pages = no_pages,
+    clock: Clock = time.perf_counter,
+) -> Driven:
     """As cluster.run.run, but for the clock."""
     with started(fleet, executor, placed(fleet, executor).places) as (handles, wait_any, _):
-        seconds, totals = timed(handles, wait_any, pages)
+        seconds, totals = timed(handles, wait_any, pages, clock)
         hosts: dict[int, bytes] = {}
         for handle in handles:
             hosts |= handle.digests()
@@ -72,7 +81,7 @@ def drive(fleet: Fleet, executor: Executor, pages: Pages = no_pages) -> Driven:
 
 def fleet_of(job: Job) -> Fleet:
     """A scenario's fleet."""
-    return Fleet(build, ENCODER.encode(job.plan), job.plan.scenario.fleet.hosts)
+    return of_plan(job.plan)
 
 
 def simulate(scenario: Scenario, executor: Executor = LOCAL) -> Driven:

@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-import msgspec
-
 from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, TDX, host_base
 from actors.contract import Actor, Consumer, Context, Message, Reason, Share, opportunity
 from actors.observations import Answered, ConsumerReplied, Requested
@@ -18,19 +16,18 @@ from benchmarks.reference_messages import (
     Returned,
     Tick,
 )
-from benchmarks.reference_model import Cycle, cycle, until_own
+from benchmarks.reference_model import Cycle, until_own
+
+KVM_MMU, SHARED = Consumer.KVM_MMU, Share.SHARED
+NONE, NO_MEMORY = Reason.NONE, Reason.NO_MEMORY
 
 
-class Program(msgspec.Struct, frozen=True):
-    """What a guest is going to do; environment, not state."""
+class Program:
+    """What a guest is going to do; environment, not state, so no record."""
 
-    key: bytes
-    vms: int
-    conversions: int
-
-    def cycle(self, number: int) -> Cycle:
-        """Draws of the conversion of this number."""
-        return cycle(self.key, number)
+    def __init__(self, vms: int, cycles: tuple[Cycle, ...]) -> None:
+        self.vms = vms
+        self.cycles = cycles
 
 
 class Guest(Actor):
@@ -39,81 +36,96 @@ class Guest(Actor):
     vm: int
     number: int
     program: Program
+    gmem: int
     op: int = 0
     asked: int = 0
     aborted: int = 0
     completed: int = 0
 
+    @classmethod
+    def of(cls, vm: int, number: int, program: Program) -> "Guest":
+        """The guest of this VM."""
+        return cls(vm, number, program, vm | GMEM)
+
     def on_tick(self, message: Tick, context: Context) -> None:
         """Convert."""
+        op = self.op
         self.asked = context.now
-        context.observe(Requested(self.vm, self.op, Share.SHARED))
-        commit = self.program.cycle(self.op).commit
-        context.send(self.vm | GMEM, Convert(self.op, commit), context.link)
+        context.observe(Requested(self.vm, op, SHARED))
+        context.send(self.gmem, Convert(op, self.program.cycles[op].commit), context.link)
 
     def on_converted(self, message: Converted, context: Context) -> None:
         """Think again."""
         now = context.now
-        self.op += 1
+        self.op = op = self.op + 1
         self.completed += now
-        reason = Reason.NONE
+        reason = NONE
         if not message.commit:
             self.aborted += 1
-            reason = Reason.NO_MEMORY
+            reason = NO_MEMORY
         latency = now - self.asked
-        context.observe(Answered(self.vm, message.op, 0, 1, Share.SHARED, reason, False, latency))
+        context.observe(Answered(self.vm, message.op, 0, 1, SHARED, reason, False, latency))
         program = self.program
-        if self.op < program.conversions:
-            think = program.cycle(self.op).think
+        if op < len(program.cycles):
+            think = program.cycles[op].think
             context.after(think + until_own(now + think, self.number, program.vms), Tick())
 
     HANDLERS: ClassVar = {Tick: on_tick, Converted: on_converted}
 
 
 class Gmem(Actor):
-    """Asks three consumers at once, decides, and tells them."""
+    """Asks three consumers at once, decides, and tells them. It knows its peers by their addresses."""
 
-    vm: int
+    gmem: int
     number: int
     vms: int
+    guest: int
+    kvm: int
+    host_map: int
+    iommu: int
     waiting: int = 0
     began: int = 0
-    preparing: bool = False
+    phase: str = ""
     commit: bool = False
+
+    @classmethod
+    def of(cls, vm: int, number: int, vms: int) -> "Gmem":
+        """The guest_memfd of this VM."""
+        iommu = host_base(vm) | IOMMU
+        return cls(vm | GMEM, number, vms, vm | GUEST, vm | KVM, vm | HOST_MAP, iommu)
 
     def on_convert(self, message: Convert, context: Context) -> None:
         """PREPARE."""
-        self.preparing = True
+        self.phase = "prepare"
         self.commit = message.commit
-        self.tell(Prepare(message.op, self.vm | GMEM), context.link, context)
+        self.tell(Prepare(message.op, self.gmem), context.link, context)
 
     def on_done(self, message: Done, context: Context) -> None:
         """The last answer of a phase ends it."""
-        phase = "prepare" if self.preparing else "commit" if self.commit else "abort"
-        took = context.now - self.began
-        gmem = self.vm | GMEM
-        context.observe(
-            ConsumerReplied(gmem, message.op, phase, message.consumer, Reason.NONE, took)
-        )
-        self.waiting -= 1
-        if self.waiting:
+        gmem, phase, now, op = self.gmem, self.phase, context.now, message.op
+        context.observe(ConsumerReplied(gmem, op, phase, message.consumer, NONE, now - self.began))
+        self.waiting = waiting = self.waiting - 1
+        if waiting:
             return
-        if not self.preparing:
-            context.send(self.vm | GUEST, Converted(message.op, self.commit), context.link)
+        link = context.link
+        if phase != "prepare":
+            context.send(self.guest, Converted(op, phase == "commit"), link)
             return
-        self.preparing = False
-        wait = until_own(context.now - context.link, self.number, self.vms)
-        decision = (Commit if self.commit else Abort)(message.op, gmem)
-        self.tell(decision, wait + context.link, context)
+        wait = until_own(now - link, self.number, self.vms)
+        if self.commit:
+            self.phase = "commit"
+            self.tell(Commit(op, gmem), wait + link, context)
+        else:
+            self.phase = "abort"
+            self.tell(Abort(op, gmem), wait + link, context)
 
     def tell(self, message: Message, delay: int, context: Context) -> None:
         """The same to all three."""
         self.waiting = 3
         self.began = context.now
-        vm = self.vm
-        context.send(vm | KVM, message, delay)
-        context.send(vm | HOST_MAP, message, delay)
-        context.send(host_base(vm) | IOMMU, message, delay)
+        context.send(self.kvm, message, delay)
+        context.send(self.host_map, message, delay)
+        context.send(self.iommu, message, delay)
 
     HANDLERS: ClassVar = {Convert: on_convert, Done: on_done}
 
@@ -122,6 +134,14 @@ class KvmMmu(Actor):
     """Passes each phase on to the host's TDX module."""
 
     vm: int
+    kvm: int
+    gmem: int
+    tdx: int
+
+    @classmethod
+    def of(cls, vm: int) -> "KvmMmu":
+        """The KVM MMU of this VM."""
+        return cls(vm, vm | KVM, vm | GMEM, host_base(vm) | TDX)
 
     def on_prepare(self, message: Prepare, context: Context) -> None:
         """Nothing is in the fault plan, but the point is passed."""
@@ -130,12 +150,11 @@ class KvmMmu(Actor):
 
     def on_decision(self, message: Prepare | Commit | Abort, context: Context) -> None:
         """The TDX module does the work."""
-        call = Call(message.op, self.vm | KVM)
-        context.send(host_base(self.vm) | TDX, call, context.link)
+        context.send(self.tdx, Call(message.op, self.kvm), context.link)
 
     def on_returned(self, message: Returned, context: Context) -> None:
         """And here is its answer."""
-        context.send(self.vm | GMEM, Done(message.op, Consumer.KVM_MMU), context.link)
+        context.send(self.gmem, Done(message.op, KVM_MMU), context.link)
 
     HANDLERS: ClassVar = {
         Prepare: on_prepare,

@@ -6,6 +6,8 @@ from actors.address import vm_base
 from actors.contract import Actor, Consumer, Context, opportunity
 from benchmarks.reference_messages import Abort, Call, Commit, Done, Prepare, Returned, Served
 
+HOST_MAP, IOMMU = Consumer.HOST_MAP, Consumer.IOMMU
+
 
 class Userspace(Actor):
     """The host's mapping: a fixed time, and nobody to wait for."""
@@ -18,7 +20,7 @@ class Userspace(Actor):
 
     def on_served(self, message: Served, context: Context) -> None:
         """Answer."""
-        context.send(message.client, Done(message.op, Consumer.HOST_MAP), context.link)
+        context.send(message.client, Done(message.op, HOST_MAP), context.link)
 
     HANDLERS: ClassVar = {
         Prepare: on_phase,
@@ -35,8 +37,9 @@ class Tdx(Actor):
 
     def on_call(self, message: Call, context: Context) -> None:
         """Queue and serve."""
-        self.free = max(context.now, self.free) + context.cost("tdx")
-        context.after(self.free - context.now, Served(message.op, message.kvm))
+        now, free = context.now, self.free
+        self.free = free = (free if free > now else now) + context.cost("tdx")
+        context.after(free - now, Served(message.op, message.kvm))
 
     def on_served(self, message: Served, context: Context) -> None:
         """Return."""
@@ -57,12 +60,13 @@ class Iommu(Actor):
 
     def on_decision(self, message: Prepare | Commit | Abort, context: Context) -> None:
         """Queue and serve."""
-        self.free = max(context.now, self.free) + context.cost("iommu")
-        context.after(self.free - context.now, Served(message.op, message.gmem))
+        now, free = context.now, self.free
+        self.free = free = (free if free > now else now) + context.cost("iommu")
+        context.after(free - now, Served(message.op, message.gmem))
 
     def on_served(self, message: Served, context: Context) -> None:
         """Answer."""
-        context.send(message.client, Done(message.op, Consumer.IOMMU), context.link)
+        context.send(message.client, Done(message.op, IOMMU), context.link)
 
     HANDLERS: ClassVar = {
         Prepare: on_prepare,

@@ -58,9 +58,10 @@ def cost_model() -> CostModel:
     return CostModel({cost.name: cost for cost in COSTS})
 
 
-def cycle_key(seed: int, vm: int) -> bytes:
-    """The key of a VM's cycles."""
-    return key_of(seed, "reference", vm)
+def cycles(seed: int, vm: int, count: int) -> tuple[Cycle, ...]:
+    """All that a VM is going to do, drawn before the clock starts: no engine's affair."""
+    key = key_of(seed, "reference", vm)
+    return tuple(cycle(key, number) for number in range(count))
 
 
 def cycle(key: bytes, number: int) -> Cycle:

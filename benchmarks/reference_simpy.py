@@ -14,8 +14,7 @@ from benchmarks.reference_model import (
     Shape,
     Tally,
     cost_model,
-    cycle,
-    cycle_key,
+    cycles,
     until_own,
 )
 from cluster.costs import CostModel
@@ -32,14 +31,14 @@ class Vm:
         host, self.number = place
         self.env = env
         self.shape = shape
-        self.key = cycle_key(shape.seed, vm_address(host, self.number))
+        self.cycles = cycles(shape.seed, vm_address(host, self.number), shape.conversions)
         self.tdx, self.iommu = servers
         self.op = self.aborted = self.completed = 0
 
     def think(self) -> int:
         """ns until the next conversion begins."""
         now = int(self.env.now)
-        wait = cycle(self.key, self.op).think
+        wait = self.cycles[self.op].think
         return wait + until_own(now + wait, self.number, self.shape.vms)
 
     def decide(self) -> int:
@@ -49,11 +48,11 @@ class Vm:
 
     def count(self) -> bool:
         """A conversion has ended; is there another?"""
-        if not cycle(self.key, self.op).commit:
+        if not self.cycles[self.op].commit:
             self.aborted += 1
         self.completed += int(self.env.now)
         self.op += 1
-        return self.op < self.shape.conversions
+        return self.op < len(self.cycles)
 
 
 class ProcessVm(Vm):

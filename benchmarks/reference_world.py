@@ -10,7 +10,7 @@ from benchmarks import reference_messages
 from benchmarks.reference_actors import Gmem, Guest, KvmMmu, Program
 from benchmarks.reference_consumers import Iommu, Tdx, Userspace
 from benchmarks.reference_messages import Tick
-from benchmarks.reference_model import Shape, Tally, cost_model, cycle_key, until_own
+from benchmarks.reference_model import Shape, Tally, cost_model, cycles, until_own
 from cluster.batch import message_types
 from cluster.faults import FaultPlan
 from cluster.world import World
@@ -45,17 +45,17 @@ def host_actors(shape: Shape, host: int) -> dict[int, Actor]:
     actors: dict[int, Actor] = {base | TDX: Tdx(), base | IOMMU: Iommu()}
     for number in range(shape.vms):
         vm = vm_address(host, number)
-        program = Program(cycle_key(shape.seed, vm), shape.vms, shape.conversions)
-        actors[vm | GUEST] = Guest(vm, number, program)
-        actors[vm | GMEM] = Gmem(vm, number, shape.vms)
-        actors[vm | KVM] = KvmMmu(vm)
+        program = Program(shape.vms, cycles(shape.seed, vm, shape.conversions))
+        actors[vm | GUEST] = Guest.of(vm, number, program)
+        actors[vm | GMEM] = Gmem.of(vm, number, shape.vms)
+        actors[vm | KVM] = KvmMmu.of(vm)
         actors[vm | HOST_MAP] = Userspace(vm)
     return actors
 
 
 def first_tick(guest: Guest) -> int:
     """When the guest has thought for the first time."""
-    think = guest.program.cycle(0).think
+    think = guest.program.cycles[0].think
     return think + until_own(think, vm_of(guest.vm), guest.program.vms)
 
 

@@ -2,15 +2,28 @@
 
 from collections.abc import Iterable
 from heapq import heappush
+from math import exp
 from typing import TYPE_CHECKING
 
-from actors.contract import Actor, Fault, Handler, Message, Observation, Place
+from actors.contract import (
+    VM_KEY_SHIFT,
+    Actor,
+    Fault,
+    Handler,
+    Message,
+    Observation,
+    Place,
+    op_of,
+    page_of,
+)
+from actors.observations import FaultStruck
 from cluster.draws import block_bytes, key_of
 
 if TYPE_CHECKING:
     from cluster.host import Host
 
 SEQUENCE_BITS = 40  # an actor may send 10^12 messages
+SEQUENCE_MASK = (1 << SEQUENCE_BITS) - 1
 DRAWS_PER_BLOCK = 32
 
 
@@ -21,8 +34,8 @@ class Cell:
     """
 
     __slots__ = (
-        "_drawn", "_draws", "_key", "actor", "address", "base", "digest", "handlers", "host",
-        "link", "now", "sent",
+        "_drawn", "_draws", "_key", "actor", "address", "digest", "handlers", "host", "link", "now",
+        "stamp",
     )  # fmt: skip
 
     def __init__(self, address: int, actor: Actor, host: "Host") -> None:
@@ -30,8 +43,7 @@ class Cell:
         self.actor = actor
         self.host = host
         self.handlers: dict[type[Message], Handler] = type(actor).HANDLERS
-        self.base = address << SEQUENCE_BITS
-        self.sent = 0
+        self.stamp = address << SEQUENCE_BITS  # of what was sent last
         self.digest = 0
         self.now = 0
         self.link = host.link
@@ -40,41 +52,45 @@ class Cell:
         self._key = b""
 
     def send(self, target: int, message: Message, delay: int) -> None:
-        """See actors.contract.Context."""
-        if delay < self.link:  # noqa: PLR1730 - no call for the floor of every link (docs/domain.md section 16)
-            delay = self.link
-        self.sent += 1
-        host = self.host
-        cell = host.cells.get(target)
-        if cell is None:
-            host.outbox.append((self.now + delay, self.base + self.sent, target, message))
+        """See actors.contract.Context. No way is shorter than the link (docs/domain.md section 16)."""
+        self.stamp = stamp = self.stamp + 1
+        host, link = self.host, self.link
+        try:
+            cell = host.cells[target]
+        except KeyError:
+            host.outbox.append((self.now + max(delay, link), stamp, target, message))
+            return
+        if delay <= link:
+            host.lane.append((self.now + link, target, stamp, cell, message))
         else:
-            heappush(host.queue, (self.now + delay, self.base + self.sent, cell, message))
+            heappush(host.queue, (self.now + delay, target, stamp, cell, message))
 
     def after(self, delay: int, message: Message) -> int:
         """See actors.contract.Context. The key is the timer's sequence number."""
         assert delay >= 1
-        self.sent += 1
-        heappush(self.host.queue, (self.now + delay, self.base + self.sent, self, message))
-        return self.sent
+        self.stamp = stamp = self.stamp + 1
+        heappush(self.host.queue, (self.now + delay, self.address, stamp, self, message))
+        return stamp & SEQUENCE_MASK
 
     def cancel(self, key: int) -> None:
         """See actors.contract.Context."""
-        self.host.cancel(self.base + key)
+        self.host.cancel(self.address << SEQUENCE_BITS | key)
 
     def cost(self, name: str, count: int = 1) -> int:
         """See actors.contract.Context."""
         costs = self.host.costs
-        found = costs.sums[name, count]
-        if found[0]:  # a constant: no draw
-            return found[0]
-        left = self._drawn % DRAWS_PER_BLOCK
+        fixed, mean, sigma, half = costs.sums[name, count]
+        if fixed:  # a constant: no draw
+            return fixed
+        drawn = self._drawn
+        left = drawn % DRAWS_PER_BLOCK
         if not left:
             self._key = self._key or key_of(self.host.seed, "cost", self.address)
-            self._draws = block_bytes(self._key, self._drawn // DRAWS_PER_BLOCK)
-        self._drawn += 1
+            self._draws = block_bytes(self._key, drawn // DRAWS_PER_BLOCK)
+        self._drawn = drawn + 1
         draws = self._draws
-        return found.at(costs.normal[draws[2 * left] | draws[2 * left + 1] << 8])
+        z = costs.normal[draws[2 * left] | draws[2 * left + 1] << 8]
+        return int(mean * exp(sigma * z - half) + 0.5) or 1  # Sum.at, without its call
 
     def choose(
         self,
@@ -88,12 +104,28 @@ class Cell:
         faults = self.host.faults
         if point not in faults.armed:
             return None
-        return faults.choose(point, count, key, self.now, span, places)
+        fault = faults.choose(point, count, key, self.now, span, places)
+        if fault:
+            start = page_of(key) + fault.first * span
+            end = start + (
+                span if places is None else 0
+            )  # whose places are told one by one, names none
+            vm = key >> VM_KEY_SHIFT
+            self.observe(FaultStruck(vm, op_of(key), point, fault.reason, start, end))
+        return fault
 
     def observe(self, observation: Observation) -> None:
         """See actors.contract.Context."""
-        for watch in self.host.watchers.get(type(observation), ()):
-            watch(self.now, observation)
+        watches = self.host.watchers.get(type(observation))
+        if watches:
+            now = self.now
+            for watch in watches:
+                watch(now, observation)
+
+    @property
+    def sent(self) -> int:
+        """How many messages it has sent."""
+        return self.stamp & SEQUENCE_MASK
 
     @property
     def drawn(self) -> int:
@@ -102,7 +134,8 @@ class Cell:
 
     def resume(self, actor: Actor, sent: int, digest: int, drawn: int) -> None:
         """Go on from a checkpoint: the actor, and what is kept beside its state."""
-        self.actor, self.sent, self.digest, self._drawn = actor, sent, digest, drawn
+        self.actor, self.digest, self._drawn = actor, digest, drawn
+        self.stamp = self.address << SEQUENCE_BITS | sent
         if drawn % DRAWS_PER_BLOCK:
             self._key = key_of(self.host.seed, "cost", self.address)
             self._draws = block_bytes(self._key, drawn // DRAWS_PER_BLOCK)

@@ -42,7 +42,7 @@ def _host(host: Host) -> list[Any]:
         address: (cell.actor, cell.sent, cell.digest, cell.drawn)
         for address, cell in host.cells.items()
     }
-    queue = [(at, stamp, cell.address, message) for at, stamp, cell, message in host.queue]
+    queue = [(at, address, stamp, message) for at, address, stamp, _, message in host.pending()]
     return [host.now, host.handled, host.cancelled, queue, cells]
 
 
@@ -82,9 +82,9 @@ def resume(host: Host, saved: list[Any]) -> None:
     host.now, host.handled, host.cancelled, queue, cells = saved
     for address, (actor, sent, digest, drawn) in cells.items():
         host.cells[address].resume(actor, sent, digest, drawn)
-    host.queue[:] = [
-        (at, stamp, host.cells[target], message) for at, stamp, target, message in queue
-    ]
+    host.restore(
+        (at, address, stamp, host.cells[address], message) for at, address, stamp, message in queue
+    )
 
 
 class _Reader(pickle.Unpickler):

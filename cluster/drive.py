@@ -49,7 +49,7 @@ class Handle(Protocol):
 
 
 class Totals(msgspec.Struct):
-    """What the engine did, in wall-clock terms; `busy` and `wait` are seconds by partition."""
+    """What the engine did, in wall-clock terms; `busy` and `wait` are seconds by partition, of `seconds` in all."""
 
     events: int = 0
     windows: int = 0
@@ -58,6 +58,7 @@ class Totals(msgspec.Struct):
     recoveries: int = 0
     events_redone: int = 0
     now: int = 0
+    seconds: float = 0.0
     busy: list[float] = []
     wait: list[float] = []
 
@@ -108,6 +109,7 @@ class Driver:
 
     def run(self, saved: Saved | None = None) -> bool:
         """True when every event was handled, False when the listener stopped it. `saved` is where it goes on."""
+        began = time.perf_counter()
         for handle, state in zip(self.handles, saved.states if saved else (), strict=False):
             if state:
                 handle.resume(state)
@@ -116,6 +118,7 @@ class Driver:
         else:
             finished = self._windows(self.lookahead, self._first(saved))
         self._count_losses()
+        self.totals.seconds = time.perf_counter() - began
         return finished
 
     # --- hosts that do not talk: no barrier ------------------------------------------------------

@@ -8,12 +8,12 @@ section 3, and two more: no answer in time (section 4.C, step 4), and EIO where 
 import functools
 from collections.abc import Iterator
 
-from actors.contract import Consumer, Share
+from actors.contract import WORDS, Consumer, Share
 from actors.contract import Reason as R
 from actors.conversion import Verb
 from actors.gmem_ask import ASKS
 from actors.protocols import PROTOCOLS
-from actors.protocols.table import Event, Row, Stage, Table
+from actors.protocols.table import ALL, Event, Row, Stage, Table
 
 Reasons = tuple[R, ...]
 Failures = tuple[tuple[str, str, Reasons], ...]
@@ -32,7 +32,7 @@ REFUSALS: dict[tuple[Verb, Share], dict[Consumer, Reasons]] = {
         Consumer.IOMMU: TO_UNMAP_DMA,
     },
     (Verb.INVALIDATE, Share.SHARED): {
-        Consumer.KVM_MMU: (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.DEAD, R.BUG),
+        Consumer.KVM_MMU: (R.NO_MEMORY, R.REFERENCES, R.BUSY, R.INTERRUPTED, R.DEAD, R.BUG),
     },
     (Verb.INVALIDATE, Share.PRIVATE): {
         Consumer.KVM_MMU: (R.DEAD,),
@@ -40,18 +40,17 @@ REFUSALS: dict[tuple[Verb, Share], dict[Consumer, Reasons]] = {
         Consumer.IOMMU: TO_UNMAP_DMA,
     },
 }
+# More where everybody is asked: KVM looks for what a guest with trusted IO holds (vm.td_pinned).
+LOOKED_FOR = {(Share.SHARED, Consumer.KVM_MMU): (R.REFERENCES,)}
 # And what it tells of by callback, once it cannot refuse.
 POISONS: dict[Consumer, Reasons] = {
-    Consumer.KVM_MMU: (R.BUSY, R.BUG),
+    Consumer.KVM_MMU: (R.REFERENCES, R.BUSY, R.BUG),
     Consumer.IOMMU: (R.TIMEOUT,),
 }
 # guest_memfd's own: what an event of its table stands for.
 OWN = {Event.NO_MEMORY: R.NO_MEMORY, Event.NOT_READDED: R.NO_MEMORY, Event.NOT_QUIET: R.BUG}
-HIDDEN = {
-    "cut_list",
-    "undo_failed",
-    "discard",
-}  # actions that forget a failure, or find it too late to count
+# Actions that forget a failure, or find it too late to count.
+HIDDEN = {"cut_list", "undo_failed", "discard", "complete_short"}
 Found = tuple[Stage, str, R]
 
 
@@ -76,7 +75,7 @@ def in_table(table: Table) -> Failures:
 
 def names() -> list[str]:
     """guest_memfd, then the consumers in their order."""
-    return ["gmem", *(consumer.name.lower() for consumer in Consumer)]
+    return ["gmem", *dict.fromkeys(WORDS.values())]
 
 
 def in_direction(rows: tuple[Row, ...], to: Share) -> Iterator[Found]:
@@ -89,10 +88,13 @@ def in_direction(rows: tuple[Row, ...], to: Share) -> Iterator[Found]:
     for row in ours:
         verb = ASKS.get(row.action, Verb.NONE)
         for consumer in row.who:
-            who = consumer.name.lower()
+            who = WORDS[consumer]
             if (row.then, Event.REFUSED) in counted:
                 for reason in REFUSALS.get((verb, to), {}).get(consumer, ()):
                     yield row.then, who, reason
+                if verb is Verb.PREPARE and row.who == ALL:
+                    for reason in LOOKED_FOR.get((to, consumer), ()):
+                        yield row.then, who, reason
             if verb is Verb.PREPARE and (row.then, Event.TIMED_OUT) in counted:
                 yield row.then, who, R.TIMEOUT
             if verb is Verb.COMMIT and (row.then, Event.POISONED) in counted:

@@ -68,6 +68,14 @@ PHASES = {
         "somebody else than guest_memfd invalidates a range of the VMM's mm (A)",
         "the caller gets the error, whether it can bear one or not",
     ),
+    "release": Phase(
+        "a guest with trusted IO lets go of what it has pinned, before it asks for a conversion (vm.td_pinned)",
+        "the page stays pinned until the guest tries again: who asks first refuses it, who unmaps at once cannot",
+    ),
+    "life": Phase(
+        "the VMM carries out a conversion: each microsecond from its turn to its answer, in slices of 100 us",
+        "SIGKILL: the kernel ends what it has begun, then the mm goes (N8), the files and the VM, whatever the class",
+    ),
     "fault": Phase(
         "KVM installs private memory that a vCPU has touched, or guest_memfd fills a hole",
         "the vCPU faults again, a thousand times at most, and a bug ends the VM; a hole that is not filled is an error",
@@ -89,8 +97,8 @@ class FaultPoint(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> Reason:
-        """The class of a failure here unless a rule says otherwise."""
-        return self.classes[0]
+        """The class of a failure here unless a rule says otherwise; a point without one ends the VM."""
+        return self.classes[0] if self.classes else Reason.DEAD
 
 
 def points(rows: Iterable[tuple[str, str, str, str, str]]) -> dict[str, FaultPoint]:
@@ -116,10 +124,12 @@ FAULT_POINTS = points((
     ("gmem.undo_readd", "undo", "F1", "FI-readd", "nor can it be added as it was before (B, B1: AN5)"),
     ("gmem.undo_tree", "undo", "F1", "FI-tree", "no tree nodes to store the old attribute again (B, B1: AN4)"),
     ("gmem.undo_restructure", "undo", "F1", "FI-xa", "a folio cannot be merged or split back (B, B1: AN6, AN7)"),
+    ("guest.release", "release", "F2", "FI-refs", "the guest leaves a page out that it should have released"),
     ("iommu.map", "map undo", "F1", "FI-vfio", "the VMM cannot map a range that became shared for its devices"),
     ("iommu.outlier", "prepare commit", "F5", "FI-iotlb", "an invalidation is held up for as long as iotlb_outlier"),
     ("iommu.slots", "prepare", "F1 F5", "", "the IOMMU driver finds no room to unmap in PREPARE"),
     ("iommu.timeout", "prepare commit", "F5 F6", "FI-iotlb", "an IOTLB invalidation does not complete (AN28)"),
+    ("kvm.file_split", "prepare", "F1 F3 F4", "FI-splitmem", "another file's KVM cannot split (vm.files_per_inode)"),
     ("kvm.interrupt", "mapgpa", "F4", "", "an interrupt is pending between two pieces of a MapGPA"),
     ("kvm.notifier", "notifier", "F1 F3", "", "KVM's callback fails, where its caller allows that at all (AN13, AN14)"),
     ("kvm.split_memory", "prepare", "F1", "FI-splitmem", "no page-table or mirror page to split a boundary leaf"),
@@ -138,5 +148,6 @@ FAULT_POINTS = points((
     ("tdx.remove_busy", "commit", "F3 F6", "FI-busy FI-bug", "PAGE.REMOVE finds a lock held"),
     ("tdx.sept_add_busy", "fault", "F3 F6", "", "SEPT.ADD of a missing page table finds a lock held (vm.sept_add)"),
     ("tdx.track_busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "MEM.TRACK finds the epoch lock held"),
+    ("vmm.kill", "life", "", "FI-kill", "the VMM is killed in the middle of a conversion"),
 ))
 # fmt: on

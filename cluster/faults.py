@@ -39,6 +39,9 @@ class FaultRule(msgspec.Struct, frozen=True, array_like=True):
     lasts: int = 0
     reason: Reason = Reason.NONE
     also: tuple[str, ...] = ()
+    places: int = (
+        0  # of a host, where VMs come after others: those have the numbers of their places
+    )
 
     def covers(self, now: int, vm: int) -> bool:
         """Is the rule in force now, for the VM with this base address?"""
@@ -46,8 +49,12 @@ class FaultRule(msgspec.Struct, frozen=True, array_like=True):
             self.start <= now
             and (not self.until or now < self.until)
             and (not self.hosts or host_of(vm) in self.hosts)
-            and (not self.vms or vm_of(vm) in self.vms)
+            and (not self.vms or self.place_of(vm) in self.vms)
         )
+
+    def place_of(self, vm: int) -> int:
+        """The VM's number, or that of the one whose place it has."""
+        return vm_of(vm) % self.places if self.places else vm_of(vm)
 
     def within(self, first: int, span: int, count: int) -> range:
         """The same of `count` opportunities of `span` pages each, one after the other from page `first` on."""

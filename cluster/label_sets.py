@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from itertools import product
 from typing import NamedTuple
 
-from actors.contract import ERRNO, Consumer
+from actors.contract import ERRNO, WORDS
 from actors.contract import Reason as R
 from actors.tdx_states import Call
 from cluster.failures import failures_of
@@ -27,7 +27,7 @@ class Run(NamedTuple):
 DIRECTIONS = ("private_to_shared", "shared_to_private")
 OUTCOMES = ("completed", "failed")
 PHASES = ("prepare", "commit", "abort", "invalidate", "remap")
-CONSUMERS = tuple(consumer.name.lower() for consumer in Consumer)
+CONSUMERS = tuple(dict.fromkeys(WORDS.values()))
 LOCKS = ("vmm", "ilock", "mmu_lock", "iommu_queue")
 DMA_OUTCOMES = ("done", "stale", "fault")
 CALLS = tuple(call.name.lower() for call in Call)

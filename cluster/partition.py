@@ -21,8 +21,10 @@ from cluster.world import Build, Feed, World, dispatch_table
 FOREVER = 1 << 62
 SLICE_NS_MIN = 1_000_000
 SLICE_NS_MAX = 1 << 50
-# Hosts run one after the other in slices of simulated time, each as long as keeps a pass over all hosts near this.
+# Hosts run one after the other in slices of simulated time, each as long as keeps a pass over all hosts near this:
+# long enough for a host to be worth the caches that it takes from the one before.
 PASS_SECONDS = 0.03
+HOST_SECONDS = 0.002
 EVENTS_AT_A_TIME = 20_000
 
 
@@ -118,11 +120,12 @@ class Partition:
         self._take(order)
         while True:
             passed = time.perf_counter()
-            ran = self._pass(order.horizon)
+            ran = self._pass(order.horizon, began + order.wall)
             now = time.perf_counter()
             if not ran or now - began > order.wall:
                 break
-            self._slice = _next_slice(self._slice, now - passed)
+            target = max(PASS_SECONDS, HOST_SECONDS * len(self.hosts))
+            self._slice = _next_slice(self._slice, (now - passed) / target)
         return self._report(order, time.perf_counter() - began)
 
     def _take(self, order: Order) -> None:
@@ -134,15 +137,24 @@ class Partition:
                 for feed in feeds:
                     feed.supply(source, page, records)
 
-    def _pass(self, horizon: int) -> int:
-        """Every host to the end of the current slice; returns events handled."""
+    def _pass(self, horizon: int, until: float) -> int:
+        """Every host to the end of the current slice, or those that it comes to before `until`; returns events handled.
+
+        The next pass begins with those that are behind.
+        """
         waiting = [
             (at, host) for host in self.hosts.values() if (at := host.next_time()) is not None
         ]
         if not waiting:
             return 0
         edge = min(horizon, min(at for at, _ in waiting) + self._slice)
-        return sum(self._run(host, edge) for at, host in waiting if at < edge)
+        done = 0
+        for at, host in waiting:
+            if at < edge:
+                done += self._run(host, edge)
+                if time.perf_counter() > until:
+                    break
+        return done
 
     def _run(self, host: Host, edge: int) -> int:
         """One host to `edge`, never further than its feeds reach."""
@@ -171,7 +183,7 @@ class Partition:
                 for place, crossings in sorted(outbound.items())
             ],
             sorted({page for feed in feeds for page in feed.wanted()}),
-            sum(host.handled for host in self.hosts.values()),
+            self.handled(),
             crossed,
             busy,
             finished,
@@ -217,15 +229,19 @@ class Partition:
         actors = (cell.actor for host in self.hosts.values() for cell in host.cells.values())
         return self.world.census(actors)
 
+    def handled(self) -> int:
+        """Events since its beginning."""
+        return sum(host.handled for host in self.hosts.values())
+
     def last_time(self) -> int:
         """When the last event was handled, ns."""
         return max((host.now for host in self.hosts.values()), default=0)
 
 
-def _next_slice(width: int, seconds: float) -> int:
-    """Twice as long while passes are short, half when they are long."""
-    if seconds < PASS_SECONDS / 2:
+def _next_slice(width: int, took: float) -> int:
+    """Twice as long while passes are short, half when they are long; `took` is in units of what they should take."""
+    if took < 0.5:
         return min(width * 2, SLICE_NS_MAX)
-    if seconds > PASS_SECONDS * 2:
+    if took > 2:
         return max(width // 2, SLICE_NS_MIN)
     return width

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from heapq import heappop, heappush
 
 import msgspec
 
 from actors.address import (
     ALLOCATOR,
     GMEM,
+    GUEST,
     HOST_KINDS,
     HOST_SHIFT,
     IOMMU,
@@ -17,18 +18,21 @@ from actors.address import (
     TDX,
     VM_KINDS,
     VM_MASK,
+    VMM,
     host_base,
     name_of,
     vm_base,
 )
 
 PLACEMENTS = {
-    "packed": "whole hosts in runs, one run for each CPU or as many as --partitions says",
+    "packed": "whole hosts, equal load for each CPU or for as many as --partitions says",
     "host": "a partition for each host",
     "kind": "a partition for each kind of actor, over all hosts",
     "instance": "one for each guest_memfd, KVM MMU, TDX module, IOMMU driver, allocator, and rest of a VM",
 }
 WHOLE = ("packed", "host")  # those that keep hosts whole
+RUNS_NAMED = 4
+ALIKE = 1.1  # hosts that differ by less are not worth parting from their neighbours
 LOOKAHEAD_NS_MIN = 100  # below it windows hold hardly an event
 IN_VM = 0x100
 ALONE = (IN_VM | GMEM, IN_VM | KVM)
@@ -37,10 +41,12 @@ REST = IN_VM
 OWNERS = {
     "alloc": ALLOCATOR,
     "gmem": IN_VM | GMEM,
+    "guest": IN_VM | GUEST,
     "iommu": IOMMU,
     "kvm": IN_VM | KVM,
     "pins": IN_VM | PINS,
     "tdx": TDX,
+    "vmm": IN_VM | VMM,
 }
 
 
@@ -103,11 +109,43 @@ def runs(placement: str, hosts: int, wanted: int) -> int:
     return min(wanted or (hosts if placement == "host" else os.cpu_count() or 1), hosts)
 
 
-def packed(hosts: int, count: int) -> Places:
-    """Whole hosts in equal runs."""
-    edges = [-(-n * hosts // count) for n in range(count + 1)]  # where runs begin
-    names = [f"h{a}" if a == b - 1 else f"h{a}..h{b - 1}" for a, b in pairwise(edges)]
-    return Places(count, hosts, [host * count // hosts for host in range(hosts)], names=names)
+def packed(hosts: int, count: int, weights: Sequence[int] = ()) -> Places:
+    """Whole hosts: equal runs of them, or shared out by weight where hosts differ."""
+    if weights and max(weights) > ALIKE * min(weights):
+        by_host = shared_out(weights, count)
+    else:
+        by_host = [host * count // hosts for host in range(hosts)]
+    members: list[list[int]] = [[] for _ in range(count)]
+    for host, place in enumerate(by_host):
+        members[place].append(host)
+    return Places(count, hosts, by_host, names=[in_short(found) for found in members])
+
+
+def shared_out(weights: Sequence[int], count: int) -> list[int]:
+    """Host -> partition: the heaviest first, each to the partition with the least so far.
+
+    No partition then has more than 4/3 of what the best way to share them out would give it (Graham 1969).
+    """
+    found = [0] * len(weights)
+    loads = [(0, 0, place) for place in range(count)]  # weight, hosts: none is left without one
+    for host in sorted(range(len(weights)), key=lambda host: (-weights[host], host)):
+        weight, members, place = heappop(loads)
+        found[host] = place
+        heappush(loads, (weight + weights[host], members + 1, place))
+    return found
+
+
+def in_short(hosts: Sequence[int]) -> str:
+    """Ascending hosts for people: h0..h3 h7; beyond a few runs, how many there are."""
+    runs: list[list[int]] = []
+    for host in hosts:
+        if runs and runs[-1][1] == host - 1:
+            runs[-1][1] = host
+        else:
+            runs.append([host, host])
+    if len(runs) > RUNS_NAMED:
+        return f"h{hosts[0]} and {len(hosts) - 1} more"
+    return " ".join(f"h{a}" if a == b else f"h{a}..h{b}" for a, b in runs)
 
 
 def split(

@@ -35,13 +35,15 @@ from cluster.world import Build
 class Fleet:
     """What is run: `build` makes the hosts of a partition from `plan`; hosts are numbered from 0.
 
-    `lookahead` (ns) is the smallest delay of a link between hosts, None when hosts do not talk.
+    `lookahead` (ns) is the smallest delay of a link between hosts, None when hosts do not talk. `weights` say how much
+    work each host is expected to be, in any unit; none: they are alike.
     """
 
     build: Build
     plan: bytes
     hosts: int
     lookahead: int | None = None
+    weights: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def placed(fleet: Fleet, executor: Executor, saved: Saved | None = None) -> Plac
         return Placed(packed(fleet.hosts, 1), fleet.lookahead, None)
     if executor.placement in WHOLE:
         count = runs(executor.placement, fleet.hosts, executor.partitions)
-        return Placed(packed(fleet.hosts, count), fleet.lookahead, None)
+        return Placed(packed(fleet.hosts, count, fleet.weights), fleet.lookahead, None)
     blank = fleet.build(fleet.plan, ())
     link = floor_of_links(blank.costs.costs)
     if link < LOOKAHEAD_NS_MIN:

@@ -18,6 +18,7 @@ from actors.address import (
     PINS,
     TDX,
     VMM,
+    file_address,
     host_address,
     vm_address,
 )
@@ -42,6 +43,7 @@ from actors.kvm_mmu import KvmMmu
 from actors.pins import Pins
 from actors.tdx_module import Td, TdxModule
 from actors.vmm import Vmm
+from actors.vmm_kill import Life
 from cluster.costs import Cost, CostModel
 from cluster.digest import state_of
 from cluster.faults import FAULT_POINTS, FaultPlan, FaultRule
@@ -255,17 +257,18 @@ class World:
 
     # --- who is there ----------------------------------------------------------------------------
 
-    def address(self, kind: int, vm: int = 0) -> int:
-        """Of the host's actor of this kind, or of the VM's."""
+    def address(self, kind: int, vm: int = 0, file: int = 0) -> int:
+        """Of the host's actor of this kind, or of the VM's; `file` of its inode may be another VM's."""
         shared = kind in (ALLOCATOR, TDX, IOMMU) and vm < 0
-        return host_address(0) | kind if shared else vm_address(0, vm) | kind
+        base = host_address(0) if shared else file_address(vm_address(0, vm), file)
+        return base | kind
 
-    def actor(self, kind: int, vm: int = 0) -> Actor:
+    def actor(self, kind: int, vm: int = 0, file: int = 0) -> Actor:
         """By kind; vm = -1 for the host's own."""
-        return self.host.cells[self.address(kind, vm)].actor
+        return self.host.cells[self.address(kind, vm, file)].actor
 
-    def _typed(self, kind: int, vm: int, expected: type[Of]) -> Of:
-        found = self.actor(kind, vm)
+    def _typed(self, kind: int, vm: int, expected: type[Of], file: int = 0) -> Of:
+        found = self.actor(kind, vm, file)
         assert isinstance(found, expected)
         return found
 
@@ -273,9 +276,9 @@ class World:
         """guest_memfd number 0 of the VM."""
         return self._typed(GMEM, vm, Gmem)
 
-    def kvm(self, vm: int = 0) -> KvmMmu:
-        """The VM's KVM MMU."""
-        return self._typed(KVM, vm, KvmMmu)
+    def kvm(self, vm: int = 0, file: int = 0) -> KvmMmu:
+        """The VM's KVM MMU, or another's that has a file of its inode."""
+        return self._typed(KVM, vm, KvmMmu, file)
 
     def vmm(self, vm: int = 0) -> Vmm:
         """The VM's VMM."""
@@ -311,9 +314,9 @@ class World:
 
     # --- what happens ----------------------------------------------------------------------------
 
-    def post(self, kind: int, message: Message, vm: int = 0, delay: int = 1) -> None:
+    def post(self, kind: int, message: Message, vm: int = 0, delay: int = 1, file: int = 0) -> None:
         """A message to an actor of this kind, as if from itself."""
-        cell = self.host.cells[self.address(kind, vm)]
+        cell = self.host.cells[self.address(kind, vm, file)]
         cell.now = self.host.now
         cell.after(delay, message)
 
@@ -363,6 +366,13 @@ class World:
         self.post(GUEST, m.Touch(self.numbers, start, end, share), vm, delay)
         return self.numbers
 
+    def use_elsewhere(self, start: int, end: int, delay: int = 1, file: int = 1) -> int:
+        """Another VM that has a file of the inode uses a range that is shared, or was."""
+        self.numbers += 1
+        touch = m.Touch(self.numbers, start, end, SHARED)
+        self.post(GUEST, touch, delay=delay, file=file)
+        return self.numbers
+
     def hold(self, start: int, end: int, vm: int = 0) -> None:
         """Somebody has had a reference on the range from before the beginning, and keeps it."""
         self.pins(vm).held = {1: (start, end)}
@@ -375,22 +385,28 @@ class World:
         rules = [FaultRule(point, probability, **rule) for point in points]
         self.host.faults = FaultPlan(1, rules)
 
+    def killable(self, vm: int = 0) -> None:
+        """From now on a fault plan may kill the VMM, as where the scenario names its point."""
+        self.vmm(vm).life = Life.RUNNING
+
     def heal(self) -> None:
         """From now on none does."""
         self.host.faults = FaultPlan(1, ())
 
-    def replace(self, kind: int, message: type[Message], handle: Handle, vm: int = 0) -> None:
+    def replace(
+        self, kind: int, message: type[Message], handle: Handle, vm: int = 0, file: int = 0
+    ) -> None:
         """Another handler for this kind of message at one actor."""
-        cell = self.host.cells[self.address(kind, vm)]
+        cell = self.host.cells[self.address(kind, vm, file)]
         cell.handlers = {**cell.handlers, message: handle}
 
     def drop(self, kind: int, message: type[Message], vm: int = 0) -> None:
         """This kind of message gets lost on its way to one actor."""
         self.replace(kind, message, lambda *_: None, vm)
 
-    def restore(self, kind: int, vm: int = 0) -> None:
+    def restore(self, kind: int, vm: int = 0, file: int = 0) -> None:
         """The actor's own handlers again."""
-        cell = self.host.cells[self.address(kind, vm)]
+        cell = self.host.cells[self.address(kind, vm, file)]
         cell.handlers = type(cell.actor).HANDLERS
 
     # --- what came of it -------------------------------------------------------------------------
@@ -408,6 +424,8 @@ class World:
         """Everything that a refused conversion has to leave as it was, by name."""
         gmem, kvm, td = self.gmem(vm), self.kvm(vm), self.td(vm)
         iommu, host_map, vmm = self.iommu(), self.host_map(vm), self.vmm(vm)
+        files = range(1, self.plan.scenario.vm.files_per_inode)
+        elsewhere = {f"shared_ept.{f}": runs(self.kvm(vm, f).shared_ept) for f in files}
         domain = iommu.domains.get(vm_address(0, vm), IntervalMap.filled(0))
         return {
             "share": runs(gmem.share),
@@ -415,6 +433,7 @@ class World:
             "poison": runs(gmem.poison),
             "mirror": runs(kvm.mirror),
             "shared_ept": runs(kvm.shared_ept),
+            **elsewhere,
             "sept": runs(td.sept),
             "pamt": runs(self.tdx().pamt),
             "iommu": runs(domain),
@@ -429,7 +448,7 @@ class World:
         """Everything that is under way, by actor; empty when the world is at rest."""
         found: dict[str, list[Any]] = defaultdict(list)
         for vm in range(self.plan.vms):
-            for name, state in self._under_way(vm):
+            for name, state in (*self._under_way(vm), *self._elsewhere(vm)):
                 if state:
                     found[name].append(state_of_any(state))
         return dict(found)
@@ -462,6 +481,16 @@ class World:
         yield "vmm queue", self.vmm(vm).queue
         yield "vCPUs", self.guest(vm).active
         yield "tasks", self.guest(vm).queue
+
+    def _elsewhere(self, vm: int) -> Iterator[tuple[str, Any]]:
+        for file in range(1, self.plan.scenario.vm.files_per_inode):
+            kvm = self.kvm(vm, file)
+            yield "mmu_lock", not kvm.lock.idle
+            yield "walks", kvm.walks
+            yield "invalidations", kvm.invalidations
+            yield "zaps", kvm.zaps
+            yield "parked", not kvm.dead and kvm.parked
+            yield "page faults", not kvm.dead and kvm.faults
 
 
 def state_of_any(state: Any) -> Any:

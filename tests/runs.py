@@ -21,6 +21,7 @@ FAULTS = (
     'fault=[{point="pins.transient",probability=0.05},{point="tdx.busy",probability=0.02},'
     '{point="kvm.split_memory",probability=0.05},{point="tdx.bug",probability=0.002}]',
 )
+FILES = ('fault=[{point="kvm.file_split",nth=[2,5]},{point="kvm.split_memory",probability=0.05}]',)
 # Rules that remember or have a scope: schedules, a duration, a range, another class.
 RULES = (
     '{point="tdx.interrupted",nth=[3,5],vms=1}',
@@ -30,6 +31,24 @@ RULES = (
     '{point="tdx.bug",nth=40,reason="busy"}',
 )
 SCHEDULED = (f"fault=[{','.join(RULES)}]",)
+
+KILLS = ('fault=[{point="vmm.kill",probability=2e-5},{point="vmm.kill",nth=300,vms=1}]',)
+PINNED = (
+    "vm.td_pinned=true",
+    "vm.start=mapped-4k",
+    "vm.accept_level=4k",
+    'fault=[{point="guest.release",probability=1e-3},{point="guest.release",every=700}]',
+)
+# VMs die, others come after them, and some get frames that they must not have.
+READMITS = (
+    "fleet.reuse=readmit",
+    "fleet.generations=3",
+    "vm.memory=32MiB",
+    'workload=[{kind="churn",pace="open",rate=500,size_mean="256KiB",touch=1.0}]',
+    "protocol.name=two-phase-untraced",
+    'costs.override={"hkid_reclaim"="300us"}',
+    'fault=[{point="vmm.kill",probability=2e-5},{point="tdx.bug",probability=0.002,vms=1}]',
+)
 
 ON_RAY = ("engine.executor=ray", "engine.yield_after=20ms")
 LONG = ("scenario.conversions=2000", "fleet.hosts=6", "fleet.vms_per_host=2", *FAULTS)

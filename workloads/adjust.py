@@ -1,10 +1,11 @@
 """What a scenario must be changed in before a protocol can run it: a table, and its application."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
+from actors.protocols import PROTOCOLS, Event
 from workloads.errors import UsageError
 from workloads.outcome.shape import Changed
 from workloads.scenario import Scenario
@@ -30,6 +31,10 @@ ADJUSTMENTS: Mapping[str, tuple[Adjustment, ...]] = {
 }
 
 
+# A table without a row for the poison callback is sent none: it marks pages in its own way instead.
+UNHEARD = Adjustment("protocol.mark", ("callback",), "protocol")
+
+
 class Adjusted(NamedTuple):
     """A scenario as a protocol runs it, and the keys that had to be changed."""
 
@@ -37,11 +42,18 @@ class Adjusted(NamedTuple):
     changed: dict[str, Changed]
 
 
+def adjustments(protocol: str) -> Iterator[Adjustment]:
+    """What this protocol cannot take."""
+    yield from ADJUSTMENTS.get(protocol, ())
+    if not PROTOCOLS[protocol].hears(Event.POISONED):
+        yield UNHEARD
+
+
 def adjusted(scenario: Scenario, protocol: str) -> Adjusted:
     """The scenario under this protocol; a UsageError where its keys and the protocol do not go together."""
     named = with_key(scenario, "protocol.name", protocol)
     found = named
-    for key, unfit, fit in ADJUSTMENTS.get(protocol, ()):
+    for key, unfit, fit in adjustments(protocol):
         section, _, field = key.partition(".")
         if getattr(getattr(found, section), field) in unfit:
             found = with_key(found, key, fit)

@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable
 
+import msgspec
+
 from actors.allocator import Allocator
 from actors.contract import PAGE_BYTES, Actor, Share
 from actors.gmem import Gmem
 from actors.gmem_folios import HOLE
+from actors.gmem_frames import dormant
 from actors.guest import Guest
 from workloads.loads.load import Load
 
@@ -33,6 +36,10 @@ def census(actors: Iterable[Actor]) -> dict[str, int]:
 
 
 def _file(gmem: Gmem, found: Counter[str]) -> None:
+    if dormant(gmem):
+        return
+    if gmem.tenancy is not msgspec.UNSET:  # counted with the file that had them before
+        found["leaked_bytes"] -= gmem.tenancy.used * PAGE_BYTES
     for binding in gmem.bindings:
         start, end = binding.index, binding.index + binding.pages
         poisoned = gmem.poison.pages(start, end, 1) * PAGE_BYTES

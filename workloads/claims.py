@@ -4,6 +4,7 @@ docs/claims.md is this table with the figures of real runs (workloads/claims_pag
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from workloads.checkers.admitted import B1, B2, B2H, C0, CR, A, B, C
@@ -11,18 +12,27 @@ from workloads.checkers.admitted import B1, B2, B2H, C0, CR, A, B, C
 EVERY = (A, B, B1, B2, B2H, C, CR, C0)
 UNDOING = (B, B1)
 MAIL = "seed mail, 2025-06-05"
+NO_SPLIT = "its folios and mappings are small, so nothing is split"
+LATE = "folios change after the decision, from what was set aside before it"
+NO_LIST = "it makes no list of ranges"
+NO_ERROR = "its notifiers cannot fail"
 OVERALL = "claims"
 """The scenario that shows all anomalies at once."""
 
 
 class Claim(NamedTuple):
-    """One claim. `shows`: anomaly -> the protocols that show it in this scenario, and no other does."""
+    """One claim. `shows`: anomaly -> the protocols that show it in this scenario, and no other does.
+
+    It is about the scenario's first fault. `unmet`: protocols that the fault cannot strike, and why; what they do not
+    show says nothing of them but that. The scenario's other faults have them fail, too.
+    """
 
     scenario: str
     says: str
     where: str
     shows: Mapping[str, tuple[str, ...]]
     two_phase: str
+    unmet: Mapping[str, str] = MappingProxyType({})
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -41,6 +51,7 @@ CLAIMS = (
         {"AN1": (A, B, B1, B2H), "AN3": (A, B, B1, B2H)},
         "What may fail is asked for before anything is unmapped, so the refusal comes while the page tables are "
         "whole.",
+        {B2: NO_SPLIT},
     ),
     Claim(
         "claim-dmar-fault",
@@ -64,6 +75,7 @@ CLAIMS = (
         {"AN4": UNDOING},
         "Shareability is stored once nothing can fail any more, and from memory set aside before. There is "
         "nothing to undo.",
+        {B2: NO_SPLIT},
     ),
     Claim(
         "claim-filemap-not-restored",
@@ -71,6 +83,7 @@ CLAIMS = (
         f"{MAIL}: second of the four",
         {"AN5": UNDOING},
         "Page-cache nodes are reserved in the first step; folios change after the decision.",
+        {B2: NO_SPLIT, **dict.fromkeys((C, CR, C0), LATE)},
     ),
     Claim(
         "claim-stash-not-restored",
@@ -78,6 +91,7 @@ CLAIMS = (
         f"{MAIL}: third of the four",
         {"AN6": UNDOING},
         "The record is reserved with the rest; a refused conversion has not touched it.",
+        {B2: NO_SPLIT, **dict.fromkeys((C, CR, C0), LATE)},
     ),
     Claim(
         "claim-merge-not-restored",
@@ -85,6 +99,7 @@ CLAIMS = (
         f"{MAIL}: fourth of the four",
         {"AN7": UNDOING, "AN4": UNDOING},
         "Folios change after the decision alone.",
+        {B2: NO_SPLIT, **dict.fromkeys((C, CR, C0), LATE)},
     ),
     Claim(
         "claim-host-page-table",
@@ -92,7 +107,7 @@ CLAIMS = (
         f"{MAIL}: nor is the host page table",
         {"AN8": (A, B, B1, B2, B2H)},
         "References are looked at in PREPARE; host entries go in COMMIT. With `protocol.host_unmap=early-saved` "
-        "they go before.",
+        "they go before, and are back when ABORT is acknowledged.",
     ),
     Claim(
         "claim-spin",
@@ -122,11 +137,21 @@ CLAIMS = (
         "nothing marks it.",
     ),
     Claim(
+        "claim-td-pinned",
+        "With trusted IO the host cannot block a page that the guest has not released. An unmap that must not "
+        "fail meets one where a driver has left it out.",
+        "mails on trusted IO, 2025-07-18 and 21; docs/domain.md section 2.4. How a kernel would look first is ours",
+        {"AN28": (B, B1, B2, B2H)},
+        "KVM looks in PREPARE, where the page is an unexpected reference: EAGAIN with its offset, nothing is "
+        "unmapped, and the guest releases it. `failable-notifier` refuses as well, half way through.",
+    ),
+    Claim(
         "claim-no-fail-caller",
         "Callers of mmu_notifiers that have no way to bear a failure meet one if notifiers may fail.",
         f"{MAIL}: the audit of 34 callers and of KVM's own",
         {"AN13": (A,)},
-        "Notifiers of the mm do not fail. Only guest_memfd's own PREPARE may be refused.",
+        "Notifiers of the mm do not fail. Only guest_memfd's own PREPARE may be refused, as one is here.",
+        {name: NO_ERROR for name in EVERY if name != A},
     ),
     Claim(
         "claim-oom-reaper",
@@ -134,6 +159,7 @@ CLAIMS = (
         f"{MAIL}: the one caller of the non-blocking variant",
         {"AN14": (A,)},
         "As above.",
+        {name: NO_ERROR for name in EVERY if name != A},
     ),
     Claim(
         "claim-retry-for-ever",
@@ -150,6 +176,7 @@ CLAIMS = (
         "code of RFC v2 patch 04; docs/domain.md section 4.B",
         {"AN19": UNDOING},
         "It has no such list; a reservation that fails is an ENOMEM.",
+        {name: NO_LIST for name in EVERY if name not in UNDOING},
     ),
     Claim(
         "claim-window-rw1",
@@ -167,6 +194,7 @@ CLAIMS = (
         {"AN21": (B2H,)},
         "Folios are split after COMMIT has unmapped them. `in-place-huge` shows it without its fix-up "
         "(`protocol.zap_first=no`) alone.",
+        {B2: NO_SPLIT},
     ),
     Claim(
         "claim-partial-prefix",
@@ -174,6 +202,7 @@ CLAIMS = (
         "code of the HugeTLB branch; docs/domain.md section 4.B2H",
         {"AN22": (B2H,)},
         "One decision for the whole range.",
+        {B2: NO_SPLIT},
     ),
     Claim(
         "claim-partial-mapgpa",
@@ -186,9 +215,19 @@ CLAIMS = (
         "claim-aborted-prepare",
         "A prepare that is aborted has split a 2 MiB mapping, which nothing promotes again.",
         "TDX huge pages v3: promotion is disallowed; docs/domain.md section 3.1",
-        {"AN15": (A, B, B1, B2H, C, CR, C0)},
-        "This is its price. `undo` zaps the leaf that it cannot split whole; what it loses is the leaf of a "
-        "request that fails later, at the store.",
+        {"AN15": (A, B1, B2H, C, CR, C0)},
+        "This is its price.",
+        {B2: NO_SPLIT},
+    ),
+    Claim(
+        "claim-file-by-file",
+        "An inode is open in several VMs. Who goes over their files one by one, splitting and zapping each, has "
+        "zapped the first one when the second one cannot split.",
+        "sketch of June 2025, `protocol.per_file`; docs/domain.md section 4.B1",
+        {"AN3": (A, B1)},
+        "Every file's KVM is asked before any of them unmaps. So it is with all files split first, "
+        "`protocol.per_file=false`, as in the series of August 2025.",
+        {B2: NO_SPLIT},
     ),
 )
 

@@ -1,6 +1,6 @@
 """docs/claims.md, from the table of claims and runs of their scenarios; run as a module it prints the page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -22,7 +22,9 @@ Generated from `workloads/claims.py` and from runs of its scenarios by
 
 The mail that this simulator starts from, and what was said and found later, claim that conversion
 protocols leave this or that behind. Each claim has a scenario of its own, with a schedule instead
-of dice, and a table of what every protocol shows in it; `-` is none. The figures are counts of one
+of dice, and a table of what every protocol shows in it; `-` is none. Every load is an open loop:
+all protocols are asked for the same. A claim is about its scenario's first fault; the others are
+there so that whom the first cannot strike fails as well. The figures are counts of one
 run with seed 1. Runs are deterministic, and a test holds this page against them. What the
 anomalies are: `gmemsim list anomalies` and [docs/domain.md](domain.md) section 5.
 """
@@ -54,6 +56,9 @@ class Seen(NamedTuple):
     failed: int
     unfinished: int
     lost: int
+    struck: tuple[tuple[str, int], ...]  # point of each fault -> how often
+    asked: int
+    implicit: int  # memory faults that convert, and what guests ask for again
 
 
 class Silent:
@@ -86,6 +91,9 @@ def _run(job: simulate.Job, found: scenario.Scenario, protocol: str) -> Seen:
         conversions["failed"],
         conversions["unfinished"],
         summary["vms_lost"],
+        tuple((row["point"], row["struck"]) for row in summary["faults"]),
+        conversions["asked"],
+        conversions["on_top"],
     )
 
 
@@ -118,6 +126,9 @@ def _claim(claim: Claim) -> Iterator[str]:
     yield f"{claim.says}\n"
     yield f"Where: {claim.where}.\n"
     yield f"Under two-phase: {claim.two_phase}\n"
+    for why in dict.fromkeys(claim.unmet.values()):
+        names = ", ".join(f"`{name}`" for name, reason in claim.unmet.items() if reason == why)
+        yield f"Its first fault does not strike {names}: {why}.\n"
     yield f"    gmemsim compare {claim.scenario} --protocol {','.join(claim.compared)}\n"
     runs = seen(claim.scenario)
     shown = [a for a in ANOMALIES if any(a.id in run.anomalies for run in runs.values())]
@@ -128,12 +139,19 @@ def _claim(claim: Claim) -> Iterator[str]:
         )
         for a in shown
     ]
+    rows += _struck(list(runs.values()))
     rows += [
         ("conversions refused", *(_count(run.failed) for run in runs.values())),
         ("without an answer", *(_count(run.unfinished) for run in runs.values())),
         ("VMs lost", *(_count(run.lost) for run in runs.values())),
     ]
     yield from table(("", *PROTOCOLS), rows)
+
+
+def _struck(runs: Sequence[Seen]) -> Iterator[tuple[str, ...]]:
+    """How often each fault of the scenario struck, in its order."""
+    for place, (point, _) in enumerate(runs[0].struck):
+        yield f"`{point}` struck", *(_count(run.struck[place][1]) for run in runs)
 
 
 def _count(number: int) -> str:

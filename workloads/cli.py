@@ -1,7 +1,6 @@
 """The command line. What a command needs is imported when it runs, so that help answers at once."""
 
 import sys
-from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -10,63 +9,21 @@ import click
 from workloads import __version__
 from workloads.cli_dashboards import dashboards
 from workloads.errors import LostError, UsageError
+from workloads.flags import (
+    Count,
+    as_overrides,
+    in_our_words,
+    loaded,
+    refuse_idle,
+    several_seeds,
+    shared,
+)
+from workloads.reader import to_reader
 
 USAGE_ERROR, UNKNOWN = 2, 3
 
 
-def shared(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
-    """The flags of every command that simulates (docs/reference/results.md has what comes out)."""
-    options = [
-        click.option("--executor", type=click.Choice(["local", "ray"]), help="One process, or Ray."),
-        click.option("--partitions", type=click.IntRange(0), help="Ray actors; 0 = one for each CPU."),
-        click.option("--placement", help="Which actors share a partition."),
-        click.option("--address", help="A running Ray: HOST:PORT, ray://HOST:PORT or auto."),
-        click.option("--seed", type=click.IntRange(0), help="Everything random follows from it."),
-        click.option("--protocol", help="Conversion protocol."),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key; repeatable."),
-        click.option("--results", default="results", show_default=True, metavar="DIR", help="Where the results go."),
-        click.option("--expect-digest", metavar="HEX", help="Fail unless the run has this digest."),
-        click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics; 0 = any port."),
-        click.option("--linger", metavar="DURATION", help="Keep serving metrics for so long after the end."),
-        click.option("--time-limit", metavar="DURATION", help="Wall-clock limit; reaching it is `unknown`."),
-        click.option("--json", "as_json", is_flag=True, help="summary.json on standard output, alone."),
-        click.option("--quiet", is_flag=True, help="No progress and no table."),
-    ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    known: list[click.Option] = vars(command)["__click_params__"]
-    known[:] = [option for option in known if option.name not in without]
-    return command
-
-
-several_seeds = click.option(
-    "--seeds",
-    type=click.IntRange(1, 10_000),
-    default=1,
-    metavar="N",
-    help="N seeds from the scenario's on: means with 95% intervals.",
-)
-
-
-# Flags that are keys of the scenario by another name.
-KEYS = {
-    "executor": "engine.executor",
-    "partitions": "engine.partitions",
-    "placement": "engine.placement",
-    "seed": "scenario.seed",
-    "protocol": "protocol.name",
-    "metrics_port": "metrics.port",
-    "linger": "metrics.linger",
-}
-
-
-def as_overrides(flags: dict[str, Any]) -> list[str]:
-    """Flags as `--set` texts, before the user's own."""
-    named = [f"{key}={flags[flag]}" for flag, key in KEYS.items() if flags.get(flag) is not None]
-    return [*named, *flags["overrides"]]
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="gmemsim")
 def cli() -> None:
     """Simulate how confidential VMs convert memory between private and shared, and what it costs."""
@@ -77,32 +34,41 @@ def cli() -> None:
 @several_seeds
 @shared
 def run(scenario: str, **flags: Any) -> None:
-    """One simulation of SCENARIO, a TOML file or the name of a shipped one."""
-    from cluster.faults import FAULT_POINTS
-    from workloads import scenario as scenarios
+    """One simulation of SCENARIO, a TOML file or the name of a shipped one.
+
+    \b
+    gmemsim run quickstart --seed 7 --set fleet.hosts=4
+    gmemsim run my.toml --seeds 5
+    """
     from workloads.execute import ANECDOTE, Settings, execute
 
-    found = scenarios.load(scenario, as_overrides(flags), FAULT_POINTS)
-    sys.exit(execute(found, Settings.of(flags), note=ANECDOTE))
+    sys.exit(execute(loaded(scenario, flags), Settings.of(flags), note=ANECDOTE))
 
 
 @cli.command()
 @click.argument("scenario")
 @click.option(
-    "--protocol", "protocols", multiple=True, metavar="NAME[,NAME]", help="These alone; repeatable."
+    "--protocol",
+    "protocols",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    help="These alone, such as undo,two-phase; repeatable. [default: all]",
 )
 @several_seeds
 @partial(shared, without=("protocol", "expect_digest"))
 def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
-    """All protocols on the same seed, load and faults of SCENARIO, in one table."""
-    from cluster.faults import FAULT_POINTS
-    from workloads import scenario as scenarios
-    from workloads.compare import chosen
+    """All protocols on the same seed, load and faults of SCENARIO, in one table.
+
+    \b
+    gmemsim compare claims
+    gmemsim compare my.toml --protocol undo,two-phase --seeds 30
+    """
+    from workloads.compare import chosen, refuse_name
     from workloads.compare import compare as run_all
     from workloads.execute import Settings
 
-    found = scenarios.load(scenario, as_overrides(flags), FAULT_POINTS)
-    sys.exit(run_all(found, chosen(protocols), Settings.of(flags)))
+    refuse_name(flags["overrides"])
+    sys.exit(run_all(loaded(scenario, flags), chosen(protocols), Settings.of(flags)))
 
 
 @cli.command()
@@ -122,7 +88,11 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
     ),
 )
 def resume(result: str, **flags: Any) -> None:
-    """Go on with the run of a RESULT folder from its last checkpoint, to the same digest."""
+    """Go on with the run of a RESULT folder from its last checkpoint, to the same digest.
+
+    \b
+    gmemsim resume results/quickstart/latest
+    """
     from workloads.execute import Settings
     from workloads.resume import resume as go_on
 
@@ -133,54 +103,71 @@ def resume(result: str, **flags: Any) -> None:
 @click.argument("scenario")
 @partial(shared, without=("expect_digest", "metrics_port", "linger"))
 def submit(scenario: str, **flags: Any) -> None:
-    """SCENARIO as a Ray job at the job server --address URL; its log here, its results here, its exit status."""
-    from cluster.faults import FAULT_POINTS
-    from workloads import scenario as scenarios
+    """SCENARIO as a Ray job at a job server; log, results and exit status come back here.
+
+    \b
+    gmemsim submit quickstart --address http://HEAD:8265
+    """
     from workloads.execute import Settings
     from workloads.submit import submit as send
 
     flags["executor"] = flags["executor"] or "ray"
-    found = scenarios.load(scenario, as_overrides(flags), FAULT_POINTS)
+    found = loaded(scenario, {**flags, "address": None})  # of the job server, whatever executes
     sys.exit(send(found, Settings.of(flags), flags["time_limit"]))
 
 
 @cli.command()
 @click.argument("logs", nargs=-1, required=True, metavar="LOG...")
-@click.option("--scenario", help="What the logs do not tell: a TOML file or a shipped scenario.")
+@click.option(
+    "--scenario",
+    metavar="SCENARIO",
+    help="What the logs do not tell: a TOML file or a shipped scenario. [default: every key's own]",
+)
 @click.option(
     "--vms",
-    type=click.IntRange(1, 1_000_000),
+    type=Count(1, 1_000_000),
     default=1,
     show_default=True,
     help="Copies of each log's VM.",
 )
 @click.option(
     "--hosts",
-    type=click.IntRange(1, 100_000),
-    help="Hosts to put the VMs on; 8 at most unless given.",
+    type=Count(1, 100_000),
+    help="Hosts to put the VMs on. [default: one for each VM, 8 at most]",
 )
-@click.option("--stagger", metavar="DURATION", help="Offset between the starts of successive VMs.")
 @click.option(
-    "--rate", type=float, help="Conversions per simulated second and VM, whatever the logs' times."
+    "--stagger",
+    metavar="DURATION",
+    help="Offset between the starts of successive VMs, such as 10ms. [default: 0s]",
+)
+@click.option(
+    "--rate",
+    metavar="RATE",
+    help="Conversions per simulated second and VM, such as 1000, whatever the logs' times.",
 )
 @click.option(
     "--back-to-back",
-    type=click.IntRange(1),
+    type=Count(1),
     metavar="N",
     help="Ignore the logs' times: N conversions of a VM at once.",
 )
 @click.option(
     "--max-damaged",
-    type=click.IntRange(0),
-    help="Damaged lines to put up with, unless 1%, at least 100.",
+    type=Count(0),
+    help="Damaged lines to put up with in each log. [default: 1% of its lines, at least 100]",
 )
 @shared
 def replay(logs: tuple[str, ...], **flags: Any) -> None:
-    """Conversions of QEMU trace logs (-trace 'kvm_*'); each log is a VM, `-` is standard input."""
+    """Conversions of QEMU trace logs (-trace 'kvm_*'); each LOG is a VM, `-` is standard input.
+
+    \b
+    gmemsim replay td-boot-iso.log --vms 16 --stagger 10ms
+    """
     from workloads.execute import Settings, execute
     from workloads.replay import scenario_of
 
     found = scenario_of(logs, flags, as_overrides(flags))
+    refuse_idle(found, flags)
     sys.exit(execute(found, Settings.of(flags), flags["max_damaged"]))
 
 
@@ -195,20 +182,35 @@ def replay(logs: tuple[str, ...], **flags: Any) -> None:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0),
+    type=Count(0),
     default=1,
     show_default=True,
     help="Everything random follows from it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Rows as JSON on standard output, alone.")
 @click.option("--quiet", is_flag=True, help="No line a row on standard error.")
+@click.option(
+    "--time-limit",
+    metavar="DURATION",
+    help="Of wall-clock time, such as 30s; reaching it is `unknown`: exit status 3.",
+)
 def validate(
-    rows: tuple[str, ...], costs: tuple[str, ...], seed: int, as_json: bool, quiet: bool
+    rows: tuple[str, ...],
+    costs: tuple[str, ...],
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    time_limit: str | None,
 ) -> None:
-    """Published measurements beside simulated ones: VT1 to VT16, or the ROWs named. A minute for all of them."""
+    """Published measurements beside simulated ones: VT1 to VT16, or the ROWs named. A minute for all.
+
+    \b
+    gmemsim validate VT2 --cost kick_slope=+10%
+    """
+    from workloads.session import seconds_of
     from workloads.validation.command import validate as run_rows
 
-    sys.exit(run_rows(rows, costs, seed, as_json, quiet))
+    sys.exit(run_rows(rows, costs, seed, as_json, quiet, seconds_of(time_limit)))
 
 
 @cli.command("list")
@@ -218,18 +220,30 @@ def list_(kind: str | None, as_json: bool) -> None:
     """What can be named: scenarios, traces, workloads, protocols, faults, anomalies, invariants, costs, checks."""
     from workloads.catalogue import show_kind
 
-    click.echo(show_kind(kind, as_json))
+    with to_reader():
+        click.echo(show_kind(kind, as_json))
 
 
 @cli.command()
 @click.argument("scenario")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any key, such as fleet.hosts=64; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Every key of SCENARIO with its value, default, unit and meaning."""
+    """Every key of SCENARIO with its value, default, unit and meaning.
+
+    \b
+    gmemsim show quickstart --set vm.memory=8GiB
+    """
     from workloads.catalogue import show_scenario
 
-    click.echo(show_scenario(scenario, overrides, as_json))
+    with to_reader():
+        click.echo(show_scenario(scenario, overrides, as_json))
 
 
 @cli.command()
@@ -238,14 +252,19 @@ def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
     "--openmetrics", is_flag=True, help="Print its metrics over time, to fill a Prometheus with."
 )
 def report(result: str, openmetrics: bool) -> None:
-    """Rebuild report.html of a results folder."""
+    """Make report.html of a RESULT folder again; its path is printed.
+
+    \b
+    gmemsim report results/quickstart/latest
+    """
     from workloads.outcome.history import history_text
     from workloads.outcome.report import rebuild
 
-    if openmetrics:
-        click.echo(history_text(result), nl=False)
-    else:
-        click.echo(rebuild(result))
+    with to_reader():
+        if openmetrics:
+            click.echo(history_text(result), nl=False)
+        else:
+            click.echo(rebuild(result))
 
 
 @cli.command()
@@ -253,7 +272,7 @@ def report(result: str, openmetrics: bool) -> None:
     "--results", default="results", show_default=True, metavar="DIR", help="Whose runs to watch."
 )
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=9090, show_default=True, help="Of Prometheus."
+    "--port", type=Count(1, 65535), default=9090, show_default=True, help="Of Prometheus."
 )
 def monitor(results: str, port: int) -> None:
     """A Prometheus that scrapes every run with --metrics-port, until Ctrl-C."""
@@ -277,7 +296,7 @@ def main() -> None:
     except LostError as error:
         fail(str(error), UNKNOWN)
     except click.ClickException as error:
-        fail(" ".join(error.format_message().split()))
+        fail(in_our_words(error))
     except click.Abort:
         fail("interrupted")
     except BrokenPipeError:

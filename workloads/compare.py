@@ -16,8 +16,9 @@ from workloads.outcome import folder as results
 from workloads.outcome.compare_terminal import show_comparison
 from workloads.outcome.comparison import comparison
 from workloads.outcome.summary import exit_status
+from workloads.reader import to_reader
 from workloads.scenario import Scenario
-from workloads.session import Session, Settings, Summary, running, session, to_reader
+from workloads.session import Session, Settings, Summary, running, session
 from workloads.wording import quote, suggestion
 
 
@@ -26,9 +27,18 @@ def chosen(names: Sequence[str]) -> list[str]:
     asked = [name.strip() for text in names for name in text.split(",")]
     for name in asked:
         if name not in PROTOCOLS:
-            known = suggestion(name, PROTOCOLS)
+            known = suggestion(name, PROTOCOLS, "protocols")
             raise UsageError(f"--protocol: found {quote(name)}, expected a protocol; {known}")
     return [name for name in PROTOCOLS if not asked or name in asked]
+
+
+def refuse_name(overrides: Sequence[str]) -> None:
+    """A comparison runs them all, so there is none to be set."""
+    if any(text.partition("=")[0].strip() == "protocol.name" for text in overrides):
+        raise UsageError(
+            "--set protocol.name: found one protocol, but all are compared; "
+            "expected --protocol NAME[,NAME] for some of them"
+        )
 
 
 def compare(scenario: Scenario, protocols: Sequence[str], settings: Settings) -> int:

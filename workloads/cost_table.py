@@ -35,8 +35,7 @@ def load(model: str, overrides: Mapping[str, str | float | int]) -> tuple[Cost, 
     for name in overrides:
         if name not in entries:
             raise UsageError(
-                f"costs.override.{name}: unknown cost; {suggestion(name, entries)}; "
-                "gmemsim list costs names them"
+                f"costs.override.{name}: unknown cost; {suggestion(name, entries, 'costs')}"
             )
     return tuple(cost(name, entry, overrides.get(name)) for name, entry in sorted(entries.items()))
 

@@ -14,8 +14,9 @@ from workloads.outcome import folder as results
 from workloads.outcome.seeds import ANECDOTE, SPREAD, seeds_record
 from workloads.outcome.summary import exit_status
 from workloads.outcome.terminal import show
+from workloads.reader import to_reader
 from workloads.scenario import Scenario
-from workloads.session import Settings, Summary, running, session, to_reader
+from workloads.session import Settings, Summary, running, session
 
 if TYPE_CHECKING:
     from cluster.keeping import Saved

@@ -99,6 +99,12 @@ EXAMPLES = (
         "back: the conversion has failed and the range stays shared (AN4). Other protocols do not undo a store.",
     ),
     Example(
+        "A VMM that is killed",
+        'point = "vmm.kill"\nprobability = 1e-6\nvms = 3',
+        "VM 3 of each host is killed once in a second that it spends on conversions, at any instant of one. What the "
+        "kernel has begun it finishes, so under two-phase the conversion is decided before the file is closed.",
+    ),
+    Example(
         "Of another class",
         'point = "tdx.remove_busy"\nreason = "interrupted"\nnth = [50]',
         "PAGE.REMOVE number 50 of each VM is interrupted, which no module does. KVM may not fail there, so the "

@@ -18,30 +18,39 @@ from actors.address import (
     PINS,
     TDX,
     VMM,
+    file_address,
     host_address,
     vm_address,
+    vm_of,
 )
 from actors.allocator import Allocator
 from actors.contract import PAGE_BYTES, Actor, Message, Reason, Share
 from actors.devices import Devices
 from actors.gmem import Binding, Gmem
+from actors.gmem_files import SharedInode
+from actors.gmem_frames import Tenancy
 from actors.guest import Guest
+from actors.guest_release import Releasing
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.iommu import APART, Iommu
+from actors.kvm_file import FileKvm
 from actors.kvm_memory import AT_SPLIT, PageCache
 from actors.kvm_mmu import KvmMmu
 from actors.kvm_tables import BUILT, SeptTables
+from actors.other_vm import OtherVm
 from actors.pins import Pins
-from actors.protocols import PROTOCOLS, Event, Options, key_of
+from actors.protocols import PROTOCOLS, Event, FileOptions, Options, key_of
 from actors.slots import Slots
 from actors.tdx_contention import ACCEPTING, BACKGROUND, STORM, Contention
 from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
 from actors.tdx_pamt import DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Policy, Vmm
+from actors.vmm_kill import Life
 from actors.vmm_listeners import Follow
 from cluster.costs import CostModel
+from cluster.draws import key_of as draws_of
 from cluster.fault_points import CLASSES
 from cluster.faults import FaultPlan, FaultRule
 from cluster.world import Feed, World
@@ -49,20 +58,24 @@ from workloads import cost_table
 from workloads.census import census
 from workloads.checkers import checkers
 from workloads.loads.dma import DmaLoad, DmaStormProgram, DmaStreams
+from workloads.loads.files import FilesLoad
 from workloads.loads.load import Load, Program, load_address
 from workloads.loads.programs import BootProgram
-from workloads.loads.table import PROGRAMS
+from workloads.loads.table import PROGRAMS, paced
+from workloads.loads.tenant import Moved, Seat, TenantLoad
 from workloads.loads.trace import TraceProgram
 from workloads.meter import Meter
 from workloads.plan import DECODER, Plan
+from workloads.readmission import admissions
 from workloads.scenario import Boot, DmaStorm, Fault, Scenario, Trace
 from workloads.vm_shape import (
     Shape,
+    comes_later,
     entry_at_start,
-    fleet_number,
     folios_at_start,
     inode_pages,
     leaves_at_start,
+    number_of,
     shapes,
 )
 
@@ -98,7 +111,8 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
 def fault_rules(scenario: Scenario) -> list[FaultRule]:
     """The scenario's fault plan, the interrupts that end a MapGPA early, which are no failure, and BUSY by chance."""
     vm = scenario.vm
-    rules = [fault_rule(fault) for fault in scenario.fault]
+    places = scenario.fleet.vms_per_host if scenario.fleet.reuse == "readmit" else 0
+    rules = [fault_rule(fault, places) for fault in scenario.fault]
     if vm.busy == "rate":
         rules.append(FaultRule(ACCEPTING, vm.busy_accepting))
         rules.append(FaultRule(STORM, vm.busy_storm))
@@ -112,7 +126,7 @@ def fault_rules(scenario: Scenario) -> list[FaultRule]:
     return rules
 
 
-def fault_rule(fault: Fault) -> FaultRule:
+def fault_rule(fault: Fault, places: int = 0) -> FaultRule:
     """One entry of the scenario as one of the plan."""
     return FaultRule(
         fault.point,
@@ -127,6 +141,7 @@ def fault_rule(fault: Fault) -> FaultRule:
         fault.lasts,
         CLASSES.get(fault.reason, Reason.NONE),
         fault.also,
+        places,
     )
 
 
@@ -153,20 +168,40 @@ class HostBuilder:
         """Address -> actor."""
         pool = self.scenario.fleet.spare_memory // PAGE_BYTES
         actors: dict[int, Actor] = {}
-        for vm, shape in enumerate(shapes(self.plan, self.host)):
+        first = list(shapes(self.plan, self.host))
+        for vm, shape in enumerate(first):
             actors.update(self.vm(vm, shape))
-        actors[self.base | ALLOCATOR] = Allocator(
-            pool, IntervalMap.filled(0), self.base, self.scenario.fleet.reuse
-        )
+        reuse = self.scenario.fleet.reuse
+        allocator = Allocator(pool, IntervalMap.filled(0), self.base, reuse == "others")
+        if reuse == "readmit":
+            allocator.admits = admissions(self.plan, self.host, first)
+            self.tdx.readmits = True
+            actors.update(self.later(first))
+        actors[self.base | ALLOCATOR] = allocator
         actors[self.base | TDX] = self.tdx
         actors[self.base | IOMMU] = self.iommu
         return actors
+
+    def later(self, first: Sequence[Shape]) -> dict[int, Actor]:
+        """VMs that may come after those, each in its place: without frames, nothing mapped, and nothing to do yet."""
+        vm = msgspec.structs.replace(self.scenario.vm, start="unaccepted")
+        scenario = msgspec.structs.replace(self.scenario, vm=vm)
+        builder = HostBuilder(msgspec.structs.replace(self.plan, scenario=scenario), self.host)
+        builder.tdx, builder.iommu = self.tdx, self.iommu
+        found: dict[int, Actor] = {}
+        for generation in range(1, self.plan.generations):
+            for place, shape in enumerate(first):
+                number = generation * scenario.fleet.vms_per_host + place
+                found.update(
+                    builder.vm(number, shape._replace(frames=dict.fromkeys(shape.frames, 0)))
+                )
+        return found
 
     def vm(self, number: int, shape: Shape) -> dict[int, Actor]:
         """One VM's actors; its parts of the host's actors are added on the way."""
         scenario, slots = self.scenario, shape.slots
         vm = vm_address(self.host, number)
-        fleet = fleet_number(self.plan, self.host, number)
+        fleet = number_of(self.plan, vm)
         log = self.plan.log_of(fleet)
         vcpus = log.vcpus if log and log.vcpus else scenario.vm.vcpus
         leaves = IntervalMap.filled(0)
@@ -175,12 +210,16 @@ class HostBuilder:
         self.tdx.tds[vm] = self.td(vm, shape)
         if scenario.vm.devices:
             self.domains(vm, slots)
-        program = self.program(fleet, vm, slots)
+        first = vm_address(self.host, fleet % scenario.fleet.vms_per_host)
+        program = self.program(fleet, first, slots)
         born = fleet * scenario.fleet.stagger
-        self.first += [
-            (born + first_wait(program, lane), load_address(vm), m.Tick(lane))
-            for lane in range(program.lanes)
-        ]
+        if vm == first:
+            self.first += [
+                (born + first_wait(program, lane), load_address(vm), m.Tick(lane))
+                for lane in range(program.lanes)
+            ]
+        else:
+            program = Moved(program, first, vm)
         return {
             load_address(vm): self.load(fleet, vm, program, born),
             vm | GUEST: self.guest(vm, vcpus, leaves),
@@ -190,6 +229,7 @@ class HostBuilder:
             vm | PINS: Pins(vm, scenario.protocol.freeze_budget, scenario.fleet.cpus),
             **self.gmems(vm, shape),
             **self.devices(fleet, vm),
+            **self.other_vms(vm, slots),
         }
 
     def kvm(self, vm: int, slots: Slots, leaves: IntervalMap) -> KvmMmu:
@@ -203,11 +243,22 @@ class HostBuilder:
             found.tables, found.sept = there.small, SeptTables(there.large)
         return found
 
+    def other_vms(self, vm: int, slots: Slots) -> dict[int, Actor]:
+        """KVM and vCPUs of the VMs that have the VM's inodes open beside it; they begin with nothing mapped."""
+        shape, found = self.scenario.vm, dict[int, Actor]()
+        for other in others(vm, self.scenario):
+            nothing = IntervalMap.filled(0), IntervalMap.filled(0)
+            found[other | KVM] = FileKvm(other, slots, shape.track == "page", *nothing)
+            found[other | GUEST] = OtherVm(other, min(shape.busy_vcpus, shape.vcpus))
+        return found
+
     def vmm(self, vm: int, slots: Slots) -> Vmm:
         """The VM's VMM; all memory is private."""
         scenario = self.scenario
         found = Vmm(vm, slots, policy(scenario), scenario.vm.devices, IntervalMap.filled(0))
         found.follow = self.follow
+        if any("vmm.kill" in (fault.point, *fault.also) for fault in scenario.fault):
+            found.life = Life.RUNNING
         return found
 
     def host_map(self, vm: int, slots: Slots) -> HostMap:
@@ -243,6 +294,7 @@ class HostBuilder:
             if level and entry_at_start(self.plan) == Entry.MAPPED:
                 accepted.set(start, end, 1)
         busy = min(shape.busy_vcpus, vcpus)
+        pinned = Releasing() if shape.td_pinned else msgspec.UNSET
         ticking = min(shape.ticking_vcpus, busy)
         return Guest(
             vm,
@@ -253,6 +305,7 @@ class HostBuilder:
             shape.reaction,
             accepted,
             LEVEL_2M if shape.accept_level == "2m" else LEVEL_4K,
+            releasing=pinned,
         )
 
     def load(self, number: int, vm: int, program: Program, born: int) -> Load:
@@ -260,8 +313,24 @@ class HostBuilder:
         quota = self.plan.quota_of(number)
         until = self.scenario.scenario.duration if quota >= 0 else NEVER
         sequences = 1 if program.one_sequence else program.lanes
-        kind = DmaLoad if isinstance(program, DmaStormProgram) else Load
-        return kind(vm, program, max(quota, 0), until, born, [0] * sequences)
+        state = (vm, program, max(quota, 0), until, born, [0] * sequences)
+        if self.plan.generations > 1:
+            return self.tenant(TenantLoad(*state))
+        if self.scenario.vm.files_per_inode > 1:
+            guests = tuple(other | GUEST for other in others(vm, self.scenario))
+            key = draws_of(self.scenario.scenario.seed, "files", vm)
+            return FilesLoad(*state, others=guests, key=key)
+        return DmaLoad(*state) if isinstance(program, DmaStormProgram) else Load(*state)
+
+    def tenant(self, load: TenantLoad) -> TenantLoad:
+        """The load of a place that others may have after the VM, or have had before it."""
+        if comes_later(self.plan, load.vm):
+            places = self.scenario.fleet.vms_per_host
+            load.before = load_address(vm_address(self.host, vm_of(load.vm) - places))
+            load.seat = Seat.EMPTY
+        load.pages = self.scenario.vm.memory // PAGE_BYTES
+        load.vcpus = self.scenario.vm.vcpus
+        return load
 
     def program(self, number: int, vm: int, slots: Slots) -> Program:
         """What the VM is going to do."""
@@ -277,7 +346,7 @@ class HostBuilder:
                 return trace
             case Boot():
                 unaccepted = not scenario.vm.start.startswith("mapped")
-                return BootProgram(load, pages, unaccepted, seed, vm)
+                return paced(BootProgram(load, pages, unaccepted, seed, vm), load, seed, vm)
             case _:
                 return PROGRAMS[type(load)](load, pages, seed, vm)
 
@@ -295,7 +364,8 @@ class HostBuilder:
                 if slot.gmem == number
             )
             address = vm | GMEM | number
-            found[address] = Gmem(
+            kind = Gmem if scenario.vm.files_per_inode == 1 else SharedInode
+            file = kind(
                 address,
                 key_of(scenario.protocol.name, self.options),
                 bindings,
@@ -307,6 +377,12 @@ class HostBuilder:
                 IntervalMap.filled(0),
                 self.options,
             )
+            if isinstance(file, SharedInode):
+                file.files = scenario.vm.files_per_inode
+            file.pinned = scenario.vm.td_pinned or msgspec.UNSET
+            if comes_later(self.plan, vm):
+                file.tenancy = Tenancy()
+            found[address] = file
         return found
 
     def td(self, vm: int, shape: Shape) -> Td:
@@ -321,13 +397,18 @@ class HostBuilder:
             self.tdx.pamt.set(pfn, pfn + end - start, vm)
             if level == LEVEL_4K and self.tdx.dynamic is not msgspec.UNSET:
                 tdx_pamt.count(self.tdx.dynamic, pfn, pfn + end - start, 1)
-        td = Td(entries, frames)
+        td = Td(entries, frames, pins=self.scenario.vm.td_pinned or msgspec.UNSET)
         if self.scenario.vm.sept_add:
             leaves = IntervalMap.filled(0)
             for start, end, level in leaves_at_start(self.plan, shape.slots):
                 leaves.set(start, end, level)
             td.tables = tdx_tables.over(leaves)
         return td
+
+
+def others(vm: int, scenario: Scenario) -> list[int]:
+    """Base addresses of the VMs that have a VM's inodes open beside it."""
+    return [file_address(vm, file) for file in range(1, scenario.vm.files_per_inode)]
 
 
 def page_cache(scenario: Scenario) -> PageCache | msgspec.UnsetType:
@@ -364,7 +445,9 @@ def options(scenario: Scenario, host: int) -> Options:
     # A protocol that has no row for a callback gets none, unless it says how else pages are marked.
     found: dict[str, Any] = {} if table.hears(Event.POISONED) else {"mark": "none"}
     found |= table.defaults
-    for name in Options.__struct_fields__:
+    files = scenario.vm.files_per_inode
+    kind = Options if files == 1 else FileOptions
+    for name in kind.__struct_fields__:
         said = getattr(chosen, name, "protocol")
         if said != "protocol":
             found[name] = said
@@ -372,7 +455,7 @@ def options(scenario: Scenario, host: int) -> Options:
         if value == "mixed":
             found[name] = TURNS[name][host % len(TURNS[name])]
         found[name] = SWITCH.get(found[name], found[name])
-    return Options(**found)
+    return kind(**found) if files == 1 else kind(**found | {"files": files})
 
 
 def first_wait(program: Program, lane: int) -> int:

@@ -5,13 +5,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from actors import observations as o
-from actors.address import host_of
-from actors.contract import ERRNO, Consumer, Reason, Share
+from actors.address import HOST_SHIFT
+from actors.contract import ERRNO, WORDS, Consumer, Reason, Share
+from actors.names import on_top
 from actors.tdx_states import Call, Status
 from cluster.histogram import Histogram
+from cluster.label_sets import PHASES
 from workloads.timeline import Timeline
 
 DIRECTION = {Share.SHARED: "private_to_shared", Share.PRIVATE: "shared_to_private"}
+OUTCOMES = ("completed", "failed")
+NONE, DEAD = Reason.NONE, Reason.DEAD  # each look-up of a member is a call
 
 
 class Meter:
@@ -21,7 +25,12 @@ class Meter:
         self.protocol = protocol
         self.counters: Counter[tuple[str, ...]] = Counter()
         self.histograms: dict[tuple[str, ...], Histogram] = {}
-        self.phases: dict[tuple[str, Consumer], Histogram] = {}  # some of them, found sooner
+        # Some of them, found sooner: by phase and consumer, by Share and whether it failed.
+        self.phases: dict[str, list[Histogram | None]] = {
+            phase: [None] * len(Consumer) for phase in PHASES
+        }
+        self.latencies: list[list[Histogram | None]] = [[None, None] for _ in Share]
+        self.labels = [[(protocol, DIRECTION[to], outcome) for outcome in OUTCOMES] for to in Share]
         self.timelines: dict[int, Timeline] = {}
         self.depth_max = 0
         self.ended: set[int] = set()  # VMs that will not run again
@@ -39,6 +48,7 @@ class Meter:
             o.EpochDrained: self.drained,
             o.VmBugged: self.bugged,
             o.VmStopped: self.stopped,
+            o.VmAdmitted: self.admitted,
             o.GuestPanicked: self.panicked,
             o.HugeLost: self.huge_lost,
             o.IotlbQueued: self.queued,
@@ -53,20 +63,27 @@ class Meter:
 
     def requested(self, now: int, fact: o.Requested) -> None:
         self.counters["requested",] += 1
+        if on_top(fact.request):
+            self.counters["on_top",] += 1
         self.timeline(fact.vm).enter(now)
 
     def answered(self, now: int, fact: o.Answered) -> None:
-        failed = fact.reason is not Reason.NONE
-        outcome = "failed" if failed else "completed"
-        labels = (self.protocol, DIRECTION[fact.to], outcome)
-        self.counters["conversions", *labels] += 1
+        to, reason, latency = fact.to, fact.reason, fact.latency
+        failed = reason is not NONE
+        self.counters["conversions", *self.labels[to][failed]] += 1
         if fact.redundant:
             self.counters["redundant",] += 1
-        if fact.reason is Reason.DEAD:
+        if reason is DEAD:
             self.counters["at_dead_vms",] += 1
-        if fact.latency != o.NO_LATENCY:
-            self.histogram("conversion_latency", *labels).add(fact.latency)
-        self.timeline(fact.vm).leave(now, failed, max(fact.latency, 0))
+        if latency < 0:  # NO_LATENCY
+            latency = 0
+        else:
+            found = self.latencies[to][failed]
+            if found is None:
+                found = self.histogram("conversion_latency", *self.labels[to][failed])
+                self.latencies[to][failed] = found
+            found.add(latency)
+        self.timeline(fact.vm).leave(now, failed, latency)
 
     def failed(self, _: int, fact: o.Failed) -> None:
         reason = ERRNO[fact.reason]
@@ -76,10 +93,11 @@ class Meter:
         self.counters["retries",] += 1
 
     def replied(self, _: int, fact: o.ConsumerReplied) -> None:
-        found = self.phases.get((fact.phase, fact.consumer))
+        phase, consumer = fact.phase, fact.consumer
+        found = self.phases[phase][consumer]
         if found is None:
-            found = self.histogram("phase_latency", fact.phase, fact.consumer.name.lower())
-            self.phases[fact.phase, fact.consumer] = found
+            found = self.histogram("phase_latency", phase, WORDS[consumer])
+            self.phases[phase][consumer] = found
         found.add(fact.took)
 
     def lock_waited(self, _: int, fact: o.LockWaited) -> None:
@@ -100,6 +118,9 @@ class Meter:
         if fact.regular:
             self.ended.add(fact.vm)
         self.lost(fact.vm)
+
+    def admitted(self, _: int, fact: o.VmAdmitted) -> None:
+        self.counters["vms_admitted",] += 1
 
     def panicked(self, _: int, fact: o.GuestPanicked) -> None:
         self.lost(fact.vm)
@@ -151,9 +172,10 @@ class Meter:
 
     def timeline(self, vm: int) -> Timeline:
         """The host's timeline."""
-        found = self.timelines.get(host_of(vm))
+        host = vm >> HOST_SHIFT
+        found = self.timelines.get(host)
         if found is None:
-            found = self.timelines[host_of(vm)] = Timeline()
+            found = self.timelines[host] = Timeline()
         return found
 
     def result(self) -> dict[str, Any]:

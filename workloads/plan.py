@@ -34,6 +34,12 @@ class Plan(msgspec.Struct, frozen=True):
         fleet = self.scenario.fleet
         return fleet.vms or fleet.hosts * fleet.vms_per_host
 
+    @property
+    def generations(self) -> int:
+        """How many VMs a place on a host sees at most, one after the other."""
+        fleet = self.scenario.fleet
+        return fleet.generations if fleet.reuse == "readmit" else 1
+
     def vms_of(self, host: int) -> int:
         """VMs of one host."""
         full = self.scenario.fleet.vms_per_host

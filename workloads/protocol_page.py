@@ -1,10 +1,12 @@
 """docs/reference/protocols.md, from the protocols' tables; run as a module it prints the page."""
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
-from actors.contract import Share
+from actors.contract import Share, Trace
 from actors.gmem_steps import ACTIONS
 from actors.protocols import PROTOCOLS
+from actors.protocols.marks import MARKS, NODE, SPLIT, Mark
 from actors.protocols.options import Options
 from actors.protocols.table import ALL, Row, Stage, Table
 from workloads.checkers.admitted import NEVER, ROWS, admits, admitting, opening
@@ -29,13 +31,44 @@ which do not know who drives them.
   where they are, are left out.
 - Message by message: [tests/transcripts/data](../../tests/transcripts/data/README.md).
 """
+MARKS_HEAD = """\
+## Marks
+
+What `mark` can be: how a page that could not be unmapped is marked, by the letters of
+[docs/domain.md](../domain.md) section 4.C'. A flag is found, and a callback heard, by C, C' and C0 alone.
+
+- *names* is what is out of use for ever. hugetlb takes a folio back whole or not at all, so the rest of a huge folio
+  with a bad page is lost too (`leaked`, where the folio as a whole is `poisoned`); but where d has split it first, it
+  goes back. In folios of 4 KiB b to g do the same.
+- *memory* is taken once a bug is met, when nobody has set any aside: what the conversion has reserved is
+  guest_memfd's. What e takes is reserved in step 1, so it cannot lack.
+- A page flag of a huge folio is lost: its struct pages are optimised away (HVO). Such a page goes back with its file
+  (AN11), as one without a mark does.
+- A reference cannot be told from one that will go: guest_memfd waits for it (AN9), or the page is lost with nobody
+  knowing why (AN10).
+- f differs from e only where there is no memory for its node; g from f only in what a touch meets.
+"""
+MARKS_TABLE = (
+    "`mark`",
+    "",
+    "what it is",
+    "guest_memfd",
+    "names",
+    "memory",
+    "in huge folios",
+    "a touch meets",
+)
+HEARD = {Trace.REFERENCE: "waits", Trace.CALLBACK: "is called", Trace.FLAG: "finds it"}
+SHORT = {"": "page", NODE: "page; without memory the folio", SPLIT: "page; without memory nothing"}
+WANTED = {"": "no", NODE: "a node", SPLIT: "vmemmap, nodes, stash"}
+TOUCHED = {False: "a failed fault", True: "EHWPOISON"}
 DIRECTIONS = {Share.SHARED: "to shared", Share.PRIVATE: "to private"}
 ROW = ("", "in", "on", "do", "whom", "then", "step")
 
 
 def reference() -> str:
     """The page."""
-    return "\n".join([HEAD, *contents(), *protocols(), *actions()])
+    return "\n".join([HEAD, *contents(), *protocols(), *marks(), *actions()])
 
 
 def contents() -> Iterator[str]:
@@ -53,11 +86,12 @@ def protocols() -> Iterator[str]:
         yield f"By itself it sets {codes(own)}.\n" if own else "It sets no option by itself.\n"
         yield f"Anomalies that its definition admits: {admitted(name)}.\n"
         yield from table(ROW, numbered(found.rows))
-        for variant in found.variants:
-            option = variant.option
+        for (option, rows), alike in groupby(found.variants, lambda v: (v.option, v.rows)):
             usual = said(option, dict(found.defaults).get(option, getattr(Options(), option)))
-            yield f"With `{option} = {said(option, variant.value)}` (usually `{usual}`):\n"
-            yield from table(ROW[1:], map(cells, variant.rows))
+            values = (said(option, variant.value) for variant in alike)
+            chosen = " or ".join(f"`{option} = {value}`" for value in values)
+            yield f"With {chosen} (usually `{usual}`):\n"
+            yield from table(ROW[1:], map(cells, rows))
         yield from diagrams(found)
 
 
@@ -128,6 +162,29 @@ def diagram(title: str, lines: Iterable[str]) -> Iterator[str]:
     yield from (f"    {line}" for line in lines)
     yield "    REPLIED --> [*]"
     yield "```\n"
+
+
+def marks() -> Iterator[str]:
+    """Ways to mark a page that could not be unmapped, and what each comes to."""
+    yield MARKS_HEAD
+    rows = (
+        (f"`{name}`", mark.letter, mark.meaning, *properties(mark)) for name, mark in MARKS.items()
+    )
+    yield from table(MARKS_TABLE, rows)
+
+
+def properties(mark: Mark) -> tuple[str, ...]:
+    """Of a mark: what guest_memfd hears, what is named, what it takes, whether HVO spares it, what a touch meets."""
+    if mark.trace is Trace.NONE:
+        return ("is not told", "nothing", "no", "-", "nothing")
+    named = "folio" if mark.whole else SHORT[mark.takes]
+    return (
+        HEARD[mark.trace],
+        named,
+        WANTED[mark.takes],
+        "yes" if mark.survives else "no",
+        TOUCHED[mark.fails],
+    )
 
 
 def actions() -> Iterator[str]:

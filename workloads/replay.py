@@ -7,7 +7,7 @@ from typing import Any
 from cluster.faults import FAULT_POINTS
 from workloads import scenario as scenarios
 from workloads.errors import UsageError
-from workloads.scenario import Scenario
+from workloads.scenario import Given, Scenario
 from workloads.scenario.source import parse_toml, read_source
 from workloads.trace.spool import resolve
 from workloads.units import format_duration
@@ -16,7 +16,9 @@ HOSTS_MOST = 8  # unless --hosts says otherwise
 FOREVER_NS = 1 << 61
 
 
-def scenario_of(logs: Sequence[str], flags: dict[str, Any], overrides: Sequence[str]) -> Scenario:
+def scenario_of(
+    logs: Sequence[str], flags: dict[str, Any], overrides: Sequence[str | Given]
+) -> Scenario:
     """The logs' VMs, --vms times over, dealt out to hosts in order."""
     if flags["rate"] is not None and flags["back_to_back"] is not None:
         raise UsageError("--rate and --back-to-back: give one of them")
@@ -27,12 +29,12 @@ def scenario_of(logs: Sequence[str], flags: dict[str, Any], overrides: Sequence[
         "fleet.hosts": hosts,
         "fleet.vms_per_host": -(-vms // hosts),
         "fleet.vms": vms,
-        **pace(flags),
     }
-    if flags["stagger"] is not None:
-        implied["fleet.stagger"] = f'"{flags["stagger"]}"'
     base = document(flags["scenario"], logs)
-    texts = [*(f"{key}={value}" for key, value in implied.items()), *overrides]
+    texts: list[str | Given] = [Given(f"{key}={value}", "") for key, value in implied.items()]
+    if flags["stagger"] is not None:
+        texts.append(Given(f"fleet.stagger={flags['stagger']}", "--stagger"))
+    texts += [*pace(flags), *overrides]
     where = flags["scenario"] or name_of(logs)
     return scenarios.from_document(base, where, texts, FAULT_POINTS)
 
@@ -55,16 +57,15 @@ def absolute(log: str) -> str:
     return log if log == "-" or not Path(log).exists() else str(Path(resolve(log)).resolve())
 
 
-def pace(flags: dict[str, Any]) -> dict[str, Any]:
+def pace(flags: dict[str, Any]) -> list[Given]:
     """Keys of the trace workload that the flags decide."""
     if flags["rate"] is not None:
-        return {"workload.0.pace": '"rate"', "workload.0.rate": flags["rate"]}
+        value = f"workload.0.rate={flags['rate']}"
+        return [Given("workload.0.pace=rate", ""), Given(value, "--rate")]
     if flags["back_to_back"] is not None:
-        return {
-            "workload.0.pace": '"back-to-back"',
-            "workload.0.outstanding": flags["back_to_back"],
-        }
-    return {}
+        value = f"workload.0.outstanding={flags['back_to_back']}"
+        return [Given("workload.0.pace=back-to-back", ""), Given(value, "--back-to-back")]
+    return []
 
 
 def name_of(logs: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from workloads import simulate
 from workloads.errors import UsageError
 from workloads.execute import told
 from workloads.outcome.files import CHECKPOINT, SCENARIO
-from workloads.outcome.read import folder_of, shown
+from workloads.outcome.read import EXPECTED, folder_of, shown
 from workloads.session import Settings
 
 
@@ -30,12 +30,17 @@ def resume(result: str, settings: Settings) -> int:
 def checkpoint(folder: Path) -> Saved:
     """The one in a results folder; a UsageError where there is none that can be gone on from."""
     path = folder / CHECKPOINT
+    if not folder.is_dir():
+        raise UsageError(f"{shown(folder)}: no such folder; {EXPECTED}")
     try:
         return read(path)
     except FileNotFoundError:
+        within = sorted(folder.rglob(CHECKPOINT))
+        # Of a comparison, or of several seeds: one of its runs.
+        hint = f"; nearest: {shown(within[0].parent)}" if within else ""
         raise UsageError(
             f"{shown(path)}: no such file; expected the results of a run that is not over and has lived "
-            "for engine.checkpoint_interval"
+            f"for engine.checkpoint_interval{hint}"
         ) from None
     except OSError as error:
         raise UsageError(f"{shown(path)}: cannot be read: {error.strerror}") from None

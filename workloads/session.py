@@ -1,6 +1,5 @@
 """What the runs of one command share: flags, the end of it all, the metrics endpoint, a Ray cluster; and one run."""
 
-import os
 import re
 import sys
 import time
@@ -50,16 +49,17 @@ class Settings:
     @classmethod
     def of(cls, flags: dict[str, Any]) -> "Settings":
         """From the command line; a command may lack some of the flags."""
-        limit = flags["time_limit"]
-        try:
-            seconds = parse_duration(limit) / NS if limit is not None else None
-        except ValueError as error:
-            raise UsageError(f"--time-limit: {error}") from None
+        seconds = seconds_of(flags["time_limit"])
         digest, seeds = flags.get("expect_digest"), flags.get("seeds", 1)
+        if not flags.get("results", "results"):
+            raise UsageError('--results: found "", expected a folder')
+        digest = digest and digest.lower()
         if digest is not None and not re.fullmatch(r"[0-9a-f]+", digest):
             raise UsageError(f"--expect-digest: found {quote(digest)}, expected hexadecimal digits")
         if digest is not None and seeds > 1:
-            raise UsageError("--expect-digest: of one run, expected no --seeds beside it")
+            raise UsageError(
+                "--expect-digest and --seeds: give one of them; a digest is of one run"
+            )
         names = ("results", "address", "as_json", "quiet")
         given = {name: flags[name] for name in names}
         return cls(time_limit=seconds, expect_digest=digest, seeds=seeds, **given)
@@ -68,6 +68,14 @@ class Settings:
     def silent(self) -> bool:
         """No word of progress."""
         return self.quiet or self.as_json
+
+
+def seconds_of(limit: str | None) -> float | None:
+    """Of --time-limit."""
+    try:
+        return parse_duration(limit) / NS if limit is not None else None
+    except ValueError as error:
+        raise UsageError(f"--time-limit: {error}") from None
 
 
 @dataclass
@@ -122,13 +130,14 @@ class Session:
     def seeds(self, job: simulate.Job, folder: Path, label: str = "") -> list[Summary]:
         """The scenario under each of the seeds, until it is to end; further ones have folders within the first's."""
         scenario, found = job.plan.scenario, list[Summary]()
-        for seed in seeds_of(scenario, self.settings.seeds):
+        wanted = self.settings.seeds
+        for seed in seeds_of(scenario, wanted):
             if found and self.stop.asked():
                 break
             here = folder / f"seed-{seed}" if found else folder
-            words = [label, f"seed {seed}" if self.settings.seeds > 1 else ""]
+            place = f"seed {seed} ({len(found) + 1} of {wanted})" if wanted > 1 else ""
             one = simulate.again(job, with_seed(scenario, seed))
-            found.append(self.run(one, here, ", ".join(filter(None, words))))
+            found.append(self.run(one, here, ", ".join(filter(None, (label, place)))))
         return found
 
 
@@ -211,14 +220,3 @@ def serving(scenario: Scenario, settings: Settings, run_id: str) -> Iterator["Ex
             yield exporter
     finally:
         exporter.close()
-
-
-@contextmanager
-def to_reader() -> Iterator[None]:
-    """Standard output; the results are on disk, so a reader that has gone away changes nothing."""
-    try:
-        yield
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at its end
-    except OSError as error:
-        raise UsageError(f"standard output: {error.strerror}") from None

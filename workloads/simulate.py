@@ -23,6 +23,7 @@ from workloads.loads.trace import PAGE_RECORDS
 from workloads.plan import ENCODER, LogShape, Plan
 from workloads.scenario import Scenario, Trace
 from workloads.trace.spool import HUGE_PAGE, TraceLog, read_logs
+from workloads.weights import weights
 
 __all__ = ["Job", "Outcome", "key", "prepare", "run", "unpack"]
 
@@ -94,6 +95,11 @@ def key(job: Job) -> bytes:
     return key_of(ENCODER.encode(job.plan), __version__)
 
 
+def fleet_of(plan: Plan) -> Fleet:
+    """What the engine runs. Hosts do not talk."""
+    return Fleet(build, ENCODER.encode(plan), plan.scenario.fleet.hosts, weights=weights(plan))
+
+
 def run(
     job: Job,
     listener: Listener,
@@ -112,7 +118,7 @@ def run(
         how.checkpoint_interval / SECOND_NS,
         how.yield_after / SECOND_NS,
     )
-    fleet = Fleet(build, ENCODER.encode(job.plan), scenario.fleet.hosts)
+    fleet = fleet_of(job.plan)
     try:
         outcome = engine.run(fleet, executor, job.page, listener, Kept(path, __version__, saved))
     except PlacementError as error:

@@ -56,18 +56,20 @@ class Timeline:
     def enter(self, now: int) -> None:
         """A request was taken on."""
         found = self.at(now)
-        self.in_flight += 1
-        found.left = self.in_flight
-        found.in_flight = max(found.in_flight, self.in_flight)
+        in_flight = self.in_flight + 1
+        self.in_flight = found.left = in_flight
+        if in_flight > found.in_flight:  # noqa: PLR1730 - no call for every request, here and below
+            found.in_flight = in_flight
 
     def leave(self, now: int, failed: bool, latency: int) -> None:
         """A request was answered."""
         found = self.at(now)
-        self.in_flight -= 1
-        found.left = self.in_flight
+        self.in_flight = found.left = self.in_flight - 1
         found.answered += 1
-        found.failed += failed
-        found.slowest = max(found.slowest, latency)
+        if failed:
+            found.failed += 1
+        if latency > found.slowest:  # noqa: PLR1730
+            found.slowest = latency
 
     def pack(self) -> list[Any]:
         """Plain data."""

@@ -86,5 +86,10 @@ def folios_at_start(plan: Plan, pages: int) -> list[tuple[int, int, int]]:
 
 
 def number_of(plan: Plan, address: int) -> int:
-    """The fleet number of the VM with this base address."""
-    return fleet_number(plan, host_of(address), vm_of(address))
+    """The fleet number of the VM with this base address, or of the one whose place it has."""
+    return fleet_number(plan, host_of(address), vm_of(address) % plan.scenario.fleet.vms_per_host)
+
+
+def comes_later(plan: Plan, address: int) -> bool:
+    """Is it one that comes after another?"""
+    return vm_of(address) >= plan.scenario.fleet.vms_per_host

@@ -5,6 +5,7 @@ import difflib
 from collections.abc import Collection, Iterable
 
 SHOWN_MAX = 60
+LISTED_MAX = 80  # a longer list of names is no help on one line
 # difflib is quadratic, and a name may be as long as the file it is in.
 COMPARED_MAX = 100
 
@@ -38,10 +39,14 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return close[0] if close else ""
 
 
-def suggestion(name: str, names: Collection[str]) -> str:
-    """How an error text ends: the likeliest name, or all of them."""
-    close = nearest(name, names)
-    return f"nearest: {close}" if close else f"allowed: {', '.join(names) or 'none'}"
+def suggestion(name: str, names: Collection[str], kind: str = "") -> str:
+    """How an error text ends: the likeliest name, or all of them, or who lists so many (`gmemsim list KIND`)."""
+    close, known = nearest(name, names), ", ".join(names) or "none"
+    if close:
+        return f"nearest: {close}"
+    return (
+        f"gmemsim list {kind} has all" if kind and len(known) > LISTED_MAX else f"allowed: {known}"
+    )
 
 
 def _shape(value: object) -> str:

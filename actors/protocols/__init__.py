@@ -5,7 +5,7 @@ from functools import cache
 from actors.contract import Share
 from actors.protocols.failable_notifier import FAILABLE_NOTIFIER
 from actors.protocols.in_place import IN_PLACE, IN_PLACE_HUGE
-from actors.protocols.options import Options
+from actors.protocols.options import FileOptions, Options
 from actors.protocols.table import Event, Index, Row, Stage, Table, Variant
 from actors.protocols.two_phase import TWO_PHASE, TWO_PHASE_REFCOUNT, TWO_PHASE_UNTRACED
 from actors.protocols.undo import UNDO, UNDO_SPLIT_FIRST
@@ -35,6 +35,8 @@ def key_of(protocol: str, options: Options) -> str:
     table = PROTOCOLS[protocol]
     chosen = [(v.option, v.value) for v in table.variants if getattr(options, v.option) == v.value]
     key = "?".join([protocol, *(f"{option}={value}" for option, value in chosen)])
+    if options.files > 1:
+        key += f"?files={options.files}"
     if (key, Share.SHARED) not in INDEX:
         rows = table.with_options(options)
         for to in Share:
@@ -53,6 +55,7 @@ __all__ = [
     "PROTOCOLS",
     "TWO_PHASE",
     "Event",
+    "FileOptions",
     "Index",
     "Options",
     "Row",

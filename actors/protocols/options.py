@@ -3,6 +3,7 @@
 import msgspec
 
 from actors.contract import Consumer, Trace
+from actors.protocols.marks import MARKS, Mark
 
 
 class Options(msgspec.Struct, frozen=True, array_like=True):
@@ -17,7 +18,7 @@ class Options(msgspec.Struct, frozen=True, array_like=True):
     )
     post_commit_check: str = "none"  # or "fail-efault": look for references that a bug left
     on_error: str = "leave"  # or "remap": the failable notifier asks who has unmapped to map again
-    mark: str = "callback"  # how a page that cannot be unmapped is marked; or "refcount", "none"
+    mark: str = "callback"  # how a page that cannot be unmapped is marked: a key of MARKS
     bug_on: bool = True  # such a page is KVM_BUG_ON
     swallow_enomem: bool = True  # RFC v2: an inner variable hides that the list could not be made
     store_first: bool = False  # in-place-huge: store before INV_END, which closes the window RW1
@@ -31,6 +32,16 @@ class Options(msgspec.Struct, frozen=True, array_like=True):
     uniform_split: bool = False  # a 1 GiB folio is split into 4 KiB ones at once, as RFC v2 does
 
     @property
+    def files(self) -> int:
+        """How many files the inode has; see FileOptions."""
+        return 1
+
+    @property
+    def per_file(self) -> bool:
+        """Undo, split first: split and zap file by file, which is the same where there is one."""
+        return False
+
+    @property
     def early(self) -> tuple[Consumer, ...]:
         """Who unmaps in PREPARE already."""
         if self.host_unmap == "late" and self.iommu_prepare == "check-only":
@@ -41,7 +52,16 @@ class Options(msgspec.Struct, frozen=True, array_like=True):
     @property
     def trace(self) -> Trace:
         """`mark` as consumers are told."""
-        return TRACES[self.mark]
+        return MARKS[self.mark].trace
+
+    @property
+    def marking(self) -> Mark:
+        """`mark` as guest_memfd reads it."""
+        return MARKS[self.mark]
 
 
-TRACES = {"callback": Trace.CALLBACK, "refcount": Trace.REFERENCE, "none": Trace.NONE}
+class FileOptions(Options, frozen=True, array_like=True):
+    """The same of an inode that several VMs have open."""
+
+    files: int = 2
+    per_file: bool = False

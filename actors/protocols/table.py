@@ -4,7 +4,7 @@ import enum
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from actors.contract import Consumer, Share
+from actors.contract import KVMS, Consumer, Share
 from actors.protocols.options import Options
 
 Who = tuple[Consumer, ...]
@@ -12,8 +12,8 @@ P2S, S2P = Share.SHARED, Share.PRIVATE
 KVM = (Consumer.KVM_MMU,)
 HOST = (Consumer.HOST_MAP,)
 REFS = (Consumer.PINS,)
-ALL: Who = tuple(Consumer)
-"""Every consumer, in registration order."""
+ALL: Who = (Consumer.KVM_MMU, Consumer.HOST_MAP, Consumer.PINS, Consumer.IOMMU)
+"""Every consumer of an inode with one file, in registration order."""
 
 
 class Stage(enum.IntEnum):
@@ -39,6 +39,7 @@ class Stage(enum.IntEnum):
     RESTRUCTURING = 17
     REJOINING = 18  # a restructuring that failed is taken back
     UNDOING = 19
+    MARKING = 20  # what could not be unmapped
 
 
 class Event(enum.IntEnum):
@@ -129,6 +130,8 @@ class Table(NamedTuple):
         for variant in self.variants:
             if getattr(options, variant.option) == variant.value:
                 rows = replaced(rows, variant.rows)
+        if options.files > 1:
+            rows = over_files(rows, options.files)
         return self._replace(rows=rows, variants=())
 
     def by_event(self, to: Share) -> Index:
@@ -140,6 +143,26 @@ class Table(NamedTuple):
         assert len(places) == len(self.rows), f"{self.name}: two rows for one stage and event"
         both = {(row.stage, row.event): row for row in self.rows if row.to is None}
         return both | {(row.stage, row.event): row for row in self.rows if row.to == to}
+
+
+def over_files(rows: Iterable[Row], files: int) -> tuple[Row, ...]:
+    """The rows for an inode with so many files: whoever asks KVM asks each file's, and in turn where it may refuse.
+
+    Only the kernel's loop over the files is in turn: protocols that ask all consumers at once do so with these as well.
+    """
+    rows = tuple(rows)
+    in_turn = {row.then for row in rows if row.action == "prepare" and row.who == KVM}
+    return tuple(_over_files(row, KVMS[:files], in_turn) for row in rows)
+
+
+def _over_files(row: Row, kvms: Who, in_turn: set[Stage]) -> Row:
+    who = tuple(c for one in row.who for c in (kvms if one is Consumer.KVM_MMU else (one,)))
+    action = row.action
+    if action == "prepare" and row.who == KVM:
+        action = "prepare_in_turn"
+    elif row.event is Event.READY and row.stage in in_turn:
+        action = "prepare_next"
+    return row._replace(who=who, action=action)
 
 
 def replaced(rows: Iterable[Row], by: tuple[Row, ...]) -> tuple[Row, ...]:

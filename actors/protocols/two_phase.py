@@ -12,6 +12,7 @@ Freezing comes before the question and thawing after the store, so that no fault
 differ in a row or two.
 """
 
+from actors.protocols.marks import MARKS
 from actors.protocols.table import ALL, Row, Table, Variant, replaced
 from actors.protocols.table import Event as E
 from actors.protocols.table import Stage as S
@@ -33,7 +34,7 @@ ROWS = (
     Row(S.ABORTING,   E.REFUSED,       "note",            S.ABORTING,   "3: a late no needs no abort"),
     Row(S.ABORTING,   E.ABORTED,       "note",            S.ABORTING,   "3: this user is as before"),
     Row(S.ABORTING,   E.ALL_ABORTED,   "thaw",            S.THAWING,    "3: everybody is as before"),
-    Row(S.COMMITTING, E.POISONED,      "note",            S.COMMITTING, "4: a bug, told by callback"),
+    Row(S.COMMITTING, E.POISONED,      "note",            S.COMMITTING, "4: a bug, and at which page"),
     Row(S.COMMITTING, E.COMMITTED,     "note",            S.COMMITTING, "4: this user has unmapped"),
     Row(S.COMMITTING, E.ALL_COMMITTED, "complete_thaw",   S.THAWING,    "5: store, restructure, thaw"),
     Row(S.THAWING,    E.THAWED,        "reply",           S.REPLIED,    "after 5: ilock, answer"),
@@ -57,25 +58,31 @@ LOOK_ONCE = Variant("post_commit_check", "fail-efault", (
     Row(S.CHECKING,   E.QUIET,         "complete_thaw",    S.THAWING,  "5: store, restructure, thaw"),
     Row(S.CHECKING,   E.NOT_QUIET,     "fail_efault_thaw", S.THAWING,  "5: EFAULT, the old value stays"),
 ))
+WITH_MEMORY = (
+    Row(S.COMMITTING, E.ALL_COMMITTED, "reserve_mark",   S.MARKING, "4: the mark of a bug may want memory"),
+    Row(S.MARKING,    E.RESERVED,      "complete_thaw",  S.THAWING, "5: store, restructure, thaw"),
+    Row(S.MARKING,    E.NO_MEMORY,     "complete_short", S.THAWING, "5: the same, with a worse mark or none"),
+)
 # fmt: on
+NAMED = tuple(Variant("mark", name, WITH_MEMORY) for name, mark in MARKS.items() if mark.takes)
 
 TWO_PHASE = Table(
     "two-phase",
     "C: ask everybody, then abort or unmap without failure; a bug poisons the page by callback",
     ROWS,
-    (FREEZE_LATE, MARKED),
+    (FREEZE_LATE, MARKED, *NAMED),
 )
 TWO_PHASE_REFCOUNT = Table(
     "two-phase-refcount",
     "C': as C, but the only trace of a bug in COMMIT is a reference on the folio",
     replaced(ROWS, LOOK_AFTER),
-    (FREEZE_LATE, LOOK_ONCE),
+    (FREEZE_LATE, LOOK_ONCE, *NAMED),
     (("mark", "refcount"), ("bug_on", False)),
 )
 TWO_PHASE_UNTRACED = Table(
     "two-phase-untraced",
     "C0: as C, but a bug in COMMIT only marks the VM dead (TDX huge pages v3)",
     ROWS,
-    (FREEZE_LATE, MARKED),
+    (FREEZE_LATE, MARKED, *NAMED),
     (("mark", "none"),),
 )

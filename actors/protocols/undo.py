@@ -1,7 +1,8 @@
 """Protocols B and B1: do everything step by step, and on an error run the inverse of what was done (1G RFC v2).
 
 docs/domain.md sections 4.B and 4.B1. Shareability and folios are undone; S-EPT, shared EPT, host page tables are not.
-B1 splits boundary leaves first, where it can be reported, and zaps without failure.
+B1 splits boundary leaves first, where it can be reported, and zaps without failure: over all files, or file by file
+(`per_file`, as the proof of concept of June 2025 had it).
 """
 
 from actors.contract import Consumer
@@ -20,9 +21,11 @@ ROWS = (
     Row(S.WAITING,       E.NOT_POSSIBLE,    "reply",           S.REPLIED,       "1: gone"),
     Row(S.LISTING,       E.NO_MEMORY,       "cut_list",        S.LISTING,       "2: hidden, the list is cut"),
     Row(S.LISTING,       E.LAST,            "reply",           S.REPLIED,       "2: nothing is on it: success"),
-    Row(S.LISTING,       E.LISTED,          "freeze",          S.FREEZING,      "3: faults wait"),
-    Row(S.FREEZING,      E.FROZEN,          "invalidate",      S.INVALIDATING,  "4: zap, result discarded", KVM, P2S),
-    Row(S.FREEZING,      E.FROZEN,          "invalidate",      S.INVALIDATING,  "4: unmap, look", FROM_SHARED, S2P),
+    Row(S.LISTING,       E.LISTED,          "freeze_range",    S.FREEZING,      "3: faults in the range wait"),
+    Row(S.FREEZING,      E.FROZEN,          "next_range",      S.FREEZING,      "3: one after the other"),
+    Row(S.FREEZING,      E.NEXT,            "freeze_range",    S.FREEZING,      "3: the next range"),
+    Row(S.FREEZING,      E.LAST,            "invalidate",      S.INVALIDATING,  "4: zap, result discarded", KVM, P2S),
+    Row(S.FREEZING,      E.LAST,            "invalidate",      S.INVALIDATING,  "4: unmap, look", FROM_SHARED, S2P),
     Row(S.INVALIDATING,  E.INVALIDATED,     "invalidate_next", S.INVALIDATING,  "4: the next one"),
     Row(S.INVALIDATING,  E.REFUSED,         "discard",         S.INVALIDATING,  "4: discarded", (), P2S),
     Row(S.INVALIDATING,  E.REFUSED,         "thaw",            S.THAWING,       "4: EAGAIN, host unmapped", (), S2P),
@@ -54,7 +57,7 @@ REPORT_ENOMEM = Variant("swallow_enomem", False, (
 ))
 
 SPLIT_FIRST = (
-    Row(S.FREEZING,     E.FROZEN,        "prepare",          S.SPLITTING,    "4a: split boundary leaves", KVM, P2S),
+    Row(S.FREEZING,     E.LAST,          "prepare",          S.SPLITTING,    "4a: split boundary leaves", KVM, P2S),
     Row(S.SPLITTING,    E.READY,         "note",             S.SPLITTING,    "4a: split"),
     Row(S.SPLITTING,    E.ALL_READY,     "commit",           S.ZAPPING,      "4b: zap, cannot fail", KVM),
     Row(S.SPLITTING,    E.REFUSED,       "thaw",             S.THAWING,      "4a: earlier ranges are zapped"),
@@ -64,6 +67,15 @@ SPLIT_FIRST = (
     Row(S.CHECKING,     E.QUIET,         "next_range",       S.INVALIDATING, "4c: no"),
     Row(S.INVALIDATING, E.NEXT,          "prepare",          S.SPLITTING,    "4a: the next range", KVM, P2S),
 )
+PER_FILE = Variant("per_file", True, (
+    Row(S.FREEZING,     E.LAST,          "split_file",       S.SPLITTING,    "4a: split for the first file", KVM, P2S),
+    Row(S.SPLITTING,    E.ALL_READY,     "zap_file",         S.ZAPPING,      "4b: zap for this file", KVM),
+    Row(S.SPLITTING,    E.REFUSED,       "thaw",             S.THAWING,      "4a: earlier files are zapped"),
+    Row(S.ZAPPING,      E.ALL_COMMITTED, "next_file",        S.ZAPPING,      "4b: this file is done"),
+    Row(S.ZAPPING,      E.NEXT,          "split_next_file",  S.SPLITTING,    "4a: the next file"),
+    Row(S.ZAPPING,      E.LAST,          "look_once",        S.CHECKING,     "4c: is there one reference more?"),
+    Row(S.INVALIDATING, E.NEXT,          "split_file",       S.SPLITTING,    "4a: the next range", KVM, P2S),
+))
 # fmt: on
 
 UNDO = Table(
@@ -77,6 +89,6 @@ UNDO_SPLIT_FIRST = Table(
     "undo-split-first",
     "B1: as B, with boundary leaves split first and reported, zap without failure, references looked at after it",
     replaced(tuple(row for row in ROWS if row.action != "discard"), SPLIT_FIRST),
-    (REPORT_ENOMEM,),
+    (REPORT_ENOMEM, PER_FILE),
     (("mark", "refcount"), ("bug_on", True), ("prepare_busy", "bug")),
 )

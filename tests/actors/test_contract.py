@@ -21,8 +21,22 @@ from actors.vmm import Vmm
 from cluster.batch import message_types
 from tests.helpers import LINK, Recorder, Sent
 from workloads.loads.load import Load
+from workloads.loads.tenant import TenantLoad
 
-ACTORS = (Allocator, Devices, Gmem, Guest, HostMap, Iommu, KvmMmu, Load, Pins, TdxModule, Vmm)
+ACTORS = (
+    Allocator,
+    Devices,
+    Gmem,
+    Guest,
+    HostMap,
+    Iommu,
+    KvmMmu,
+    Load,
+    Pins,
+    TdxModule,
+    TenantLoad,
+    Vmm,
+)
 
 
 def test_receive_hands_the_message_to_its_handler():

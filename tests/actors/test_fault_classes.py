@@ -27,8 +27,9 @@ SITUATIONS: dict[str, tuple[dict[str, float], tuple[str, ...]]] = {
 BRIEF = {"tdx.aug_busy": {"every": 3}}
 PAIRS = [*product(FAULT_POINTS, CLASSES.values())]
 # Points of steps that two-phase does not have, of callbacks that may not fail under it (test_notifier.py), and of what
-# is off by default (test_contention.py, test_sept_tables.py).
+# is off by default (test_contention.py, test_files.py, test_sept_tables.py, test_td_pinned.py).
 ELSEWHERE = (
+    "guest.release",
     "tdx.accept_storm",
     "tdx.accepting",
     "tdx.sept_add_busy",
@@ -37,6 +38,7 @@ ELSEWHERE = (
     "gmem.undo_readd",
     "gmem.undo_tree",
     "gmem.undo_restructure",
+    "kvm.file_split",
     "kvm.notifier",
 )
 # Those that every class makes a consumer, or guest_memfd, say no.
@@ -74,6 +76,8 @@ def stirred(point, reason, rule, overrides):
     """Two VMs convert, use and convert again, on each other's heels, while the rule is in force."""
     world = World("fleet.vms_per_host=2", "vmm.retry=backoff", *overrides)
     world.host.faults = Noting(FaultRule(point, **rule, reason=reason))
+    for vm in (0, 1) if point == "vmm.kill" else ():
+        world.killable(vm)
     tasks, requests = [], []
     for vm in (0, 1):
         for turn, (start, end) in enumerate(RANGES):
@@ -164,7 +168,7 @@ def test_after_the_decision_a_failure_is_poison_and_an_anomaly_unless_it_is_a_bu
     assert failed(world) == [("committing", reason)]
     assert [(f.reason, f.injected) for f in world.of(VmBugged)] == [(reason, True)]
     assert world.of(PoisonSet)
-    late = set() if reason is Reason.BUG else {"AN28"}
+    late = set() if reason is Reason.BUG else {"I12", "AN28"}
     contention = {"AN24"} if reason is Reason.BUSY else set()
     assert world.found - {"AN15"} == late | contention
 

@@ -2,12 +2,13 @@
 
 import pytest
 
-from actors import gmem_faults, gmem_release, kvm_memory
+from actors import gmem_faults, gmem_release, kvm_memory, kvm_tickets
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, HOST_MAP, IOMMU, KVM, PINS, VMM, vm_address
 from actors.contract import Consumer, Fault, Reason, Trace, page_of
+from actors.conversion import Conversion
 from actors.gmem import Binding, Gmem
-from actors.gmem_ask import consumer_address
+from actors.gmem_ask import begin_invalidation, consumer_address
 from actors.gmem_folios import SPLITS
 from actors.gmem_store import TREE_PAGES
 from actors.intervals import IntervalMap
@@ -19,16 +20,19 @@ from actors.observations import (
     FolioOrder,
     FramesFreed,
     FramesKept,
+    InvalidationBegin,
+    Leaf,
+    LockOrder,
     PoisonSet,
     ShareStored,
 )
 from actors.protocols import Options, Stage, key_of
+from actors.protocols.table import ALL
 from tests.helpers import LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
 FILE = VM | GMEM
 OP, SHIFT = 3, 0x1000  # gfn minus index
-ALL = tuple(Consumer)
 SPLIT_PAGES = SPLITS[9, 0].pages  # of a folio of 2 MiB
 
 
@@ -145,8 +149,8 @@ def test_a_range_that_has_it_in_part_is_converted():
 def test_a_poisoned_range_or_a_closed_file_is_refused(released):
     actor = gmem(poison=[] if released else [(0x1F, 0x20)])
     actor.released = released
-    reason = Reason.DEAD if released else Reason.POISONED
-    assert convert(actor).messages() == [m.Converted(OP, reason, 0x10, False)]
+    reason, at = (Reason.DEAD, 0x10) if released else (Reason.POISONED, 0x1F)
+    assert convert(actor).messages() == [m.Converted(OP, reason, at, False)]
 
 
 def test_conversions_come_one_after_the_other():
@@ -170,19 +174,40 @@ def test_facts_and_consumers_speak_of_gfns_and_the_vmm_of_indices():
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "frozen"),
+    ("start", "end", "page_order", "frozen"),
     [
-        (0x10, 0x20, (0x1000, 0x1200)),
-        (0, 0x200, (0x1000, 0x1200)),
-        (0x1FF, 0x201, (0x1000, 0x1400)),
+        (0x10, 0x20, 9, (0x1000, 0x1200)),
+        (0, 0x200, 9, (0x1000, 0x1200)),
+        (0x1FF, 0x201, 9, (0x1000, 0x1400)),
+        (0x1FF, 0x201, 0, (0x11FF, 0x1201)),
     ],
 )
-def test_the_freeze_covers_whole_leaves(start, end, frozen):
-    actor = gmem()
+def test_the_freeze_covers_whole_pages_of_the_file(start, end, page_order, frozen):
+    actor = gmem(page_order=page_order)
     context = convert(actor, start, end)
     context.take()
     actor.on_reserved(m.Reserved(OP, True), context)
     assert context.take() == [Sent(VM | KVM, m.Freeze(FILE, OP, *frozen), LINK)]
+
+
+def test_the_freeze_of_a_page_in_two_slots_covers_what_is_between_them():
+    actor, context = gmem(page_order=18), Recorder()
+    actor.bindings = (Binding(0, 0, 0x600), Binding(0x600, 0x1000, 0x200))
+    begin_invalidation(actor, Conversion(OP, 0x10, 0x20, SHARED, 0), 0x10, 0x20, context)
+    assert context.messages() == [m.Freeze(FILE, OP, 0, 0x1200)]
+
+
+@pytest.mark.parametrize("protocol", ["undo", "undo-split-first"])
+def test_undo_freezes_each_range_of_its_list_before_it_unmaps_the_first(protocol):
+    world = World(f"protocol.name={protocol}")
+    world.convert(0x200, 0x600, SHARED)
+    before = len(world.notebook.facts)
+    assert world.convert(0x10, 0x7F0, SHARED) is Reason.NONE
+    frozen = [(fact.start, fact.end) for fact in world.of(InvalidationBegin)[-2:]]
+    assert frozen == [(0, 0x200), (0x600, 0x800)]
+    kinds = [type(fact) for _, fact in world.notebook.facts[before:]]
+    assert kinds.index(Leaf) > len(kinds) - 1 - kinds[::-1].index(InvalidationBegin)
+    assert (world.found, world.pending()) == (set(), {})
 
 
 def test_every_consumer_is_asked_at_once_and_a_timer_is_set():
@@ -373,7 +398,7 @@ def test_a_split_keeps_its_vmemmap_pages_until_the_file_is_gone():
     context = finished(actor, start=0x1FF, end=0x201)
     assert m.GiveBack(TREE_PAGES) in context.messages()
     assert actor.metadata == 2 * SPLIT_PAGES
-    gmem_release.on_torn_down(actor, m.TornDown(), context)
+    gmem_release.free(actor, context)
     assert (context.messages()[0], actor.metadata) == (m.GiveBack(2 * SPLIT_PAGES), 0)
 
 
@@ -467,7 +492,12 @@ def test_who_comes_after_the_release_is_told_eio():
     actor, context = gmem(), Recorder()
     gmem_release.on_release(actor, m.ReleaseFile(), context)
     convert(actor, context=context)
+    assert context.messages() == [m.Teardown(FILE)]  # the lock is held until nothing is mapped
+    gmem_release.on_torn_down(actor, m.TornDown(), context)
     assert context.messages()[-1] == m.Converted(OP, Reason.DEAD, 0x10, False)
+    held = [(fact.op, fact.taken) for fact in context.of(LockOrder)]
+    release = kvm_tickets.RELEASE_OP
+    assert held == [(release, True), (release, False), (OP, True), (OP, False)]
 
 
 @pytest.mark.parametrize("marks", ["poison", "kept"])
@@ -479,7 +509,7 @@ def test_every_folio_is_freed_but_the_marked_ones(marks, split, first, last):
     getattr(actor, marks).set(0x212, 0x213, 1)
     if split:
         actor.folios.set(0x200, 0x400, 0)
-    gmem_release.on_torn_down(actor, m.TornDown(), context)
+    gmem_release.free(actor, context)
     freed = [m.FreeMemory(0x5000, 0x5000 + first), m.FreeMemory(0x5000 + last, 0x5800)]
     assert context.messages() == freed
     assert [(f.start, f.gfn) for f in context.of(FramesFreed)] == [

@@ -11,6 +11,9 @@ from actors.observations import (
     FramesFreed,
     FramesKept,
     GuestAccess,
+    HostPte,
+    Leaf,
+    Pinned,
     PoisonSet,
     Punched,
     VmBugged,
@@ -226,6 +229,15 @@ def test_a_folio_that_is_lost_and_in_no_hole_is_found():
     cell.observe(FolioOrder(inspector.gmem().address, *BLOCK, HOLE))
     inspector.convert(0x1F0, 0x3F0, SHARED)
     assert "I5" in inspector.found
+
+
+@pytest.mark.parametrize("use", [Leaf, HostPte, Pinned])
+def test_nobody_may_map_or_pin_a_hole(use):
+    world = punched()
+    vm = world.gmem().address & ~0xFF
+    last = {Leaf: (PRIVATE, 1), HostPte: (True,), Pinned: (True,)}[use]
+    world.host.cells[world.address(GMEM)].observe(use(vm, 0x210, 0x211, *last))
+    assert "I4" in world.found
 
 
 # --- filling -------------------------------------------------------------------------------------

@@ -306,6 +306,24 @@ def test_panic_ends_the_vm():
     assert (sent, actor.dead) == ([m.VmDead(), done(Reason.DEAD)], True)
 
 
+@pytest.mark.parametrize(("overrides", "tries"), [((), 3), (("vm.guest_retries=0",), 1)])
+def test_a_guest_that_comes_no_further_tries_three_times_in_all(overrides, tries):
+    world = World(*overrides)
+    world.inject("gmem.tree")
+    world.ask(0x10, 0x20, SHARED)
+    world.run()
+    assert len(world.of(Requested)) == tries
+
+
+def test_what_came_further_begins_to_count_anew():
+    world = World()
+    # Twice at the first piece; then the call that has converted it meets the second one, and three more do.
+    world.inject("gmem.tree", nth=(1, 2, 4, 5, 6, 7))
+    task = world.ask(0, 0x400, SHARED)
+    world.run()
+    assert (len(world.of(Requested)), world.tasks) == (7, [(task, Reason.NO_MEMORY)])
+
+
 @pytest.mark.parametrize("reaction", REACTIONS)
 @pytest.mark.parametrize("to", [SHARED, PRIVATE])
 def test_under_no_reaction_does_a_refusal_break_anything(reaction, to):

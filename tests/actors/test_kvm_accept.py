@@ -154,7 +154,7 @@ def test_a_file_that_is_closed_waits_for_the_last_vcpu():
     context = accepted(actor)
     (reserve,) = context.messages()
     closed = m.Teardown(VM | GMEM)
-    actor.on_teardown(closed, context)
+    actor.receive(closed, context)
     assert (context.take(), runs(actor.mirror)[0]) == ([], (0, LEVEL_2M))
     actor.on_reserved(m.Reserved(reserve.ticket, False), context)
     assert context.messages() == [closed]

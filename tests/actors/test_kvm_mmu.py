@@ -15,7 +15,10 @@ from actors.observations import (
     EpochDrained,
     Failed,
     HugeLost,
+    InvalidationBegin,
+    InvalidationEnd,
     Leaf,
+    LockOrder,
     PoisonSet,
     TlbFlushed,
     VmBugged,
@@ -453,20 +456,74 @@ def test_what_another_vcpu_mapped_is_not_mapped_again():
 
 def test_a_fault_in_a_frozen_range_parks_and_goes_on_after_the_thaw():
     actor, context = kvm(), Recorder()
-    actor.on_freeze(m.Freeze(FILE, OP, 0, 0x200), context)
+    actor.receive(m.Freeze(FILE, OP, 0, 0x200), context)
     prepared(actor, 0, 1, context=context).take()
     assert violation(actor, 0x1FF, 0x200, context=context).take() == []
     assert actor.parked == [7]
-    actor.on_thaw(m.Thaw(FILE, OP), context)
+    actor.receive(m.Thaw(FILE, OP), context)
     assert context.messages() == [m.Thawed(OP), m.GetPfn(7, 0x1FF, 0x200, PRIVATE)]
     assert (actor.parked, actor.sequence) == ([], 1)
 
 
 def test_a_fault_beside_the_frozen_range_goes_on():
     actor, context = kvm(), Recorder()
-    actor.on_freeze(m.Freeze(FILE, OP, 0, 0x200), context)
+    actor.receive(m.Freeze(FILE, OP, 0, 0x200), context)
     context.take()
     assert violation(actor, 0x200, 0x201, context=context).messages() != []
+
+
+def augmented(actor, context, status=Status.OK, index=5):
+    """The module's answer to the AUG of fault 7."""
+    ticket = 7 * kvm_tickets.TICKETS + kvm_tickets.FAULT
+    actor.on_seamcall_done(m.SeamcallDone(ticket, Call.AUG, status, index), context)
+
+
+def test_a_range_is_frozen_once_those_who_hold_the_lock_are_through():
+    actor = kvm()
+    got(actor, violation(actor, 3, 8)).take()
+    context = Recorder()
+    actor.receive(m.Freeze(FILE, OP, 0, 0x200), context)
+    assert (context.take(), actor.invalidations) == ([], {})
+    augmented(actor, context)
+    assert m.Frozen(OP) in context.messages()
+    assert (actor.invalidations, runs(actor.mirror)[1]) == ({OP: (0, 0x200)}, (3, LEVEL_4K))
+    assert context.of(InvalidationBegin) == [InvalidationBegin(VM, OP, 0, 0x200, True)]
+
+
+def test_a_range_is_thawed_once_those_who_hold_the_lock_are_through():
+    actor, context = kvm(), Recorder()
+    actor.receive(m.Freeze(FILE, OP, 0x200, 0x400), context)
+    got(actor, violation(actor, 3, 8, context=context)).take()
+    context.take()
+    actor.receive(m.Thaw(FILE, OP), context)
+    assert (context.take(), actor.sequence) == ([], 0)
+    augmented(actor, context)
+    assert m.Thawed(OP) in context.messages()
+    assert (actor.sequence, actor.invalidations, actor.lock.idle) == (1, {}, True)
+    assert context.of(InvalidationEnd) == [InvalidationEnd(VM, OP, True)]
+
+
+def test_another_range_of_one_conversion_widens_the_first_and_one_thaw_ends_both():
+    actor, context = kvm(), Recorder()
+    for start in (0, 0x600):
+        actor.receive(m.Freeze(FILE, OP, start, start + 0x200), context)
+    assert actor.invalidations == {OP: (0, 0x800)}
+    actor.receive(m.Thaw(FILE, OP), context)
+    assert context.messages() == [m.Frozen(OP), m.Frozen(OP), m.Thawed(OP)]
+    assert (actor.invalidations, actor.lock.idle) == ({}, True)
+
+
+def test_a_file_is_torn_down_once_those_who_hold_the_lock_are_through():
+    actor = kvm()
+    got(actor, violation(actor, 3, 8)).take()
+    context = Recorder()
+    actor.receive(m.Teardown(FILE), context)
+    assert (context.take(), actor.dead) == ([], True)
+    augmented(actor, context)
+    assert m.Teardown(FILE) in context.messages()
+    assert (runs(actor.mirror), actor.lock.idle) == ([(0, 0)], True)
+    op = kvm_tickets.RELEASE_OP
+    assert context.of(LockOrder) == [LockOrder(VM, op, 2, True), LockOrder(VM, op, 2, False)]
 
 
 def test_a_fault_that_saw_an_older_sequence_starts_again():
@@ -500,11 +557,30 @@ def test_the_mirror_follows_what_aug_did_and_busy_is_not_fatal(status, index):
     assert (context.messages(), actor.faults, actor.lock.idle) == ([last], {}, True)
 
 
+def test_a_frame_that_has_an_owner_is_a_bug_of_the_host_and_ends_the_vm():
+    actor = kvm()
+    context = violation(actor, 3, 8)
+    got(actor, context).take()
+    augmented(actor, context, Status.OWNED, 2)
+    assert context.of(VmBugged) == [VmBugged(VM, "fault", Reason.BUG, False)]
+    assert (actor.mirror.pages(0, SIZE, LEVEL_4K), actor.lock.idle) == (2, True)
+
+
+@pytest.mark.parametrize("to", [SHARED, PRIVATE])
+def test_a_leaf_that_could_not_be_unmapped_is_a_no_that_names_it(to):
+    actor = kvm(SMALL)
+    actor.left = table((0x15, 0x18, 1))
+    assert prepared(actor, 0x10, 0x20, to).messages() == [
+        m.Refused(OP, Consumer.KVM_MMU, Reason.BUG, 0x15)
+    ]
+    assert prepared(actor, 0x18, 0x20, to).messages() == [READY]
+
+
 def test_after_a_suspicious_fault_the_way_back_leads_through_the_module_whatever_came_of_it():
     actor, context = kvm(), Recorder()
-    actor.on_freeze(m.Freeze(FILE, OP, 0, 0x200), context)
+    actor.receive(m.Freeze(FILE, OP, 0, 0x200), context)
     violation(actor, 3, 8, context=context, suspect=True)
-    actor.on_thaw(m.Thaw(FILE, OP), context)  # it has waited, and is served all the same
+    actor.receive(m.Thaw(FILE, OP), context)  # it has waited, and is served all the same
     got(actor, context).take()
     aug = m.SeamcallDone(7 * kvm_tickets.TICKETS + 1, Call.AUG, Status.OK, 5)
     actor.on_seamcall_done(aug, context)

@@ -17,6 +17,7 @@ SAMPLES = {
     bool: True,
     int: 1 << 62,
     str: "commit",
+    tuple[int, ...]: (1 << 40, 1),
     tuple[messages.Mapped, ...]: ((1, 1 << 52, 2),),
     messages.Parts: ((1, 1 << 52),),
 }

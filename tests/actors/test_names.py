@@ -12,6 +12,8 @@ from actors.names import (
     access_task,
     implicit_access,
     implicit_request,
+    on_top,
+    piece_of,
     piece_request,
     whole_request,
     whole_task,
@@ -39,6 +41,13 @@ def test_an_access_says_whose_it_is(task, start, offset):
     access = access_number(task, start, start + offset)
     assert (access_task(access), implicit_access(implicit_request(access))) == (task, access)
     assert implicit_request(access) << ATTEMPT_BITS < 1 << OP_BITS
+
+
+@given(TASKS, st.integers(0, 4095), st.integers(0, 127), st.booleans())
+def test_what_a_load_asked_for_is_told_from_what_comes_on_top(task, piece, again, back):
+    assert on_top(piece_request(task, piece, again, back)) == (again > 0 or back)
+    assert on_top(whole_request(task, back)) == back
+    assert on_top(implicit_request(access_number(task, 0, 0)))
 
 
 @given(st.integers(1, (1 << 41) - 1), st.booleans())
@@ -76,3 +85,9 @@ def test_a_piece_has_the_same_number_whatever_failed_before_it():
         first.setdefault(start, number)
     assert first == smooth
     assert len({number for _, number in rough}) == len(rough) == len(smooth) + 3
+
+
+@given(PIECES)
+def test_a_piece_says_which_one_it_is(piece):
+    task, number, _, _ = piece
+    assert piece_of(piece_request(*piece)) == (task, number)

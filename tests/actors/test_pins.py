@@ -96,18 +96,18 @@ def test_a_spin_waits_for_references_to_folios_that_change():
 
 
 @pytest.mark.parametrize(
-    ("held", "choices", "extra"),
+    ("held", "choices", "page"),
     [
-        ((), {}, False),
-        (((0x12, 0x18),), {}, False),  # where nothing changes
-        (((0x12, 0x19),), {}, True),
-        ((), {"pins.private": Fault(Reason.REFERENCES, 1)}, True),
+        ((), {}, -1),
+        (((0x12, 0x18),), {}, -1),  # where nothing changes
+        (((0x12, 0x19),), {}, 0x18),
+        ((), {"pins.private": Fault(Reason.REFERENCES, 1)}, 0x11),
     ],
 )
-def test_one_look_after_the_unmap_says_whether_there_is_a_reference(held, choices, extra):
+def test_one_look_after_the_unmap_says_whether_there_is_a_reference(held, choices, page):
     context = Recorder(choices)
     pins(*held).receive(m.Recount(FILE, 3, 0x10, 0x20, SHARED, PARTS), context)
-    assert context.messages()[-1] == m.Recounted(3, extra)
+    assert context.messages()[-1] == m.Recounted(3, page >= 0, page)
 
 
 def test_an_injected_long_pin_is_a_pin_like_any_other():

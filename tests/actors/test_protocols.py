@@ -1,6 +1,8 @@
 """Every protocol's table, under every combination of the options that change it: complete, closed, and with an end."""
 
+from collections import Counter
 from itertools import product
+from math import prod
 
 import pytest
 
@@ -8,30 +10,27 @@ from actors import gmem_ask, gmem_steps
 from actors.conversion import Conversion
 from actors.gmem import Gmem
 from actors.intervals import IntervalMap
-from actors.protocols import INDEX, PROTOCOLS, Event, Options, Stage, key_of
+from actors.protocols import INDEX, PROTOCOLS, Event, FileOptions, Stage, key_of
 from tests.helpers import PRIVATE, SHARED, Recorder
 
 
 def variants(name):
-    """The protocol's name under each choice of the options that change its rows."""
+    """The protocol's name under each choice of the options that change its rows, for one file and for two."""
     table = PROTOCOLS[name]
-    choices = [[{}, {variant.option: variant.value}] for variant in table.variants]
+    choices = [
+        [{}, *({option: each.value} for each in table.variants if each.option == option)]
+        for option in dict.fromkeys(variant.option for variant in table.variants)
+    ]
     for chosen in product(*choices):
         said = {option: value for part in chosen for option, value in part.items()}
-        yield key_of(name, Options(**plain(name) | said))
+        for files in (1, 2):
+            yield key_of(name, FileOptions(**plain(name) | said, files=files))
 
 
 def plain(name):
     """Options under which none of the protocol's variants is taken."""
-    other = {
-        True: False,
-        False: True,
-        "commit": "prepare",
-        "remap": "leave",
-        "fail-efault": "none",
-        "refcount": "none",
-    }
-    return {variant.option: other[variant.value] for variant in PROTOCOLS[name].variants}
+    other = {True: False, False: True, "commit": "prepare", "remap": "leave"}
+    return {each.option: other.get(each.value, "none") for each in PROTOCOLS[name].variants}
 
 
 KEYS = [key for name in PROTOCOLS for key in variants(name)]
@@ -51,7 +50,9 @@ each_way = pytest.mark.parametrize("to", [SHARED, PRIVATE], ids=lambda to: to.na
 
 
 def test_the_options_make_this_many_tables():
-    assert len(KEYS) == len(set(KEYS)) == sum(2 ** len(t.variants) for t in PROTOCOLS.values())
+    values = [Counter(each.option for each in t.variants).values() for t in PROTOCOLS.values()]
+    chosen = sum(prod(n + 1 for n in counts) for counts in values)
+    assert len(KEYS) == len(set(KEYS)) == 2 * chosen  # for one file and for two
 
 
 @every_row

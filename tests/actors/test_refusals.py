@@ -149,3 +149,127 @@ def test_of_two_vms_only_the_one_whose_lock_is_held_is_refused():
     numbers = [world.request(START, END, SHARED, vm) for vm in (0, 1)]
     world.run()
     assert [world.answer(number) for number in numbers] == [Reason.BUSY, Reason.NONE]
+
+
+# --- where it is that refuses ----------------------------------------------------------------------
+
+EDGES = (0x1F0, 0x410)  # a part of one huge page, a whole one, a part of a third
+
+
+def refused_at(world, start, end, to):
+    """The errno's class and error_offset, in gfns, of a request."""
+    number = world.request(start, end, to)
+    world.run(world.host.now + 3 * 10**9)
+    (found,) = [answer for answer in world.answers if answer.request == number]
+    assert "L7" not in world.found
+    return found.reason, found.offset
+
+
+@pytest.mark.parametrize(
+    ("point", "reason"),
+    [
+        ("kvm.split_memory", Reason.NO_MEMORY),
+        ("tdx.demote_busy", Reason.BUG),
+        ("tdx.interrupted", Reason.INTERRUPTED),
+        ("tdx.track_busy", Reason.TIMEOUT),
+    ],
+)
+@pytest.mark.parametrize(("nth", "leaf"), [(1, 0x1F0), (2, 0x400)])
+def test_a_leaf_that_cannot_be_split_is_named(point, reason, nth, leaf):
+    world = World()
+    world.inject(point, nth=(nth,), reason=reason)
+    assert refused_at(world, *EDGES, SHARED) == (reason, leaf)
+
+
+def test_the_leaf_for_whose_table_there_is_no_page_is_named():
+    world = World()
+    world.convert(0x10, 0x11, SHARED)
+    world.ask(0x10, 0x11, PRIVATE)
+    world.run()
+    world.kvm().mirror.set(0, 0x200, 2)  # whole again, and its table is there
+    world.inject("alloc.pages", pages=(0x1F0, 0x410), nth=(2,))
+    assert refused_at(world, *EDGES, SHARED) == (Reason.NO_MEMORY, 0x400)
+
+
+@pytest.mark.parametrize("protocol", ["two-phase", "undo", "in-place-huge", "failable-notifier"])
+def test_a_pinned_page_is_named(protocol):
+    world = World(f"protocol.name={protocol}")
+    world.convert(*EDGES, SHARED)
+    world.post(PINS, m.TakePin(0x300, 0x302, FOREVER))
+    assert refused_at(world, *EDGES, PRIVATE) == (Reason.REFERENCES, 0x300)
+
+
+def devices_have(world, start):
+    world.convert(start, EDGES[1], SHARED)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("plant", "reason"),
+    [
+        (lambda world: setattr(world.iommu(), "free_at", FOREVER), Reason.TIMEOUT),
+        (lambda world: setattr(world.iommu(), "slots", 256), Reason.NO_MEMORY),
+        (lambda world: world.inject("iommu.slots", reason=Reason.BUSY), Reason.BUSY),
+    ],
+    ids=["queue", "descriptors", "injected"],
+)
+def test_the_first_page_that_devices_have_is_named(plant, reason):
+    world = devices_have(World(), 0x300)
+    plant(world)
+    assert refused_at(world, *EDGES, PRIVATE) == (reason, 0x300)
+
+
+def test_the_first_page_of_an_invalidation_that_failed_is_named():
+    world = devices_have(World("protocol.name=failable-notifier"), 0x300)
+    world.inject("iommu.timeout")
+    assert refused_at(world, *EDGES, PRIVATE) == (Reason.TIMEOUT, 0x300)
+
+
+def test_the_entry_for_whose_split_there_is_no_page_is_named():
+    world = devices_have(World(), 0x200)
+    world.iommu().domains[world.kvm().vm].set(
+        0x400, 0x600, 2
+    )  # a listener that maps more than is shared
+    world.allocator().free = TREE_PAGES
+    assert refused_at(world, *EDGES, PRIVATE) == (Reason.NO_MEMORY, 0x400)
+
+
+@pytest.mark.parametrize("point", ["gmem.vmemmap", "gmem.stash"])
+@pytest.mark.parametrize(("nth", "folio"), [(1, 0x1F0), (2, 0x200), (3, 0x400)])
+@pytest.mark.parametrize("protocol", ["two-phase", "failable-notifier", "undo"])
+def test_a_folio_that_cannot_be_split_is_named(point, nth, folio, protocol):
+    world = World(f"protocol.name={protocol}")
+    world.inject(point, nth=(nth,))
+    assert refused_at(world, *EDGES, SHARED) == (Reason.NO_MEMORY, folio)
+
+
+@pytest.mark.parametrize("protocol", ["failable-notifier", "undo"])
+def test_a_folio_that_cannot_be_added_again_is_named(protocol):
+    world = World(f"protocol.name={protocol}")
+    world.inject("gmem.readd", nth=(2,))
+    assert refused_at(world, *EDGES, SHARED) == (Reason.NO_MEMORY, 0x200)
+
+
+@pytest.mark.parametrize(("nth", "item"), [(1, 0x10), (2, 0x600)])
+def test_a_range_that_has_no_place_on_the_list_is_named(nth, item):
+    world = World("protocol.name=undo", "protocol.swallow_enomem=false")
+    world.convert(0x200, 0x600, SHARED)
+    world.inject("gmem.work", nth=(nth,))
+    assert refused_at(world, 0x10, 0x7F0, SHARED) == (Reason.NO_MEMORY, item)
+
+
+def test_without_a_page_for_the_list_its_first_range_is_named():
+    world = World("protocol.name=undo", "protocol.swallow_enomem=false")
+    world.convert(0, 0x200, SHARED)
+    world.allocator().free = 0
+    assert refused_at(world, 0x10, 0x7F0, SHARED) == (Reason.NO_MEMORY, 0x200)
+
+
+def test_a_reference_that_a_bug_left_is_named():
+    world = World("protocol.name=two-phase-refcount", "protocol.post_commit_check=fail-efault")
+    world.convert(*EDGES, SHARED)  # in small folios
+    world.ask(*EDGES, PRIVATE)
+    world.run()
+    world.inject("tdx.bug", pages=(0x300, 0x301))
+    reason, at = refused_at(world, *EDGES, SHARED)
+    assert (reason, at) == (Reason.BUG, 0x200)  # a reference is the folio's

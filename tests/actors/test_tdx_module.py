@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import msgspec
 import pytest
 
 from actors import messages as m
@@ -80,7 +81,8 @@ def test_a_legal_call_takes_the_entries_to_their_next_state(what, before):
     assert answer(tdx, call(what), context) == (Status.OK, 8)
     after = LEGAL[what, before]
     assert states(td)[0] == (0, after, LEVEL_4K if after else 0)
-    assert context.of(Sept) == [Sept(VM, 0, 8, after, LEVEL_4K, 0x1000)]
+    owner = {Entry.FREE: 0, Entry.PENDING: VM}.get(after, -1)
+    assert context.of(Sept) == [Sept(VM, 0, 8, after, LEVEL_4K, 0x1000, owner)]
 
 
 @pytest.mark.parametrize(("what", "before"), ILLEGAL, ids=lambda part: part.name)
@@ -155,6 +157,20 @@ def test_a_frame_is_owned_from_aug_to_remove():
     assert runs(tdx.pamt) == [(0, 0)]
 
 
+@pytest.mark.parametrize("owner", [VM, vm_address(0, 1)])
+@pytest.mark.parametrize("pfn", [0x1000, -1])  # of a REMAP the module knows the frames
+def test_a_frame_that_has_an_owner_is_mapped_nowhere_else(owner, pfn):
+    tdx, td = module(Entry.FREE)
+    tdx.pamt.set(0x1003, 0x1004, owner)
+    message = msgspec.structs.replace(call(Call.AUG), pfn=pfn)
+    assert answer(tdx, message) == (Status.OWNED, 3)
+    assert states(td)[:2] == [(0, Entry.PENDING, LEVEL_4K), (3, Entry.FREE, 0)]
+    assert runs(tdx.pamt)[1:3] == [
+        (0x1000, VM),
+        *([(0x1003, owner)] if owner != VM else [(0x1004, 0)]),
+    ]
+
+
 def test_a_batch_that_fails_half_way_has_moved_what_came_before():
     tdx, td = module(Entry.BLOCKED)
     context = Recorder({"tdx.remove_busy": Fault(Reason.BUSY, 3)})
@@ -204,7 +220,7 @@ def test_huge_pages_have_no_serial_part():
 # --- locks: nobody waits -------------------------------------------------------------------------
 
 # Those that take the tree lock either way.
-TREE = {Call.AUG, Call.SEPT_ADD, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE}
+TREE = {Call.AUG, Call.SEPT_ADD, Call.SEPT_RD, Call.BLOCK, Call.UNBLOCK, Call.REMOVE, Call.DEMOTE}
 HELD = {
     "tree_exclusive_until": TREE,
     "zero_step_until": TREE,
@@ -250,6 +266,7 @@ def test_the_rules_name_the_tree_lock_of_each_call():
         Call.REMOVE: Lock.SHARED,
         Call.DEMOTE: Lock.SHARED,
         Call.SEPT_ADD: Lock.SHARED,
+        Call.SEPT_RD: Lock.SHARED,
     }
 
 

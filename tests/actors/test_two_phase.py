@@ -3,9 +3,9 @@
 import pytest
 
 from actors import gmem_steps
-from actors.contract import Consumer
 from actors.conversion import Conversion
 from actors.protocols import PROTOCOLS, TWO_PHASE, Event, Row, Stage, Table
+from actors.protocols.table import ALL
 from tests.helpers import PRIVATE, SHARED, Recorder, World
 
 ROWS = TWO_PHASE.by_event(SHARED)
@@ -74,7 +74,7 @@ def test_every_stage_is_reached_and_every_one_leads_to_a_reply():
 
 def test_every_consumer_is_asked_and_all_of_them_at_once():
     asked = {row.action: row.who for row in TWO_PHASE.rows if row.who}
-    everybody = tuple(Consumer)
+    everybody = ALL
     assert asked == {
         "prepare_in_time": everybody,
         "decide_commit": everybody,

@@ -115,12 +115,30 @@ def test_spin_never_gives_up():
     assert (pauses, answer) == ([LINK] * 50, None)
 
 
-def test_cooperative_drops_the_pins_from_the_offset_on():
+def test_cooperative_drops_the_pins_of_the_page_at_the_offset_and_no_others():
     actor = vmm(COOPERATIVE)
     context = request(actor, start=0x410, end=0x420)
     drop, timer = returned(actor, context, Reason.REFERENCES, offset=0x55)
-    assert drop == Sent(VM | PINS, m.DropPins(0x415, 0x420), LINK)
+    assert drop == Sent(VM | PINS, m.DropPins(0x415, 0x416), LINK)
     assert (timer.message, [fact.attempt for fact in context.of(Retried)]) == (m.Retry(7), [1])
+
+
+@pytest.mark.parametrize("reason", sorted(RETRYABLE - {Reason.REFERENCES}))
+def test_cooperative_drops_no_pins_for_what_is_not_a_pins_fault(reason):
+    actor = vmm(COOPERATIVE)
+    sent = returned(actor, request(actor), reason, offset=0x18)
+    assert [each.message for each in sent] == [m.Retry(7)]
+
+
+def test_cooperative_goes_on_as_long_as_the_next_refusal_is_further_on():
+    actor = vmm(COOPERATIVE)
+    context, pauses = request(actor, start=0x410, end=0x420), []
+    for attempt, page in enumerate((0x50, 0x51, 0x52, 0x53, 0x54, 0x54, 0x54, 0x54)):
+        sent = returned(actor, context, Reason.REFERENCES, FIRST + attempt, offset=page)
+        pauses += [each.delay for each in sent if each.target == TIMER]
+        actor.on_retry(m.Retry(7), context)
+    assert pauses == [1000] * 5 + [2000, 3000]
+    assert sent[-1].message == m.ConvertAnswer(7, Reason.REFERENCES, 0x414)
 
 
 @pytest.mark.parametrize("reason", sorted(RETRYABLE))

@@ -157,22 +157,25 @@ def test_a_cooperative_vmm_may_wait_until_it_is_refused():
     actor = vmm(ON_EAGAIN, shared=[(0x10, 0x20)], policy=COOPERATIVE)
     context = asked(actor)
     assert context.messages() == [ioctl()]
-    assert then(actor, context, converted(Reason.REFERENCES, 0x18)) == [unmap(0x18, 0x20)]
-    drop, retry = then(actor, context, unmapped())
-    assert (drop, retry) == (m.DropPins(0x18, 0x20), m.Retry(7))
-    then(actor, context, m.Retry(7))
-    # Given up: what was unmapped on the way comes back.
-    back = then(actor, context, converted(Reason.REFERENCES, 0x10, attempt=1))
-    assert back == [map_(0x18, 0x20, op=FIRST + 1)]
-    answer = then(actor, context, mapped(op=FIRST + 1))
-    assert answer == [m.ConvertAnswer(7, Reason.REFERENCES, 0x10)]
+    for attempt, page in enumerate((0x18, 0x19)):
+        op = FIRST + attempt
+        refused = converted(Reason.REFERENCES, page, attempt=attempt)
+        assert then(actor, context, refused) == [unmap(page, page + 1, op=op)]
+        drop, retry = then(actor, context, unmapped(op))
+        assert (drop, retry) == (m.DropPins(page, page + 1), m.Retry(7))
+        then(actor, context, m.Retry(7))
+    # Given up, as it comes no further: what was unmapped on the way comes back, in one piece.
+    back = then(actor, context, converted(Reason.REFERENCES, 0x19, attempt=2))
+    assert back == [map_(0x18, 0x1A, op=FIRST + 2)]
+    answer = then(actor, context, mapped(op=FIRST + 2))
+    assert answer == [m.ConvertAnswer(7, Reason.REFERENCES, 0x19)]
 
 
 def test_with_nothing_of_its_own_in_the_way_it_drops_pins_and_retries_at_once():
     actor = vmm(ON_EAGAIN, policy=COOPERATIVE)
     context = asked(actor)
     sent = then(actor, context, converted(Reason.REFERENCES, 0x18))
-    assert sent == [m.DropPins(0x18, 0x20), m.Retry(7)]
+    assert sent == [m.DropPins(0x18, 0x19), m.Retry(7)]
     assert len(context.of(Retried)) == 1
 
 
@@ -323,9 +326,9 @@ def test_a_refused_conversion_of_pinned_memory_leaves_it_mapped(overrides):
     assert (runs(world.iommu().domains[VM]), world.found) == (before, set())
 
 
-def test_whoever_waits_until_it_is_refused_unmaps_once_and_succeeds():
+def test_whoever_waits_until_it_is_refused_unmaps_page_by_page_and_succeeds():
     world = World(*PINNED, "vmm.retry=cooperative", "vmm.unmap=on-eagain")
     world.convert(0x10, 0x20, SHARED)
     assert world.convert(0x10, 0x20, PRIVATE) is Reason.NONE
-    assert [fact.attempt for fact in world.of(Retried)] == [1]
+    assert [fact.attempt for fact in world.of(Retried)] == list(range(1, 17))
     assert (world.found, world.pending()) == (set(), {})

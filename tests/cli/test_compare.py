@@ -73,6 +73,13 @@ def test_ctrl_c_keeps_what_there_is(environment, tmp_path):
     assert [run["seed"] for run in found["seeds"]["protocols"]["two-phase"]["runs"]] == [1]
 
 
+def test_what_was_stopped_in_a_comparison_can_be_found_and_resumed(gmemsim, tmp_path):
+    long = written(tmp_path, OPEN.replace("100ms", "1h"))
+    assert gmemsim("compare", long, *ONE, "--time-limit", "1ns", "--quiet").returncode == 3
+    told = gmemsim("resume", "results/small/latest").stderr.decode()
+    assert told.rstrip().endswith("/two-phase") and "; nearest: " in told
+
+
 def test_several_seeds_of_a_run(gmemsim, tmp_path):
     done = gmemsim("run", written(tmp_path), "--seeds", "3")
     latest = tmp_path / "results" / "small" / "latest"

@@ -3,6 +3,8 @@
 import gzip
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -86,6 +88,31 @@ MISTAKES = {
         "--result: .",
     ),
     "provisioning into a file": (("dashboards", "provision", "good.log"), "good.log"),
+    "a flag of a key, by its own name": (
+        (*QUICK, "--placement", "pakced"),
+        "gmemsim: --placement: found",
+    ),
+    "a negative seed": ((*QUICK, "--seed", "-1"), "--seed: found -1, expected a whole number"),
+    "a seed that is no number": ((*QUICK, "--seeds", "two"), '--seeds: found "two", expected'),
+    "a flag without its value": ((*QUICK, "--seed"), "--seed: found no value"),
+    "a flag and its key": ((*QUICK, "--seed", "2", "--set", "scenario.seed=3"), "--seed and --set"),
+    "a rate and its key": (
+        ("replay", "good.log", "--rate", "5", "--set", "workload.0.rate=7"),
+        "--rate and --set workload.0.rate: give one of them",
+    ),
+    "a rate that is none": (("replay", "good.log", "--rate", "nan"), "--rate: found nan"),
+    "no scenario": (("run",), "SCENARIO is missing; usage: gmemsim run SCENARIO"),
+    "one word too many": ((*QUICK, "extra"), "extra"),
+    "a name of nothing": (("run", "xyz"), "gmemsim list scenarios has all"),
+    "partitions of one process": ((*QUICK, "--partitions", "3"), "--executor ray"),
+    "a Ray for one process": ((*QUICK, "--address", "1.2.3.4:1"), "--executor ray"),
+    "nothing to linger for": ((*QUICK, "--linger", "1s"), "--metrics-port"),
+    "results nowhere": ((*QUICK, "--results", ""), "--results"),
+    "one protocol of all": (
+        ("compare", *QUICK[1:], "--set", "protocol.name=undo"),
+        "expected --protocol NAME",
+    ),
+    "no results to resume": (("resume", "nowhere"), "no such folder"),
     "an address that is none": ((*QUICK, "--executor", "ray", "--address", "there"), "there"),
 }
 
@@ -107,6 +134,18 @@ def files(tmp_path):
         (slot.format(0, 0, 20) + slot.format(1, 1 << 30, 20)).encode() + GOOD
     )
     (tmp_path / "damaged.log").write_bytes(GOOD + b"kvm_convert_memory start 0x10\n" + GOOD)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("words", [("list", "protocols"), ("show", "quickstart")])
+def test_a_full_disk_behind_a_pipe_is_one_line(words, environment, tmp_path):
+    command = [sys.executable, "-m", "workloads", *words]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert done.stderr.startswith(b"gmemsim: standard output: cannot be written: No space")
 
 
 def assert_one_line(done, words):

@@ -11,11 +11,15 @@ MAP = tuple((phase, "iommu", (R.NO_MEMORY, R.DEAD)) for phase in ("map", "map_ag
 BY_HAND = {
     "two-phase": (
         ("reserving", "gmem", (R.NO_MEMORY,)),
-        ("preparing", "kvm_mmu", (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.TIMEOUT, R.DEAD)),
+        (
+            "preparing",
+            "kvm_mmu",
+            (R.NO_MEMORY, R.REFERENCES, R.BUSY, R.INTERRUPTED, R.TIMEOUT, R.DEAD),
+        ),
         ("preparing", "host_map", (R.TIMEOUT,)),
         ("preparing", "pins", (R.REFERENCES, R.TIMEOUT)),
         ("preparing", "iommu", (R.NO_MEMORY, R.REFERENCES, R.TIMEOUT, R.DEAD)),
-        ("committing", "kvm_mmu", (R.BUSY, R.BUG)),
+        ("committing", "kvm_mmu", (R.REFERENCES, R.BUSY, R.BUG)),
         ("committing", "iommu", (R.TIMEOUT,)),
         *MAP,
     ),

@@ -33,9 +33,13 @@ def test_every_point_stands_in_some_actor():
 @pytest.mark.parametrize("point", FAULT_POINTS.values(), ids=str)
 def test_a_point_says_where_it_lies_and_what_can_be_met_there(point):
     assert point.phases and {*point.phases} <= set(PHASES)
-    assert point.classes and {*point.classes} <= {*FAILURES}
+    assert {*point.classes} <= {*FAILURES}
     assert {*point.registry} <= registry()
-    assert point.meaning and point.reason is point.classes[0]
+    assert point.meaning and point.reason is (*point.classes, Reason.DEAD)[0]
+
+
+def test_only_a_kill_is_no_failure_of_a_call():
+    assert [name for name, point in FAULT_POINTS.items() if not point.classes] == ["vmm.kill"]
 
 
 def test_there_is_a_word_for_every_class_of_failure():

@@ -7,7 +7,7 @@ from cluster.lasting import TRIES, Lasting, LossError, WorkerLost
 from cluster.local import LocalHandle
 from cluster.partition import FOREVER, Order, Partition
 from cluster.placement import packed
-from tests.runs import FAULTS, SCHEDULED, SMALL
+from tests.runs import FAULTS, PINNED, READMITS, SCHEDULED, SMALL
 from workloads import scenario, simulate
 from workloads.fleet import build
 from workloads.plan import ENCODER
@@ -64,7 +64,9 @@ class Fleet:
 
 
 SCENARIOS = pytest.mark.parametrize(
-    "overrides", [FAULTS, SCHEDULED, TRACED], ids=["faults", "schedules", "trace"]
+    "overrides",
+    [FAULTS, SCHEDULED, TRACED, READMITS, PINNED],
+    ids=["faults", "schedules", "trace", "readmits", "pinned"],
 )
 
 

@@ -15,7 +15,7 @@ from actors.address import (
     vm_address,
 )
 from cluster.placement import PlacementError, join, packed, split
-from tests.runs import FAULTS, SCHEDULED, in_pieces, simulated
+from tests.runs import FAULTS, KILLS, PINNED, READMITS, SCHEDULED, in_pieces, simulated
 from workloads import scenario
 from workloads.outcome.summary import summarise
 
@@ -89,7 +89,23 @@ def test_whole_hosts_come_in_runs():
     assert places.of(vm_address(3, 7) | KVM) == 1
 
 
-@pytest.mark.parametrize("faults", [(), FAULTS, SCHEDULED, TOGETHER])
+def test_hosts_that_differ_are_shared_out_by_weight():
+    places = packed(6, 2, [10, 1, 1, 1, 4, 5])
+    assert [list(places.hosts(n)) for n in range(2)] == [[0, 2], [1, 3, 4, 5]]
+    assert places.names == ["h0 h2", "h1 h3..h5"]
+
+
+@pytest.mark.parametrize("weights", [[0, 0, 0, 9], [7, 7, 7, 7], [1, 1000, 1, 1]])
+def test_no_partition_is_left_without_a_host(weights):
+    places = packed(4, 3, weights)
+    assert {len(places.hosts(n)) > 0 for n in range(3)} == {True}
+
+
+def test_hosts_that_hardly_differ_stay_with_their_neighbours():
+    assert packed(5, 2, [125, 125, 124, 124, 124]) == packed(5, 2)
+
+
+@pytest.mark.parametrize("faults", [(), FAULTS, SCHEDULED, TOGETHER, KILLS, READMITS, PINNED])
 @pytest.mark.parametrize("placement", ["kind", "instance"])
 def test_a_placement_changes_nothing_that_comes_of_a_run(placement, faults):
     local = simulated(*SMALL, *faults)

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from cluster.partition import FOREVER, Order, Partition
-from cluster.placement import Places
+from cluster.placement import PLACEMENTS, Places
 from cluster.run import Executor, unpack
-from tests.runs import FAULTS, RULES, SCHEDULED, SMALL, simulated, toyed
+from tests.runs import FAULTS, FILES, RULES, SCHEDULED, SMALL, in_pieces, simulated, toyed
 from tests.toy import ToyPlan
 from workloads import scenario, simulate
 from workloads.fleet import build
@@ -82,6 +82,19 @@ def test_rules_strike_as_often_however_hosts_are_cut_into_partitions():
     whole = struck([0, 1, 2, 3])
     assert whole == struck([0, 1], [2, 3]) == struck([0], [1, 2], [3])
     assert all(whole[rule, 0, "struck"] for rule in range(len(RULES)))
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_several_files_on_an_inode_come_to_the_same_under_every_placement(placement):
+    fleet = ("fleet.hosts=2", "fleet.vms_per_host=2", "vm.memory=64MiB", "vm.files_per_inode=3")
+    load = "workload=[{kind='churn',touch=0.5,think='100us',size_max='8MiB'}]"
+    files = ("scenario.conversions=60", *fleet, load, *FILES)
+    assert in_pieces(*files, placement=placement).digest == simulated(*files).digest
+
+
+def test_one_file_is_as_if_nobody_had_ever_heard_of_two():
+    one = simulated(*SMALL, "vm.files_per_inode=1", "protocol.per_file=true").digest
+    assert one == simulated(*SMALL).digest != simulated(*SMALL, "vm.files_per_inode=2").digest
 
 
 def test_a_cost_changed_by_one_nanosecond_changes_the_digest():

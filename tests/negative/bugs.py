@@ -1,24 +1,32 @@
 """Bugs to plant: each is one plausible slip in an actor, made for one world or by patching one function."""
 
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 from pytest import MonkeyPatch
 
 from actors import (
+    gmem,
     gmem_ask,
     gmem_failure,
     gmem_folios,
     gmem_own,
+    gmem_punch,
     gmem_release,
     gmem_steps,
     gmem_store,
+    iommu,
     iommu_queue,
+    kvm_entry,
     kvm_fault,
+    kvm_invalidation,
     kvm_memory,
     kvm_split,
     kvm_tickets,
     kvm_walk,
     kvm_zap,
+    pins,
     tdx_module,
     tdx_pamt,
     tdx_states,
@@ -26,14 +34,15 @@ from actors import (
 )
 from actors import iommu as iommu_driver
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, TDX, VMM, vm_base
+from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, TDX, VMM, host_base, vm_base
 from actors.allocator import Allocator
-from actors.contract import Consumer, Context, Reason, Share
+from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, Trace
 from actors.conversion import Conversion
 from actors.gmem import Gmem
 from actors.gmem_failure import Failing, Failures
+from actors.gmem_files import SharedInode
 from actors.gmem_tickets import HOST_FAULT
-from actors.host_map import HostMap
+from actors.host_map import Cleared, HostMap
 from actors.intervals import IntervalMap
 from actors.iommu import Iommu
 from actors.iommu_queue import Invalidation
@@ -42,10 +51,10 @@ from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, ZAPPING_SHA
 from actors.observations import (
     HostPte,
     InvalidationEnd,
+    Leaf,
     LockOrder,
     MemoryRefused,
     Pinned,
-    Reserving,
     SeamcallAnswered,
 )
 from actors.pins import Pins
@@ -53,10 +62,11 @@ from actors.protocols import INDEX, Event, Row, Stage
 from actors.protocols.table import Who
 from actors.tdx_module import TdxModule
 from actors.tdx_pamt import Counted, DynamicPamt
-from actors.tdx_states import RULES, Call, Status
+from actors.tdx_states import LEVEL_2M, RULES, Call, Status
 from tests.helpers import PRIVATE, SHARED, World
 
 Patch = MonkeyPatch
+EDGE = 0x1F0  # where runs of two boundary leaves begin
 
 
 # --- guest_memfd ---------------------------------------------------------------------------------
@@ -150,13 +160,66 @@ def keep_the_tree_nodes(_: World, patch: Patch) -> None:
         patch.setattr(module, "spare", lambda *_: None)
 
 
-def allocate_in_abort(_: World, patch: Patch) -> None:
-    """ABORT wants a page to remember what to undo."""
+def allocate_in_abort(world: World, _: Patch) -> None:
+    """ABORT wants a page table for what it puts back."""
 
-    def ask(file: Gmem, conversion: Conversion, _: Who, context: Context) -> None:
-        context.observe(Reserving(file.address, conversion.op, 1))
+    def abort(host: HostMap, message: m.Abort, context: Context) -> None:
+        request = m.Reserve(host.vm | HOST_MAP, message.op, 1)
+        context.send(host_base(host.vm) | ALLOCATOR, request, context.link)
+        HostMap.HANDLERS[m.Abort](host, message, context)
 
-    after_row(patch, "decide_abort", ask)
+    world.replace(HOST_MAP, m.Abort, abort)
+    world.drop(HOST_MAP, m.Reserved)
+
+
+def block_again_in_abort(_: World, patch: Patch) -> None:
+    """ABORT blocks a leaf once more, so as to be sure of it."""
+
+    def abort(kvm: KvmMmu, walk: Walk, context: Context) -> None:
+        walk.settled, walk.todo = False, [(walk.start, walk.end, LEVEL_2M)]
+        kvm.take(kvm_tickets.WALK, walk.op, context)
+        walk.aborting = True
+
+    patch.setattr(kvm_split, "abort", abort)
+
+
+def commit_twice(_: World, patch: Patch) -> None:
+    """One consumer is told to COMMIT once more."""
+    after_row(patch, "decide_commit", commit_of_the_host)
+
+
+def commit_after_abort(_: World, patch: Patch) -> None:
+    """The ABORT of one consumer is followed by a COMMIT."""
+    for stage in (Stage.ABORTING, Stage.THAWING):
+        row = Row(stage, Event.COMMITTED, "note", stage, "")
+        patch.setitem(INDEX["two-phase", SHARED], (row.stage, row.event), row)
+    after_row(patch, "decide_abort", commit_of_the_host)
+
+
+def commit_of_the_host(file: Gmem, conversion: Conversion, _: Who, context: Context) -> None:
+    where = gmem_own.gfns(conversion)
+    commit = m.Commit(file.address, conversion.op, *where, conversion.to, Trace.NONE, True)
+    context.send(vm_base(file.address) | HOST_MAP, commit, context.link + 1)
+
+
+def tell_of_the_start(_: World, patch: Patch) -> None:
+    """Whatever page a consumer names, the VMM is told of the first one."""
+    told = gmem_own.fail
+
+    def fail(file: Gmem, conversion: Conversion, reason: Reason, _: int, *rest: Any) -> None:
+        told(file, conversion, reason, conversion.start, *rest)
+
+    patch.setattr(gmem, "fail", fail)
+
+
+def tell_of_the_end(_: World, patch: Patch) -> None:
+    """The VMM is told that all but the last page of the range is converted."""
+    told = gmem_own.fail
+
+    def fail(file: Gmem, conversion: Conversion, reason: Reason, _: int, *rest: Any) -> None:
+        told(file, conversion, reason, conversion.end - 1, *rest)
+
+    patch.setattr(gmem, "fail", fail)
 
 
 def forget_the_iommu_in_abort(_: World, patch: Patch) -> None:
@@ -189,15 +252,38 @@ def free_poisoned_pages(world: World, _: Patch) -> None:
     world.replace(GMEM, m.TornDown, torn_down)
 
 
-def free_before_teardown(world: World, _: Patch) -> None:
+def free_before_teardown(_: World, patch: Patch) -> None:
     """The last close frees memory at once; the TDX module is asked later."""
+    release, free = gmem_release.release, gmem_release.free
 
-    def release(file: Gmem, message: m.ReleaseFile, context: Context) -> None:
-        gmem_release.on_torn_down(file, m.TornDown(), context)
-        Gmem.HANDLERS[m.ReleaseFile](file, message, context)
+    def released(file: Gmem, context: Context) -> None:
+        release(file, context)
+        free(file, context)
 
-    world.replace(GMEM, m.ReleaseFile, release)
-    world.drop(GMEM, m.TornDown)
+    patch.setattr(gmem_release, "release", released)
+    patch.setattr(gmem_release, "free", lambda *_: None)
+
+
+def drop_ilock_before_teardown(_: World, patch: Patch) -> None:
+    """The last close drops its lock while KVM still maps the file."""
+    release = gmem_release.release
+
+    def released(file: Gmem, context: Context) -> None:
+        release(file, context)
+        gmem_own.ilock(file, kvm_tickets.RELEASE_OP, False, context)
+
+    patch.setattr(gmem_release, "release", released)
+
+
+def freeze_the_range_alone(_: World, patch: Patch) -> None:
+    """An invalidation is not rounded out to whole pages of the file."""
+
+    def begin(file: Gmem, conversion: Conversion, first: int, last: int, context: Context) -> None:
+        shift = conversion.shift
+        message = m.Freeze(file.address, conversion.op, first + shift, last + shift)
+        context.send(vm_base(file.address) | KVM, message, context.link)
+
+    patch.setattr(gmem_ask, "begin_invalidation", begin)
 
 
 def forget_what_failed(_: World, patch: Patch) -> None:
@@ -216,9 +302,110 @@ def two_files_of_one_memory(world: World, _: Patch) -> None:
     world.gmem(1).base_pfn = world.gmem(0).base_pfn
 
 
+def two_files_and_a_careless_module(world: World, patch: Patch) -> None:
+    """And the TDX module does not look who has them."""
+    two_files_of_one_memory(world, patch)
+    patch.setattr(tdx_module, "unowned", lambda _, __, message: message.count)
+
+
+def one_frame_at_two_places(world: World, _: Patch) -> None:
+    """A fault is told the frame of the page before its own."""
+
+    def got(kvm: KvmMmu, message: m.GotPfn, context: Context) -> None:
+        wrong = msgspec.structs.replace(message, pfn=message.pfn - 1, order=0)
+        KvmMmu.HANDLERS[m.GotPfn](kvm, wrong, context)
+
+    world.replace(KVM, m.GotPfn, got)
+
+
+def one_frame_and_a_careless_module(world: World, patch: Patch) -> None:
+    """And the TDX module does not look whether it is mapped."""
+    one_frame_at_two_places(world, patch)
+    patch.setattr(tdx_module, "unowned", lambda _, __, message: message.count)
+
+
+def keep_the_owner(_: World, patch: Patch) -> None:
+    """PAGE.REMOVE leaves the PAMT's entry as it is."""
+    own = tdx_module.own
+
+    def owned(pamt: IntervalMap, first: int, last: int, vm: int) -> None:
+        if vm:
+            own(pamt, first, last, vm)
+
+    patch.setattr(tdx_module, "own", owned)
+
+
+def own_nothing(_: World, patch: Patch) -> None:
+    """PAGE.AUG does not say in the PAMT whose frame it is."""
+    patch.setattr(tdx_module, "own", lambda pamt, first, last, vm: None)
+
+
+def forget_what_is_left(_: World, patch: Patch) -> None:
+    """KVM says READY to a range that it could not unmap the last time."""
+    patch.setattr(kvm_zap, "first_left", lambda *_: -1)
+
+
+def punch_before_the_zap(_: World, patch: Patch) -> None:
+    """A hole's folios go before KVM has unmapped them."""
+    locked, truncate = gmem_punch.locked, gmem_punch.truncate
+
+    def early(file: Gmem, op: int, context: Context) -> None:
+        locked(file, op, context)
+        truncate(file, file.punches[op], context)
+
+    patch.setattr(gmem_punch, "locked", early)
+    patch.setattr(gmem_punch, "truncate", lambda *_: 1)
+
+
+def answer_with_the_start(_: World, patch: Patch) -> None:
+    """error_offset is where the range begins, whatever refused where."""
+    finish = gmem_steps.finish
+
+    def finished(file: Gmem, conversion: Conversion, redundant: bool, context: Context) -> None:
+        if conversion.reason:
+            conversion.offset = conversion.start
+        finish(file, conversion, redundant, context)
+
+    patch.setattr(gmem_steps, "finish", finished)
+
+
+def refuse_at_the_start(_: World, patch: Patch) -> None:
+    """Consumers refuse the range, and not the leaf or page that is in their way."""
+
+    def refused(op: int, who: Consumer, reason: Reason, offset: int) -> m.Refused:
+        return m.Refused(op, who, reason, EDGE if offset > EDGE else offset)
+
+    for module in (kvm_split, iommu, pins):
+        patch.setattr(module, "m", SimpleNamespace(**{**vars(m), "Refused": refused}))
+
+
 def lose_an_acknowledgement(world: World, _: Patch) -> None:
     """COMMIT is acknowledged and nobody hears it."""
     world.drop(GMEM, m.Committed)
+
+
+def ask_the_owner_alone(world: World, _: Patch) -> None:
+    """The loop over the inode's files ends after the first: no other VM's KVM is asked to unmap."""
+    world.gmem().protocol = "two-phase"
+
+
+def freeze_the_owner_alone(world: World, _: Patch) -> None:
+    """The others unmap, and nobody has told them when the invalidation begins and ends, or that the file is closed."""
+    file = world.gmem()
+    assert isinstance(file, SharedInode)
+    file.files = 1
+
+
+def let_others_map_private_memory(_: World, patch: Patch) -> None:
+    """A fault of another VM maps the 2 MiB after it as well, as private as they are, and no walk will find that."""
+    installed = kvm_fault.installed
+
+    def both(kvm: KvmMmu, fault: kvm_fault.PageFault, context: Context) -> None:
+        first = fault.start // PAGES_2M * PAGES_2M + PAGES_2M
+        context.observe(Leaf(kvm.vm, first, first + PAGES_2M, PRIVATE, LEVEL_2M))
+        installed(kvm, fault, context)
+
+    patch.setattr(kvm_fault, "installed", both)
 
 
 # --- KVM and the TDX module ----------------------------------------------------------------------
@@ -250,8 +437,10 @@ def split_by_zap(_: World, patch: Patch) -> None:
     patch.setattr(kvm_walk, "PLANS", tuple(plans))
     leaf = kvm_walk.leaf
 
-    def zapped(kvm: KvmMmu, start: int, end: int, share: Share, level: int, c: Context) -> None:
-        leaf(kvm, start, end, share, 0 if share is PRIVATE else level, c)
+    def zapped(
+        kvm: KvmMmu, start: int, end: int, share: Share, level: int, c: Context, op: int = -1
+    ) -> None:
+        leaf(kvm, start, end, share, 0 if share is PRIVATE else level, c, op)
 
     patch.setattr(kvm_walk, "leaf", zapped)
 
@@ -285,7 +474,7 @@ def attribute_under_mmu_lock(_: World, patch: Patch) -> None:
 
     def look(kvm: KvmMmu, walk: Walk, context: Context) -> None:
         for taken in (True, False):
-            context.observe(LockOrder(kvm.vm, walk.op, gmem_steps.ILOCK_RANK, taken))
+            context.observe(LockOrder(kvm.vm, walk.op, gmem_own.ILOCK_RANK, taken))
         locked(kvm, walk, context)
 
     patch.setattr(kvm_walk, "locked", look)
@@ -360,17 +549,6 @@ def refuse_to_block(_: World, patch: Patch) -> None:
     patch.setattr(tdx_module, "movable", refused)
 
 
-def forget_the_flush(_: World, patch: Patch) -> None:
-    """KVM zaps shared leaves and leaves their translations in the TLBs."""
-    next_step = kvm_zap.next_step
-
-    def on(kvm: KvmMmu, walk: Walk, context: Context) -> None:
-        walk.zapped = False
-        next_step(kvm, walk, context)
-
-    patch.setitem(KvmMmu.WAYS, ZAPPING_SHARED, KvmMmu.WAYS[ZAPPING_SHARED]._replace(then=on))
-
-
 def thaw_with_the_zap(world: World, patch: Patch) -> None:
     """KVM ends the invalidation when it has zapped, and guest_memfd has not stored yet."""
     committed = kvm_zap.committed
@@ -378,7 +556,7 @@ def thaw_with_the_zap(world: World, patch: Patch) -> None:
     def thawed(kvm: KvmMmu, walk: Walk, took: int, context: Context) -> None:
         committed(kvm, walk, took, context)
         del kvm.invalidations[walk.op]
-        context.observe(InvalidationEnd(kvm.vm, walk.op))
+        context.observe(InvalidationEnd(kvm.vm, walk.op, True))
         kvm_fault.thaw(kvm, context)
 
     def thaw(_: KvmMmu, message: m.Thaw, context: Context) -> None:
@@ -406,6 +584,31 @@ def wait_for_no_iotlb(_: World, patch: Patch) -> None:
     patch.setattr(iommu_driver, "invalidate", at_once)
 
 
+def let_nobody_in(_: World, patch: Patch) -> None:
+    """wait_for_sept_zap stays set when the retry is over."""
+    patch.setattr(kvm_entry, "let_in", lambda *_: None)
+
+
+def map_it_huge(world: World, _: Patch) -> None:
+    """A fault maps 2 MiB whatever folios are there."""
+
+    def got(kvm: KvmMmu, message: m.GotPfn, context: Context) -> None:
+        KvmMmu.HANDLERS[m.GotPfn](kvm, msgspec.structs.replace(message, order=9), context)
+
+    world.replace(KVM, m.GotPfn, got)
+
+
+def forget_to_flush(_: World, patch: Patch) -> None:
+    """A zap of shared leaves does not remember that it owes a remote TLB flush."""
+    zapped = kvm_zap.zapped
+
+    def done(kvm: KvmMmu, walk: Walk, leaves: int, context: Context) -> None:
+        zapped(kvm, walk, leaves, context)
+        walk.zapped = False
+
+    patch.setitem(KvmMmu.WAYS, ZAPPING_SHARED, KvmMmu.WAYS[ZAPPING_SHARED]._replace(done=done))
+
+
 def no_sequence_check(_: World, patch: Patch) -> None:
     """A fault installs what it looked up before the conversion."""
 
@@ -413,6 +616,32 @@ def no_sequence_check(_: World, patch: Patch) -> None:
         kvm_fault.augment(kvm, fault, context)
 
     patch.setattr(kvm_fault, "locked", locked)
+
+
+def thaw_without_the_lock(world: World, _: Patch) -> None:
+    """INV_END does not wait for whoever holds mmu_lock."""
+
+    def thaw(kvm: KvmMmu, message: m.Thaw, context: Context) -> None:
+        del kvm.invalidations[message.op]
+        held = kvm_invalidation.written(kvm, kvm_tickets.THAW, message.op)
+        context.observe(InvalidationEnd(kvm.vm, message.op, held))
+        context.send(message.gmem, m.Thawed(message.op), context.link)
+        kvm_fault.thaw(kvm, context)
+
+    world.replace(KVM, m.Thaw, thaw)
+
+
+def thaw_in_the_walk(world: World, patch: Patch) -> None:
+    """The last step of a zap ends the invalidation, under the lock that it holds."""
+    thaw_without_the_lock(world, patch)
+    zapped = kvm_zap.zapped
+
+    def ended(kvm: KvmMmu, walk: Walk, leaves: int, context: Context) -> None:
+        zapped(kvm, walk, leaves, context)
+        held = kvm_invalidation.written(kvm, kvm_tickets.WALK, walk.op)
+        context.observe(InvalidationEnd(kvm.vm, walk.op, held))
+
+    patch.setitem(KvmMmu.WAYS, ZAPPING, KvmMmu.WAYS[ZAPPING]._replace(done=ended))
 
 
 def forget_the_parked(_: World, patch: Patch) -> None:
@@ -487,6 +716,15 @@ def drop_pins_twice(world: World, _: Patch) -> None:
     world.replace(PINS, m.DropPins, drop)
 
 
+def pin_what_is_frozen(world: World, _: Patch) -> None:
+    """GUP does not mind that a count is frozen."""
+
+    def take(pins: Pins, message: m.TakePin, context: Context) -> None:
+        pins.take(message.start, message.end, message.hold, context)
+
+    world.replace(PINS, m.TakePin, take)
+
+
 def overlook_pins(world: World, _: Patch) -> None:
     """PREPARE does not look at references."""
 
@@ -554,6 +792,22 @@ def unmap_in_prepare(world: World, _: Patch) -> None:
         HostMap.HANDLERS[m.Prepare](host, message, context)
 
     world.replace(HOST_MAP, m.Prepare, prepare)
+
+
+def forget_the_saved_ptes(world: World, _: Patch) -> None:
+    """ABORT drops the list of what PREPARE has cleared."""
+
+    def abort(host: HostMap, message: m.Abort, context: Context) -> None:
+        told_at = host.saved.get(message.op, Cleared()).told_at
+        host.saved[message.op] = Cleared((), told_at)
+        HostMap.HANDLERS[m.Abort](host, message, context)
+
+    world.replace(HOST_MAP, m.Abort, abort)
+
+
+def forget_the_saved_ioptes(_: World, patch: Patch) -> None:
+    """The same in the IOMMU driver."""
+    patch.setattr(Iommu, "map_again", lambda *_: 1)
 
 
 def host_may_fault_anywhere(world: World, _: Patch) -> None:

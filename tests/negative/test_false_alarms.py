@@ -3,8 +3,9 @@
 import pytest
 
 from actors import messages as m
-from actors.address import VMM
+from actors.address import GMEM, VMM
 from actors.contract import Reason
+from actors.observations import FolioOrder, InvalidationBegin
 from tests.helpers import PRIVATE, SHARED, World
 
 AN18 = "AN18 holds the bitmap of a mixed range against the attribute of its first page"
@@ -26,6 +27,15 @@ def test_a_vm_without_devices_has_no_device_mappings_to_lose():
     world.allocator().free = 0
     assert world.convert(1, 2, PRIVATE) is Reason.NO_MEMORY
     assert world.found == set()
+
+
+def test_a_file_may_go_while_another_one_of_the_vm_converts():
+    world = World()
+    world.request(0x10, 0x20, SHARED)
+    world.run_until(lambda: bool(world.of(InvalidationBegin)))
+    other = world.gmem().address + 1
+    world.host.cells[world.address(GMEM)].observe(FolioOrder(other, 0x600, 0x800, -1))
+    assert "I14" not in world.found
 
 
 @pytest.mark.parametrize("to", [SHARED, PRIVATE])

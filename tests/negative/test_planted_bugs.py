@@ -10,12 +10,15 @@ from typing import NamedTuple
 import pytest
 
 from actors import messages as m
-from actors.address import GMEM, HOST_MAP, IOMMU, PINS, VMM, vm_address
+from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, PINS, VMM, vm_address
+from actors.contract import Consumer, Reason
 from actors.notifier_sites import MM_CHAINS, OOM_REAPER
 from actors.observations import (
     Answered,
+    ConsumerReplied,
     Decided,
     Dma,
+    FolioOrder,
     HugeLost,
     InvalidationBegin,
     InvalidationEnd,
@@ -25,6 +28,7 @@ from actors.observations import (
 )
 from tests.helpers import PRIVATE, SHARED, World
 from tests.negative import bugs
+from tests.transcripts.causes import preempted
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import admits
 from workloads.outcome.settings import of_scenario
@@ -136,6 +140,38 @@ def pin_lets_go(world: World) -> None:
     world.convert(START, END, PRIVATE)
 
 
+def pin_of_private_memory_lets_go(world: World) -> None:
+    """The same on private pages, where somebody is astray."""
+    world.post(PINS, m.TakePin(START, END, 1_000))
+    world.run()
+    world.convert(START, END, SHARED)
+
+
+def pin_comes_between_ready_and_decision(world: World) -> None:
+    """Somebody wants a page whose references have been looked at, while KVM splits."""
+    world.request(START, END, SHARED)
+    world.run_until(lambda: Consumer.PINS in {fact.consumer for fact in world.of(ConsumerReplied)})
+    world.post(PINS, m.TakePin(START, END, FOREVER))
+    world.run(world.host.now + 10**8)
+
+
+def pinned_in_the_middle(world: World) -> None:
+    """A pin is on one page of the range."""
+    to_shared(world)
+    world.post(PINS, m.TakePin(START + 2, START + 3, FOREVER))
+    world.request(START, END, PRIVATE)
+    world.run(world.host.now + 10**8)
+
+
+def stray_pin_and_a_lock_taken(world: World) -> None:
+    """KVM has nothing to split and is ready; somebody astray has a page; then another operation takes the tree lock."""
+    world.post(PINS, m.TakePin(0, 1, FOREVER))
+    world.request(0, 0x200, SHARED)
+    world.run_until(lambda: bool(world.of(Decided)))
+    world.td().tree_exclusive_until = FOREVER
+    world.run(world.host.now + 10**8)
+
+
 def pinned_beside(world: World) -> None:
     """Some pages of the range are shared already, and a device holds them."""
     world.convert(START, START + 4, SHARED)
@@ -234,6 +270,93 @@ def oom_reaper_comes(world: World) -> None:
     world.run()
 
 
+def to_shared_and_accepted(world: World) -> None:
+    """There and back, and the guest has the range mapped anew."""
+    for to in (SHARED, PRIVATE):
+        world.ask(START, END, to)
+        world.run()
+
+
+def small_folios_are_touched(world: World) -> None:
+    """The guest accepts 2 MiB that an undo has left in folios of 4 KiB."""
+    file = world.gmem()
+    file.folios.set(0, 0x200, 0)
+    world.host.cells[world.address(GMEM)].observe(FolioOrder(file.address, 0, 0x200, 0))
+    world.touch(0, 0x200, PRIVATE)
+    world.run()
+
+
+def busy_once(world: World) -> None:
+    """Somebody has the tree lock when the first boundary leaf is blocked, and not when it is tried again."""
+    world.inject("tdx.busy", nth=(1,))
+    world.convert(START, END, SHARED)
+
+
+def hole_is_punched_and_filled(world: World) -> None:
+    """The guest gives a block up and touches it later."""
+    world.post(GUEST, m.GiveUp(1 << 20, 0x200, 0x400))
+    world.run()
+    world.touch(0x200, 0x400, PRIVATE)
+    world.run()
+
+
+def interrupted_and_again(world: World) -> None:
+    """The same, and then a conversion of the whole leaf."""
+    interrupted(world)
+    world.heal()
+    world.convert(0, 0x200, SHARED)
+
+
+def refused_in_the_middle(world: World) -> None:
+    """A pin is on the second of two huge pages."""
+    world.convert(*EDGES, SHARED)
+    world.post(PINS, m.TakePin(0x300, 0x301, 10**6))
+    world.convert(*EDGES, PRIVATE)
+
+
+def refused_by_a_queue(world: World) -> None:
+    """The invalidation queue is stuck; of the range only the end is shared."""
+    world.convert(0x300, EDGES[1], SHARED)
+    world.iommu().free_at = FOREVER
+    world.convert(*EDGES, PRIVATE)
+
+
+def other_vm_uses_it(world: World) -> None:
+    """Another VM on the inode uses what was shared, and it goes private."""
+    to_shared(world)
+    world.use_elsewhere(START, END)
+    world.run()
+    world.convert(START, END, PRIVATE)
+
+
+def other_vm_faults_meanwhile(world: World) -> None:
+    """The other VM has looked its page up when the conversion begins, and maps it late."""
+    to_shared(world)
+    preempted(50_000, file=1)(world)
+    world.use_elsewhere(START, END)
+    world.request(START, END, PRIVATE, delay=10_000)
+    world.run()
+
+
+def other_vm_maps_and_vm_ends(world: World) -> None:
+    """The other VM has the range mapped when the owner's VMM ends."""
+    to_shared(world)
+    world.use_elsewhere(START, END)
+    world.run()
+    vm_ends(world)
+
+
+def other_vm_uses_the_page_before(world: World) -> None:
+    """It uses shared pages, and then those of the next huge page become shared."""
+    to_shared(world)
+    world.use_elsewhere(START, END)
+    world.run()
+    world.convert(0x200, 0x400, SHARED)
+
+
+TWO_FILES = ("vm.files_per_inode=2",)
+
+
 class Case(NamedTuple):
     """`bug` in `run` is found by the checks `ids`."""
 
@@ -243,8 +366,9 @@ class Case(NamedTuple):
     overrides: tuple[str, ...] = ()
 
 
+TWO_VMS = ("fleet.vms_per_host=2",)
 CASES = [
-    Case("I1", bugs.unmap_nothing, to_shared_and_back),
+    Case("I1 I9", bugs.unmap_nothing, to_shared_and_back),
     Case("I1", bugs.host_may_fault_anywhere, backend_touches_private),
     Case("I2", bugs.zap_nothing, to_shared),
     Case("I1", bugs.zap_nothing, vm_ends_on_the_way_to_private),
@@ -252,36 +376,54 @@ CASES = [
     Case("I5 AN5", bugs.lose_a_folio, vm_ends_on_the_way_to_shared),
     Case("I6", bugs.restructure_nothing, vm_ends_on_the_way_to_shared),
     Case("I7 I2 AN21", bugs.split_nothing, vm_ends_on_the_way_to_shared),
-    Case(
-        "I3", bugs.two_files_of_one_memory, second_vm_takes_memory_back, ("fleet.vms_per_host=2",)
-    ),
+    Case("I2 I3 I20", bugs.keep_the_owner, to_shared_and_accepted),
+    Case("I3", bugs.two_files_of_one_memory, second_vm_takes_memory_back, TWO_VMS),
+    Case("I3", bugs.two_files_and_a_careless_module, second_vm_takes_memory_back, TWO_VMS),
+    Case("I3", bugs.one_frame_at_two_places, to_shared_and_accepted),
+    Case("I3", bugs.one_frame_and_a_careless_module, to_shared_and_accepted),
     Case("I4 AN11", bugs.free_before_teardown, vm_ends),
+    Case("I4 AN11", bugs.keep_the_owner, hole_is_punched_and_filled),
+    Case("I4", bugs.punch_before_the_zap, hole_is_punched_and_filled),
     Case("I5 AN5", bugs.lose_a_folio, to_shared),
     Case("I6", bugs.restructure_nothing, to_shared),
     Case("I7 I2 AN21", bugs.split_nothing, to_shared),
+    Case("I7", bugs.map_it_huge, small_folios_are_touched, ("vm.start=unaccepted",)),
     Case("I8 AN6", bugs.keep_the_stash, whole_leaf_there_and_back),
     Case("I9", bugs.drop_pins_twice, pin_dropped),
     Case("I9", bugs.overlook_pins, refused_to_private),
+    Case("I9", bugs.pin_what_is_frozen, pin_comes_between_ready_and_decision),
+    Case(
+        "I9",
+        bugs.forget_to_unpin,
+        pin_of_private_memory_lets_go,
+        ("protocol.name=undo-split-first",),
+    ),
     Case("I10 AN4", bugs.store_in_prepare, refused_to_shared),
     Case("I10 AN7", bugs.restructure_in_prepare, refused_to_shared),
     Case("I11 I13 AN3 L4", bugs.leave_blocked, interrupted),
     Case("I11 I13 AN3 AN1", bugs.split_by_zap, refused_at_the_second_leaf),
-    Case("I12", bugs.refuse_in_commit, commit_bug),
+    Case("I10", bugs.tell_of_the_start, refused_at_the_second_leaf),
+    Case("I12 L3", bugs.refuse_in_commit, commit_bug),
+    Case("I12", bugs.leave_blocked, interrupted_and_again),
     Case("I13", bugs.split_by_zap, to_shared),
     Case("I14", bugs.reply_before_the_thaw, to_shared),
     Case("I14", bugs.thaw_nothing, fault_after_a_conversion, ("vm.start=unaccepted",)),
     Case("I14", bugs.lose_the_end_of_an_invalidation, driver_cleans_up_its_mmap),
+    Case("I14", bugs.freeze_the_range_alone, to_shared),
     Case("I15 AN26", bugs.attribute_under_mmu_lock, to_shared),
+    Case("I15", bugs.drop_ilock_before_teardown, vm_ends),
+    Case("I15", bugs.thaw_without_the_lock, to_shared),
+    Case("I15 AN26", bugs.thaw_in_the_walk, to_shared),
     Case("I16", bugs.drop_the_kick, to_shared),
     Case("I16 I12", bugs.forget_to_track, to_shared),
     Case("I16", bugs.split_without_a_kick, to_shared),
     Case("I16 I12", bugs.fail_by_itself, to_shared),
     Case("I16", bugs.refuse_to_block, to_shared),
-    Case("I16", bugs.forget_the_flush, to_shared_and_back),
     Case("I16", bugs.wait_for_no_iotlb, to_private_behind_a_long_queue),
     Case("I1", bugs.forget_the_iotlb, to_shared_and_back),
     Case("I17", bugs.thaw_with_the_zap, to_shared),
     Case("I17", bugs.thaw_with_the_zap, to_shared_and_back),
+    Case("I16", bugs.forget_to_flush, to_shared_and_back),
     Case("I17 AN20", bugs.no_sequence_check, fault_races_conversion, ("vm.start=unaccepted",)),
     Case("I18 AN13", bugs.callbacks_fail_unasked, driver_cleans_up_its_mmap),
     Case("AN14", bugs.callbacks_fail_unasked, oom_reaper_comes),
@@ -290,20 +432,52 @@ CASES = [
     Case("I20", bugs.keep_what_prepare_reserved, interrupted),
     Case("I20", bugs.keep_the_tree_nodes, to_shared),
     Case("I20", bugs.keep_the_tree_nodes, refused_to_shared),
+    Case("I20", bugs.own_nothing, to_shared_and_accepted),
     Case("I20", bugs.forget_to_count, to_shared, ("fleet.pamt=dynamic",)),
     Case("I20", bugs.count_a_split_as_one, refused_at_the_second_leaf, ("fleet.pamt=dynamic",)),
     Case("I20", bugs.keep_the_pair, whole_leaf_by_halves, ("fleet.pamt=dynamic",)),
     Case("I21 AN18", bugs.forget_the_devices, to_shared),
     Case("I22 AN19", bugs.store_nothing, to_shared),
     Case("I23", bugs.allocate_in_abort, refused_to_shared),
+    Case("I23 L3", bugs.block_again_in_abort, stray_pin_and_a_lock_taken),
     Case("L1 L2", bugs.lose_an_acknowledgement, to_shared),
+    Case("L2", bugs.let_nobody_in, busy_once),
     Case("L3", bugs.forget_the_iommu_in_abort, refused_to_shared),
+    Case("L3", bugs.commit_twice, to_shared),
+    Case("L3", bugs.commit_after_abort, refused_to_shared),
+    Case(
+        "L4 AN8",
+        bugs.forget_the_saved_ptes,
+        refused_to_private,
+        ("protocol.host_unmap=early-saved",),
+    ),
+    Case(
+        "L4",
+        bugs.forget_the_saved_ioptes,
+        refused_to_private,
+        ("protocol.iommu_prepare=unmap-early",),
+    ),
     Case("L5", bugs.forget_the_parked, fault_beside_a_conversion, ("vm.start=unaccepted",)),
     Case("L6", bugs.look_closer_for_ever, accept_meets_busy),
     Case("L7", bugs.forget_to_unpin, pin_lets_go),
     Case("L7", bugs.ask_about_all_of_it, pinned_beside),
+    Case("L7", bugs.answer_with_the_start, refused_at_the_second_leaf),
+    Case("L7", bugs.answer_with_the_start, refused_in_the_middle),
+    Case("L7", bugs.refuse_at_the_start, refused_at_the_second_leaf),
+    Case("L7", bugs.refuse_at_the_start, refused_in_the_middle),
+    Case("L7", bugs.refuse_at_the_start, refused_by_a_queue),
+    Case("L7", bugs.tell_of_the_start, pinned_in_the_middle),
     Case("L8", bugs.kill_for_memory, out_of_memory),
     Case("AN8", bugs.unmap_in_prepare, refused_to_private),
+    Case("I1 AN20", bugs.ask_the_owner_alone, other_vm_uses_it, TWO_FILES),
+    Case("I17 AN20", bugs.freeze_the_owner_alone, other_vm_faults_meanwhile, TWO_FILES),
+    Case("I4", bugs.freeze_the_owner_alone, other_vm_maps_and_vm_ends, TWO_FILES),
+    Case(
+        "I2 I7 AN20 AN21",
+        bugs.let_others_map_private_memory,
+        other_vm_uses_the_page_before,
+        TWO_FILES,
+    ),
 ]
 
 
@@ -356,6 +530,21 @@ def test_taking_abort_out_of_two_phase_makes_an3_appear(monkeypatch):
 
 def test_with_its_abort_two_phase_has_no_an3():
     assert "AN3" not in played(Case("AN3", bugs.take_abort_out, interrupted), None)
+
+
+def test_a_vm_that_lives_on_with_a_page_that_stays_is_refused_it(monkeypatch):
+    """Where a bug is no KVM_BUG_ON and leaves no mark, KVM alone knows that the page cannot be unmapped."""
+    found = []
+    for forgets in (True, False):
+        world = World("protocol.name=two-phase-untraced", "protocol.bug_on=no")
+        if forgets:
+            bugs.forget_what_is_left(world, monkeypatch)
+        commit_bug(world)
+        world.heal()
+        assert world.convert(START, END, PRIVATE) is (Reason.NONE if forgets else Reason.BUG)
+        found.append("I12" in world.found)
+        monkeypatch.undo()
+    assert found == [True, False]
 
 
 # --- what protocols admit -----------------------------------------------------------------------
@@ -545,9 +734,9 @@ SHOWN = [
     ("AN10 AN24", lock_taken_before_the_zap, ("protocol.name=failable-notifier",)),  # and says so
     ("AN24 AN28 L1 L2", lock_taken_before_the_zap, ("protocol.name=undo",)),  # which discards it
     ("AN24 AN28", lock_taken_before_the_zap, ("protocol.name=in-place-huge",)),
-    ("AN24 AN28", lock_taken_after_the_decision, ("protocol.name=two-phase-untraced",)),
-    ("AN24 AN28", lock_taken_after_the_decision, ()),
-    ("AN23 AN28", queue_hangs_after_the_decision, ()),
+    ("I12 AN24 AN28", lock_taken_after_the_decision, ("protocol.name=two-phase-untraced",)),
+    ("I12 AN24 AN28", lock_taken_after_the_decision, ()),
+    ("I12 AN23 AN28", queue_hangs_after_the_decision, ()),
 ]
 
 
@@ -556,6 +745,21 @@ def test_an_admitted_anomaly_is_shown_by_a_run_and_by_nothing_else_in_it(ids, ru
     world = World(*overrides)
     run(world, True)
     assert world.found == set(ids.split())
+
+
+def test_a_prefix_ends_where_the_answer_says(monkeypatch):
+    """One that claims more than is converted is no prefix, whatever the protocol may leave converted."""
+    world = World("protocol.name=in-place-huge")
+    bugs.tell_of_the_end(world, monkeypatch)
+    second_huge_page_fails(world, True)
+    assert "I10" in world.found
+
+
+@pytest.mark.parametrize("option", ["host_unmap=early-saved", "iommu_prepare=unmap-early"])
+def test_an_early_unmap_that_abort_does_not_undo_is_never_admitted(option):
+    settings = of_scenario(World(f"protocol.{option}").plan.scenario)
+    assert not admits("L4", "two-phase", settings)
+    assert not admits("AN8", "two-phase", settings)
 
 
 @pytest.mark.parametrize(("ids", "run", "overrides"), SHOWN)

@@ -3,14 +3,24 @@
 from collections.abc import Callable, Mapping
 
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, IOMMU, KVM, PINS, kind_of, vm_address, vm_base
+from actors.address import (
+    ALLOCATOR,
+    GMEM,
+    GUEST,
+    IOMMU,
+    KVM,
+    PINS,
+    TDX,
+    VMM,
+    kind_of,
+    vm_address,
+)
 from actors.allocator import Allocator
 from actors.contract import Consumer, Context, Fault, Message, Reason
 from actors.gmem import Gmem
 from actors.iommu import QUEUE_SLOTS, Iommu
 from actors.kvm_mmu import KvmMmu
-from actors.observations import MemoryRefused
-from actors.tdx_states import LEVEL_2M
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
 
@@ -91,7 +101,32 @@ def touched(start: int, end: int, delay: int) -> Arrange:
     return arrange
 
 
-def preempted(wait: int) -> Arrange:
+def used_elsewhere(start: int, end: int) -> Arrange:
+    """Another VM that has a file of the inode has used these shared pages."""
+
+    def arrange(world: World) -> None:
+        world.use_elsewhere(start, end)
+        world.run()
+        assert world.kvm(file=1).shared_ept.only(start, end, 1)
+
+    return arrange
+
+
+def uses_again(start: int, end: int) -> Arrange:
+    """It uses them once more as soon as its KVM has unmapped them."""
+
+    def arrange(world: World) -> None:
+        def on_flushed(kvm: KvmMmu, message: m.Flushed, context: Context) -> None:
+            touch = m.Touch(9, start, end, SHARED)
+            context.send(world.address(GUEST, file=1), touch, context.link)
+            kvm.on_flushed(message, context)
+
+        world.replace(KVM, m.Flushed, on_flushed, file=1)
+
+    return arrange
+
+
+def preempted(wait: int, file: int = 0) -> Arrange:
     """The vCPU's thread is preempted for so many ns between looking the folio up and taking mmu_lock."""
 
     def arrange(world: World) -> None:
@@ -104,7 +139,7 @@ def preempted(wait: int) -> Arrange:
                 context.after(wait, message)
             met.append(message)
 
-        world.replace(KVM, m.GotPfn, on_got_pfn)
+        world.replace(KVM, m.GotPfn, on_got_pfn, file=file)
 
     return arrange
 
@@ -135,6 +170,43 @@ def dies_at(message: type[Message]) -> Arrange:
     return arrange
 
 
+def killed(after_ns: int) -> Arrange:
+    """The VMM is killed so long after the request."""
+
+    def arrange(world: World) -> None:
+        world.killable()
+        world.post(VMM, m.Kill(), delay=after_ns)
+
+    return arrange
+
+
+def released(*parts: tuple[int, int]) -> Arrange:
+    """A guest with trusted IO has released these pages, and no others."""
+
+    def arrange(world: World) -> None:
+        world.replace(GUEST, m.Release, lambda *_: None)
+        world.post(TDX, m.Release(vm_address(0, 0), 0, parts), vm=-1)
+        world.run()
+
+    return arrange
+
+
+def accepted_at(message: type[Message], page: int) -> Arrange:
+    """The guest accepts a page again just before KVM gets this message."""
+
+    def arrange(world: World) -> None:
+        own = world.kvm().HANDLERS[message]
+
+        def handle(actor: object, found: Message, context: Context) -> None:
+            where = vm_address(0, 0), page, page + 1, Entry.MAPPED, LEVEL_4K
+            world.tdx().enter(world.td(), *where, world.host.cells[world.address(TDX, -1)])
+            own(actor, found, context)
+
+        world.replace(KVM, message, handle)
+
+    return arrange
+
+
 def tree_locked(world: World) -> None:
     """Another host operation holds the S-EPT tree lock."""
     world.td().tree_exclusive_until = FOREVER
@@ -157,7 +229,12 @@ def closed(world: World) -> None:
 
 def poison(start: int, end: int) -> Arrange:
     """An earlier conversion has poisoned these pages."""
-    return lambda world: world.gmem().poison.set(start, end, 1)
+
+    def arrange(world: World) -> None:
+        world.gmem().poison.set(start, end, 1)
+        world.inspector.books(vm_address(0, 0)).poison.set(start, end, 1)
+
+    return arrange
 
 
 def one_entry(start: int, end: int) -> Arrange:
@@ -187,9 +264,6 @@ def no_memory_for(kind: str) -> Arrange:
     def arrange(world: World) -> None:
         def on_reserve(actor: Allocator, message: m.Reserve, context: Context) -> None:
             if kind_of(message.reply_to) == kind:
-                op = message.op if message.op >= 0 else message.ticket
-                vm = message.vm or vm_base(message.reply_to)
-                context.observe(MemoryRefused(vm, op, message.pages))
                 context.send(message.reply_to, m.Reserved(message.ticket, False), context.link)
             else:
                 actor.on_reserve(message, context)

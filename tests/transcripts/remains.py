@@ -43,6 +43,7 @@ SHOWN: dict[str, tuple[str, Callable[[int], str]]] = {
     "kept": ("reference that stays", yes),
     "sept": ("S-EPT", entry),
     "shared_ept": ("shared EPT", level),
+    "shared_ept.1": ("shared EPT of file 1", level),
     "accepted": ("accepted by the guest", yes),
     "ptes": ("host PTEs", yes),
     "iommu": ("IOMMU", level),
@@ -55,7 +56,7 @@ def maps(world: World) -> dict[str, Runs]:
     """What can be left, by name."""
     gmem = world.gmem()
     found = {**world.maps(), "kept": runs(gmem.kept), "stash": runs(gmem.stash)}
-    return {name: found[name] for name in (*SHOWN, "free_frames")}
+    return {name: found[name] for name in (*SHOWN, "free_frames") if name in found}
 
 
 class Remains:
@@ -95,7 +96,7 @@ class Remains:
         lines = [f"Answer: {self.answered()}", f"Checks: {fired or 'none'}"]
         after = maps(self.world)
         gone = self.world.gmem().torn_down
-        for name in GONE if gone else SHOWN:
+        for name in GONE if gone else [name for name in SHOWN if name in after]:
             title, show = SHOWN[name]
             for start, end, was, now in differing(self.maps[name], after[name]):
                 lines.append(f"{title:21} {start:#x}..{end:#x}  {show(was)} -> {show(now)}")

@@ -5,21 +5,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from actors import messages as m
-from actors import observations as o
 from actors.address import name_of
-from actors.contract import Consumer, Context, Message, Observation, Reason, Share, Trace
+from actors.contract import Consumer, Context, Message, Reason, Share, Trace
 from actors.conversion import Conversion
 from actors.gmem import Gmem
+from actors.guest_outcome import Outcome
 from actors.messages import ATTEMPT_BITS
 from actors.protocols import Event, Row
-from actors.tdx_states import Call, Entry, Status
+from actors.tdx_states import Call, Status
 from cluster.cell import SEQUENCE_BITS, Cell
 from tests.helpers import World
+from tests.transcripts.effects import SIZES, effect, errno, span
 
-SIZES = {0: "", 1: " 4K", 2: " 2M", 3: " 1G"}
-ORDERS = {0: "4K", 9: "2M", 18: "1G"}
 # Who is meant is seen from sender and receiver; tickets are the askers' own affair.
-LEFT_OUT = {"gmem", "vm", "reply_to", "ticket"}
+LEFT_OUT = {"gmem", "vm", "reply_to", "ticket", "since"}
 IN_HEX = {"offset", "resume", "gfn"}
 
 
@@ -42,7 +41,7 @@ class Scribe:
             while (now := host.next_time()) is not None:
                 self.senders = {
                     (cell.address, id(message)): stamp >> SEQUENCE_BITS
-                    for at, stamp, cell, message in host.queue
+                    for at, _, stamp, cell, message in host.pending()
                     if at == now
                 }
                 first = len(self.lines)
@@ -97,7 +96,7 @@ def step(row: Row) -> str:
 # --- words ---------------------------------------------------------------------------------------
 
 
-def told(record: Message | Observation, *without: str) -> str:
+def told(record: Message) -> str:
     """`Prepare 0x10..0x20 op=1.0 to=SHARED`. What is as usual is left out: a field's default, and False."""
     if isinstance(record, m.Seamcall):
         again = {0: "", 1: " again", -1: " undo"}[record.attempt]
@@ -105,6 +104,8 @@ def told(record: Message | Observation, *without: str) -> str:
         return f"{what} x{record.count}{again}"
     if isinstance(record, m.SeamcallDone):
         return f"SeamcallDone {Call(record.call).name} {Status(record.status).name} x{record.index}"
+    if isinstance(record, m.Reserved) and not record.granted:
+        return f"Reserved nothing, {errno(record.reason)}"
     fields = {name: getattr(record, name) for name in record.__struct_fields__}
     defaults = record.__struct_defaults__
     usual = dict(zip(list(fields)[len(fields) - len(defaults) :], defaults, strict=True))
@@ -113,7 +114,7 @@ def told(record: Message | Observation, *without: str) -> str:
     parts = [type(record).__name__]
     if "start" in fields and "end" in fields:
         parts.append(f"{fields.pop('start'):#x}..{fields.pop('end'):#x}")
-    for name in LEFT_OUT | set(without):
+    for name in LEFT_OUT:
         fields.pop(name, None)
     parts += [
         f"{name}={said(name, value)}"
@@ -123,74 +124,35 @@ def told(record: Message | Observation, *without: str) -> str:
     return " ".join(parts)
 
 
-def said(name: str, value: Any) -> str:
-    """A field's value as people read it: an op is request.attempt."""
-    if isinstance(value, Reason | Share | Consumer | Trace):
-        return value.name
-    if name == "event":
-        return Event(value).name
-    if name == "op":
-        return f"{value >> ATTEMPT_BITS + 2 & 0xFF}.{value & (1 << ATTEMPT_BITS) - 1}"
-    if name == "unmapped":
-        return " ".join(f"{start:#x}..{end:#x}{SIZES[level]}" for start, end, level in value)
-    if name == "parts":
-        return " ".join(f"{start:#x}..{end:#x}" for start, end in value)
-    if name == "request":
-        return str(value >> 2 & 0xFF)
-    return f"{value:#x}" if name in IN_HEX and value >= 0 else str(value)
+def op(number: int) -> str:
+    """request.attempt."""
+    return f"{number >> ATTEMPT_BITS + 2 & 0xFF}.{number & (1 << ATTEMPT_BITS) - 1}"
 
 
-# Facts that say what a message changed; all others repeat what the line says already.
-CHANGES = (
-    o.ShareStored,
-    o.PoisonSet,
-    o.FramesFreed,
-    o.Pinned,
-    o.Bitmap,
-    o.VmBugged,
-    o.VmStopped,
-    o.Failed,
-    o.Retried,
-    o.Spinning,
-    o.UndoFailed,
-    o.LeftMapped,
-    o.ReferenceKept,
-    o.PrepareUndone,
-    o.FramesKept,
-    o.FramesReused,
-    o.GuestAccess,
-    o.MapGpaFailed,
-)
+def ranges(parts: Any) -> str:
+    """Of (start, end), with the level of a leaf perhaps."""
+    return " ".join(
+        f"{start:#x}..{end:#x}{SIZES[level[0]] if level else ''}" for start, end, *level in parts
+    )
 
 
-def effect(fact: Observation) -> str:
-    """A fact in a few words, or nothing."""
-    words = WORDS.get(type(fact))
-    if words:
-        return words(fact)
-    return told(fact, "op") if isinstance(fact, CHANGES) else ""
-
-
-def where(name: str, yes: str, no: str, field: str) -> Callable[[Any], str]:
-    """`host PTEs 0x10..0x14 gone`."""
-    return lambda fact: f"{name} {span(fact)} {yes if getattr(fact, field) else no}"
-
-
-WORDS: dict[type, Callable[[Any], str]] = {
-    o.Decided: lambda fact: "decision: " + ("COMMIT" if fact.commit else "ABORT"),
-    o.Sept: lambda fact: f"S-EPT {span(fact)}{SIZES[fact.level]} {Entry(fact.state).name}",
-    o.Leaf: lambda fact: (
-        f"{fact.share.name.lower()} leaves {span(fact)}{SIZES[fact.level] or ' none'}"
-    ),
-    o.HostPte: where("host PTEs", "there", "gone", "present"),
-    o.Dma: where("IOMMU", "mapped", "unmapped", "mapped"),
-    o.Stashed: where("stash", "put aside", "taken back", "present"),
-    o.FolioOrder: lambda fact: f"folios {span(fact)} {ORDERS.get(fact.order, 'none')}",
-    o.InvalidationBegin: lambda fact: f"frozen {span(fact)}",
-    o.InvalidationEnd: lambda _: "thawed",
+FIELDS: dict[str, Callable[[Any], str]] = {
+    "op": op,
+    "request": lambda value: str(value >> 2 & 0xFF),
+    "event": lambda value: Event(value).name,
+    "outcome": lambda value: Outcome(value).name.lower(),
+    "level": lambda value: SIZES[value].strip(),
+    "unmapped": ranges,
+    "parts": ranges,
 }
 
 
-def span(record: Any) -> str:
-    """A range."""
-    return f"{record.start:#x}..{record.end:#x}"
+def said(name: str, value: Any) -> str:
+    """A field's value as people read it."""
+    if isinstance(value, Reason):
+        return errno(value)
+    if isinstance(value, Share | Consumer | Trace):
+        return value.name.lower()
+    if name in FIELDS:
+        return FIELDS[name](value)
+    return f"{value:#x}" if name in IN_HEX and value >= 0 else str(value)

@@ -7,14 +7,17 @@ from typing import NamedTuple
 
 from actors import messages as m
 from actors.contract import Consumer, Reason, Share
+from actors.protocols.table import ALL
 from tests.helpers import PRIVATE, SHARED, World
 from tests.transcripts.causes import (
     Arrange,
+    accepted_at,
     after,
     closed,
     detached,
     detached_meanwhile,
     dies_at,
+    killed,
     no_memory_for,
     one_entry,
     pin,
@@ -23,16 +26,21 @@ from tests.transcripts.causes import (
     preempted,
     queue_full,
     queue_stuck,
+    released,
     shared_before,
     silent,
     strike,
     touched,
     tree_locked,
+    used_elsewhere,
+    uses_again,
 )
 
 START, END = 0x10, 0x14  # four pages in the middle of a leaf of 2 MiB
 FOLIO = (0, 0x200)  # the huge page around them
 ACROSS = (0x1F0, 0x410)  # the end of one huge page, a whole one, the beginning of a third
+TWO_FILES = ("vm.files_per_inode=2",)
+PINNED = ("vm.td_pinned=true", "vm.start=mapped-4k", "vm.accept_level=4k")  # trusted IO
 SECOND = 3 * 10**9  # ns; longer than guest_memfd is taken to wait
 
 
@@ -93,7 +101,9 @@ PLAIN: dict[str, Situation] = {
         "The four pages lie in a folio of 1 GiB.", overrides=("vm.memory=1GiB", "vm.page_order=18")),
     # --- not possible at all
     "file_closed": Situation("The last reference to the file is gone.", arrange=closed),
-    "page_poisoned": Situation("An earlier conversion has poisoned the second page.", arrange=poison(0x11, 0x12)),
+    "page_poisoned": Situation(
+        "The second page is poisoned: an earlier conversion could not unmap it, or its memory has failed.",
+        arrange=poison(0x11, 0x12)),
     # --- guest_memfd's own memory
     "pool_empty": Situation("The host's page pool is empty.", arrange=pool(0)),
     "pool_empty_to_private": Situation("The host's page pool is empty.", PRIVATE, pool(0)),
@@ -132,6 +142,20 @@ PLAIN: dict[str, Situation] = {
     "busy_twice": Situation(
         "Another host operation holds the S-EPT tree lock: BLOCK is BUSY, and so is the one retry.",
         arrange=tree_locked),
+    "busy_once": Situation(
+        "BLOCK of the boundary leaf is BUSY once: somebody holds the S-EPT tree lock for a moment.",
+        arrange=strike(tdx__busy={1: 0})),
+    "demote_busy_twice": Situation(
+        "The boundary leaf is blocked when its DEMOTE is BUSY, and so is the one retry.",
+        arrange=strike(tdx__demote_busy={1: 0, 2: 0})),
+    "track_busy_twice": Situation(
+        "The boundary leaf is blocked when TRACK is BUSY, and so is the one retry.",
+        arrange=strike(tdx__track_busy={1: 0, 2: 0})),
+    "second_leaf_busy_twice": Situation(
+        "The range cuts two leaves. The first one is split when BLOCK of the second is BUSY, and so is the one retry.",
+        arrange=strike(tdx__busy={2: 0, 3: 0}), pages=(0x1F0, 0x210)),
+    "remove_busy_once": Situation(
+        "PAGE.REMOVE of the third page is BUSY once.", arrange=strike(tdx__remove_busy={1: 2})),
     "demote_interrupted": Situation("An old TDX module interrupts DEMOTE.", arrange=strike(tdx__interrupted={})),
     "kvm_dead": Situation(
         "KVM is bugged by something else just before it is asked.",
@@ -142,6 +166,12 @@ PLAIN: dict[str, Situation] = {
     "second_split_refused": Situation(
         "Of two ranges the first is done when KVM finds no memory to split the second one's leaf.",
         arrange=after(shared_before((0x200, 0x400)), strike(kvm__split_memory={2: 0})), pages=ACROSS),
+    "guest_holds_page": Situation(
+        "The guest has released all but the third page before it asks. With vm.td_pinned = true.",
+        arrange=released((START, 0x12), (0x13, END)), overrides=PINNED),
+    "guest_holds_page_again": Situation(
+        "The guest accepts the third page again once all have agreed. With vm.td_pinned = true.",
+        arrange=after(released((START, END)), accepted_at(m.Commit, 0x12)), overrides=PINNED),
     # --- references
     "page_pinned": Situation("A device holds the third page for ever.", PRIVATE, pin(0x12, 0x13)),
     "neighbour_pinned": Situation(
@@ -184,7 +214,7 @@ PLAIN: dict[str, Situation] = {
     # --- no answer
     **{f"no_answer_from_{consumer.name.lower()}": Situation(
         f"READY of {consumer.name.lower()} gets lost.", SHARED, silent(consumer),
-        overrides=option(prepare_timeout="1ms")) for consumer in Consumer},
+        overrides=option(prepare_timeout="1ms")) for consumer in ALL},
     "no_answer_from_iommu_to_private": Situation(
         "READY of iommu gets lost.", PRIVATE, silent(Consumer.IOMMU), overrides=option(prepare_timeout="1ms")),
     # --- after the decision, or past the point of no return
@@ -207,6 +237,19 @@ PLAIN: dict[str, Situation] = {
     "leaf_after_ready": Situation(
         "Nothing is mapped when KVM is asked; a fault that looked before installs a leaf of 2 MiB after its READY.",
         arrange=after(touched(0x0, 0x200, delay=1_000), preempted(10_300)), overrides=("vm.start=unaccepted",)),
+    # --- several files on the inode
+    "two_files": Situation(
+        "Another VM has a file of the inode, and maps nothing of the range.", overrides=TWO_FILES),
+    "two_files_to_private": Situation(
+        "Another VM has a file of the inode, and maps the shared range.",
+        PRIVATE, used_elsewhere(START, END), overrides=TWO_FILES),
+    "two_files_fault": Situation(
+        "Another VM maps the shared range, and uses it once more when it has just been unmapped.",
+        PRIVATE, after(used_elsewhere(START, END), uses_again(START, END)), overrides=TWO_FILES),
+    "two_files_refused": Situation(
+        "Another VM has a file of the inode, and its KVM cannot split anything.",
+        arrange=strike(kvm__file_split={}), overrides=TWO_FILES),
+    "vmm_killed": Situation("The VMM is killed while consumers are asked.", arrange=killed(13_000)),
     # --- after the ioctl
     "devices_not_mapped": Situation(
         "The ioctl succeeds; then the VMM cannot map the range for its devices.", arrange=strike(iommu__map={})),
@@ -215,9 +258,19 @@ PLAIN: dict[str, Situation] = {
 # fmt: on
 
 
+SHORT = Situation(
+    "PAGE.REMOVE of the third page fails for a bug (F6), and the host's page pool is empty by then.",
+    arrange=strike(tdx__bug={1: 2}, alloc__pages={3: 0}),
+)
+
+
 def under(name: str, **chosen: str) -> Situation:
     """The situation of this name under other parameters of the protocol."""
-    plain = PLAIN[name]
+    return changed(PLAIN[name], **chosen)
+
+
+def changed(plain: Situation, **chosen: str) -> Situation:
+    """A situation under other parameters of the protocol."""
     words = ", ".join(f"{key} = {value}" for key, value in chosen.items())
     about = f"{plain.about} With {words}."
     return plain._replace(about=about, overrides=plain.overrides + option(**chosen))
@@ -236,8 +289,21 @@ SITUATIONS: dict[str, Situation] = {
     "iommu_unmapped_early_hangs": under("iotlb_hangs", iommu_prepare="unmap-early"),
     "remove_bug_untraced": under("remove_bug", mark="none"),
     "remove_bug_referenced": under("remove_bug", mark="refcount"),
+    "remove_bug_page_flag": under("remove_bug", mark="page-flag"),
+    "remove_bug_folio_flag": under("remove_bug", mark="folio-flag"),
+    "remove_bug_split_flag": under("remove_bug", mark="split-flag"),
+    "remove_bug_split_flag_no_memory": changed(SHORT, mark="split-flag"),
+    "remove_bug_folio_list": under("remove_bug", mark="folio-list"),
+    "remove_bug_folio_list_no_memory": changed(SHORT, mark="folio-list"),
+    "remove_bug_hwpoison": under("remove_bug", mark="hwpoison"),
     "waits_for_references": under("to_shared", mark="refcount"),
     "waits_for_no_small_folio": under("folio_small_already", mark="refcount"),
+    "file_by_file": under("two_files", per_file="true"),
+    "file_by_file_refused": under("two_files_refused", per_file="true"),
+    "file_by_file_several_ranges": under("several_ranges", per_file="true")._replace(
+        about="Another VM has a file of the inode, and two ranges are left to convert. With per_file = true.",
+        overrides=(*TWO_FILES, *option(per_file="true")),
+    ),
     "rest_stored": under("remove_bug", on_poison="proceed-rest"),
     "told_by_callback": under("remove_bug", mark="callback"),
     "looked_once": under("to_shared", post_commit_check="fail-efault"),

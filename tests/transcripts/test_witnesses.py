@@ -192,7 +192,7 @@ def test_x14_two_pieces_are_converted_and_the_guest_is_told_of_the_third():
     world = witness("X14")
     assert world.found == {"AN16"}
     assert [fact.converted for fact in world.of(o.MapGpaFailed)] == [2 * 0x200]
-    assert "MapGpaDone task=1 reason=NO_MEMORY resume=0x400" in seen("X14")[1]
+    assert "MapGpaDone task=1 reason=ENOMEM resume=0x400" in seen("X14")[1]
     assert runs(world.gmem().share) == [(0, SHARED), (0x400, PRIVATE)]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from actors.protocols import PROTOCOLS
 from tests.workloads.small_runs import decode
 from workloads import adjust
 from workloads.adjust import ADJUSTMENTS, Adjustment, adjusted, values
@@ -24,6 +25,15 @@ def test_in_place_has_pages_of_four_kib():
     assert changed("vm.start=unaccepted").keys() == {"vm.page_order"}
     assert changed("vm.start=mapped-4k", "vm.page_order=0") == {}
     assert changed("vm.start=prefaulted-2m")["vm.start"]["now"] == '"unaccepted"'
+
+
+def test_who_has_no_poison_callback_marks_pages_in_its_own_way():
+    told = {name: adjusted(decode("protocol.mark=callback"), name).changed for name in PROTOCOLS}
+    mark = {"was": '"callback"', "now": '"protocol"'}
+    assert (
+        told["two-phase-refcount"] == {}
+    )  # it hears of pages, and by default wants to be told otherwise
+    assert told["undo"] == told["in-place-huge"] == {"protocol.mark": mark}
 
 
 def test_every_adjustment_is_of_a_key_that_there_is():

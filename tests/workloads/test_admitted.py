@@ -104,7 +104,6 @@ def test_every_check_has_a_meaning_and_none_is_left_over():
 @pytest.mark.parametrize(
     ("check", "override", "protocol"),
     [
-        ("AN8", "protocol.host_unmap=early-saved", "two-phase"),
         ("AN2", "protocol.iommu_prepare=unmap-early", "two-phase"),
         ("AN2", "vm.iommu=pin", "two-phase-untraced"),
         ("AN17", "protocol.freeze_at=commit", "two-phase-untraced"),
@@ -139,6 +138,11 @@ def test_a_setting_opens_a_window(check, override, protocol):
 def test_a_setting_closes_one(check, override, protocol):
     assert admits(check, *of(f"protocol.name={protocol}"))
     assert not admits(check, *of(f"protocol.name={protocol}", override))
+
+
+def test_what_prepare_unmaps_early_is_back_after_abort():
+    early = "protocol.host_unmap=early-saved"
+    assert not any(admits("AN8", *of(early, f"protocol.name={name}")) for name in EVERY[-3:])
 
 
 def test_a_window_may_take_two_settings():

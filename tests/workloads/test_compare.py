@@ -12,6 +12,7 @@ from tests.toy_protocols import LIAR, TWIN, registered
 from tests.workloads.small_runs import decode
 from workloads.compare import chosen, compare
 from workloads.errors import UsageError
+from workloads.outcome.compare_report import render
 from workloads.outcome.compare_rows import FIGURES, rows
 from workloads.outcome.compare_terminal import Folded, broken, heads, show_comparison
 from workloads.outcome.comparison import reasons
@@ -142,7 +143,9 @@ def test_rules_of_the_fault_plan_have_a_row_each(one):
         cells = [f"{row['struck']:,}" if row["opportunities"] else "-" for row in rows_]
         assert found[f"fault.{rule}"] == cells
         assert rows_[0]["struck"] == rows_[1]["struck"] > 0
-        assert re.search(rf"^fault\.{rule} +{point}$", printed(record), re.MULTILINE)
+        assert re.search(
+            rf"^fault\.{rule} +{point}, probability = 0\.", printed(record), re.MULTILINE
+        )
         assert f"fault.{rule}" in (latest / "report.html").read_text()
 
 
@@ -214,6 +217,14 @@ def test_figures_of_several_seeds_have_intervals(two_seeds):
     assert read_summary(latest / "twin" / "seed-2")["seed"] == 2
 
 
+def test_what_few_seeds_show_is_told_by_their_number(two_seeds):
+    record = json.loads(json.dumps(two_seeds[2]))
+    figures = record["seeds"]["protocols"]["two-phase"]["figures"]
+    figures["anomalies"]["AN15"] = {"mean": 0.5, "low": -5.9, "high": 6.9, "seen": 1, "runs": 2}
+    assert table(record)["AN15"][0] == "1 of 2"
+    assert "1 of 5: seen in so many" in printed(record)
+
+
 def test_the_first_seed_is_a_run_of_its_own(one, two_seeds):
     first = [record["protocols"]["two-phase"]["digest"] for _, _, record in (one, two_seeds)]
     assert first[0] == first[1]
@@ -245,12 +256,32 @@ def test_an_adjustment_is_told_with_what_it_changes(one):
     text = printed(record)
     assert "twin*" in text and "* twin ran with vm.page_order = 0 (not 9)" in text
     assert heads(record) == [["two-phase"], ["twin*"], ["liar"]]
+    page = render(record)
+    assert ">twin*</th>" in page and "* twin ran with vm.page_order = 0 (not 9)" in page
+    assert ">liar*</th>" not in page
 
 
 def test_every_short_name_and_id_is_explained(one):
     text = printed(one[2])
     for name in ("at dead VMs", "no-fail failed", "I22", "AN15", "AN19", "!"):
         assert re.search(rf"^{re.escape(name)} +\w{{4,}}", text, re.MULTILINE), name
+
+
+def test_what_only_a_later_seed_shows_is_explained_too(two_seeds):
+    record = json.loads(json.dumps(two_seeds[2]))
+    for summary in record["protocols"].values():  # of the first seed
+        summary["anomalies"] = {}
+    assert re.search(r"^AN15 +huge mapping lost", printed(record), re.MULTILINE)
+
+
+def test_what_was_cut_short_stands_between_asked_and_requested(one):
+    assert "cut short" not in table(one[2])
+    summary = one[2]["protocols"]["twin"]
+    cut = {**summary, "conversions": {**summary["conversions"], "cut_short": 7}}
+    record = {**one[2], "protocols": {**one[2]["protocols"], "twin": cut}}
+    assert table(record)["cut short"] == ["0", "7", "0"]
+    assert [*table(record)][1:4] == ["asked", "cut short", "requested"]
+    assert re.search(r"^cut short +of these", printed(record), re.MULTILINE)
 
 
 # --- the terminal --------------------------------------------------------------------------------
@@ -332,6 +363,7 @@ def test_what_was_finished_is_kept_when_it_is_stopped(tmp_path, stopped):
     assert (status, record["verdict"], record["not_run"]) == (3, "unknown", ["twin", "liar"])
     assert record["protocols"]["two-phase"]["verdict"] == "valid"
     assert "not run any more: twin, liar" in printed(record)
+    assert printed(record).startswith("UNKNOWN  small, 1 of 3 protocols, seed 1\n")
     assert "--protocol two-phase,twin,liar" in (latest / "report.html").read_text()
 
 
@@ -346,6 +378,8 @@ def test_seeds_that_are_missing_are_told(two_seeds):
     fewer = {**seeds, "wanted": 5, "verdict": "unknown"}
     over = {"wanted": 5, "protocols": {**record["seeds"]["protocols"], "two-phase": fewer}}
     assert "two-phase: 2 of 5 seeds were run" in reasons({**record, "seeds": over})
+    assert "seeds" not in table(record)
+    assert table({**record, "seeds": over})["seeds"] == ["2 of 5", "2 of 2", "2 of 2"]
 
 
 def test_the_time_limit_is_over_everything(tmp_path):

@@ -19,8 +19,9 @@ from workloads.census import WAITING
 from workloads.loads.load import Load
 from workloads.loads.pace import closed_loops
 from workloads.loads.programs import SECOND_NS, ChurnProgram
+from workloads.outcome.summary import summarise
 from workloads.outcome.tally import tally
-from workloads.scenario import Churn
+from workloads.scenario import KINDS, Churn
 
 OPEN = 'workload=[{kind="churn",pace="open",rate=400,touch=0}]'
 SMALL = ("fleet.hosts=2", "fleet.vms_per_host=2", "scenario.duration=500ms", "vm.memory=64MiB")
@@ -218,12 +219,69 @@ def test_other_times_are_no_other_faults(monkeypatch, load):
     assert sum(fault is not None for fault in one.values()) > 50
 
 
+# Every kind of workload as an open loop.
+OPENED = {
+    "trace": 'log=["td-boot-iso.log"],pace="rate",rate=3000',
+    "churn": 'pace="open",rate=400',
+    "boot": 'pace="open",rate=1000,firmware_conversions=100,swiotlb_min="4MiB",swiotlb_max="4MiB"',
+    "hot-range": 'pace="open",rate=4000,vcpus=2,rounds=1',
+    "notifier-storm": 'pace="open",conversion_rate=400',
+    "pin-holders": 'pace="open",conversion_rate=400',
+    "memory-pressure": 'pace="open",conversion_rate=400',
+    "memory-failure": 'pace="open",conversion_rate=400',
+    "dma-storm": 'pace="open",rate=400,dma_rate=1000',
+    "balloon": 'pace="open",conversion_rate=400,size="16MiB"',
+    "sweep": 'pace="open",rate=20,window="8MiB"',
+    "shutdown": 'pace="open"',
+    "hostile": 'pace="open",rate=2000',
+}
+
+
+def conversions(kind, protocol):
+    """`conversions` of the summary, after a run in which VMs died."""
+    load = f'workload=[{{kind="{kind}",{OPENED[kind]}}}]'
+    found = adjusted(decode(load, BUGS), protocol).scenario
+    return summarise(found, simulate.run(simulate.prepare(found), Silent()))["conversions"]
+
+
+def test_every_kind_has_an_open_loop():
+    assert {*OPENED} == {*KINDS}
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_every_kind_asks_every_protocol_for_as_much(kind):
+    told = [conversions(kind, name) for name in ("two-phase", "two-phase-refcount", "undo")]
+    assert told[0]["asked"] == told[1]["asked"] == told[2]["asked"] > 0
+    assert any(one["failed"] + one["unfinished"] for one in told)
+    for one in told:
+        assert one["asked"] - one["cut_short"] + one["on_top"] == one["requested"]
+        assert one["cut_short"] >= 0
+
+
+def test_what_a_mapgpa_did_not_come_to_is_cut_short():
+    window = 'workload=[{kind="sweep",pace="open",rate=20,window="8MiB",writers=0,passes=1}]'
+    fails = 'fault=[{point="gmem.tree",nth=2,lasts="10s"}]'
+    found = decode(
+        window,
+        fails,
+        "vm.guest_retries=0",
+        "vmm.retry=report",
+        "vm.interrupt_probability=0",
+    )
+    told = summarise(found, simulate.run(simulate.prepare(found), Silent()))["conversions"]
+    # In each VM one piece of 32 is done. The next one fails, and again when the guest goes on behind what was done; so
+    # does the first piece of the other seven windows, and nobody comes to the rest.
+    assert (told["asked"], told["completed"], told["failed"]) == (4 * 32, 4, 4 * (2 + 7))
+    assert (told["cut_short"], told["on_top"]) == (4 * (32 - 1 - 8), 4)
+
+
 # --- what is open --------------------------------------------------------------------------------
 
 LOOPS = {
     OPEN: (),
     'workload=[{kind="churn"}]': ("workload.0 (churn): pace",),
     'workload=[{kind="boot"},{kind="hot-range"}]': ("workload.0 (boot)", "workload.1 (hot-range)"),
+    'workload=[{kind="boot",pace="open"},{kind="balloon",pace="open"}]': (),
     'workload=[{kind="trace",log=["td-boot-iso.log"]}]': (),
     'workload=[{kind="trace",log=["td-boot-iso.log","td-boot-bare.log"]}]': ("workload.0 (trace)",),
     'workload=[{kind="trace",log=["td-boot-bare.log"],pace="rate"}]': (),

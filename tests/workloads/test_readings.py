@@ -5,12 +5,13 @@ from itertools import pairwise
 
 import pytest
 
+from actors.protocols import PROTOCOLS
 from cluster import drive
 from cluster.drive import Totals
 from cluster.fault_points import FAULT_POINTS
 from cluster.label_sets import ANOMALIES, DIRECTIONS, INVARIANTS, REST
 from cluster.metrics import FAMILIES, Readings
-from tests.runs import SMALL, Silent
+from tests.runs import PINNED, SMALL, Silent
 from workloads import checkers, meter, scenario, simulate
 from workloads.outcome.readings import at_start, partitions_of, readings
 from workloads.outcome.summary import summarise
@@ -208,6 +209,22 @@ def test_whatever_is_injected_fails_within_the_closed_label_sets(point, reason):
     )
     outcome = simulate.run(simulate.prepare(found), Silent())
     assert final(found, outcome).values["gmemsim_engine_events_total"][()] > 0
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_a_guest_holds_fails_within_the_closed_label_sets(protocol):
+    small = ["vm.page_order=0"] if protocol == "in-place" else []
+    held = [
+        *PINNED,
+        "workload.0.kind=hostile",
+        "scenario.duration=5ms",
+        f"protocol.name={protocol}",
+    ]
+    found = scenario.decode("", "held.toml", [*held, *small])
+    outcome = simulate.run(simulate.prepare(found), Silent())
+    failures = final(found, outcome).values["gmemsim_conversion_failures_total"]
+    asks = protocol.startswith("two-phase") or protocol == "failable-notifier"
+    assert (total(failures, "EAGAIN") > 0) == asks
 
 
 @pytest.mark.parametrize("timeout", ["2us", "10us"])

@@ -118,7 +118,7 @@ def test_findings_are_shown_with_their_meaning(tmp_path):
     _, text = report_of(tmp_path, decode(), outcome(word(findings=[BROKEN])))
     assert "a free frame is mapped nowhere" in text
     assert "EXCLUDED" in text
-    assert "1.00 ms, h0/v0, op 12" in text
+    assert "1.00 ms, h0/v0, task 0, try 13" in text
     assert escape(TEXT) in text
     assert TEXT not in text
 

@@ -66,8 +66,8 @@ def test_a_folder_that_cannot_be_made_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError) as raised:
         open_folder(tmp_path / "file", "small", 1)
     assert str(raised.value) == (
-        f"{tmp_path}/file/small: results cannot be written there: Not a directory; "
-        "expected a writable folder, see --results"
+        f"--results: {tmp_path}/file/small: cannot be written there: Not a directory; "
+        "expected a writable folder"
     )
 
 

@@ -53,6 +53,10 @@ def test_an_interval_by_hand():
     assert found.mean == 4
     assert found.half == pytest.approx(3.182 * (8 / 3) ** 0.5 / 2, rel=1e-3)
     assert interval([5]) == Interval(5, None)
+    few = interval([0, 0, 3])
+    assert (few.mean, few.seen, few.runs) == (1, 1, 3)
+    assert few.half == pytest.approx(4.303, abs=0.001)
+    assert few.rare and not interval([2, 3, 2]).rare and not interval([0]).rare
 
 
 # --- merging -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """How a finding is told: from facts to lines, from lines to file, terminal and report."""
 
 import json
+import re
 
 import pytest
 
@@ -12,7 +13,7 @@ from cluster.placement import Places
 from tests.helpers import PRIVATE, SHARED, World
 from tests.runs import SMALL, simulated
 from tests.workloads.small_runs import decode, outcome, word
-from workloads.checkers import story
+from workloads.checkers import story, words
 from workloads.fleet import build
 from workloads.outcome.files import ANOMALIES
 from workloads.outcome.folder import open_folder, write
@@ -29,7 +30,7 @@ START, END = 0x10, 0x20
 def told(world, check):
     """The story of the first finding of this check, without its times."""
     found = world.inspector.first[check][0]
-    return [line.partition(" ms ")[2] or line for line in found[5]]
+    return [re.sub(r"^ *([0-9.]+ ms )?", "", line) for line in found[5]]
 
 
 @pytest.fixture(scope="module")
@@ -43,35 +44,41 @@ def undone():
 
 def test_a_story_says_who_did_what_with_the_state_before_and_after(undone):
     assert told(undone, "AN5") == [
-        "gmem: takes ilock for op 1073741828.0, 0x10..0x20 to SHARED",
-        "kvm: INV_BEGIN 0x0..0x200, faults wait",
-        "kvm: BLOCK 0x0..0x200 MAPPED -> BLOCKED",
-        "kvm: DEMOTE 0x0..0x200 BLOCKED -> MAPPED",
-        "kvm: PRIVATE leaves of 4 KiB at 0x0..0x200",
-        "kvm: 2 MiB leaves split: 1",
-        "kvm: BLOCK 0x10..0x20 MAPPED -> BLOCKED",
-        "kvm: REMOVE 0x10..0x20 BLOCKED -> FREE",
-        "kvm_mmu: has unmapped",
-        "gmem: share of 0x10..0x20 PRIVATE -> SHARED",
-        "gmem: ENOMEM while restructuring",
-        "gmem: folios of 0x0..0x200 order 9 -> none",
-        "gmem: stash of 0x0..0x200 in place -> aside",
-        "gmem: WARNING, the undo fails (readd)",
-        "gmem: share of 0x10..0x20 SHARED -> PRIVATE",
-        "kvm: INV_END",
-        "gmem: answers ENOMEM, drops ilock",
+        "gmem: takes ilock to convert gfn 0x10..0x20 (64 KiB) to shared, task 268435457",
+        "kvm: invalidation of gfn 0x0..0x200 (2 MiB) begins, faults wait",
+        "kvm: BLOCK gfn 0x0..0x200 (2 MiB): S-EPT MAPPED -> BLOCKED",
+        "kvm: DEMOTE gfn 0x0..0x200 (2 MiB): S-EPT BLOCKED -> MAPPED in 4 KiB",
+        "kvm: maps gfn 0x0..0x200 (2 MiB) by private leaves of 4 KiB",
+        "kvm: has split a leaf of 2 MiB",
+        "kvm: BLOCK gfn 0x10..0x20 (64 KiB): S-EPT MAPPED -> BLOCKED",
+        "kvm: REMOVE gfn 0x10..0x20 (64 KiB): S-EPT BLOCKED -> FREE",
+        "kvm: unmapped",
+        "gmem: stores the attribute of gfn 0x10..0x20 (64 KiB): private -> shared",
+        "INJECTED by the fault plan: gmem.readd, ENOMEM",
+        "gmem: fails with ENOMEM while restructuring",
+        "INJECTED by the fault plan: gmem.undo_readd, ENOMEM",
+        "gmem: folios of gfn 0x0..0x200 (2 MiB): 2 MiB (order 9) -> none in the filemap",
+        "gmem: hugetlb metadata of gfn 0x0..0x200 (2 MiB): in place -> set aside",
+        "gmem: WARNING, the undo fails: the folio cannot be added to the filemap again",
+        "gmem: stores the attribute of gfn 0x10..0x20 (64 KiB): shared -> private",
+        "kvm: invalidation ends",
+        "gmem: returns ENOMEM, drops ilock",
+        "=> AN5, folio missing from the filemap: the folio of gfn 0x0..0x200 (2 MiB) was 2 MiB (order 9) "
+        "and is none in the filemap",
     ]
 
 
 def test_its_times_are_simulated_and_go_on(undone):
     lines = undone.inspector.first["AN5"][0][5]
-    times = [float(line.partition(" ms ")[0]) for line in lines]
+    times = [float(line.partition(" ms ")[0]) for line in lines[:-1]]
     assert times == sorted(times)
     assert times[-1] - times[0] == pytest.approx(undone.of(o.ConvertEnd)[0].held / 1e6, abs=1e-4)
 
 
-def test_all_findings_of_one_conversion_tell_the_same(undone):
-    assert len({tuple(first[0][5]) for first in undone.inspector.first.values()}) == 1
+def test_all_findings_of_one_conversion_tell_the_same_and_each_says_what_it_found(undone):
+    stories = [first[0][5] for first in undone.inspector.first.values()]
+    assert len({tuple(lines[:-1]) for lines in stories}) == 1
+    assert len({lines[-1] for lines in stories}) == len(stories)
 
 
 def test_a_guest_that_dies_of_an_earlier_refusal_is_told_of_that_refusal():
@@ -80,8 +87,8 @@ def test_a_guest_that_dies_of_an_earlier_refusal_is_told_of_that_refusal():
     world.ask(START, END, SHARED, use=True)
     world.run()
     lines = told(world, "AN1")
-    assert "gmem: answers ENOMEM, drops ilock" in lines
-    assert lines[-1] == "guest: touches 0x10..0x20, which is pending: the TD is over"
+    assert "gmem: returns ENOMEM, drops ilock" in lines
+    assert lines[-2] == "guest: touches gfn 0x10..0x20 (64 KiB), not accepted: fatal to the TD"
 
 
 def test_a_refusal_before_another_conversion_is_remembered():
@@ -93,7 +100,8 @@ def test_a_refusal_before_another_conversion_is_remembered():
     world.touch(START, END, PRIVATE)
     world.run()
     lines = told(world, "AN1")
-    assert lines[0].endswith("0x10..0x20 to SHARED") and lines[-1].startswith("guest: touches")
+    assert "gfn 0x10..0x20 (64 KiB) to shared" in lines[0]
+    assert lines[-2].startswith("guest: touches")
     assert not any("0x400" in line for line in lines)
 
 
@@ -102,7 +110,7 @@ def test_what_comes_after_a_conversion_is_told_too():
     world = World("protocol.name=two-phase-untraced", bug)
     world.convert(START, END, SHARED)
     lines = told(world, "AN11")
-    assert lines[-1] == "pool: hands out pfn 0x0..0x800"
+    assert lines[-2] == "allocator: gives pfn 0x0..0x800 (8 MiB) to somebody else"
     assert "vmm: gives the VM up" in lines
 
 
@@ -113,7 +121,7 @@ def test_what_never_ends_has_a_story_as_well(check):
     world.request(START, END, SHARED)
     world.run(world.host.now + 3 * 10**9)
     (found,) = [f for f in world.inspector.result()["open_findings"] if f[1] == check]
-    assert found[5][-1].endswith("gmem: still waits for references, 1000 ms so far")
+    assert found[5][-2].endswith("gmem: spins on references with ilock held, for 1000 ms so far")
 
 
 def test_a_long_story_is_cut_in_its_middle():
@@ -127,15 +135,18 @@ def test_a_long_story_is_cut_in_its_middle():
     assert len(lines) <= story.LINES_MAX
 
 
-def test_of_a_conversion_of_many_steps_the_beginning_is_known():
+def test_of_a_conversion_of_many_steps_what_decides_is_known():
     world = World("vm.memory=256MiB", "protocol.name=two-phase-untraced")
     world.request(0, 0x8000, SHARED)
     world.run_until(lambda: len(world.of(o.Sept)) > 2 * story.KEPT)
     world.inject("tdx.bug")
     world.run()
     lines = told(world, "AN11")
-    assert lines[0].endswith("0x0..0x8000 to SHARED")
-    assert lines[1] == "... its first events are not kept ..."
+    assert "gfn 0x0..0x8000 (128 MiB) to shared" in lines[0]
+    assert "gmem: decides to COMMIT" in lines
+    assert story.NOT_KEPT in lines or any("more events" in line for line in lines)
+    assert any("INJECTED by the fault plan: tdx.bug" in line for line in lines)
+    assert any(line.startswith("kvm: KVM_BUG_ON") for line in lines)
     assert len(lines) <= story.LINES_MAX
 
 
@@ -147,14 +158,14 @@ def test_every_kind_that_is_told_has_words():
     world.inject("pins.transient")
     world.convert(START, END, PRIVATE)
     facts = [fact for _, fact in world.notebook.facts if type(fact) in story.KINDS]
-    assert all(story.sentence(fact, {}) for fact in facts)
+    assert all(words.sentence(fact, {}) for fact in facts)
     assert len({type(fact) for fact in facts}) > 15
 
 
 def test_where_the_state_before_is_not_known_the_story_does_not_say_it():
     blocked, free = (o.Sept(256, START, END, state, 1, START) for state in (3, 0))
-    assert story.sentence(blocked, {}) == "kvm: BLOCK 0x10..0x20 -> BLOCKED"
-    assert story.sentence(free, {}) == "tdx: 0x10..0x20 -> FREE"
+    assert words.sentence(blocked, {}) == "kvm: BLOCK gfn 0x10..0x20 (64 KiB): S-EPT -> BLOCKED"
+    assert words.sentence(free, {}) == ("tdx: entries of gfn 0x10..0x20 (64 KiB): S-EPT -> FREE")
 
 
 # --- the same on every executor ----------------------------------------------------------------------
@@ -235,6 +246,7 @@ def test_the_report_unfolds_it(written):
     text = (written[0] / "report.html").read_text()
     assert "<summary>How AN3 came about in h0/v3, 2.00 ms</summary>" in text
     assert "takes ilock &lt;for&gt; op 1.0\n0.0140 ms kvm" in text
+    assert f"\n\nagain: gmemsim run {written[0]}/scenario.toml</pre>" in text
 
 
 def test_findings_of_older_results_are_read_without_stories(tmp_path):

@@ -208,7 +208,7 @@ def test_a_replay_tells_of_its_input(tmp_path):
             [EXCLUDED, EXCLUDED],
             "violated",
             [
-                "AN3 (S-EPT mapping not restored), 2 times; first at 2.00 ms, h0/v3, op 41: "
+                "AN3 (S-EPT mapping not restored), 2 times; first at 2.00 ms, h0/v3, task 0, try 42: "
                 "gfn 0x10..0x20 was MAPPED and is BLOCKED"
             ],
         ),
@@ -228,7 +228,7 @@ def test_what_was_found_decides(findings, verdict, reasons):
 
 def test_a_conversion_that_is_never_answered_breaks_l1():
     expected = "L1 (every conversion is answered), once"
-    where = "; first at 1.00 ns, h0/v0, op 7: no answer"
+    where = "; first at 1.00 ns, h0/v0, task 0, try 8: no answer"
     assert judged(word(unanswered_requests=1)) == ("violated", [expected])
     held = judged(word(unanswered_requests=1, unanswered=1))
     assert held == ("violated", [expected + where])

@@ -35,6 +35,14 @@ def printed(summary, stream=None):
     return stream.getvalue()
 
 
+def test_costs_that_are_not_the_table_s_are_told():
+    own = decode('costs.override={kick_slope="2us", block="1.5us"}')
+    assert "own costs        kick_slope = 2us, block = 1.5us\n" in printed(
+        summarise(own, outcome(word()))
+    )
+    assert "own costs" not in printed(summarise(decode(), outcome(word())))
+
+
 # --- verdict and table ---------------------------------------------------------------------------
 
 
@@ -45,8 +53,8 @@ def test_the_whole_text_of_a_small_run():
         printed(summary)
         == f"""\
 VIOLATED  small, protocol two-phase, seed 1
-  AN3 (S-EPT mapping not restored), once; first at 2.00 ms, h0/v0, op 41: gfn 0x10..0x20 was MAPPED
-  and is BLOCKED
+  AN3 (S-EPT mapping not restored), once; first at 2.00 ms, h0/v0, task 0, try 42: gfn 0x10..0x20
+  was MAPPED and is BLOCKED
 
 conversions      3 requested: 2 completed (0 redundant), 1 failed, 0 unfinished; 0 retries, 3 in
                  flight at most

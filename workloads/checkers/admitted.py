@@ -7,7 +7,9 @@ n the mechanism is absent. WINDOWS says what opens a w, and what a parameter cha
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from actors.contract import TELLS
 from actors.protocols import PROTOCOLS
+from actors.protocols.marks import MARKS
 
 Settings = Mapping[str, str]
 """A run's keys and their values as text. A key that is not there is at its default."""
@@ -56,6 +58,7 @@ PAIRED: dict[str, tuple[str, ...]] = {
     "I8": ("AN6",),
     "I10": ("AN4", "AN5", "AN6", "AN7"),
     "I11": ("AN3",),
+    "I12": ("AN28",),
     "I13": ("AN1",),
     "I17": ("AN20",),
     "I18": ("AN13", "AN14"),
@@ -87,7 +90,7 @@ class When(NamedTuple):
     def text(self) -> str:
         """For people; nothing where the default is enough."""
         own = "" if self.own in self.values else f"{self.key}={self.values[0]}"
-        return f"{own} with {self.also.text}" if self.also else own
+        return f"{own} with {self.also.text}" if self.also and self.also.text else own
 
 
 class Window(NamedTuple):
@@ -109,18 +112,27 @@ BARE = When("protocol.mark", ("none", "protocol", "mixed"), "protocol")
 COUNTED = When("protocol.mark", ("refcount", "mixed"), "protocol")
 ALIVE = When("protocol.bug_on", ("no",), "protocol")
 LIVES_ON = When("protocol.bug_on", ("no", "protocol"), "protocol")
+# Marks that may say nothing of a page in a huge folio.
+UNSURE = ("page-flag", "split-flag")
+LOST = When("protocol.mark", ("none", "mixed", *UNSURE), "protocol")
+BARE_OR_LOST = When("protocol.mark", ("none", "protocol", "mixed", *UNSURE), "protocol")
 UNTOLD = When(
     "protocol.bug_on",
     ("no",),
     "protocol",
-    When("protocol.mark", ("none", "refcount", "mixed"), "protocol"),
+    When("protocol.mark", ("none", "refcount", "mixed", *UNSURE), "protocol"),
 )
+# With any of these the conversion is refused after COMMIT, and a VM that has met the bug may live.
+NAMED = tuple(name for name, mark in MARKS.items() if mark.trace in TELLS)
+TOLD_OF = When("protocol.mark", NAMED, "protocol", ALIVE)
+TOLD_OF_BY_ITSELF = When("protocol.mark", NAMED, "protocol", LIVES_ON)
+SPLIT = When("protocol.mark", ("split-flag",), "protocol", ALIVE)
+SPLIT_BY_ITSELF = When("protocol.mark", ("split-flag",), "protocol", LIVES_ON)
 LOOKS = When("protocol.post_commit_check", ("fail-efault",), "none")
 LOOKS_NOT = When("protocol.post_commit_check", ("none",), "none")
 PINNED = When("vm.iommu", ("pin",), "notify")
 APART = When("vm.backend", ("two-backends",), "in-place")
 UNMAP_EARLY = When("protocol.iommu_prepare", ("unmap-early",), "check-only")
-EARLY_SAVED = When("protocol.host_unmap", ("early-saved",), "late")
 FREEZE_LATE = When("protocol.freeze_at", ("commit",), "prepare")
 SWALLOW = When("protocol.swallow_enomem", ("true",), "true")
 STORE_LATE = When("protocol.store_first", ("false",), "false")
@@ -134,23 +146,30 @@ WINDOWS = (
     Window("AN1", (B1,), None, "a later range fails after the first ones are zapped, or EFAULT comes after the zap"),
     Window("AN1", (C,), ALIVE, "the VM outlives a bug in COMMIT and has lost what was unmapped before it"),
     Window("AN1", (CR,), LOOKS, "EFAULT leaves the old share to what was unmapped"),
+    Window("AN1", (CR,), TOLD_OF_BY_ITSELF, "as C, whose marks these are"),
+    Window("AN1", (C0,), TOLD_OF, "as C, whose marks these are"),
     Window("AN2", (B, B1, B2H), None, "the IOMMU has unmapped when a later step fails"),
-    Window("AN2", (B2, *C_FAMILY), UNMAP_EARLY, "the IOMMU unmaps in PREPARE, which may yet be aborted"),
+    Window("AN2", (B2, *C_FAMILY), UNMAP_EARLY, "a device comes between PREPARE, where the IOMMU unmaps, and ABORT"),
     Window("AN2", (B2, *C_FAMILY), PINNED, "the VMM unmaps what is pinned before it asks, and is refused"),
     Window("AN3", (B1,), None, "as AN1"),
     Window("AN3", (C,), ALIVE, "as AN1"),
     Window("AN3", (CR,), LOOKS, "as AN1"),
+    Window("AN3", (CR,), TOLD_OF_BY_ITSELF, "as AN1"),
+    Window("AN3", (C0,), TOLD_OF, "as AN1"),
     Window("AN4", (C,), REST_STORED, "a bug in COMMIT is reported, and all but its pages is stored"),
-    Window("AN7", C_FAMILY, NEVER, "folios are restructured after COMMIT, when nothing is refused any more"),
-    Window("AN8", C_FAMILY, EARLY_SAVED, "host PTEs are cleared in PREPARE"),
+    Window("AN7", (C, C0), SPLIT, "a folio is split for the mark alone"),
+    Window("AN7", (CR,), SPLIT_BY_ITSELF, "as C"),
+    Window("AN8", C_FAMILY, NEVER, "what is cleared in PREPARE is back, from a list, before ABORT is acknowledged"),
     Window("AN9", (A, B1), None, "a reference is taken after the only look at them, or is never dropped"),
     Window("AN9", (C, C0), COUNTED, "as C'"),
     Window("AN9", (CR,), LOOKS_NOT, "nobody looks before the counts are frozen"),
     Window("AN10", (A, CR), MARKED, "a reference is the only mark of a page that could not be unmapped"),
     Window("AN10", (B2, B2H, C, C0), COUNTED, "as C'"),
     Window("AN11", (A, B), BARE, "one host of two does not mark a page that could not be unmapped"),
-    Window("AN11", (B1, C, CR), UNMARKED, "nothing keeps a page that could not be unmapped"),
-    Window("AN11", (B2, B2H, C0), BARE, "nothing keeps a page that could not be unmapped"),
+    Window("AN11", (B1,), UNMARKED, "nothing keeps a page that could not be unmapped"),
+    Window("AN11", (C, CR), LOST, "nothing keeps a page that could not be unmapped, or the mark is lost"),
+    Window("AN11", (B2, B2H), BARE, "nothing keeps a page that could not be unmapped"),
+    Window("AN11", (C0,), BARE_OR_LOST, "nothing keeps a page that could not be unmapped, or the mark is lost"),
     Window("AN13", (A,), MM_FAILS, "callbacks of the mm may fail, and not guest_memfd's alone"),
     Window("AN14", (A,), MM_FAILS, "as AN13"),
     Window("AN17", (B1, B2H), NEVER, "faults in the range wait from before the split"),
@@ -162,7 +181,7 @@ WINDOWS = (
     Window("AN21", (A, B, B1, B2H, *C_FAMILY), UNIFORM, "a 1 GiB folio becomes small at once, under leaves of 2 MiB"),
     Window("AN26", (A, *C_FAMILY), NEVER, "attributes are read without a lock, as later versions of the series do"),
     Window("AN27", EVERY, APART, "the VMM discards the shared side although a device may still use it"),
-    Window("AN28", C_FAMILY, None, "a second BUSY in COMMIT, or with check-only an invalidation that hangs"),
+    Window("AN28", C_FAMILY, None, "a second BUSY, or a page held again; with check-only an invalidation that hangs"),
     Window("I2", (CR,), LIVES_ON, "a VM lives with a page that both sides map: small folios are not looked at"),
     Window("I2", (B1, B2, B2H, C0), ALIVE, "as C'"),
     Window("I2", (C,), UNTOLD, "as C'"),

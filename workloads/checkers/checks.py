@@ -4,20 +4,28 @@ Checks marked "before" see the books as they were before the fact was entered.
 """
 
 from actors import observations as o
-from actors.contract import ERRNO, PAGES_2M, Consumer, Reason, Share
+from actors.address import kind_of, name_of
+from actors.contract import ERRNO, KVMS, PAGES_2M, Consumer, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_2M, Entry
 from workloads.checkers.operation import Operation
-from workloads.checkers.shadow import ILOCK, MMU_LOCK, Shadow
+from workloads.checkers.shadow import Shadow
+from workloads.checkers.words import errno, order, side, span, who
 
 Found = str | None
 ORDER_2M = 9
+CONSUMERS = {  # by their kind in an address
+    "host_map": Consumer.HOST_MAP,
+    "pins": Consumer.PINS,
+    "iommu": Consumer.IOMMU,
+}
+ILOCK, MMU_LOCK = 1, 2  # ranks in the order in which locks are taken
 LOCKS = {ILOCK: "ilock", MMU_LOCK: "mmu_lock"}
-
-
-def span(start: int, end: int) -> str:
-    """For people: a range in hexadecimal frame numbers."""
-    return f"gfn {start:#x}..{end:#x}"
+# The field that says whether memory comes into use with the fact.
+ADDS: dict[type, str] = {
+    o.Leaf: "level", o.HostPte: "present", o.Dma: "mapped", o.ShareStored: "end",
+    o.Pinned: "held", o.Sept: "state",
+}  # fmt: skip
 
 
 def lock_name(rank: int) -> str:
@@ -36,15 +44,15 @@ def elsewhere(
     share: Share, tables: dict[str, IntervalMap], shadow: Shadow, start: int, end: int
 ) -> Found:
     """A page of this share that one of the tables still maps; but for what `told_of` excuses."""
-    for s, e, side in shadow.share.runs(start, end):
-        if side != share:
+    for s, e, here in shadow.share.runs(start, end):
+        if here != share:
             continue
         for name, table in tables.items():
             if table.only(s, e, 0):
                 continue
             for first, last, mapped in table.runs(s, e):
                 if mapped and not told_of(shadow, name, first, last):
-                    return f"{span(first, last)} is {share.name} and still in the {name}"
+                    return f"{span(first, last)} is {side(share)} and still in the {name}"
     return None
 
 
@@ -54,7 +62,7 @@ def told_of(shadow: Shadow, name: str, start: int, end: int) -> bool:
     All else that is mapped is judged, the dead VM's as well.
     """
     devices = shadow.devices
-    left = devices.left if name in devices.tables() else shadow.left
+    left = devices.left if name in devices.tables else shadow.left
     return shadow.dead and left.only(start, end, 1)
 
 
@@ -70,15 +78,17 @@ def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.closed:
         return None
-    tables = {"S-EPT": shadow.sept, "mirror": shadow.private}
+    tables = shadow.inside
+    if len(shadow.strays.starts) > 1:
+        tables = tables | {"PAMT": shadow.strays}
     return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
 
 
 def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.closed:
         return None
-    for s, e, order in shadow.order.runs(op.begin.start, op.begin.end):
-        if order >= 0:
+    for s, e, size in shadow.order.runs(op.begin.start, op.begin.end):
+        if size >= 0:
             continue
         for first, last, hole in shadow.punched.runs(s, e):
             if not hole and not shadow.poison.only(first, last, 1):
@@ -88,9 +98,9 @@ def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for s, e, share in shadow.share.runs(op.begin.start, op.begin.end):
-        for first, last, order in shadow.order.runs(s, e) if share == Share.SHARED else ():
-            if order > 0 and not shadow.punched.only(first, last, 1):
-                return f"{span(first, last)} is SHARED with folios of order {order}"
+        for first, last, size in shadow.order.runs(s, e) if share == Share.SHARED else ():
+            if size > 0 and not shadow.punched.only(first, last, 1):
+                return f"{span(first, last)} is shared and its folio is {order(size)}"
     return None
 
 
@@ -98,15 +108,31 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """But for leaves of which somebody said that he could not unmap them."""
     if shadow.closed:
         return None
-    for s, e, level in shadow.private.runs(max(0, op.begin.start - 1), op.begin.end + 1):
-        if level != LEVEL_2M or not shadow.left.only(s, e, 0):
-            continue
-        first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
-        small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
-        mixed = first_not(shadow.share, first, last, Share.PRIVATE)
-        if small or mixed:
-            return f"a 2 MiB leaf in {span(first, last)} lies over order {small} or share {mixed}"
+    for mirror in shadow.mirrors:
+        for s, e, level in mirror.runs(max(0, op.begin.start - 1), op.begin.end + 1):
+            if level != LEVEL_2M or not shadow.left.only(s, e, 0):
+                continue
+            first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
+            small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
+            mixed = first_not(shadow.share, first, last, Share.PRIVATE)
+            leaf = f"a 2 MiB leaf in {span(first, last)} lies over"
+            if small:
+                return f"{leaf} folios of {order(small[2])} at {span(*small[:2])}"
+            if mixed:
+                return f"{leaf} {side(mixed[2])} {span(*mixed[:2])}"
     return None
+
+
+def i7_new(shadow: Shadow, fact: o.Leaf) -> Found:
+    """Before: a leaf of 2 MiB goes in over a folio as large."""
+    if fact.level != LEVEL_2M:
+        return None
+    small = next((r for r in shadow.order.runs(fact.start, fact.end) if r[2] < ORDER_2M), None)
+    return (
+        f"a 2 MiB leaf at {span(fact.start, fact.end)} goes in over order {small}"
+        if small
+        else None
+    )
 
 
 def i13(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -120,22 +146,35 @@ def i13(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def i14(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if op.begin.op not in shadow.frozen:
-        return None
-    return "the conversion ended with its invalidation still in progress"
+    return "the conversion ended with its invalidation still in progress" if op.frozen else None
+
+
+def i14_changed(shadow: Shadow, fact: o.FolioOrder) -> Found:
+    """Before: nobody maps, meanwhile, what is restructured under an invalidation."""
+    for op in shadow.operations.values():
+        for first, last in op.frozen.values() if op.begin.gmem == fact.gmem else ():
+            if not first <= fact.start < fact.end <= last:
+                where = f"the invalidation is of {span(first, last)}"
+                return f"folios of {span(fact.start, fact.end)} change, and {where}"
+    return None
 
 
 def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if fact.reason is not Reason.NONE:
         return None
     bad = first_not(shadow.share, op.begin.start, op.begin.end, op.begin.to)
-    return f"success was reported and {span(bad[0], bad[1])} is not converted" if bad else None
+    return (
+        f"success was reported and {span(bad[0], bad[1])} is still {side(bad[2])}" if bad else None
+    )
 
 
 def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return (
-        f"READY of consumers {sorted(op.ready)} met neither COMMIT nor ABORT" if op.ready else None
-    )
+    """But for KVMs that were asked to split, one file's after the other's, before anything was decided."""
+    if op.astray or not op.ready:
+        return op.astray or None
+    ready = op.ready if op.decided is not None else op.ready.difference(KVMS)
+    names = ", ".join(who(Consumer(consumer)) for consumer in sorted(ready))
+    return f"READY of {names} met neither COMMIT nor ABORT" if ready else None
 
 
 # --- single facts --------------------------------------------------------------------------------
@@ -145,38 +184,47 @@ def i1_new(shadow: Shadow, fact: o.HostPte | o.Dma) -> Found:
     added = fact.present if isinstance(fact, o.HostPte) else fact.mapped
     added = added and not shadow.devices.backing.apart
     bad = first_not(shadow.share, fact.start, fact.end, Share.SHARED) if added else None
-    return f"{span(bad[0], bad[1])} is PRIVATE and was mapped outside the TD" if bad else None
+    return f"{span(bad[0], bad[1])} is private and was mapped outside the TD" if bad else None
 
 
-def i9_dropped(shadow: Shadow, fact: o.Pinned) -> Found:
-    """Before: a count never goes below zero."""
-    for start, end, count in () if fact.held else shadow.pins.runs(fact.start, fact.end):
-        if not count:
-            return f"a reference on {span(start, end)} was dropped that nobody had"
-    return None
+def i4_new(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Pinned | o.Sept) -> Found:
+    """Before: nobody maps, or pins, what was given back to the host.
 
-
-def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
-    """Before: counts are frozen while a folio is split or merged, which takes that nobody has one of the pages.
-
-    Held over the range that is converted: that is where guest_memfd looks for references.
+    A device's mapping of a hole stands for one that would have had frames first: see docs/design.md.
     """
-    if fact.order < 0 or shadow.pins.fragments == 1 == shadow.kept.fragments:
+    if len(shadow.freed.starts) == 1 or not getattr(fact, ADDS[type(fact)]):
         return None
-    if shadow.order.only(fact.start, fact.end, fact.order):
-        return None
-    for op in shadow.operations.values():
-        start, end = max(fact.start, op.begin.start), min(fact.end, op.begin.end)
-        for table in (shadow.pins, shadow.kept) if start < end else ():
-            bad = first_not(table, start, end, 0)
-            if bad:
-                return f"folios of {span(bad[0], bad[1])} split or merged with references on them"
-    return None
+    bad = first_not(shadow.freed, fact.start, fact.end, 0)
+    kind = type(fact).__name__
+    return (
+        f"{span(bad[0], bad[1])} was given back to the host, and is in use ({kind})"
+        if bad
+        else None
+    )
 
 
 def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
-    if fact.reason is not Reason.NONE and shadow.operations[fact.op].settled:
-        return f"{fact.consumer.name} refused ({fact.reason.name}) after the decision to commit"
+    if fact.reason is Reason.NONE:
+        asked = fact.consumer is shadow.consumer and fact.phase == "prepare"
+        return promised(shadow, shadow.operations[fact.op]) if asked else None
+    if shadow.operations[fact.op].settled:
+        return f"{who(fact.consumer)} refused ({errno(fact.reason)}) after the decision to commit"
+    return None
+
+
+def promised(shadow: Shadow, op: Operation) -> Found:
+    """KVM is READY: it has not said of a leaf that it cannot unmap it, and no entry is blocked where faults wait."""
+    start, end = op.begin.start, op.begin.end
+    for s, e, left in shadow.left.runs(start, end) if shadow.left.fragments > 1 else ():
+        if left and not shadow.private.only(s, e, 0):
+            return f"READY with leaves at {span(s, e)} that could not be unmapped before"
+    frozen = op.frozen.get(shadow.vm)
+    if not frozen or op.begin.to is Share.PRIVATE:
+        return None
+    start, end = max(start, frozen[0]), min(end, frozen[1])
+    for s, e, state in shadow.sept.runs(start, end):
+        if state in (Entry.BLOCKED, Entry.PENDING_BLOCKED):
+            return f"READY with {span(s, e)} blocked"
     return None
 
 
@@ -191,40 +239,82 @@ def i15(shadow: Shadow, fact: o.LockOrder) -> Found:
     return f"{lock_name(fact.rank)} taken while holding {lock_name(inner)}"
 
 
+def i15_invalidation(shadow: Shadow, fact: o.InvalidationBegin | o.InvalidationEnd) -> Found:
+    """Before: it is begun and ended with mmu_lock, held for that alone."""
+    held = shadow.holding.get(fact.op)
+    inner = held[-1][0] if held else 0
+    if fact.locked and inner < MMU_LOCK:
+        return None
+    what = "begins" if isinstance(fact, o.InvalidationBegin) else "ends"
+    how = f"inside {lock_name(inner)}" if fact.locked else "without mmu_lock"
+    return f"an invalidation {what} {how}"
+
+
+def i15_freed(shadow: Shadow, fact: o.FramesFreed) -> Found:
+    """Before: a file's frames go back while it is held, so that nobody looks them up."""
+    for locks in shadow.holding.values():
+        if any(rank == ILOCK for rank, _ in locks):
+            return None
+    return f"pfn {fact.start:#x}..{fact.end:#x} goes back with nobody holding ilock"
+
+
+def i16_flushed(shadow: Shadow, fact: o.ShareStored) -> Found:
+    """Before: no vCPU reaches through its TLB what is about to be private."""
+    op = shadow.operations.get(fact.op)
+    if op is None or not op.unflushed or fact.to is Share.SHARED:
+        return None
+    return f"{span(fact.start, fact.end)} becomes private, and a TLB may have it as shared"
+
+
 def i17(shadow: Shadow, fact: o.Leaf) -> Found:
     """Before: a leaf goes in only where the attribute says its kind."""
     bad = first_not(shadow.share, fact.start, fact.end, fact.share) if fact.level else None
-    return f"a {fact.share.name} leaf was installed at {span(bad[0], bad[1])}" if bad else None
+    if bad is None:
+        return None
+    leaf = f"a {side(fact.share)} leaf was installed"
+    return f"{leaf} at {span(bad[0], bad[1])}, which is {side(bad[2])}"
 
 
 def i19(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Dma | o.ShareStored) -> Found:
-    adds = {o.Leaf: "level", o.HostPte: "present", o.Dma: "mapped", o.ShareStored: "end"}
-    if not getattr(fact, adds[type(fact)]):
+    if not getattr(fact, ADDS[type(fact)]):
         return None
     bad = first_not(shadow.poison, fact.start, fact.end, 0)
     if bad and isinstance(fact, o.Dma) and shadow.failed.only(bad[0], bad[1], 1):
         return None  # devices are not told of memory that has failed
-    return (
-        f"poisoned {span(bad[0], bad[1])} is back in use ({type(fact).__name__})" if bad else None
-    )
+    into = {o.Leaf: "KVM's tables", o.HostPte: "the host page table", o.Dma: "the IOMMU"}
+    where = into.get(type(fact), "a conversion")
+    return f"poisoned {span(bad[0], bad[1])} is back in {where}" if bad else None
 
 
 def i23(shadow: Shadow, fact: o.Reserving) -> Found:
+    """What a consumer asked for before the ABORT reached it, it asked in PREPARE."""
     op = shadow.operations.get(fact.op)
-    return "memory was asked for during ABORT" if op and op.decided is False else None
+    if op is None or op.decided is not False:
+        return None
+    kind = kind_of(fact.asker)
+    consumer = shadow.consumer if kind == "kvm" else CONSUMERS.get(kind)
+    if consumer is not None and not op.has_answered(consumer):
+        return None
+    return f"{name_of(fact.asker)} asks for {fact.pages} pages of memory in ABORT"
+
+
+def i23_failed(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    return f"{op.call} failed in KVM's ABORT, which has nothing to fail" if op.call else None
 
 
 def an1(shadow: Shadow, fact: o.GuestAccess) -> Found:
     if fact.ok or shadow.dead or not shadow.accepted.pages(fact.start, fact.end, 1):
         return None
-    return f"the guest touched {span(fact.start, fact.end)}, accepted and mapped no more"
+    now = Entry(shadow.sept.get(fact.start)).name
+    where = span(fact.start, fact.end)
+    return f"the guest touched {where}, which it had accepted: S-EPT was MAPPED and is {now}"
 
 
 def an10(shadow: Shadow, fact: o.FramesKept) -> Found:
     """A folio that stays for a poisoned page of its own has that page's name."""
     start, end = fact.gfn, fact.gfn + fact.end - fact.start
-    for first, last, order in shadow.order.runs(start, end):
-        size = 1 << max(order, 0)
+    for first, last, folio in shadow.order.runs(start, end):
+        size = 1 << max(folio, 0)
         for s, e, poisoned in shadow.poison.runs(first, last):
             for at in () if poisoned else range(s // size * size, e, size):
                 if shadow.poison.only(at, at + size, 0):
@@ -234,7 +324,9 @@ def an10(shadow: Shadow, fact: o.FramesKept) -> Found:
 
 
 def an16(shadow: Shadow, fact: o.MapGpaFailed) -> Found:
-    return f"MapGPA of {span(fact.start, fact.end)} failed after {fact.converted} pages"
+    edge = fact.start + fact.converted
+    rest = f"{span(fact.start, edge)} changed sides, {span(edge, fact.end)} did not"
+    return f"one MapGPA failed half way: {rest}"
 
 
 def an17(shadow: Shadow, fact: o.PrepareUndone) -> Found:
@@ -247,7 +339,7 @@ def an17_new(shadow: Shadow, fact: o.Leaf) -> Found:
         return None
     for op in shadow.operations.values():
         inside = op.begin.start <= fact.start and fact.end <= op.begin.end
-        if inside and Consumer.KVM_MMU in op.ready and fact.share is not op.begin.to:
+        if inside and shadow.consumer in op.ready and fact.share is not op.begin.to:
             return f"{span(fact.start, fact.end)} was mapped after KVM had said READY"
     return None
 
@@ -265,17 +357,17 @@ def an20_new(shadow: Shadow, fact: o.Leaf) -> Found:
 def an20(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Leaves that somebody could not unmap are not stale: he said so."""
     start, end = op.begin.start, op.begin.end
-    whole, side = shadow.share.run_at(start, end)
-    other = shadow.private if side == Share.SHARED else shadow.shared
-    if shadow.closed or (whole == end and other.only(start, end, 0)):
+    whole, share = shadow.share.run_at(start, end)
+    others = shadow.mirrors if share == Share.SHARED else shadow.shared_epts
+    alone = len(others) == 1
+    if shadow.closed or (alone and whole == end and others[0].only(start, end, 0)):
         return None
-    for s, e, side in shadow.share.runs(start, end):
-        other = shadow.private if side == Share.SHARED else shadow.shared
-        for first, last, level in other.runs(s, e):
+    for s, e, share in shadow.share.runs(start, end):
+        others = shadow.mirrors if share == Share.SHARED else shadow.shared_epts
+        for first, last, level in (run for other in others for run in other.runs(s, e)):
             bad = first_not(shadow.left, first, last, 1) if level else None
             if bad:
-                kind = Share(1 - side).name
-                return f"{span(bad[0], bad[1])} is {Share(side).name} with a {kind} leaf"
+                return f"{span(bad[0], bad[1])} is {side(share)} with a {side(1 - share)} leaf"
     return None
 
 
@@ -283,9 +375,10 @@ def an21(shadow: Shadow, fact: o.FolioOrder) -> Found:
     """The folio changes now; a leaf whose unmap failed was told of."""
     if shadow.closed or not 0 <= fact.order < ORDER_2M:
         return None
-    for s, e, level in shadow.private.runs(fact.start, fact.end):
-        if level == LEVEL_2M and shadow.left.only(s, e, 0):
-            return f"{span(s, e)} has folios of order {fact.order} under a leaf of 2 MiB"
+    for mirror in shadow.mirrors:
+        for s, e, level in mirror.runs(fact.start, fact.end):
+            if level == LEVEL_2M and shadow.left.only(s, e, 0):
+                return f"{span(s, e)} has folios of {order(fact.order)} under a leaf of 2 MiB"
     return None
 
 
@@ -315,7 +408,7 @@ def late_at_end(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def hardware(reason: Reason) -> Found:
     """For people, if the reason is neither a bug nor none."""
     failed = reason not in (Reason.NONE, Reason.BUG, Reason.DEAD)
-    return f"{reason.name} after the decision to commit" if failed else None
+    return f"{errno(reason)} after the point of no return" if failed else None
 
 
 def i18(shadow: Shadow, fact: o.NotifierError) -> Found:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from actors import observations as o
 from actors.contract import Reason, Share
 from actors.intervals import IntervalMap
+from workloads.checkers.words import span
 
 if TYPE_CHECKING:
     from workloads.checkers.operation import Operation
@@ -16,12 +17,14 @@ Found = str | None
 class Backing(NamedTuple):
     """How a VM's devices see its memory: by how many listeners, and whether the shared side is a file of its own.
 
-    `before`: all of it is mapped for listener 0 when the VM starts, and nobody tells devices of conversions.
+    `before`: all of it is mapped for listener 0 when the VM starts, and nobody tells devices of conversions. `pins`:
+    what is mapped has a reference.
     """
 
     listeners: int = 0
     apart: bool = False
     before: int = 0  # pages
+    pins: bool = False
 
 
 class Domain:
@@ -44,17 +47,16 @@ class DeviceBooks:
     def __init__(self, backing: Backing) -> None:
         self.backing = backing
         self.domains = [Domain() for _ in range(max(1, backing.listeners))]
+        others = (f"IOMMU for listener {n}" for n in range(1, len(self.domains)))
+        self.names = ("IOMMU", *others)  # of what each listener's domain maps, for people
+        mapped = (domain.mapped for domain in self.domains)
+        self.tables = dict(zip(self.names, mapped, strict=True))
         self.refused = IntervalMap.filled(0)
         self.left = IntervalMap.filled(0)  # 1 where the driver said that it could not unmap
         # (start, end, until) of invalidations that somebody waits for.
         self.waits: list[tuple[int, int, int]] = []
         if backing.before:
             self.domains[0].mapped.set(0, backing.before, 1)
-
-    def tables(self) -> dict[str, IntervalMap]:
-        """What is mapped, by a name for people."""
-        names = ("IOMMU", *(f"IOMMU for listener {n}" for n in range(1, len(self.domains))))
-        return dict(zip(names, (domain.mapped for domain in self.domains), strict=True))
 
     def map(self, fact: o.Dma) -> None:
         domain = self.domains[fact.listener]
@@ -86,11 +88,14 @@ class DeviceBooks:
                 if mapped:
                     domain.stale.set(start, end, 1)
 
-    def fault(self, fact: o.DmarFault) -> None:
+    def fault(self, fact: o.DmarFault) -> bool:
+        """Is it the first one to meet what a conversion has taken away?"""
         domain = self.domains[fact.listener]
+        before = domain.faulted.fragments > 1
         for start, end, lost in domain.lost.runs(fact.start, fact.end):
             if lost:
                 domain.faulted.set(start, end, 1)
+        return domain.faulted.fragments > 1 and not before
 
     def ended(self, fact: o.ConvertEnd, operation: "Operation") -> None:
         """A conversion is over; whoever met its traces has been told by now."""
@@ -101,11 +106,6 @@ class DeviceBooks:
         for domain in self.domains:
             if not domain.faulted.only(start, end, 0):
                 domain.faulted.set(start, end, 0)
-
-
-def at(start: int, end: int) -> str:
-    """For people: a range in hexadecimal frame numbers."""
-    return f"gfn {start:#x}..{end:#x}"
 
 
 # --- DMAR faults ---------------------------------------------------------------------------------
@@ -120,7 +120,8 @@ def an2(shadow: "Shadow", fact: o.DmarFault) -> Found:
             continue
         for first, last, refused in shadow.devices.refused.runs(start, end):
             if refused:
-                return f"DMAR fault at {at(first, last)}, SHARED since a conversion of it failed"
+                where = span(first, last)
+                return f"DMAR fault at {where}: shared still, and unmapped for a conversion that failed"
     return None
 
 
@@ -131,7 +132,8 @@ def an2_after(shadow: "Shadow", fact: o.ConvertEnd, op: "Operation") -> Found:
     for domain in shadow.devices.domains:
         for start, end, faulted in domain.faulted.runs(op.begin.start, op.begin.end):
             if faulted:
-                return f"DMAR fault at {at(start, end)} on account of a conversion that then failed"
+                where = span(start, end)
+                return f"DMAR fault at {where}: unmapped for a conversion that then failed"
     return None
 
 
@@ -150,7 +152,7 @@ def i1_dma(shadow: "Shadow", fact: o.DmaDone) -> Found:
         return None
     for start, end, side in shadow.share.runs(fact.start, fact.end):
         if side != Share.SHARED:
-            return f"a device {way(fact)} {at(start, end)}, which is PRIVATE"
+            return f"a device {way(fact)} {span(start, end)}, which is private"
     return None
 
 
@@ -160,7 +162,7 @@ def an27(shadow: "Shadow", fact: o.DmaDone) -> Found:
         return None
     for start, end, stale in shadow.devices.domains[fact.listener].stale.runs(fact.start, fact.end):
         if stale:
-            return f"a device {way(fact)} {at(start, end)} in pages that were discarded"
+            return f"a device {way(fact)} {span(start, end)} in pages that were discarded"
     return None
 
 
@@ -174,7 +176,8 @@ def way(fact: o.DmaDone) -> str:
 
 def an18(shadow: "Shadow", fact: o.Answered) -> Found:
     """After: of the range that was answered, bitmap, attribute and every listener's domain say the same."""
-    if fact.latency == o.NO_LATENCY:  # no VMM was asked: what there is to find was found before
+    # No VMM was asked, and what there is to find was found before; or its bitmap is gone with it.
+    if fact.latency == o.NO_LATENCY or shadow.killed:
         return None
     devices = shadow.devices
     gone = shadow.dead or fact.reason is Reason.DEAD  # with the VM go its devices
@@ -182,10 +185,10 @@ def an18(shadow: "Shadow", fact: o.Answered) -> Found:
     domains = devices.domains if used else ()
     for start, end, side in shadow.share.runs(fact.start, fact.end):
         if not shadow.bitmap.only(start, end, side):
-            return f"bitmap of {at(start, end)} disagrees with guest_memfd"
+            return f"bitmap of {span(start, end)} disagrees with guest_memfd"
         for listener, domain in enumerate(domains):
             for first, last, mapped in domain.mapped.runs(start, end):
                 if mapped != side:
-                    still = "is PRIVATE and still mapped" if mapped else "is SHARED and not mapped"
-                    return f"{at(first, last)} {still} for the devices of listener {listener}"
+                    still = "is private and still mapped" if mapped else "is shared and not mapped"
+                    return f"{span(first, last)} {still} for the devices of listener {listener}"
     return None

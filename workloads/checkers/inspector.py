@@ -6,19 +6,28 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from actors import observations as o
-from actors.address import host_of, name_of, vm_base
+from actors.address import file_of, host_of, name_of, owner_base, vm_base, vm_of
 from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
 from workloads.checkers import story
 from workloads.checkers.admitted import admits
+from workloads.checkers.checks import i4_new, i15_freed
 from workloads.checkers.operation import Operation
 from workloads.checkers.pamt import PamtBooks
 from workloads.checkers.progress import still_open
 from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
 from workloads.checkers.restored import prefix
 from workloads.checkers.shadow import KEEP, Shadow
-from workloads.checkers.start import first_owners, new_shadow, small_leaves
+from workloads.checkers.start import (
+    PLACE_BITS,
+    first_owners,
+    new_shadow,
+    place_of,
+    small_leaves,
+    vm_at,
+)
+from workloads.checkers.words import span
 from workloads.outcome.settings import of_scenario
 from workloads.plan import Plan
 
@@ -27,6 +36,10 @@ Finding = list[Any]
 """[time in ns, id, VM's base address, op or -1, text, story]"""
 
 
+TITLES = {
+    **{check.id: f"{check.id} is broken ({check.name})" for check in INVARIANTS},
+    **{check.id: f"{check.id}, {check.name}" for check in ANOMALIES},
+}
 Test = Callable[..., str | None]
 Tests = list[tuple[Test, list[str]]]
 """Each test with the ids of the checks that share it."""
@@ -48,12 +61,14 @@ class Inspector:
         self.plan = plan
         self.shadows: dict[int, Shadow] = {}  # by the VM's base address
         self.known: dict[int, Shadow] = {}  # by any address of the VM's that a fact has named
-        self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> VM's base address
+        self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> place in a secure EPT
+        self.strays: dict[int, IntervalMap] = {}  # host -> pfn -> owner by the PAMT alone, a VM
         self.pamts: dict[int, PamtBooks] = {}  # by host, where the PAMT is dynamic
         scenario = plan.scenario
         self.window = admits("AN20", scenario.protocol.name, of_scenario(scenario))
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[Finding]] = {}  # id -> in order of time
+        self.told: tuple[Any, list[str]] = (None, [])  # the last story, and the fact that ends it
         self.checks: tuple[Check, ...] = INVARIANTS + ANOMALIES
         self.at_end = by_test((check.at_end, check.id) for check in self.checks)
         self.refused = by_test((check.refused, check.id) for check in self.checks)
@@ -62,9 +77,12 @@ class Inspector:
         """See cluster.world.Watcher."""
         special: dict[type, Callable[[int, Any], None]] = {
             o.ConvertEnd: self.convert_end,
+            o.FrameOwned: self.owned_frame,
             o.FramesFreed: self.freed,
             o.FramesReused: self.reused,
+            o.FramesTaken: self.taken,
             o.Sept: self.sept,
+            o.FaultStruck: self.struck,
         }
         kinds: set[type] = {*KEEP, *story.KINDS, *special}
         for check in self.checks:
@@ -76,6 +94,7 @@ class Inspector:
         before = by_test((test, c.id) for c in self.checks for k, test in c.on if k is kind)
         after = by_test((test, c.id) for c in self.checks for k, test in c.after if k is kind)
         keep, told, worth = KEEP.get(kind), kind in story.KINDS, story.WORTH.get(kind)
+        key = kind in story.KEYS and told
         known, own = self.known, "vm" in kind.__struct_fields__  # type: ignore[attr-defined]
 
         def look(now: int, fact: Any) -> None:
@@ -83,7 +102,10 @@ class Inspector:
             shadow = known.get(address) or self.books(address)
             shadow.now = now
             if told and (worth is None or worth(fact)):
-                shadow.story.append((now, fact))
+                if key:
+                    shadow.key(fact)
+                else:
+                    shadow.story.append((now, fact))
             for test, names in before:
                 text = test(shadow, fact)
                 if text:
@@ -102,7 +124,9 @@ class Inspector:
         found = self.known.get(address)
         if found is None:
             vm = vm_base(address)
-            if vm not in self.shadows:
+            if vm not in self.shadows and file_of(vm):
+                self.shadows[vm] = self.books(owner_base(vm)).of_file(vm)
+            elif vm not in self.shadows:
                 self.shadows[vm] = new_shadow(self.plan, vm)
                 self.shadows[vm].window = self.window
                 if self.plan.scenario.fleet.pamt == "dynamic":
@@ -110,7 +134,14 @@ class Inspector:
             found = self.known[address] = self.shadows[vm]
         return found
 
-    def found(self, names: Iterable[str], shadow: Shadow, fact: Any, text: str) -> None:
+    def found(
+        self,
+        names: Iterable[str],
+        shadow: Shadow,
+        fact: Any,
+        text: str,
+        operation: Operation | None = None,
+    ) -> None:
         """Count a finding of these checks; the first ones are kept, with their stories."""
         for name in names:
             self.counts[name] += 1
@@ -118,14 +149,16 @@ class Inspector:
             here = [shadow.now, name, shadow.vm, getattr(fact, "op", -1), text]
             # By time: hosts of a partition run one after the other.
             if len(first) < FINDINGS_KEPT or here < first[-1]:
-                insort(first, [*here, how(shadow, fact)])
+                if self.told[0] is not fact:  # what is found with one fact came about in one way
+                    self.told = (fact, story.tell(shadow, fact, operation))
+                insort(first, [*here, [*self.told[1], found_as(name, text)]])
                 del first[FINDINGS_KEPT:]
 
     def convert_end(self, now: int, fact: o.ConvertEnd) -> None:
         """Everything that must hold when a conversion is over."""
         shadow = self.books(fact.gmem)
         shadow.now = now
-        shadow.story.append((now, fact))
+        shadow.key(fact)
         operation = shadow.operations.pop(fact.op)
         shadow.last = (now, operation)
         if fact.reason is not Reason.NONE:
@@ -135,7 +168,8 @@ class Inspector:
             self.hold(self.at_end, shadow, fact, operation)
         if fact.reason is not Reason.NONE:
             self.hold(self.refused, shadow, fact, operation)
-            shadow.refused = (operation, list(shadow.story))
+            first = story.kept_apart(shadow, shadow.story, operation)
+            shadow.refused.append((operation, [*first, *shadow.story]))
         shadow.devices.ended(fact, operation)
 
     def hold(self, tests: Tests, shadow: Shadow, fact: o.ConvertEnd, operation: Operation) -> None:
@@ -143,57 +177,109 @@ class Inspector:
         for test, names in tests:
             text = test(shadow, fact, operation)
             if text:
-                self.found(names, shadow, fact, text)
+                self.found(names, shadow, fact, text, operation)
+
+    def struck(self, now: int, fact: o.FaultStruck) -> None:
+        """An injected failure belongs to the story of whose VM it befell, if it is a VM's."""
+        if vm_of(fact.vm) >= 0:
+            shadow = self.books(fact.vm)
+            shadow.now = now
+            shadow.key(fact)
 
     # --- host frames, which are no VM's own -------------------------------------------------------
 
     def sept(self, now: int, fact: o.Sept) -> None:
-        """I3: who owns the frames behind secure EPT entries."""
+        """I3: at which gfn of which secure EPT frames are. I20: the PAMT says the same of their owner."""
         shadow = self.books(fact.vm)
         shadow.now = now
         shadow.story.append((now, fact))
+        if len(shadow.freed.starts) > 1 and (text := i4_new(shadow, fact)):
+            self.found(["I4"], shadow, fact, text)
         KEEP[o.Sept](shadow, fact)
         if shadow.pamt:
             shadow.pamt.sept(fact)
         owners = self.owners_of(fact.vm)
-        last = fact.pfn + fact.end - fact.start
-        if fact.state == Entry.FREE:
-            owners.set(fact.pfn, last, 0)
-            return
-        if owners.only(fact.pfn, last, fact.vm):
-            return
-        others = [run for run in owners.runs(fact.pfn, last) if run[2] not in (0, fact.vm)]
-        owners.set(fact.pfn, last, fact.vm)
-        if others:
-            start, end, owner = others[0]
-            text = f"pfn {start:#x}..{end:#x} is in the secure EPT of {place(owner)} as well"
-            self.found(["I3"], shadow, fact, text)
+        start, end = fact.pfn, fact.pfn + fact.end - fact.start
+        free = fact.state == Entry.FREE
+        value = 0 if free else place_of(fact.vm, fact.start - fact.pfn)
+        if not owners.only(start, end, value):
+            here = place_of(fact.vm, fact.start - fact.pfn)
+            for first, last, other in owners.runs(start, end):
+                if other in (0, here):  # who was there first stays in the books
+                    owners.set(first, last, value)
+                elif not free:
+                    also = f"is in the secure EPT of {at(other, first)}, too"
+                    self.found(["I3"], shadow, fact, f"pfn {first:#x}..{last:#x} {also}")
+        due = 0 if free else fact.vm
+        if fact.owner >= 0 and (fact.owner != due or len(shadow.strays.starts) > 1):
+            self.owned(shadow, fact, due)
 
-    def freed(self, now: int, fact: o.FramesFreed) -> None:
-        """I4 and I19: frames that go back to the allocator."""
+    def owned(self, shadow: Shadow, fact: o.Sept, due: int) -> None:
+        """I20: whom the PAMT gives frames now, and whom it should; an owner without an entry is astray."""
+        start, end = fact.pfn, fact.pfn + fact.end - fact.start
+        if fact.owner != due:
+            text = (
+                f"the PAMT gives pfn {start:#x}..{end:#x} to {place(fact.owner)}, not {place(due)}"
+            )
+            self.found(["I20"], shadow, fact, text)
+        strays = self.strays.setdefault(host_of(fact.vm), IntervalMap.filled(0))
+        strays.set(start, end, 0 if due else fact.owner)
+        shadow.strays.set(fact.start, fact.end, int(not due and fact.owner > 0))
+
+    def owned_frame(self, now: int, fact: o.FrameOwned) -> None:
+        """I3: the TDX module has kept a frame from being mapped again; what a dead TD left is AN11's."""
         shadow = self.books(fact.vm)
         shadow.now = now
         shadow.story.append((now, fact))
-        for start, end, owner in self.owners_of(fact.vm).runs(fact.start, fact.end):
-            if owner:
+        held = self.owners_of(fact.vm).get(fact.pfn)
+        if not held or not self.books(vm_at(held)).dead:
+            text = f"AUG of gfn {fact.start:#x} met pfn {fact.pfn:#x}, which has an owner"
+            self.found(["I3"], shadow, fact, text)
+
+    def freed(self, now: int, fact: o.FramesFreed) -> None:
+        """I4, I15 and I19: frames that go back to the allocator."""
+        shadow = self.books(fact.vm)
+        shadow.now = now
+        shadow.story.append((now, fact))
+        if text := i15_freed(shadow, fact):
+            self.found(["I15"], shadow, fact, text)
+        for start, end, held in self.owners_of(fact.vm).runs(fact.start, fact.end):
+            if held:
                 text = f"freed pfn {start:#x}..{end:#x} is still in a secure EPT"
                 self.found(["I4"], shadow, fact, text)
                 break
         self.freed_range(shadow, fact)
+        shadow.freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 1)
+
+    def taken(self, now: int, fact: o.FramesTaken) -> None:
+        """AN11: frames that the allocator hands out for a hole."""
+        self.handed_out(now, fact, fact.vm)
+        self.books(fact.vm).freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 0)
 
     def reused(self, now: int, fact: o.FramesReused) -> None:
         """AN11: frames that the allocator hands out."""
-        for start, end, owner in self.owners_of(fact.host).runs(fact.start, fact.end):
-            if owner:
-                shadow = self.books(owner)
+        self.handed_out(now, fact, fact.host)
+
+    def handed_out(self, now: int, fact: o.FramesTaken | o.FramesReused, address: int) -> None:
+        """AN11: of this host; nobody has them in a secure EPT, nor has the PAMT an owner for them."""
+        strays = self.strays.get(host_of(address))
+        found = [
+            (*run[:2], vm_at(run[2]), "in a secure EPT")
+            for run in self.owners_of(address).runs(fact.start, fact.end)
+        ]
+        if strays:
+            found += [(*run, "with an owner") for run in strays.runs(fact.start, fact.end)]
+        for start, end, vm, still in found:
+            if vm:
+                shadow = self.books(vm)
                 shadow.now = now
                 shadow.story.append((now, fact))
-                text = f"pfn {start:#x}..{end:#x} is in use again and still in a secure EPT"
+                text = f"{span(start, end, 'pfn')} is in use again and still {still}"
                 self.found(["AN11"], shadow, fact, text)
                 break
 
     def owners_of(self, address: int) -> IntervalMap:
-        """pfn -> VM that has the frame in its secure EPT, for the host of this address."""
+        """pfn -> the frame's place in a secure EPT, for the host of this address."""
         host = host_of(address)
         found = self.owners.get(host)
         if found is None:
@@ -211,8 +297,11 @@ class Inspector:
     def freed_range(self, shadow: Shadow, fact: o.FramesFreed) -> None:
         """A freed frame is mapped by nobody, and was not poisoned."""
         start, end = fact.gfn, fact.gfn + fact.end - fact.start
-        outside = {f"in the {name}": table for name, table in shadow.outside.items()}
-        tables = {**outside, "pinned": shadow.pins}
+        # By frame the S-EPT was looked at before.
+        inside = {name: table for name, table in shadow.inside.items() if name != "S-EPT"}
+        inside["PAMT, with an owner"] = shadow.strays
+        maps = {f"in the {name}": table for name, table in (inside | shadow.outside).items()}
+        tables = {**maps, "pinned": shadow.pins}
         for name, table in tables.items():
             if not table.only(start, end, 0):
                 self.found(["I4"], shadow, fact, f"freed memory is still {name}")
@@ -244,20 +333,27 @@ class Inspector:
             "findings": self.findings,
             "open": dict(numbers),
             "guest_faults": sum(shadow.own_faults for shadow in self.shadows.values()),
-            "open_findings": [[*f, how(self.shadows[f[2]], None)] for f in first],
+            "open_findings": [[*f, self.unended(f)] for f in first],
         }
 
+    def unended(self, finding: Finding) -> list[str]:
+        """The story of what never ends."""
+        _, name, vm, op, text = finding
+        shadow = self.shadows[vm]
+        return [*story.tell(shadow, None, shadow.operations.get(op)), found_as(name, text)]
 
-def how(shadow: Shadow, fact: Any) -> list[str]:
-    """The story of what is found with this fact: of the conversion in hand, or of one that was refused before."""
-    operation = next(iter(shadow.operations.values()), shadow.last[1] if shadow.last else None)
-    if isinstance(fact, o.GuestAccess) and shadow.refused:
-        before, told = shadow.refused
-        if before is not operation and before.covers(fact.start, fact.end):
-            return story.lines([*told, (shadow.now, fact)], before)
-    return story.lines(shadow.story, operation)
+
+def found_as(name: str, text: str) -> str:
+    """The last line of a story."""
+    return f"=> {TITLES[name]}: {text}"
 
 
 def place(vm: int) -> str:
     """For people: h0/v3."""
-    return name_of(vm).rpartition("/")[0]
+    return name_of(vm).rpartition("/")[0] if vm else "nobody"
+
+
+def at(held: int, pfn: int) -> str:
+    """For people: h0/v3, and the gfn at which this frame is there."""
+    gfn = (pfn + held) % (1 << PLACE_BITS)
+    return f"{place(vm_at(held))} at gfn {gfn:#x}"

@@ -28,7 +28,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "AN2": Meaning(
         "A device does DMA to shared memory whose conversion to private has failed, and meets "
-        "no IOMMU mapping: some consumer unmapped it before another one refused.",
+        "no IOMMU mapping: some consumer unmapped it before another one refused. A mapping that "
+        "is still missing once an ABORT was acknowledged is L4's besides.",
         f"{MAIL}: one user unmaps, the next one fails",
     ),
     "AN3": Meaning(
@@ -81,7 +82,7 @@ MEANINGS: dict[str, Meaning] = {
         f"{MAIL} step 5; teardown order, 2025-06-16",
     ),
     "AN12": Meaning(
-        "A VMM retries one request more than R_max (1000) times.",
+        "A VMM retries one request more than R_max (1000) times and comes no further.",
         f"{MAIL}: userspace is not obliged to retry for ever",
     ),
     "AN13": Meaning(
@@ -163,8 +164,8 @@ MEANINGS: dict[str, Meaning] = {
         "why QEMU has ram-block-attributes",
     ),
     "AN28": Meaning(
-        "An IOTLB invalidation hangs, or a SEAMCALL is BUSY twice, where nothing may fail any "
-        "more: after the decision to commit or the point of no return, or in a step whose "
+        "An IOTLB invalidation hangs, a SEAMCALL is BUSY twice, or a guest with trusted IO holds a page "
+        "where nothing may fail any more: after the decision to commit or the point of no return, or in a step whose "
         "failure the conversion does not tell of.",
         "[D]; the VT-d wait loop has no timeout",
     ),
@@ -175,16 +176,19 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I2": Meaning(
-        "When a conversion ends, its shared pages are in no secure EPT and in no mirror of one.",
+        "When a conversion ends, its shared pages are in no secure EPT and in no mirror of one, and the "
+        "PAMT gives their frames no owner.",
         INVARIANT,
     ),
     "I3": Meaning(
-        "A frame of the host is in the secure EPT of one TD at most.",
+        "A frame of the host is in the secure EPT of one TD at most, and there at one gfn. An AUG that the "
+        "TDX module refuses because the frame has an owner is a breach that it has prevented.",
         INVARIANT,
     ),
     "I4": Meaning(
-        "A frame that goes back to the allocator is in no secure EPT, shared EPT, IOMMU domain "
-        "or host page table, and nobody has a pin on it.",
+        "A frame that goes back to the allocator, with its file or as a hole in it, is in no secure EPT, "
+        "mirror, shared EPT, IOMMU domain or host page table, nobody has a pin on it, and the PAMT gives "
+        "it no owner; and, devices aside, nobody maps or pins it until guest_memfd has it again.",
         INVARIANT,
     ),
     "I5": Meaning(
@@ -198,7 +202,7 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I7": Meaning(
         "A 2 MiB leaf lies over a folio of at least 2 MiB, all of it private; but for leaves "
-        "that could not be unmapped.",
+        "that could not be unmapped. And none goes in over a smaller folio.",
         INVARIANT,
     ),
     "I8": Meaning(
@@ -206,15 +210,18 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I9": Meaning(
-        "References add up as far as facts tell: nobody drops a pin that was not taken, and no "
-        "folio of the range in hand is split or merged while a pin or a reference that a bug "
-        "left is on it (its count could not be frozen). Short references and map counts are not "
-        "counted.",
+        "References add up: nobody drops a pin that was not taken, or takes one while the count "
+        "is frozen (from the READY of the pins to the decision); the counts that guest_memfd "
+        "reads after an unmap are those of the books; and a folio of the range in hand is split "
+        "or merged only at the filemap's own count. Counted are pins, references that a bug "
+        "left, host PTEs, and device mappings where these hold pins; not short references, which "
+        "are over before anybody goes on.",
         INVARIANT,
     ),
     "I10": Meaning(
         "After a refusal shareability, folio orders and stash are as before, from the reported "
-        "prefix on.",
+        "prefix on. And the offset is right: the page that a consumer has named, one that is "
+        "poisoned, one that could not be unmapped, else the first that is not converted.",
         INVARIANT,
     ),
     "I11": Meaning(
@@ -222,9 +229,11 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I12": Meaning(
-        "After the decision to commit, or the point of no return, no consumer refuses, and no "
-        "SEAMCALL fails that neither a fault point nor a held lock explains. What fails there all "
-        "the same is AN28, or a bug.",
+        "After the decision to commit, or the point of no return, nothing fails but for a bug "
+        "(F6): no consumer refuses, no hardware does, which is AN28, and no SEAMCALL fails that "
+        "neither a fault point nor a held lock explains. A refusal is L3's "
+        "besides, which no protocol admits. So KVM does not say READY with a leaf in the range "
+        "that it could not unmap before, nor with an entry blocked in what is frozen.",
         INVARIANT,
     ),
     "I13": Meaning(
@@ -233,20 +242,21 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I14": Meaning(
         "An invalidation is over when its conversion is, a hole's and an mmu_notifier's by the end "
-        "of the run; and a fault waits only where somebody's covers it.",
+        "of the run; while it lasts the conversion changes folios in its range alone; and a fault "
+        "waits only where somebody's covers it.",
         INVARIANT,
     ),
     "I15": Meaning(
         "An operation takes locks from the outside in: ilock, then mmu_lock; never one that it "
-        "holds.",
+        "holds. Invalidations begin and end with mmu_lock held for writing, and a file's frames go "
+        "back with its ilock held.",
         INVARIANT,
     ),
     "I16": Meaning(
         "PAGE.REMOVE and PAGE.DEMOTE succeed only when a TRACK came after the last BLOCK and "
         "every vCPU has been out since; no SEAMCALL is refused that neither a fault point nor a "
-        "held lock explains (a caller that forgets TRACK is). KVM says that shared leaves are "
-        "gone only after the remote TLB flush, and a page becomes private only after the wait for "
-        "its IOTLB invalidation.",
+        "held lock explains (a caller that forgets TRACK is). And a page becomes private only once "
+        "the TLBs were flushed of its shared leaf, and the wait for its IOTLB invalidation is over.",
         INVARIANT,
     ),
     "I17": Meaning(
@@ -265,10 +275,11 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I20": Meaning(
+        "The PAMT's owner of a frame is the TD whose secure EPT has it, and nobody once it is removed. "
         "The dynamic PAMT count of a 2 MiB region of host memory is the number of the 4 KiB "
         "leaves that secure EPTs have there, 0 under a leaf of 2 MiB; and the region has its "
-        "pair of metadata pages exactly while the count is above 0. Judged with "
-        "fleet.pamt = dynamic, whenever a count changes and when a conversion ends. With any PAMT: "
+        "pair of metadata pages exactly while the count is above 0. Counts are judged with "
+        "fleet.pamt = dynamic, whenever one changes and when a conversion ends. With any PAMT: "
         "what a conversion has had of the host's pool is in use when it ends (page tables, PAMT "
         "pages, a split folio's metadata), or has gone back.",
         INVARIANT,
@@ -283,7 +294,9 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I23": Meaning(
-        "ABORT asks for no memory.",
+        "ABORT asks for no memory, by the allocator's word: neither guest_memfd after its "
+        "decision nor a consumer that has answered PREPARE. And no SEAMCALL of its fails: KVM "
+        "has unblocked its leaves before it says READY or no.",
         INVARIANT,
     ),
     "L1": Meaning(
@@ -293,18 +306,21 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "L2": Meaning(
         "No lock is held for ever: ilock not by a wait for references beyond T_spin, mmu_lock "
-        "not for 20 s (where the kernel's watchdog would bark), none at the end of the run. "
+        "not for 20 s (where the kernel's watchdog would bark), none at the end of the run; nor are vCPUs "
+        "kept out of the guest for a retry that is long over. "
         "Cycles of waits are AN26's.",
         INVARIANT,
     ),
     "L3": Meaning(
-        "Every READY meets exactly one COMMIT or ABORT.",
+        "Every READY meets exactly one COMMIT or ABORT: not none, not a second COMMIT, no COMMIT "
+        "after an ABORT or a no, and no second answer to one PREPARE.",
         INVARIANT,
     ),
     "L4": Meaning(
         "After an ABORT in a VM that lives, shareability, folios, stash and mapped or pending "
-        "secure EPT entries are as before; host page table entries may be gone where a fault "
-        "brings them back.",
+        "secure EPT entries are as before. So are the host's page table entries and those of the "
+        "IOMMU, at consumers that were told to abort or have refused, when they unmapped early; "
+        "others' host entries may be gone where a fault brings them back.",
         INVARIANT,
     ),
     "L5": Meaning(
@@ -319,7 +335,9 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "L7": Meaning(
         "A conversion is refused for long-lived references only while somebody has one on a page "
-        "that changes sides: a VMM that retries ends once pins are dropped.",
+        "that changes sides: a VMM that retries ends once pins are dropped. And the answer's error_offset is "
+        "of the page or leaf that refused: pinned, mapped by a device, cut through by the range, or the one "
+        "whose SEAMCALL failed. Of a consumer that does not answer nobody knows where it stands.",
         INVARIANT,
     ),
     "L8": Meaning(

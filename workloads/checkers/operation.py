@@ -1,10 +1,11 @@
 """One attempt of a conversion as the checks know it: what it was asked, how far it has come, what it overwrote."""
 
 from actors import observations as o
-from actors.contract import Reason
+from actors.contract import Consumer, Reason
 from actors.intervals import IntervalMap
 
 UNTOUCHED = -2  # no map has it as a value
+ENDS = ("commit", "abort")  # of a token
 Difference = tuple[int, int, int, int]
 """(start, end, before, now) of pages that are not what they were when the conversion began."""
 
@@ -18,12 +19,24 @@ class Operation:
     decided: bool | None = None
     no_return = False
     aborted = False  # some consumer has undone what PREPARE did
+    undone = 0  # bits of those that have, after ABORT or with their no
+    refused = 0  # bits of those whose no no ABORT has followed yet
+    ended = 0  # bits of those whose READY, or no, has met a COMMIT or an ABORT
+    astray = ""  # an answer that no token of this conversion explains
+    named = -1  # the page that the last no was about
+    blamed = ""  # by whom guest_memfd says that it fails
+    culprit = -1  # and which page he had named
+    call = ""  # a SEAMCALL that failed when nothing was left to be done
     transient = False  # references were found that go by themselves
     short = False  # the allocator refused it memory
+    trouble: tuple[int, int] | None = None  # what its last SEAMCALL that failed was about
+    unflushed = False  # shared leaves were zapped for it, and a vCPU may still know them
+    seen = -1  # the page with a reference that refused it
+    failed_at = -1  # the gfn at which it has failed
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
+    frozen: dict[int, tuple[int, int]]  # by VM in which its invalidation is in progress: where
     thawed = False  # its invalidation has ended, and no other one has begun since
     emptied = False  # folios were taken out of the filemap
-    stale = False  # KVM has acknowledged the unmap, and not flushed
     lost = 0
     pages = 0  # of the host's pool: asked for, and neither refused nor in use nor given back yet
     prefix = 0
@@ -32,8 +45,38 @@ class Operation:
     def __init__(self, begin: o.ConvertBegin, now: int) -> None:
         self.begin = begin
         self.began = now
+        self.frozen = {}
+        self.noes: set[str] = set()  # who has refused
         self.before: dict[str, IntervalMap] = {}
         self.ready: set[int] = set()
+
+    def answered(self, consumer: Consumer, phase: str, agreed: bool) -> None:
+        """A READY is a token, and one COMMIT or one ABORT ends it. A late no may be followed by its ABORT."""
+        bit = 1 << consumer
+        if phase == "prepare":
+            if consumer in self.ready:
+                self.astray = f"{consumer.name} answered PREPARE again"
+            elif agreed:
+                self.ready.add(consumer)
+            else:
+                self.refused |= bit
+                self.undone |= bit
+        elif phase in ENDS:
+            if consumer in self.ready:
+                self.ready.remove(consumer)
+                self.ended |= bit
+            elif self.refused & bit and phase == "abort":
+                self.refused &= ~bit
+                self.ended |= bit
+            elif (self.ended | self.refused) & bit:  # some are told to COMMIT that nobody has asked
+                self.astray = f"{consumer.name} met {phase.upper()} without a READY"
+            if phase == "abort":
+                self.aborted = True
+                self.undone |= bit
+
+    def has_answered(self, consumer: int) -> bool:
+        """Has the consumer said yes or no to PREPARE, so that what it does now it does for COMMIT or ABORT?"""
+        return consumer in self.ready or bool((self.ended | self.undone) >> consumer & 1)
 
     @property
     def settled(self) -> bool:

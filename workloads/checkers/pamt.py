@@ -67,7 +67,7 @@ def i20_paid(shadow: "Shadow", fact: o.PamtCounted) -> str | None:
     due = sum((there - (was > 0)) * (end - start) for start, end, was in runs)
     if fact.pairs == due:
         return None
-    return f"{fact.pairs} pairs of PAMT pages for {due} regions from {fact.start:#x} on"
+    return f"{fact.pairs:+} page pairs for the PAMT, where {due:+} are due, from region {fact.start:#x} on"
 
 
 def i20(shadow: "Shadow", fact: o.PamtCounted) -> str | None:

@@ -1,11 +1,15 @@
 """Checks on waiting and trying again: what may take long, and what may not take for ever."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from actors import observations as o
-from workloads.checkers.checks import Found, lock_name, span
+from actors.address import file_of
+from actors.contract import PAGES_2M, Reason, Share
+from actors.tdx_states import LEVEL_2M
+from workloads.checkers.checks import MMU_LOCK, Found, lock_name
 from workloads.checkers.operation import Operation
-from workloads.checkers.shadow import MMU_LOCK, Shadow
+from workloads.checkers.shadow import Shadow
+from workloads.checkers.words import ms, side, span
 
 # docs/domain.md section 14.
 RETRIES_MAX = 1000  # R_max
@@ -15,11 +19,6 @@ T_STALL_NS = 10_000_000
 T_HOLD_NS = 20_000_000_000
 
 
-def ms(duration: int) -> str:
-    """For people."""
-    return f"{duration / 1e6:.4g} ms"
-
-
 def an9(shadow: Shadow, fact: o.Spinning) -> Found:
     if fact.waited < T_SPIN_NS:
         return None
@@ -27,7 +26,9 @@ def an9(shadow: Shadow, fact: o.Spinning) -> Found:
 
 
 def an12(shadow: Shadow, fact: o.Retried) -> Found:
-    return "the VMM retries for ever" if fact.attempt == RETRIES_MAX + 1 else None
+    if fact.stuck != RETRIES_MAX + 1:
+        return None
+    return f"the VMM has tried {fact.stuck} times in vain and goes on"
 
 
 # --- who has no part in a conversion and waits for it all the same ------------------------------------
@@ -70,12 +71,19 @@ def an23_queue(shadow: Shadow, fact: o.IotlbQueued) -> Found:
 
 def an26(shadow: Shadow, fact: o.LockOrder) -> Found:
     """Before: two locks taken in both orders, or one inside itself: two such operations can wait for each other."""
-    held = shadow.holding.get(fact.op) if fact.taken else None
-    if not held:
-        return None
-    for rank, _ in held:
-        if rank == fact.rank or (fact.rank, rank) in shadow.nested:
-            inner, outer = lock_name(fact.rank), lock_name(rank)
+    return inverted(shadow, fact.op, fact.rank) if fact.taken else None
+
+
+def an26_invalidation(shadow: Shadow, fact: o.InvalidationBegin | o.InvalidationEnd) -> Found:
+    """Before: it takes mmu_lock, and drops it."""
+    return inverted(shadow, fact.op, MMU_LOCK)
+
+
+def inverted(shadow: Shadow, op: int, taken: int) -> Found:
+    """Does this operation hold a lock that was once taken inside the one that it takes, or that one itself?"""
+    for rank, _ in shadow.holding.get(op, ()):
+        if rank == taken or (taken, rank) in shadow.nested:
+            inner, outer = lock_name(taken), lock_name(rank)
             return f"{inner} is wanted inside {outer}, which is taken inside {inner}"
     return None
 
@@ -121,17 +129,74 @@ def l7(shadow: Shadow, fact: o.ReferencesFound) -> Found:
     """
     if fact.transient:
         return None
-    to = shadow.operations[fact.op].begin.to
+    to, page = shadow.operations[fact.op].begin.to, fact.page
+    if shadow.share.get(page) != to and (shadow.pins.get(page) or shadow.kept.get(page)):
+        return None
     for start, end, share in shadow.share.runs(fact.start, fact.end):
         free = shadow.pins.only(start, end, 0) and shadow.kept.only(start, end, 0)
         if share != to and not free:
-            return None
+            return f"{span(fact.start, fact.end)} is refused for a pin at {page:#x}, where none is"
     return f"{span(fact.start, fact.end)} is refused for pins, and nobody holds any that changes"
+
+
+def l7_named(shadow: Shadow, fact: o.Failed) -> Found:
+    """Before: a consumer refuses at the page or leaf that is in its way. Who names the wrong one is asked again."""
+    op = shadow.operations.get(fact.op)
+    if op is None or shadow.dead or fact.reason is Reason.DEAD:
+        return None
+    # Of one that does not answer nobody knows.
+    asked = fact.phase in ASKED and fact.consumer in op.noes
+    in_the_way = IN_THE_WAY.get(fact.consumer) if asked else None
+    if in_the_way is None or in_the_way(shadow, op, fact):
+        return None
+    return f"{fact.consumer} refuses at gfn {fact.offset:#x}, where nothing is in its way"
+
+
+def kvm_stands(shadow: Shadow, op: Operation, fact: o.Failed) -> bool:
+    """A SEAMCALL on it has failed, or did before; or it lies in a leaf of 2 MiB that the range cuts through."""
+    at, leaf = fact.offset, fact.offset // PAGES_2M * PAGES_2M
+    if (op.trouble and op.trouble[0] <= at < op.trouble[1]) or shadow.left.get(at):
+        return True
+    inside = op.begin.start <= leaf and leaf + PAGES_2M <= op.begin.end
+    return shadow.private.get(leaf) == LEVEL_2M and not inside
+
+
+def pins_stand(shadow: Shadow, op: Operation, fact: o.Failed) -> bool:
+    """It was found to have a reference, or could not be looked at."""
+    return fact.reason is not Reason.REFERENCES or fact.offset == op.seen
+
+
+def iommu_stands(shadow: Shadow, op: Operation, fact: o.Failed) -> bool:
+    """Some domain maps it. To shared it has nothing to unmap, and a no comes from outside the model."""
+    if op.begin.to is Share.SHARED:
+        return True
+    return any(domain.mapped.get(fact.offset) for domain in shadow.devices.domains)
+
+
+# Stages in which a consumer can say no.
+ASKED = ("preparing", "checking", "splitting", "invalidating")
+IN_THE_WAY: dict[str, Callable[[Shadow, Operation, o.Failed], bool]] = {
+    "kvm_mmu": kvm_stands,
+    "pins": pins_stand,
+    "iommu": iommu_stands,
+}
+
+
+def l7_answered(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    """The answer names the place at which it failed, which is in its range."""
+    if not op.begin.start <= fact.offset < op.begin.end:
+        return (
+            f"refused at gfn {fact.offset:#x}, which is not in {span(op.begin.start, op.begin.end)}"
+        )
+    if op.failed_at in (-1, fact.offset):
+        return None
+    return f"refused at gfn {fact.offset:#x}, and what failed was at {op.failed_at:#x}"
 
 
 def l8(shadow: Shadow, fact: o.VmStopped) -> Found:
     """Before: unless the VM died of something else."""
-    if shadow.dead or shadow.panicked or not any(op.short for op in shadow.operations.values()):
+    otherwise = shadow.dead or shadow.panicked or shadow.killed
+    if otherwise or not any(op.short for op in shadow.operations.values()):
         return None
     return "the VMM was ended while its conversion, short of memory, held ilock"
 
@@ -140,10 +205,10 @@ def l8(shadow: Shadow, fact: o.VmStopped) -> Found:
 
 
 def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
-    """(id, op or -1, text) of what would be L1, L2, L5 or I14 if nothing more happened."""
-    for op, operation in shadow.operations.items():
+    """(id, op or -1, text) of what would be L1, L2, L5 or I14 if nothing more happened. A conversion is its owner's."""
+    for op, operation in () if file_of(shadow.vm) else shadow.operations.items():
         begin = operation.begin
-        where = f"the conversion of {span(begin.start, begin.end)} to {begin.to.name}"
+        where = f"the conversion of {span(begin.start, begin.end)} to {side(begin.to)}"
         yield "L1", op, f"{where} was never answered"
     for op, locks in shadow.holding.items():
         for rank, since in locks:
@@ -151,5 +216,7 @@ def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
     for op, (start, end) in shadow.frozen.items():
         if op not in shadow.operations:
             yield "I14", op, f"the invalidation of {span(start, end)} never ended"
+    if shadow.kept_out >= 0 and not shadow.dead:
+        yield "L2", -1, f"vCPUs are kept out of the guest since {ms(shadow.kept_out)}"
     for start, end, since in () if shadow.dead else shadow.parked.values():
         yield "L5", -1, f"a fault at {span(start, end)} waits since {ms(since)}"

@@ -4,11 +4,17 @@ Where the refusal says that a prefix of the range is converted, and it is, only 
 """
 
 from actors import observations as o
-from actors.contract import Reason, Share
+from actors.contract import ERRNO, Consumer, Reason, Share
 from actors.tdx_states import Entry
-from workloads.checkers.checks import Found, span
+from workloads.checkers.checks import Found
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
+from workloads.checkers.words import CHANGES, order, side, span
+
+OF = {"share": "the attribute", "order": "the folio", "stash": "hugetlb metadata"}
+SAID = {change.table: change.word for change in CHANGES.values()}
+
+OWN = "gmem"  # by whom guest_memfd says that a step of its own has failed
 
 
 def failed(shadow: Shadow, fact: o.ConvertEnd) -> bool:
@@ -35,7 +41,8 @@ def differs(shadow: Shadow, op: Operation, name: str) -> Found:
     if not found:
         return None
     start, end, was, now = found[0]
-    return f"{name} of {span(start, end)} was {was} and is {now} after a refusal"
+    before, after = SAID[name](was), SAID[name](now)
+    return f"{OF[name]} of {span(start, end)} was {before} and is {after} after a refusal"
 
 
 def i8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -57,34 +64,65 @@ def i8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 def stash_wrong(shadow: Shadow, start: int, end: int) -> Found:
     """The range came in huge folios: is metadata set aside exactly where they are split?"""
-    for s, e, order in shadow.order.runs(start, end):
-        split = 0 <= order < shadow.huge.get(s)
+    for s, e, folio in shadow.order.runs(start, end):
+        split = 0 <= folio < shadow.huge.get(s)
         for first, last, present in shadow.stash.runs(s, e):
             if present != split and shadow.poison.only(first, last, 0):
-                state = "split" if split else "whole" if order >= 0 else "lost"
-                return (
-                    f"{span(first, last)} is {state}, its stash {'there' if present else 'missing'}"
-                )
+                state = "split" if split else "whole" if folio >= 0 else "lost"
+                aside = SAID["stash"](present)
+                return f"the folio of {span(first, last)} is {state}, its metadata {aside}"
     return None
 
 
 def i10(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if not failed(shadow, fact):
         return None
+    return as_before(shadow, op) or misplaced(shadow, fact, op)
+
+
+def as_before(shadow: Shadow, op: Operation) -> Found:
+    """What guest_memfd keeps of the range."""
     return (
         differs(shadow, op, "share") or differs(shadow, op, "order") or differs(shadow, op, "stash")
     )
 
 
+def misplaced(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    """The offset that the VMM is told of: the page that somebody has refused, else one that is not converted.
+
+    Where the answer promises a prefix, and nobody has named a page, it is where that ends.
+    """
+    at, begin = fact.offset, op.begin
+    said = f"{ERRNO[fact.reason]} is told of gfn {at:#x}"
+    if not begin.start <= at < begin.end:
+        return f"{said}, outside {span(begin.start, begin.end)}"
+    if fact.reason is Reason.POISONED:
+        return None if shadow.poison.get(at) else f"{said}, which is not poisoned"
+    if op.blamed != OWN and op.culprit >= 0:
+        return None if at == op.culprit else f"{said}, and {op.blamed} has named {op.culprit:#x}"
+    if op.blamed != OWN and fact.reason is Reason.BUG:
+        left = shadow.left.get(at) or shadow.devices.left.get(at)
+        return None if left else f"{said}, which nobody has failed to unmap"
+    if shadow.share.get(at) == begin.to:
+        return f"{said}, which is {begin.to.name}"
+    end, side = shadow.share.run_at(begin.start, begin.end)
+    if fact.prefix and at != (end if side == begin.to else begin.start):
+        return f"{said}, and what is converted ends elsewhere"
+    return None
+
+
 def i11(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for start, end, was, now in shadow.changed(op, "sept") if failed(shadow, fact) else ():
         if was == Entry.MAPPED:
-            return f"{span(start, end)} was MAPPED and is {Entry(now).name} after a refusal"
+            return f"{span(start, end)} was MAPPED in the S-EPT and is {Entry(now).name} after a refusal"
     return None
 
 
 def l4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    """After ABORT. Host mappings and the shared EPT come back by faults, if the page is there to be found by them."""
+    """After ABORT. Whoever has been told of it, or has refused, has put back what he had taken out himself.
+
+    The others' host mappings and the shared EPT come back by faults, if the page is there to be found by them.
+    """
     if not op.aborted or not failed(shadow, fact):
         return None
     for start, end, was, now in shadow.changed(op, "sept"):
@@ -92,10 +130,22 @@ def l4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
         let_go = Entry.PENDING if was == Entry.PENDING_BLOCKED else was
         if was != Entry.FREE and now not in (was, let_go, Entry.MAPPED):
             return f"{span(start, end)} was {Entry(was).name} and is {Entry(now).name} after ABORT"
+    return not_put_back(shadow, op, fact.reason) or as_before(shadow, op)
+
+
+def not_put_back(shadow: Shadow, op: Operation, reason: Reason) -> Found:
+    """Host PTEs and IOMMU entries that were there. Devices that have gone meanwhile want none (EIO)."""
+    host, iommu = (op.undone >> consumer & 1 for consumer in (Consumer.HOST_MAP, Consumer.IOMMU))
     for start, end, was, _ in shadow.changed(op, "pte"):
+        if was and host:
+            return f"host PTEs of {span(start, end)} are gone after ABORT"
         if was and not shadow.share.only(start, end, Share.SHARED):
             return f"host PTEs of {span(start, end)} are gone, and no fault will bring them back"
-    return i10(shadow, fact, op)
+    for name in shadow.devices.names if iommu and reason is not Reason.DEAD else ():
+        for start, end, was, _ in shadow.changed(op, name):
+            if was:
+                return f"{name} entries of {span(start, end)} are gone after ABORT"
+    return None
 
 
 def an4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -108,7 +158,7 @@ def an5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
         return None
     for start, end, was, now in shadow.changed(op, "order"):
         if was >= 0 > now and not shadow.poison.only(start, end, 1):
-            return f"{span(start, end)} had folios of order {was} and has none in the filemap"
+            return f"the folio of {span(start, end)} was {order(was)} and is {order(now)}"
     return None
 
 
@@ -119,20 +169,22 @@ def an7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def an8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for start, end, was, _ in shadow.changed(op, "pte") if failed(shadow, fact) else ():
         if was:
-            return f"host PTEs of {span(start, end)} are gone after a refusal"
+            return f"host PTEs of {span(start, end)} were present and are none after a refusal"
     return None
 
 
 def an15(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if fact.reason is Reason.NONE or not op.lost:
         return None
-    return f"{op.lost} mappings of 2 MiB stay split after a refusal"
+    leaves = "a leaf of 2 MiB stays" if op.lost == 1 else f"{op.lost} leaves of 2 MiB stay"
+    return f"{leaves} split in 4 KiB after a refusal"
 
 
 def an22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if not op.prefix or shadow.closed:
         return None
-    return f"{span(op.begin.start, op.prefix)} is converted, the rest of the range is not"
+    done, rest = span(op.begin.start, op.prefix), span(op.prefix, op.begin.end)
+    return f"{done} is {side(op.begin.to)} after a refusal, {rest} is not"
 
 
 def an25(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:

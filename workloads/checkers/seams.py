@@ -3,9 +3,9 @@
 from actors import observations as o
 from actors.contract import Share
 from actors.tdx_states import Call, Cause, Entry, Status
-from workloads.checkers.checks import Found, span
-from workloads.checkers.operation import Operation
+from workloads.checkers.checks import Found
 from workloads.checkers.shadow import Shadow
+from workloads.checkers.words import span
 
 # --- SEAMCALLs -----------------------------------------------------------------------------------
 
@@ -41,7 +41,12 @@ def unprovoked(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
 
 
 def late_or_left(shadow: Shadow, fact: o.SeamcallAnswered) -> bool:
-    """Was another fault quicker to install, or is a leaf still blocked by a failure that was told of?"""
+    """Was another fault quicker to install, or is a leaf still blocked by a failure that was told of?
+
+    That the guest has not released a page (trusted IO) is its own doing; a frame with an owner is I3's, or AN11's.
+    """
+    if fact.status in (Status.IN_USE, Status.OWNED):
+        return True
     if fact.status != Status.WRONG_STATE:
         return False
     if fact.call == Call.AUG:
@@ -55,12 +60,6 @@ def late_or_left(shadow: Shadow, fact: o.SeamcallAnswered) -> bool:
 
 
 # --- translations --------------------------------------------------------------------------------
-
-
-def i16_flush(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    """Who says that it has unmapped has flushed the translations of what it zapped."""
-    text = "KVM said that shared leaves are gone, and vCPUs might still have their translations"
-    return text if op.stale else None
 
 
 def i16_iotlb(shadow: Shadow, fact: o.ShareStored) -> Found:

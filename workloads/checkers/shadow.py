@@ -2,31 +2,33 @@
 
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from actors import observations as o
-from actors.contract import Consumer, Reason, Share
+from actors.address import file_of
+from actors.contract import KVMS, Consumer, Reason, Share
 from actors.intervals import IntervalMap
 from actors.tdx_states import Call, Entry, Status
 from workloads.checkers.dma import Backing, DeviceBooks
 from workloads.checkers.operation import UNTOUCHED, Difference, Operation
 from workloads.checkers.pamt import PamtBooks
-from workloads.checkers.story import KEPT, Told
+from workloads.checkers.story import KEPT, KEYS_KEPT, REFUSED_KEPT, Told
 
 Hold = tuple[int, int]
 """The rank of a lock of docs/domain.md section 2.9, and since when it is held (ns)."""
-ILOCK, MMU_LOCK = 1, 2  # ranks in the order in which locks are taken
 
 
 class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
-        "accepted", "bitmap", "blocked", "closed", "dead", "devices", "drained", "epoch", "failed", "frozen", "halfway",
-        "holding", "huge", "kept", "last", "left", "nested", "now", "operations", "order", "outside",
+        "accepted", "bitmap", "blocked", "closed", "consumer", "dead", "devices", "drained", "epoch",
+        "failed", "freed", "frozen", "halfway", "holding", "huge", "inside", "kept", "kept_out", "keys",
+        "killed", "last", "left", "mirrors", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
-        "refused", "sept", "share", "shared", "stash", "stashing", "stepping", "story", "thawed",
-        "unflushed", "vm", "window",
+        "refused", "sept", "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story",
+        "strays", "thawed", "vm", "window",
     )  # fmt: skip
 
     def __init__(
@@ -55,10 +57,17 @@ class Shadow:
         # What maps the VM's memory outside the TD, by name; not what maps another file for it.
         self.outside = {"shared EPT": self.shared}
         if not backing.apart:
-            self.outside |= {"host page table": self.pte, **self.devices.tables()}
+            self.outside |= {"host page table": self.pte, **self.devices.tables}
+        self.inside = {"S-EPT": sept, "mirror": leaves}
+        # Of every VM that has the inode open, the owner's first.
+        self.mirrors, self.shared_epts = [leaves], [self.shared]
+        self.consumer = Consumer.KVM_MMU
         self.poison = IntervalMap.filled(0)
         self.failed = IntervalMap.filled(0)  # poisoned because the frame behind it is bad
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
+        self.freed = IntervalMap.filled(0)  # 1 where the frame behind a page is the host's again
+        # 1 where it has an owner, and no S-EPT entry leads to it.
+        self.strays = IntervalMap.filled(0)
         self.left = IntervalMap.filled(0)  # 1 where KVM said that it could not unmap
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
         self.accepted = IntervalMap.filled(0)
@@ -68,7 +77,7 @@ class Shadow:
         self.halfway = IntervalMap.filled(0)  # 1 where a MapGPA that failed had converted a page
         self.own_faults = 0  # deaths that the guest has brought on itself
         self.pins = IntervalMap.filled(0)  # how many references that will be dropped some time
-        self.kept = IntervalMap.filled(0)  # 1 where there is one that will not
+        self.kept = IntervalMap.filled(0)  # and how many that will not
         self.operations: dict[int, Operation] = {}
         self.last: tuple[int, Operation] | None = None  # when the last one ended
         self.thawed: tuple[int, Operation] | None = None  # and whose invalidation ended last
@@ -83,21 +92,39 @@ class Shadow:
             int, tuple[int, int, int]
         ] = {}  # access -> its range, how often it came again
         self.frozen: dict[int, tuple[int, int]] = {}  # op -> range of an invalidation in progress
-        self.unflushed: set[int] = set()  # walks that have zapped shared leaves since their flush
+        self.kept_out = -1  # since when (ns) no vCPU may enter; -1 while they may
         self.epoch = self.drained = 0
         self.blocked = -1
-        self.story: deque[Told] = deque(
-            maxlen=KEPT
-        )  # of the last conversion, and what came after it
-        self.refused: tuple[Operation, list[Told]] | None = (
-            None  # the last one that was refused, and its story
-        )
-        self.dead = self.panicked = False
-        self.closed = (
-            False  # so are its files, and its memory matters only where it is freed or still mapped
-        )
+        self.story: deque[Told] = deque(maxlen=KEPT)  # the last facts that are told
+        self.keys: list[Told] = []  # of the last conversion, those that are decisive
+        self.refused: deque[tuple[Operation, list[Told]]] = deque(maxlen=REFUSED_KEPT)
+        self.dead = self.panicked = self.killed = False
+        # So are its files: its memory matters only where it is freed, or still mapped.
+        self.closed = False
         self.window = False  # the protocol is made to store after the end of the invalidation (RW1)
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
+
+    def of_file(self, vm: int) -> "Shadow":
+        """The books of another VM that has the inode open: the inode's are shared, page tables are its own."""
+        found, file = copy(self), file_of(vm)
+        found.vm, found.consumer = vm, KVMS[file]
+        found.private, found.shared, found.left = (IntervalMap.filled(0) for _ in range(3))
+        found.parked, found.stepping, found.holding, found.nested = {}, {}, {}, []
+        found.frozen, found.closed = {}, False
+        found.last = found.thawed = None
+        found.dead, found.killed, found.own_faults, found.kept_out = False, False, 0, -1
+        self.mirrors.append(found.private)
+        self.shared_epts.append(found.shared)
+        self.inside[f"mirror of file {file}"] = found.private
+        self.outside[f"shared EPT of file {file}"] = found.shared
+        return found
+
+    def key(self, fact: Any) -> None:
+        """A fact that stories cannot do without."""
+        told = (self.now, fact)
+        self.story.append(told)
+        if len(self.keys) < KEYS_KEPT:
+            self.keys.append(told)
 
     def write(self, name: str, start: int, end: int, value: int) -> None:
         """Change one of the maps that a refused conversion must find as they were."""
@@ -105,6 +132,11 @@ class Shadow:
         for operation in self.operations.values():
             operation.remember(name, table, start, end)
         table.set(start, end, value)
+
+    def table(self, name: str) -> IntervalMap:
+        """The map of this name: of the VM, or of one of its devices' domains."""
+        found = self.devices.tables.get(name)
+        return getattr(self, name) if found is None else found
 
     def changed(self, operation: Operation, name: str) -> list[Difference]:
         """Wherever a map differs from when the conversion began, after its prefix. What has ended changes no more."""
@@ -120,7 +152,7 @@ class Shadow:
         before = operation.before.get(name)
         if before is None:
             return []
-        current: IntervalMap = getattr(self, name)
+        current = self.table(name)
         found: list[Difference] = []
         # The last run of what was overwritten has no end, and is untouched.
         for at, was in enumerate(before.values):
@@ -135,8 +167,8 @@ class Shadow:
 
     def convert_begin(self, fact: o.ConvertBegin) -> None:
         self.operations[fact.op] = Operation(fact, self.now)
-        self.story.clear()
-        self.story.append((self.now, fact))
+        self.keys.clear()
+        self.key(fact)
 
     def decided(self, fact: o.Decided) -> None:
         self.operations[fact.op].decided = fact.commit
@@ -146,13 +178,11 @@ class Shadow:
 
     def replied(self, fact: o.ConsumerReplied) -> None:
         operation = self.operations[fact.op]
-        if fact.phase == "prepare" and fact.reason is Reason.NONE:
-            operation.ready.add(fact.consumer)
-        elif fact.phase != "prepare":
-            operation.ready.discard(fact.consumer)
-            operation.aborted = operation.aborted or fact.phase == "abort"
-            if fact.op in self.unflushed and fact.consumer is Consumer.KVM_MMU:
-                operation.stale = True
+        agreed = fact.reason is Reason.NONE
+        if not agreed:
+            operation.noes.add(fact.consumer.name.lower())
+            operation.named = fact.offset
+        operation.answered(fact.consumer, fact.phase, agreed)
 
     def share_stored(self, fact: o.ShareStored) -> None:
         self.write("share", fact.start, fact.end, fact.to)
@@ -209,43 +239,53 @@ class Shadow:
             self.pamt.told.set(fact.start, fact.end, fact.count)
 
     def seamcall(self, fact: o.SeamcallAnswered) -> None:
+        if fact.call == Call.BLOCK:  # one that fails may have blocked what lies before
+            self.blocked = self.epoch
         if fact.status != Status.OK:
-            self.story.append((self.now, fact))
+            self.key(fact)
+            operation = self.operations.get(fact.op)
+            if operation:
+                operation.trouble = (fact.start, fact.end)
+                aborts = operation.decided is False
+                if aborts and operation.has_answered(self.consumer):
+                    operation.call = Call(fact.call).name
         elif fact.call == Call.TRACK:
             self.epoch += 1
-        elif fact.call == Call.BLOCK:
-            self.blocked = self.epoch
 
     def epoch_drained(self, _: o.EpochDrained) -> None:
         self.drained = self.epoch
 
     def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
-        self.frozen[fact.op] = (fact.start, fact.end)
+        """Another range of a conversion widens the first, as in KVM."""
+        start, end = self.frozen.get(fact.op) or (fact.start, fact.end)
+        frozen = self.frozen[fact.op] = (min(start, fact.start), max(end, fact.end))
         operation = self.operations.get(fact.op)
         if operation:
+            operation.frozen[fact.vm] = frozen
             operation.thawed = False
 
     def invalidation_end(self, fact: o.InvalidationEnd) -> None:
         self.frozen.pop(fact.op, None)
         operation = self.operations.get(fact.op)
         if operation:
+            operation.frozen.pop(fact.vm, None)
             operation.thawed = True
             self.thawed = (self.now, operation)
 
     def leaf(self, fact: o.Leaf) -> None:
         table = self.private if fact.share is Share.PRIVATE else self.shared
         table.set(fact.start, fact.end, fact.level)
-        if fact.level:
-            return
-        if self.left.fragments > 1:
+        if fact.op in self.operations and fact.share is Share.SHARED:
+            self.operations[fact.op].unflushed = True
+        if not fact.level and self.left.fragments > 1:
             self.left.set(fact.start, fact.end, 0)
-        if fact.share is Share.SHARED:  # by who holds mmu_lock for writing
-            self.unflushed.update(
-                op for op, held in self.holding.items() for rank, _ in held if rank == MMU_LOCK
-            )
 
     def flushed(self, fact: o.TlbFlushed) -> None:
-        self.unflushed.discard(fact.op)
+        if fact.op in self.operations:
+            self.operations[fact.op].unflushed = False
+
+    def vcpus_kept(self, fact: o.VcpusKept) -> None:
+        self.kept_out = self.now if fact.out else -1
 
     def host_pte(self, fact: o.HostPte) -> None:
         self.write("pte", fact.start, fact.end, int(fact.present))
@@ -255,10 +295,16 @@ class Shadow:
         self.pte.set(fact.start, fact.end, 0)
 
     def dma_mapped(self, fact: o.Dma) -> None:
+        for operation in self.operations.values():
+            if not operation.settled:  # what goes after that has not to come back
+                name = self.devices.names[fact.listener]
+                operation.remember(name, self.devices.tables[name], fact.start, fact.end)
         self.devices.map(fact)
 
     def dmar_fault(self, fact: o.DmarFault) -> None:
-        self.devices.fault(fact)
+        """The first one that meets what a conversion has taken away is worth telling, not a stream of them."""
+        if self.devices.fault(fact):
+            self.key(fact)
 
     def iotlb_queued(self, fact: o.IotlbQueued) -> None:
         self.devices.queued(fact, self.now)
@@ -273,6 +319,17 @@ class Shadow:
         self.accepted.set(fact.start, fact.end, 1)
         if self.halfway.fragments > 1:
             self.halfway.set(fact.start, fact.end, 0)
+
+    def guest_released(self, fact: o.GuestReleased) -> None:
+        """No conversion that is under way has taken it, or has to bring it back."""
+        self.accepted.set(fact.start, fact.end, 0)
+        for operation in self.operations.values():
+            before = operation.before.get("sept")
+            if before is None:
+                continue
+            for start, end, was in before.runs(fact.start, fact.end):
+                if was == Entry.MAPPED:
+                    before.set(start, end, Entry.PENDING)
 
     def accessed(self, fact: o.GuestAccess) -> None:
         """docs/domain.md section 5: what was lost with a conversion is AN1, what half a MapGPA left is AN16."""
@@ -307,7 +364,8 @@ class Shadow:
                 del self.holding[fact.op]
 
     def references(self, fact: o.ReferencesFound) -> None:
-        self.operations[fact.op].transient = fact.transient
+        operation = self.operations[fact.op]
+        operation.transient, operation.seen = fact.transient, fact.page
 
     def bugged(self, fact: o.VmBugged) -> None:
         self.dead = True
@@ -319,8 +377,12 @@ class Shadow:
     def told(self, fact: o.Failed) -> None:
         """The conversion tells of the failure, as of any other."""
         operation = self.operations.get(fact.op)
-        if operation and operation.late is fact.reason:
+        if operation is None:
+            return
+        operation.failed_at = fact.offset
+        if operation.late is fact.reason:
             operation.late = Reason.NONE
+        operation.blamed, operation.culprit = fact.consumer, operation.named
 
     def pinned(self, fact: o.Pinned) -> None:
         step = 1 if fact.held else -1
@@ -328,7 +390,8 @@ class Shadow:
             self.pins.set(start, end, max(count + step, 0))
 
     def reference_kept(self, fact: o.ReferenceKept) -> None:
-        self.kept.set(fact.start, fact.end, 1)
+        for start, end, count in self.kept.runs(fact.start, fact.end):
+            self.kept.set(start, end, count + 1)
 
     def memory_refused(self, fact: o.MemoryRefused) -> None:
         if fact.op in self.operations:
@@ -364,6 +427,9 @@ class Shadow:
     def guest_panicked(self, _: o.GuestPanicked) -> None:
         self.panicked = True
 
+    def vmm_killed(self, _: o.VmmKilled) -> None:
+        self.killed = True
+
     def stopped(self, _: o.VmStopped) -> None:
         self.dead = True
 
@@ -391,6 +457,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.InvalidationEnd: Shadow.invalidation_end,
     o.Leaf: Shadow.leaf,
     o.TlbFlushed: Shadow.flushed,
+    o.VcpusKept: Shadow.vcpus_kept,
     o.HostPte: Shadow.host_pte,
     o.MmUnmapped: Shadow.mm_unmapped,
     o.Dma: Shadow.dma_mapped,
@@ -399,6 +466,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.SideDiscarded: Shadow.side_discarded,
     o.Bitmap: Shadow.bitmap_set,
     o.GuestAccepted: Shadow.guest_accepted,
+    o.GuestReleased: Shadow.guest_released,
     o.GuestAccess: Shadow.accessed,
     o.MapGpaFailed: Shadow.map_gpa_failed,
     o.HugeLost: Shadow.huge_lost,
@@ -417,6 +485,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.ListEmptied: Shadow.came_on,
     o.FaultFailed: Shadow.came_on,
     o.GuestPanicked: Shadow.guest_panicked,
+    o.VmmKilled: Shadow.vmm_killed,
     o.VmStopped: Shadow.stopped,
     o.FileClosed: Shadow.file_closed,
 }

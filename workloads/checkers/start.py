@@ -9,6 +9,7 @@ from workloads.checkers.shadow import Shadow
 from workloads.plan import Plan
 from workloads.scenario import Scenario
 from workloads.vm_shape import (
+    comes_later,
     entry_at_start,
     folios_at_start,
     inode_pages,
@@ -18,15 +19,29 @@ from workloads.vm_shape import (
     slots_of,
 )
 
+# A frame's place in a secure EPT as one number: the VM, and how far the gfn is from the pfn.
+PLACE_BITS = 40
+
+
+def place_of(vm: int, shift: int) -> int:
+    """VM (its base address) and gfn minus pfn; 0 is nobody's."""
+    return vm << PLACE_BITS | shift % (1 << PLACE_BITS)
+
+
+def vm_at(place: int) -> int:
+    """And back: whose secure EPT it is."""
+    return place >> PLACE_BITS
+
 
 def first_owners(plan: Plan, host: int) -> IntervalMap:
-    """pfn -> base address of the VM that has the frame in its secure EPT."""
+    """pfn -> the place that the frame has in a secure EPT."""
     owners = IntervalMap.filled(0)
     for number, shape in enumerate(shapes(plan, host)):
         for start, end, _ in leaves_at_start(plan, shape.slots):
             slot = slot_of(shape.slots, start)
             pfn = shape.frames[slot.gmem] + slot.index + start - slot.gfn
-            owners.set(pfn, pfn + end - start, vm_address(host, number))
+            place = place_of(vm_address(host, number), start - pfn)
+            owners.set(pfn, pfn + end - start, place)
     return owners
 
 
@@ -46,7 +61,7 @@ def new_shadow(plan: Plan, vm: int) -> Shadow:
     """The books of a VM."""
     slots = slots_of(plan, number_of(plan, vm))
     sept, leaves = (IntervalMap.filled(value) for value in (Entry.FREE, 0))
-    for start, end, level in leaves_at_start(plan, slots):
+    for start, end, level in () if comes_later(plan, vm) else leaves_at_start(plan, slots):
         sept.set(start, end, entry_at_start(plan))
         leaves.set(start, end, level)
     order, huge = folios(plan, slots)
@@ -58,7 +73,8 @@ def backing(scenario: Scenario, slots: Slots) -> Backing:
     apart = scenario.vm.backend == "two-backends"
     listeners = scenario.vmm.listeners if scenario.vm.devices else 0
     told = not scenario.vm.devices or listeners or not apart
-    return Backing(listeners, apart, 0 if told else max(slot.gfn + slot.pages for slot in slots))
+    before = 0 if told else max(slot.gfn + slot.pages for slot in slots)
+    return Backing(listeners, apart, before, scenario.vm.iommu == "pin")
 
 
 def folios(plan: Plan, slots: Slots) -> tuple[IntervalMap, IntervalMap]:

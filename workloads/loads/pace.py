@@ -6,37 +6,11 @@ A closed loop asks a slow protocol for less, and a dead VM for nothing, so a com
 from collections.abc import Iterator
 
 from workloads.plan import LogShape, Plan
-from workloads.scenario import (
-    AnyWorkload,
-    Churn,
-    DmaStorm,
-    Hostile,
-    MemoryFailures,
-    MemoryPressure,
-    NotifierStorm,
-    PinHolders,
-    Shutdown,
-    Sweep,
-    Trace,
-)
+from workloads.scenario import AnyWorkload, Trace
 
-PACED = (
-    Churn,
-    DmaStorm,
-    Hostile,
-    MemoryPressure,
-    NotifierStorm,
-    PinHolders,
-    Shutdown,
-    Sweep,
-    MemoryFailures,
-)
-
-# What would make a workload an open loop; the others take step after step by their nature.
-REMEDY: dict[type[AnyWorkload], str] = {
-    Trace: 'pace = "rate" opens it, and so does "recorded" where the log has times',
-    **dict.fromkeys(PACED, 'pace = "open" opens it'),
-}
+# What makes a workload an open loop.
+OF_TRACES = 'pace = "rate" opens it, and so does "recorded" where the log has times'
+OF_OTHERS = 'pace = "open" opens it'
 
 
 def is_open(load: AnyWorkload, log: LogShape | None = None) -> bool:
@@ -44,7 +18,7 @@ def is_open(load: AnyWorkload, log: LogShape | None = None) -> bool:
     if isinstance(load, Trace):
         timed = log is not None and log.has_times
         return load.pace == "rate" or (load.pace == "recorded" and timed)
-    return isinstance(load, PACED) and load.pace == "open"
+    return load.pace == "open"
 
 
 def closed_loops(plan: Plan) -> Iterator[str]:
@@ -52,5 +26,5 @@ def closed_loops(plan: Plan) -> Iterator[str]:
     for index, load in enumerate(plan.scenario.workload):
         logs = plan.logs[index] or (None,)
         if not all(is_open(load, log) for log in logs):
-            remedy = REMEDY.get(type(load), "it waits for each of its steps")
+            remedy = OF_TRACES if isinstance(load, Trace) else OF_OTHERS
             yield f"workload.{index} ({load.kind}): {remedy}"

@@ -9,15 +9,16 @@ SECOND_NS = 1_000_000_000
 class Slotted:
     """The main lanes' n-th job is due at a random instant of the lane's n-th slot, as of kind churn.
 
-    Side lanes do as before.
+    Side lanes do as before. Nobody waits for the last job, so the end of the program is no end of a boot.
     """
 
     timed = True
+    boots = False
 
     def __init__(self, program: Program, rate: float, key: bytes) -> None:
         self.program = program
         self.lanes, self.sides = program.lanes, program.sides
-        self.one_sequence, self.boots = program.one_sequence, program.boots
+        self.one_sequence = program.one_sequence
         self.main = self.lanes - self.sides
         self.slot = self.main * SECOND_NS / rate
         self.key = key

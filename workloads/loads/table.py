@@ -19,6 +19,7 @@ from workloads.loads.slots import Slotted
 from workloads.loads.whole import BalloonProgram, ShutdownProgram, SweepProgram
 from workloads.scenario import (
     Balloon,
+    Boot,
     Churn,
     DmaStorm,
     Hostile,
@@ -35,14 +36,14 @@ Make = Callable[[Any, int, int, int], Program]
 """From the workload's keys, the VM's pages, the seed and the VM's base address."""
 
 
-def slotted(make: Make) -> Make:
+def paced(program: Program, load: Boot | Hostile | HotRange | Sweep, seed: int, vm: int) -> Program:
     """The program; open, with a slot of its own for each job of its main lanes."""
+    return Slotted(program, load.rate, key_of(seed, "slots", vm)) if is_open(load) else program
 
-    def paced(load: Hostile | Sweep, pages: int, seed: int, vm: int) -> Program:
-        program = make(load, pages, seed, vm)
-        return Slotted(program, load.rate, key_of(seed, "slots", vm)) if is_open(load) else program
 
-    return paced
+def slotted(make: Make) -> Make:
+    """A kind whose programs know no pace of their own."""
+    return lambda load, pages, seed, vm: paced(make(load, pages, seed, vm), load, seed, vm)
 
 
 # A trace needs its log and a boot needs to know how memory starts: workloads.fleet makes those two itself.
@@ -51,7 +52,7 @@ PROGRAMS: dict[type, Make] = {
     Churn: ChurnProgram,
     DmaStorm: DmaStormProgram,
     Hostile: slotted(HostileProgram),
-    HotRange: lambda load, pages, seed, vm: HotRangeProgram(load, pages),
+    HotRange: slotted(lambda load, pages, seed, vm: HotRangeProgram(load, pages)),
     MemoryFailures: MemoryFailureProgram,
     MemoryPressure: MemoryPressureProgram,
     NotifierStorm: NotifierStormProgram,

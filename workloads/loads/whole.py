@@ -3,7 +3,7 @@
 from actors import messages as m
 from actors.address import VMM
 from actors.contract import PAGE_BYTES, PAGES_2M, Share
-from cluster.draws import block, key_of
+from cluster.draws import UNITS, block, key_of
 from workloads.loads.draws import below, exponential
 from workloads.loads.load import Job, Post
 from workloads.loads.pace import is_open
@@ -14,28 +14,40 @@ SECOND_NS = 1_000_000_000
 
 
 class BalloonProgram:
-    """Lane 0 inflates block by block and deflates again; churn goes on in the rest of memory."""
+    """Lane 0 inflates block by block and deflates again; churn goes on in the rest of memory.
 
-    timed = one_sequence = boots = False
+    Open, the n-th block has the n-th slot, and churn asks until the last block's is over, whatever became of either.
+    """
+
+    one_sequence = boots = False
 
     def __init__(self, load: Balloon, pages: int, seed: int, vm: int) -> None:
         self.load = load
+        self.timed = is_open(load)
         self.blocks = max(1, min(load.size // PAGE_BYTES, pages) // PAGES_2M)
         self.start = pages // PAGES_2M * PAGES_2M - self.blocks * PAGES_2M
+        self.slot = SECOND_NS / load.rate
+        self.over = load.rounds * 2 * self.blocks * self.slot
         churn = min(load.outstanding, self.start)
-        self.churn = ChurnProgram(Churn(outstanding=max(1, churn)), max(1, self.start), seed, vm)
-        self.sides = self.churn.lanes if churn else 0
-        self.lanes = 1 + self.sides
+        pace = Churn(pace=load.pace, rate=load.conversion_rate, outstanding=max(1, churn))
+        self.churn = ChurnProgram(pace, max(1, self.start), seed, vm)
+        beside = self.churn.lanes if churn else 0
+        self.sides = 0 if self.timed else beside
+        self.lanes = 1 + beside
         self.key = key_of(seed, "balloon", vm)
 
     def job(self, lane: int, step: int) -> Job | None:
         """See workloads.loads.load.Program."""
         if lane:
-            return self.churn.job(lane - 1, step)
+            job = self.churn.job(lane - 1, step)
+            return None if job and self.timed and job.wait >= self.over else job
         number, place = divmod(step, 2 * self.blocks)
         if number >= self.load.rounds:
             return None
-        wait = round(exponential(SECOND_NS / self.load.rate, block(self.key, step)[0]))
+        draw = block(self.key, step)[0]
+        wait = round(
+            (step + draw / UNITS) * self.slot if self.timed else exponential(self.slot, draw)
+        )
         start = self.start + place % self.blocks * PAGES_2M
         inflate = place < self.blocks
         return Job(wait, start, start + PAGES_2M, Share.PRIVATE, convert=False, give_up=inflate)

@@ -9,6 +9,7 @@ from workloads.outcome.compare_rows import EXCLUDED, legend, rows
 from workloads.outcome.comparison import (
     adjustment_lines,
     loop_lines,
+    marked,
     protocol_summaries,
     reasons,
     verdict_of,
@@ -16,7 +17,7 @@ from workloads.outcome.comparison import (
 from workloads.outcome.figures import some
 from workloads.outcome.html import command, figure, page, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
-from workloads.outcome.seeds import ANECDOTE, SPREAD, over_seeds
+from workloads.outcome.seeds import ANECDOTE, RARE, SPREAD, over_seeds
 
 Found = Mapping[str, Any]
 VERDICTS = {
@@ -56,13 +57,13 @@ def whole_table(found: Found) -> str:
         f"A figure with {EXCLUDED.strip()} is one that the protocol's own definition excludes.",
         *adjustment_lines(found),
         *loop_lines(found),
-        SPREAD if "seeds" in found else ANECDOTE,
+        *((SPREAD, RARE) if "seeds" in found else (ANECDOTE,)),
     ]
     caption = f"{some(len(found['protocols']), 'protocol')} on {found['scenario']}, simulated"
     return section(
         "What each protocol came to",
         *map(paragraph, notes),
-        table(caption, ("", *found["protocols"]), lines),
+        table(caption, ("", *(marked(found, name) for name in found["protocols"])), lines),
     )
 
 

@@ -1,6 +1,6 @@
 """The comparison's figures: a row for each, a cell for each protocol; the terminal and the report show the same."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from workloads.outcome.comparison import protocol_summaries, verdict_of
@@ -13,6 +13,13 @@ from workloads.outcome.tally import CHECKS, admitted, meaning
 Summary = Mapping[str, Any]
 EXCLUDED = "! "
 STRUCK = "faults struck"
+
+
+def count(value: int | Interval | None) -> str:
+    """A number; over seeds that rarely have it, in how many."""
+    if isinstance(value, Interval) and value.rare:
+        return f"{value.seen} of {value.runs}"
+    return number(value)
 
 
 class Cell(NamedTuple):
@@ -40,23 +47,28 @@ class Figure(NamedTuple):
 
 FIGURES = (
     Figure("asked", number, ("conversions", "asked")),
+    Figure("  cut short", number, ("conversions", "cut_short"), rare=True),
+    Figure("  on top", number, ("conversions", "on_top"), rare=True),
     Figure("requested", number, ("conversions", "requested")),
     Figure("completed", number, ("conversions", "completed")),
     Figure("failed", number, ("conversions", "failed")),
-    Figure("  at dead VMs", number, ("conversions", "at_dead_vms")),
-    Figure("unfinished", number, ("conversions", "unfinished"), rare=True),
+    Figure("  at dead VMs", count, ("conversions", "at_dead_vms")),
+    Figure("unfinished", count, ("conversions", "unfinished"), rare=True),
     Figure("retries", number, ("conversions", "retries")),
     Figure("latency p50", duration, ("latency_seconds", "p50")),
     Figure("latency p99", duration, ("latency_seconds", "p99")),
     Figure("huge maps split", number, ("memory", "huge_mappings_lost")),
     Figure("leaked", size, ("memory", "leaked_bytes")),
     Figure("poisoned", size, ("memory", "poisoned_bytes")),
-    Figure("guests killed", number, ("vms_lost",)),
-    Figure("no-fail failed", number, ("no_fail_failures",)),
+    Figure("guests killed", count, ("vms_lost",)),
+    Figure("no-fail failed", count, ("no_fail_failures",)),
 )
 LEGEND = {
-    "asked": "what the load wanted converted, in requests",
-    "requested": "of the VMM: what failed MapGPAs did not come to is missing, memory faults come on top",
+    "seeds": "so many were run to their end, and no other is in the figures",
+    "asked": "what the load wanted converted, in requests of 2 MiB at most",
+    "cut short": "of these, what a MapGPA did not come to: it failed, or its VM died, before",
+    "on top": "what guests asked for again or took back, and memory faults that convert",
+    "requested": "of the VMM: asked, less cut short, and on top",
     "at dead VMs": "failed because the VM was dead or died",
     "huge maps split": "2 MiB mappings split for a conversion, refused or not",
     "guests killed": "VMs that a failure has ended",
@@ -70,11 +82,19 @@ def rows(found: Mapping[str, Any]) -> list[Row]:
     verdicts = [verdict_of(summary) for summary in told.values()]
     return [
         Row("verdict", [Cell(word, word) for word in verdicts]),
+        *_seeds(list(told.values())),
         *_figures(list(told.values())),
         *_faults(list(told.values())),
         *_findings("invariants", "invariant_violations", told),
         *_findings("anomalies", "anomalies", told),
     ]
+
+
+def _seeds(told: Sequence[Summary]) -> Iterator[Row]:
+    """How many were run to their end, where some were not."""
+    seeds = [summary["seeds"] for summary in told if "seeds" in summary]
+    if any(one["count"] < one["wanted"] for one in seeds):
+        yield Row("seeds", [Cell(f"{one['count']} of {one['wanted']}") for one in seeds])
 
 
 def _figures(told: Sequence[Summary]) -> Iterator[Row]:
@@ -103,7 +123,7 @@ def _faults(told: Sequence[Summary]) -> Iterator[Row]:
 
 
 def _struck(row: Mapping[str, Any]) -> Cell:
-    return Cell(number(row["struck"]) if row["opportunities"] else "-")
+    return Cell(count(row["struck"]) if row["opportunities"] else "-")
 
 
 def _findings(title: str, table: str, told: Mapping[str, Summary]) -> Iterator[Row]:
@@ -118,11 +138,11 @@ def _findings(title: str, table: str, told: Mapping[str, Summary]) -> Iterator[R
         yield Row(f"  {name}", cells)
 
 
-def _finding(name: str, protocol: str, count: int | Interval | None) -> Cell:
-    if not count:
+def _finding(name: str, protocol: str, found: int | Interval | None) -> Cell:
+    if not found:
         return Cell("-")
     allowed = admitted(name, protocol)
-    return Cell(number(count)) if allowed else Cell(EXCLUDED + number(count), "violated")
+    return Cell(count(found)) if allowed else Cell(EXCLUDED + count(found), "violated")
 
 
 def seen(told: Any, table: str) -> list[str]:
@@ -132,14 +152,29 @@ def seen(told: Any, table: str) -> list[str]:
     return sorted(found, key=lambda name: (order.get(name, len(order)), name))
 
 
+def _when(rule: Mapping[str, Any], parameters: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """What else the scenario says of a rule of the fault plan: several can be of one point."""
+    for row in parameters:
+        section, _, key = row["key"].rpartition(".")
+        if (
+            section == f"fault.{rule['rule']}"
+            and key not in ("point", "also")
+            and not rule["place"]
+        ):
+            yield f"{key} = {row['value']}"
+
+
 def legend(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the ids mean, and the short labels."""
-    told = list(found["protocols"].values())
+    told = [over_seeds(one) for one in protocol_summaries(found).values()]
     rules = told[0].get("faults", ()) if told else ()
-    points = [(rule_name(row), row["point"]) for row in rules]
+    parameters = told[0].get("parameters", ()) if told else ()
+    points = [(rule_name(row), ", ".join([row["point"], *_when(row, parameters)])) for row in rules]
     if points:
         points.insert(
             0, (STRUCK, "how often, by rule of the fault plan; - where it met no opportunity")
         )
     ids = [*seen(told, "invariant_violations"), *seen(told, "anomalies")]
-    return [*LEGEND.items(), *points, *((name, meaning(name)) for name in ids)]
+    shown = {row.label.strip() for row in rows(found)}
+    labels = [(name, text) for name, text in LEGEND.items() if name in shown]
+    return [*labels, *points, *((name, meaning(name)) for name in ids)]

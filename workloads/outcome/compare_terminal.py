@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from workloads.outcome.compare_rows import EXCLUDED, Row, legend, rows
-from workloads.outcome.comparison import adjustment_lines, loop_lines, reasons
+from workloads.outcome.comparison import adjustment_lines, loop_lines, marked, reasons
 from workloads.outcome.figures import some
-from workloads.outcome.seeds import ANECDOTE, SPREAD
+from workloads.outcome.seeds import ANECDOTE, RARE, SPREAD
 from workloads.outcome.terminal import STYLES, headline, results_line, write
 from workloads.wording import printable
 
@@ -24,14 +24,15 @@ Found = Mapping[str, Any]
 
 def show_comparison(found: Found, folder: Path, stream: TextIO | None = None) -> None:
     """Print it."""
-    names = list(found["protocols"])
+    names, missing = list(found["protocols"]), found["not_run"]
     seeds = found.get("seeds")
     of = (
         f"{some(seeds['wanted'], 'seed')} from {found['seed']}"
         if seeds
         else f"seed {found['seed']}"
     )
-    about = f"{found['scenario']}, {some(len(names), 'protocol')}, {of}"
+    some_of = f"{len(names)} of " if missing else ""
+    about = f"{found['scenario']}, {some_of}{some(len(names) + len(missing), 'protocol')}, {of}"
     body = Group(
         *headline(found["verdict"], about, reasons(found), whole=False),
         Text(),
@@ -46,10 +47,7 @@ def show_comparison(found: Found, folder: Path, stream: TextIO | None = None) ->
 
 def heads(found: Found) -> list[list[str]]:
     """Protocols' names, in lines that are no wider than a column; a star for who ran with an adjustment."""
-    return [
-        broken(name + ("*" if found["adjustments"].get(name) else ""))
-        for name in found["protocols"]
-    ]
+    return [broken(marked(found, name)) for name in found["protocols"]]
 
 
 def broken(name: str) -> list[str]:
@@ -115,7 +113,9 @@ def notes(found: Found) -> Iterator[RenderableType]:
         meanings.add_row(Text(name), Text(meaning))
     yield meanings
     for line in adjustment_lines(found):
-        yield Text(f"* {printable(line)}")
+        yield Text(printable(line))
     for line in loop_lines(found):
         yield Text(printable(line))
     yield Text(SPREAD if "seeds" in found else ANECDOTE)
+    if any(" of " in cell.text for row in rows(found) for cell in row.cells):
+        yield Text(RARE)

@@ -73,10 +73,15 @@ def reasons(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def marked(found: Mapping[str, Any], name: str) -> str:
+    """A protocol's name, with a star if it ran something else than the scenario says."""
+    return name + ("*" if found["adjustments"].get(name) else "")
+
+
 def adjustment_lines(found: Mapping[str, Any]) -> list[str]:
-    """Who ran something else than the scenario says."""
+    """Footnotes: who ran something else than the scenario says."""
     return [
-        f"{name} ran with "
+        f"* {name} ran with "
         + ", ".join(f"{key} = {c['now']} (not {c['was']})" for key, c in changed.items())
         for name, changed in found["adjustments"].items()
     ]

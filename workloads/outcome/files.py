@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -65,11 +64,6 @@ class FindingLine(msgspec.Struct, frozen=True):
 
 
 Row = TypeVar("Row", LatencyRow, TimelineRow)
-
-
-def replay(folder: Path) -> str:
-    """The command that makes a run's every event again."""
-    return f"gmemsim run {shlex.quote(str(folder / SCENARIO))}"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from workloads.errors import UsageError
 from workloads.outcome import files, report
+from workloads.outcome.again import replay
 from workloads.outcome.read import read_summary
 from workloads.outcome.settings import of_scenario
 from workloads.outcome.tally import tally
@@ -46,8 +47,8 @@ def open_folder(base: str | Path, name: str, seed: int) -> Path:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{printable(str(parent))}: results cannot be written there: {why}; "
-            "expected a writable folder, see --results"
+            f"--results: {printable(str(parent))}: cannot be written there: {why}; "
+            "expected a writable folder"
         ) from None
     return folder
 
@@ -67,16 +68,17 @@ def _new_folder(parent: Path, name: str) -> Path:
 def write(
     folder: Path, scenario: Scenario, summary: dict[str, Any], outcome: Outcome, metrics: str
 ) -> None:
-    """Every file; the report last, since it is made from the others."""
+    """Every file; the report last, since it is made from the others. A counterexample's replay is told from here on."""
     protocol, settings = scenario.protocol.name, of_scenario(scenario)
     seen = tally(outcome.watched, protocol, outcome.finished, settings)
+    again = {"replay": replay(scenario, folder)} if seen.findings else {}
+    if "counterexample" in summary:
+        summary["counterexample"] |= again
     texts = {
         files.SCENARIO: to_toml(scenario),
         files.LATENCY: files.latency_text(seen),
         files.TIMELINE: files.timeline_text(seen),
-        files.ANOMALIES: files.jsonl_text(
-            {**line, "replay": files.replay(folder)} for line in seen.findings
-        ),
+        files.ANOMALIES: files.jsonl_text({**line, **again} for line in seen.findings),
         files.METRICS: metrics,
         files.SUMMARY: files.json_text(summary),
     }

@@ -11,14 +11,24 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The interval is mean - half to mean + half; of a single value nobody can tell, and half is None."""
+    """The interval is mean - half to mean + half; of a single value nobody can tell, and half is None.
+
+    Where some of the values are 0 and some are not, `seen` of the `runs` are not.
+    """
 
     mean: float
     half: float | None
+    seen: int = 0
+    runs: int = 0
 
     def __bool__(self) -> bool:
         """Was it ever anything but 0?"""
         return bool(self.mean)
+
+    @property
+    def rare(self) -> bool:
+        """Seen in some of the runs, and so seldom that the interval reaches down to 0."""
+        return self.seen > 0 and self.half is not None and self.half >= self.mean
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -26,8 +36,11 @@ def interval(values: Sequence[float]) -> Interval:
     mean = fmean(values)
     if len(values) == 1:
         return Interval(mean, None)
-    error = stdev(values) / math.sqrt(len(values))
-    return Interval(mean, t_quantile(len(values) - 1) * error)
+    half = t_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    seen = sum(map(bool, values))
+    return (
+        Interval(mean, half, seen, len(values)) if 0 < seen < len(values) else Interval(mean, half)
+    )
 
 
 @cache

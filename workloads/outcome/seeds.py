@@ -20,6 +20,7 @@ FIGURES = (
     "vms_bugged",
     "guest_faults",
     "vms_lost",
+    "vms_admitted",
     "no_fail_failures",
     "phases",
     "failures",
@@ -31,7 +32,9 @@ FIGURES = (
 ENGINE = ("events", "wall_seconds", "events_per_second", "conversions_per_second", "peak_rss_bytes")
 ANECDOTE = "one seed: its counts are an anecdote; --seeds N gives means with 95% intervals"
 SPREAD = "means over the seeds; \u00b1 half the 95% interval of the mean (Student's t)"
+RARE = "1 of 5: seen in so many of the seeds, too rarely for an interval of the mean"
 RUN = ("seed", "verdict", "reasons", "digest")
+ENDS = ("mean", "low", "high")
 NO_FIGURE = object()
 
 
@@ -123,7 +126,8 @@ def as_json(merged: Any) -> Any:
     if isinstance(merged, Interval):
         mean, half = merged.mean, merged.half
         ends = (None, None) if half is None else (mean - half, mean + half)
-        return dict(zip(("mean", "low", "high"), (mean, *ends), strict=True))
+        told = dict(zip(ENDS, (mean, *ends), strict=True))
+        return told | ({"seen": merged.seen, "runs": merged.runs} if merged.seen else {})
     return None if merged is None else {key: as_json(value) for key, value in merged.items()}
 
 
@@ -131,7 +135,8 @@ def from_json(figures: Mapping[str, Any] | None) -> Any:
     """The way back."""
     if figures is None:
         return None
-    if figures.keys() == {"mean", "low", "high"}:
+    if figures.keys() >= {*ENDS}:
         mean, high = figures["mean"], figures["high"]
-        return Interval(mean, None if high is None else high - mean)
+        half = None if high is None else high - mean
+        return Interval(mean, half, figures.get("seen", 0), figures.get("runs", 0))
     return {key: from_json(value) for key, value in figures.items()}

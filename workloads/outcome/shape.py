@@ -20,13 +20,16 @@ class Percentiles(TypedDict):
 
 
 class Conversions(TypedDict):
-    """requested = completed + failed + unfinished.
+    """asked - cut_short + on_top = requested = completed + failed + unfinished.
 
-    `asked` is what the load wanted converted, in requests. A memory fault, a revert and a guest that asks again come on
-    top in `requested`; what a MapGPA did not come to because it failed before is not in it.
+    `asked` is what the load wanted converted, in requests; of an open loop the same under every protocol. `cut_short`
+    are those of it that a MapGPA did not come to, because it failed or its VM died before. A memory fault, a revert
+    and a guest that asks again come `on_top`.
     """
 
     asked: NotRequired[int]
+    cut_short: NotRequired[int]
+    on_top: NotRequired[int]
     requested: int
     completed: int
     failed: int
@@ -116,10 +119,14 @@ class Engine(TypedDict):
     peak_rss_bytes: int
     busy_seconds: list[float]
     wait_seconds: list[float]
+    bottleneck: str
 
 
 class Counterexample(TypedDict):
-    """The first finding that the protocol's definition does not admit, and how it came about, line by line."""
+    """The first finding that the protocol's definition does not admit, and how it came about, line by line.
+
+    `replay` is the command that runs it again, once there is a results folder.
+    """
 
     time_seconds: float
     id: str
@@ -128,6 +135,7 @@ class Counterexample(TypedDict):
     text: str
     admitted: bool
     story: list[str]
+    replay: NotRequired[str]
 
 
 class Input(TypedDict):
@@ -154,7 +162,8 @@ class Seeds(TypedDict):
     """Of a run over several seeds, `wanted` of them; the rest of the summary is the first one's.
 
     `figures` has every figure of the `count` runs that finished, laid out as in a summary, as {mean, low, high}: the
-    mean and the ends of its 95% interval, None for a single run. `checks` are by name, `ok` the share that passed.
+    mean and the ends of its 95% interval, None for a single run; with {seen, runs} where only so many have it.
+    `checks` are by name, `ok` the share that passed.
     """
 
     wanted: int
@@ -187,6 +196,7 @@ class Summary(TypedDict):
     vms_lost: NotRequired[
         int
     ]  # VMs that failures have ended, each once; results of before have none
+    vms_admitted: NotRequired[int]  # in the place of others (fleet.reuse = readmit)
     # VMs among them whose guests used memory that they had not accepted.
     guest_faults: NotRequired[int]  # results of before have none
     # Of mmu_notifiers: calls, errors that callers got who cannot bear any, and the same by caller.

@@ -12,6 +12,7 @@ from workloads import __version__, checks
 from workloads.census import ASKED, WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
+from workloads.outcome.bottleneck import bottleneck
 from workloads.outcome.settings import of_scenario
 from workloads.outcome.shape import SCHEMA, Conversions, FailedAttempts, FaultCount, Input
 from workloads.outcome.tally import NS, Tally, tally
@@ -39,7 +40,9 @@ def summarise(
     seen = tally(outcome.watched, protocol, outcome.finished, of_scenario(scenario))
     found = findings(seen, outcome.finished)
     memory = dict(outcome.census)
-    requests = with_load(conversions(seen), memory.pop(ASKED), memory.pop(WAITING))
+    requests = with_load(
+        conversions(seen), memory.pop(ASKED), memory.pop(WAITING), seen.count("on_top")
+    )
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": "unknown",
@@ -57,6 +60,7 @@ def summarise(
         "vms_bugged": seen.count("vms_bugged"),
         "guest_faults": seen.count("guest_faults"),
         "vms_lost": seen.count("vms_lost"),
+        **admitted(scenario, seen),
         **notifiers(seen),
         **dma(seen),
         "phases": phases(seen),
@@ -119,10 +123,11 @@ def conversions(seen: Tally) -> Conversions:
     )
 
 
-def with_load(requests: Conversions, asked: int, waiting: int) -> Conversions:
+def with_load(requests: Conversions, asked: int, waiting: int, on_top: int) -> Conversions:
     """With what the load asked for. What of it no vCPU has come to is unfinished as well."""
-    requests["asked"] = asked
     requests["requested"] += waiting
+    requests["asked"], requests["on_top"] = asked, on_top
+    requests["cut_short"] = asked + on_top - requests["requested"]
     requests["unfinished"] += waiting
     return requests
 
@@ -188,6 +193,12 @@ def faults(scenario: Scenario, seen: Tally) -> list[FaultCount]:
     ]
 
 
+def admitted(scenario: Scenario, seen: Tally) -> dict[str, int]:
+    """VMs in the place of others, where there can be any."""
+    readmits = scenario.fleet.reuse == "readmit"
+    return {"vms_admitted": seen.count("vms_admitted")} if readmits else {}
+
+
 def notifiers(seen: Tally) -> dict[str, Any]:
     """Callers of mmu_notifiers, and those that cannot bear an error and got one, by site."""
     failed = {key[1]: n for key, n in sorted(seen.counters.items()) if key[0] == "no_fail_failed"}
@@ -247,6 +258,9 @@ def engine(scenario: Scenario, outcome: Outcome, seen: Tally) -> dict[str, Any]:
         "peak_rss_bytes": outcome.peak_rss_bytes,
         "busy_seconds": totals.busy,
         "wait_seconds": totals.wait,
+        "bottleneck": bottleneck(
+            totals.seconds, wall, totals.busy, totals.windows, totals.recoveries
+        ),
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from workloads.outcome.bottleneck import by_partition
 from workloads.outcome.compare_rows import FIGURES, value_at
 from workloads.outcome.faults import both, rule_name, share
 from workloads.outcome.figures import NONE, duration, lost, number, rate, size, some
@@ -187,7 +188,10 @@ def anomalies(summary: Summary, findings: Sequence[FindingLine]) -> str:
         table(about, ("id", "meaning", "count", "protocol"), rows, (1, 3)),
         table("The first of each kind", ("id", "when and where", "what"), cases, (1, 2)),
         *(
-            folded(f"How {f.id} came about in {f.vm}, {duration(f.time_seconds)}", f.story)
+            folded(
+                f"How {f.id} came about in {f.vm}, {duration(f.time_seconds)}",
+                (*f.story, *(("", f"again: {f.replay}") if f.replay else ())),
+            )
             for f in findings
             if f.story
         ),
@@ -250,14 +254,14 @@ def engine(summary: Summary) -> str:
     """What it took to compute this; no simulated time among it."""
     found = summary["engine"]
     versions = ", ".join(f"{name} {text or NONE}" for name, text in summary["versions"].items())
-    busy = sum(found["busy_seconds"])
     return facts(
         "Engine (wall clock)",
         [
             ("executor", f"{found['executor']}, placement {found['placement']}"),
             ("partitions", f"{number(found['partitions'])} on {some(found['nodes'], 'node')}"),
             ("wall time", duration(found["wall_seconds"])),
-            ("busy", f"{duration(busy)} in all partitions together"),
+            ("time of partitions", by_partition(found)),
+            ("bottleneck", found["bottleneck"]),
             ("events", f"{number(found['events'])}, {rate(found['events_per_second'])} a second"),
             ("conversions", f"{rate(found['conversions_per_second'])} a second"),
             ("windows", number(found["windows"])),

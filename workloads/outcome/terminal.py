@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from workloads.outcome import faults
+from workloads.outcome.bottleneck import by_partition
 from workloads.outcome.figures import duration, lost, number, rate, size, some
-from workloads.outcome.files import replay
 from workloads.outcome.progress import Progress
 from workloads.outcome.seeds import over_seeds, seed_reasons
 from workloads.outcome.settings import of_summary
@@ -48,7 +48,7 @@ def write(found: RenderableType, stream: TextIO, widest: int) -> None:
     )
     console.width = min(console.width, widest)
     with console.capture() as text:
-        console.print(found)
+        console.print(found, crop=False)
     # rich fills its tables up to the right edge.
     stream.write("".join(f"{line.rstrip()}\n" for line in text.get().splitlines()))
     stream.flush()
@@ -57,7 +57,7 @@ def write(found: RenderableType, stream: TextIO, widest: int) -> None:
 def verdict_and_table(summary: Summary, folder: Path, note: str) -> RenderableType:
     """For a rich console of any width."""
     notes = [Text(note)] if note else []
-    how = counterexample(summary, folder)
+    how = counterexample(summary)
     return Group(
         *verdict(summary), Text(), *how, table(summary), Text(), *notes, results_line(folder)
     )
@@ -65,7 +65,12 @@ def verdict_and_table(summary: Summary, folder: Path, note: str) -> RenderableTy
 
 def results_line(folder: Path) -> Text:
     """Where everything is."""
-    return Text(f"results: {printable(str(folder))}", overflow="fold", no_wrap=True)
+    return whole(f"results: {printable(str(folder))}")
+
+
+def whole(text: str) -> Text:
+    """To be copied: longer than the terminal is wide if need be, but neither cut nor broken."""
+    return Text(text, overflow="ignore", no_wrap=True)
 
 
 def verdict(summary: Summary) -> Iterator[RenderableType]:
@@ -79,15 +84,16 @@ def verdict(summary: Summary) -> Iterator[RenderableType]:
     yield from headline(seeds["verdict"], about, seed_reasons(seeds))
 
 
-def counterexample(summary: Summary, folder: Path) -> Iterator[RenderableType]:
+def counterexample(summary: Summary) -> Iterator[RenderableType]:
     """How the first finding that is excluded came about, and how to see it again."""
     found = summary.get("counterexample")
     if not found or not found["story"] or "seeds" in summary:
         return
     yield Padding(Text(f"How {found['id']} came about in {found['vm']}:"), (0, 0, 0, 2))
     for line in found["story"]:
-        yield Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 4))
-    yield Padding(Text(f"again: {replay(folder)}", overflow="fold", no_wrap=True), (0, 0, 0, 2))
+        yield whole(f"    {printable(line)}")
+    if found.get("replay"):
+        yield whole(f"  again: {found['replay']}")
     yield Text()
 
 
@@ -112,6 +118,13 @@ def table(summary: Summary) -> Table:
     return found
 
 
+def own_costs(summary: Summary) -> Iterator[tuple[str, str]]:
+    """What the scenario says in place of the cost table."""
+    for row in summary.get("parameters", ()):
+        if row["key"] == "costs.override":
+            yield "own costs", row["value"].strip("{ }").replace('"', "")
+
+
 def rows(summary: Summary) -> Iterator[tuple[str, str]]:
     """(name, text) of every line."""
     c = {key: number(value) for key, value in summary["conversions"].items()}
@@ -121,6 +134,7 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         f"{c['failed']} failed, {c['unfinished']} unfinished; "
         f"{c['retries']} retries, {c['in_flight_peak']} in flight at most",
     )
+    yield from own_costs(summary)
     yield "failed attempts", counts(summary["failures"])
     if summary["faults"]:
         yield "faults", faults.in_short(summary["faults"])
@@ -132,6 +146,8 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "boots", f"{number(boots['count'])}: {cells}"
     if summary["vms_lost"]:
         yield "VMs lost", lost(summary["vms_lost"], summary.get("guest_faults", 0))
+    if summary.get("vms_admitted"):
+        yield "VMs admitted", f"{summary['vms_admitted']} in the place of others"
     if summary["no_fail_failures"]:
         failed = f"{number(summary['no_fail_failures'])} of {number(summary['notifier_calls'])}"
         yield (
@@ -225,6 +241,9 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
         f"{some(engine['nodes'], 'node')}, {some(engine['events'], 'event')}, "
         f"{size(engine['peak_rss_bytes'])} of memory",
     )
+    if engine["partitions"] > 1:
+        yield "partitions", by_partition(engine)
+        yield "bottleneck", engine["bottleneck"]
     if engine["lookahead_seconds"] is not None:
         yield (
             "lookahead",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from workloads import checks
+from workloads.checkers import words
 from workloads.outcome.figures import duration, number, share, size
 from workloads.outcome.settings import of_summary
 from workloads.outcome.tally import admitted, meaning
@@ -60,8 +61,8 @@ def excluded(summary: Summary) -> dict[str, int]:
 
 
 def where(finding: Finding) -> str:
-    """When and to whom a finding happened: 1.70 ms, h0/v3, op 917504."""
-    op = "" if finding["op"] is None else f", op {finding['op']}"
+    """When and to whom a finding happened: 1.70 ms, h0/v3, task 3, piece 0, try 2."""
+    op = "" if finding["op"] is None else f", {words.op(finding['op'])}"
     return f"{duration(finding['time_seconds'])}, {finding['vm']}{op}"
 
 

@@ -26,7 +26,7 @@ from workloads.scenario.kinds import (
     Trace,
     Workload,
 )
-from workloads.scenario.overrides import apply
+from workloads.scenario.overrides import Given, apply
 from workloads.scenario.read import FREE_TABLES, Origin, build
 from workloads.scenario.sections import (
     Costs,
@@ -58,6 +58,7 @@ __all__ = [
     "Fault",
     "Fleet",
     "General",
+    "Given",
     "Hostile",
     "HotRange",
     "MemoryFailures",
@@ -86,7 +87,7 @@ __all__ = [
 
 
 def load(
-    source: str, overrides: Sequence[str] = (), fault_points: Collection[str] | None = None
+    source: str, overrides: Sequence[str | Given] = (), fault_points: Collection[str] | None = None
 ) -> Scenario:
     """The scenario in a file, or the shipped one of that name, with `--set` texts applied."""
     text, where = read_source(source)
@@ -96,7 +97,7 @@ def load(
 def decode(
     text: str,
     where: str,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Given] = (),
     fault_points: Collection[str] | None = None,
 ) -> Scenario:
     """The scenario in a text that came from `where`; any mistake is a UsageError of one line."""
@@ -111,7 +112,7 @@ def decode(
 def from_document(
     document: dict[str, Any],
     where: str,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Given] = (),
     fault_points: Collection[str] | None = None,
 ) -> Scenario:
     """As `decode`, from a parsed document, which is changed on the way."""

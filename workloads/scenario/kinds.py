@@ -88,6 +88,16 @@ class Boot(Workload, frozen=True, tag="boot"):
     accept: Annotated[
         int, key.size("accepted at boot by a guest whose memory starts unaccepted", low=0)
     ] = 64 * MIB
+    pace: Annotated[
+        ChurnPace,
+        key.choice(
+            ChurnPace,
+            "closed: step after step; open: each at its own time, so that nothing is timed as a boot",
+        ),
+    ] = "closed"
+    rate: Annotated[
+        float, key.number("per second", "steps of each VM, for pace = open", 1e-6, 1e9)
+    ] = 5000.0
     accept_vcpus: Annotated[int, key.count("vCPUs", "accept it side by side", 1, 1024)] = 1
     ticking_vcpus: Annotated[
         int, key.count("vCPUs", "of the busy ones, are idle and tick meanwhile", 0, 1024)
@@ -102,6 +112,10 @@ class HotRange(Workload, frozen=True, tag="hot-range"):
     )
     rounds: Annotated[int, key.count("rounds", "there and back", 1)] = 4
     vcpus: Annotated[int, key.count("vCPUs", "that do so at the same time", 1, 1024)] = 4
+    pace: Annotated[ChurnPace, key.choice(ChurnPace, "as of kind churn")] = "closed"
+    rate: Annotated[
+        float, key.number("per second", "conversions by each VM, for pace = open", 1e-6, 1e9)
+    ] = 1000.0
 
 
 class PoolWorkload(Workload, frozen=True):
@@ -191,6 +205,13 @@ class Balloon(Workload, frozen=True, tag="balloon"):
         100.0
     )
     rounds: Annotated[int, key.count("rounds", "full and empty again", 1)] = 1
+    pace: Annotated[
+        ChurnPace, key.choice(ChurnPace, "of the blocks and of churn, as of kind churn")
+    ] = "closed"
+    conversion_rate: Annotated[
+        float,
+        key.number("per second", "conversions of churn by each VM, for pace = open", 1e-6, 1e9),
+    ] = 1000.0
     outstanding: Annotated[int, key.count("loops", "of churn in the rest of memory", 0, 4096)] = 1
 
 

@@ -1,27 +1,37 @@
 """`--set KEY=VALUE`: changes to a parsed document before anything in it is judged."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from workloads.errors import UsageError
-from workloads.scenario.read import FREE_TABLES, Path, dotted, unknown
+from workloads.scenario.read import FREE_TABLES, SET, Path, dotted, unknown
 from workloads.scenario.source import parse_toml
 from workloads.wording import found, quote
 
 
-def apply(document: dict[str, Any], texts: Sequence[str]) -> frozenset[Path]:
-    """Change the document in place; the paths that were set."""
-    paths = set()
-    for text in texts:
+class Given(NamedTuple):
+    """A text as for `--set`, and the flag that a user typed for it; none where it only follows from others."""
+
+    text: str
+    flag: str = SET
+
+
+def apply(document: dict[str, Any], texts: Sequence[str | Given]) -> dict[Path, str]:
+    """Change the document in place; the paths that were set, with their flags."""
+    paths = dict[Path, str]()
+    for text, flag in (one if isinstance(one, Given) else Given(one) for one in texts):
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UsageError(
                 f"--set: found {quote(text)}, expected KEY=VALUE such as fleet.hosts=64"
             )
         path = _split(key.strip())
+        before = paths.get(path, "")
+        if before not in ("", flag):
+            raise UsageError(f"{before} and {flag} {dotted(path)}: give one of them")
         _put(document, path, _value(value.strip()))
-        paths.add(path)
-    return frozenset(paths)
+        paths[path] = flag
+    return {path: flag for path, flag in paths.items() if flag}
 
 
 def _split(key: str) -> Path:

@@ -1,6 +1,7 @@
 """From a TOML document to a Scenario, or to the one line that says why not."""
 
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from workloads import checks
@@ -17,6 +18,7 @@ Path = tuple[str, ...]
 Table = Mapping[str, object]
 S = TypeVar("S", bound=Section)
 
+SET = "--set"
 FREE_TABLES: tuple[Path, ...] = (("checks",), ("costs", "override"))
 
 
@@ -24,16 +26,18 @@ class Origin(NamedTuple):
     """Where a document comes from, so that an error can name it."""
 
     where: str
-    overridden: frozenset[Path] = frozenset()
+    overridden: Mapping[Path, str] = MappingProxyType({})
 
     def wrong(self, path: Path, text: str) -> UsageError:
-        """The error for what stands at `path`."""
-        return UsageError(f"{self.place(path)}: {dotted(path)}: {text}")
+        """The error for what stands at `path`; a flag of its own says as much as its key."""
+        flag = self.overridden.get(path, SET)
+        where = flag if flag != SET else f"{self.place(path)}: {dotted(path)}"
+        return UsageError(f"{where}: {text}")
 
     def place(self, path: Path) -> str:
         """The document, or the flag that set this path, a table around it or a key within."""
-        from_flag = any(path[: len(own)] == own[: len(path)] for own in self.overridden)
-        return "--set" if from_flag else self.where
+        flags = (f for own, f in self.overridden.items() if path[: len(own)] == own[: len(path)])
+        return next(flags, self.where)
 
 
 def dotted(path: Path) -> str:
@@ -146,7 +150,7 @@ def _workloads(raw: object, origin: Origin) -> Iterator[AnyWorkload]:
     for path, table in _array([{}] if raw == [] else raw, ("workload",), origin):
         kind = table.get("kind", DEFAULT_KIND)
         if not isinstance(kind, str) or kind not in KINDS:
-            hint = suggestion(kind if isinstance(kind, str) else "", KINDS)
+            hint = suggestion(kind if isinstance(kind, str) else "", KINDS, "workloads")
             text = f"found {found(kind)}, expected a kind of workload; {hint}"
             raise origin.wrong((*path, "kind"), text)
         rest = {key: value for key, value in table.items() if key != "kind"}
@@ -158,7 +162,7 @@ def _faults(raw: object, origin: Origin, points: Collection[str] | None) -> Iter
         fault = _section(Fault, table, path, origin)
         for key, point in (("point", fault.point), *(("also", name) for name in fault.also)):
             if not point or (points is not None and point not in points):
-                hint = f"; {suggestion(point, sorted(points))}" if points else ""
+                hint = f"; {suggestion(point, sorted(points), 'faults')}" if points else ""
                 given = f"found {quote(point)}" if point or key == "also" else "not given"
                 raise origin.wrong((*path, key), f"{given}, expected a fault point{hint}")
         yield fault

@@ -2,13 +2,19 @@
 
 from collections.abc import Callable, Iterator
 
+from actors import contract
+from actors.address import VMS_MAX
+from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS, Event
+from actors.protocols.marks import MARKS
 from workloads.scenario.kinds import (
     Balloon,
+    Boot,
     Churn,
     DmaStorm,
     Hostile,
     HotRange,
+    MemoryPressure,
     NotifierStorm,
     PoolWorkload,
     Shutdown,
@@ -21,6 +27,12 @@ from workloads.wording import quote
 
 Breach = tuple[str, str]  # a key's dotted path, and what is wrong with it
 
+STAYING = (Balloon, Boot, DmaStorm, MemoryPressure, Trace)  # bound to their VM
+# What a protocol lacks that is to make something of such a mark, and does not hear of it.
+LACKS = {
+    contract.Trace.CALLBACK: "has no poison callback",
+    contract.Trace.FLAG: "looks for no flag",
+}
 TIME_NS_MAX = 1 << 60  # simulated
 
 
@@ -40,14 +52,22 @@ def _start(scenario: Scenario) -> Iterator[Breach]:
         )
 
 
+def _pinned(scenario: Scenario) -> Iterator[Breach]:
+    """Nobody has published how a leaf is split of which the guest holds a part."""
+    vm = scenario.vm
+    if vm.td_pinned and (vm.start.endswith("2m") or vm.accept_level != "4k"):
+        found = f'found true with vm.start = "{vm.start}" and vm.accept_level = "{vm.accept_level}"'
+        text = 'expected leaves of 4 KiB: "mapped-4k" or "unaccepted", and "4k"'
+        yield "vm.td_pinned", f"{found}, {text}"
+
+
 def _protocol(scenario: Scenario) -> Iterator[Breach]:
     """Parameters that a protocol's table has no rows for."""
     protocol = scenario.protocol
-    if protocol.mark == "callback" and not PROTOCOLS[protocol.name].hears(Event.POISONED):
-        text = (
-            f'found "callback", expected refcount or none: {protocol.name} has no poison callback'
-        )
-        yield "protocol.mark", text
+    mark = MARKS.get(protocol.mark)
+    if mark and mark.trace in LACKS and not PROTOCOLS[protocol.name].hears(Event.POISONED):
+        lacks = f"{protocol.name} {LACKS[mark.trace]}"
+        yield "protocol.mark", f'found "{protocol.mark}", expected refcount or none: {lacks}'
     if protocol.store_first and protocol.zap_first != "yes":
         text = f'found true with protocol.zap_first = "{protocol.zap_first}", expected one of the two orders'
         yield "protocol.store_first", text
@@ -130,6 +150,22 @@ def _devices(scenario: Scenario) -> Iterator[Breach]:
             yield "vm.devices", f"found 0, expected 1 or more: workload.{index} is dma-storm"
 
 
+def _files(scenario: Scenario) -> Iterator[Breach]:
+    """What another VM does with the shared side takes that it is the inode's, and a load that tells it."""
+    files = scenario.vm.files_per_inode
+    if files == 1:
+        return
+    if scenario.vm.backend == "two-backends":
+        text = (
+            f'found {files}, expected 1: with vm.backend = "two-backends" another inode is shared'
+        )
+        yield "vm.files_per_inode", text
+    for index, workload in enumerate(scenario.workload):
+        if isinstance(workload, DmaStorm):
+            text = f"found {files}, expected 1: workload.{index} is dma-storm"
+            yield "vm.files_per_inode", text
+
+
 def _windows(scenario: Scenario) -> Iterator[Breach]:
     for index, fault in enumerate(scenario.fault):
         if fault.until_ns and fault.until_ns <= fault.start_ns:
@@ -190,6 +226,27 @@ def _vms(scenario: Scenario) -> Iterator[Breach]:
         yield "fleet.vms", text
 
 
+def _readmission(scenario: Scenario) -> Iterator[Breach]:
+    """What a VM needs that comes after another."""
+    fleet, vm = scenario.fleet, scenario.vm
+    if fleet.reuse != "readmit":
+        return
+    found = 'found "readmit", expected'
+    if fleet.vms_per_host * fleet.generations > VMS_MAX:
+        yield (
+            "fleet.generations",
+            f"found {fleet.generations}, expected at most {VMS_MAX} VMs of a host in all",
+        )
+    if vm.files_per_inode > 1:
+        yield "fleet.reuse", f"{found} others or nobody: vm.files_per_inode is {vm.files_per_inode}"
+    if vm.memory % (PAGE_BYTES << vm.page_order):
+        yield "fleet.reuse", f"{found} vm.memory of whole folios, for they are granted whole"
+    for index, workload in enumerate(scenario.workload):
+        if isinstance(workload, STAYING):
+            text = f"{found} others or nobody: nobody can go on with workload.{index} ({workload.kind})"
+            yield "fleet.reuse", text
+
+
 def _places(scenario: Scenario) -> Iterator[Breach]:
     fleet = scenario.fleet
     for index, fault in enumerate(scenario.fault):
@@ -212,16 +269,19 @@ def _stagger(scenario: Scenario) -> Iterator[Breach]:
 
 RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _start,
+    _pinned,
     _protocol,
     _logs,
     _room,
     _shares,
     _believed,
     _devices,
+    _files,
     _windows,
     _schedules,
     _ranges,
     _vms,
+    _readmission,
     _stagger,
     _places,
 )

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from actors.address import FILES_MAX
 from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS
+from actors.protocols.marks import MARKS
 from cluster.fault_points import CLASSES
 from cluster.placement import PLACEMENTS
 from workloads.scenario import keys as key
@@ -23,6 +25,7 @@ Level = Literal["2m", "4k"]
 Pamt = Literal["at-split", "dynamic", "static"]
 Inhibit = Literal["off", "tested", "each"]
 Busy = Literal["emergent", "rate"]
+Reuse = Literal["others", "readmit", "nobody"]
 Track = Literal["page", "step"]
 Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
 Iommu = Literal["notify", "pin"]
@@ -31,6 +34,7 @@ InvalFail = Literal["error", "hang"]
 Retry = Literal["legacy", "spin", "backoff", "cooperative", "report"]
 PageOrder = Literal[0, 9, 18]
 Executor = Literal["local", "ray"]
+MARKINGS = ("protocol", *MARKS, "mixed")
 NotifierScope = Literal["mmu_notifier", "gmem-only"]
 
 
@@ -70,8 +74,15 @@ class Fleet(Section, frozen=True):
         ),
     ] = "at-split"
     reuse: Annotated[
-        bool, key.switch("frames that a closed file gives back are used by others at once")
-    ] = True
+        Reuse,
+        key.choice(
+            Reuse,
+            "of frames that a closed file gives back: by others at once, by a VM in the gone one's place, or not",
+        ),
+    ] = "others"
+    generations: Annotated[
+        int, key.count("VMs", "reuse = readmit: in one place, one after the other", 2, 64)
+    ] = 4
     cpus: Annotated[int, key.count("CPUs", "host CPUs that lru_add_drain_all visits", 1, 4096)] = 64
     stagger: Annotated[
         int, key.duration("offset between the starts of successive VMs of the fleet", low=0)
@@ -95,6 +106,15 @@ class Vm(Section, frozen=True):
         PageOrder,
         key.choice(PageOrder, "order of guest_memfd's folios: 0 = 4 KiB, 9 = 2 MiB, 18 = 1 GiB"),
     ] = 9
+    files_per_inode: Annotated[
+        int,
+        key.count(
+            "files",
+            "of a guest_memfd inode, each another VM's, which maps the shared side",
+            1,
+            FILES_MAX,
+        ),
+    ] = 1
     start: Annotated[
         Start,
         key.choice(Start, "state of the memory at time 0; those with 2m need page_order 9 or 18"),
@@ -106,6 +126,12 @@ class Vm(Section, frozen=True):
         bool,
         key.switch(
             "private faults pay for missing S-EPT tables (SEPT.ADD), and freeze what they change"
+        ),
+    ] = False
+    td_pinned: Annotated[
+        bool,
+        key.switch(
+            "trusted IO: nobody can BLOCK what the guest has accepted before it releases it; 4 KiB leaves only"
         ),
     ] = False
     guest_inhibit: Annotated[
@@ -165,8 +191,9 @@ class Vm(Section, frozen=True):
         float, key.number("probability", "a step of MapGPA meets a pending interrupt")
     ] = 0.1
     guest_retries: Annotated[
-        int, key.count("tries", "again by the guest after a failed conversion", 0, 100)
-    ] = 3
+        int,
+        key.count("tries", "more by the guest where one came no further, after the first", 0, 100),
+    ] = 2
     reaction: Annotated[
         Reaction, key.choice(Reaction, "of the guest, once a conversion has failed for good")
     ] = "leak"
@@ -178,7 +205,12 @@ class Vmm(Section, frozen=True):
     retry: Annotated[Retry, key.choice(Retry, "policy after a refusal that may pass")] = "backoff"
     retry_first: Annotated[int, key.duration("first pause", at_most="retry_max")] = MS
     retry_max: Annotated[int, key.duration("longest pause")] = 100 * MS
-    retry_tries: Annotated[int, key.count("tries", "before the VMM gives up", 1, 1_000_000)] = 10
+    retry_tries: Annotated[
+        int,
+        key.count(
+            "tries", "before the VMM gives up; retry = cooperative: without progress", 1, 1_000_000
+        ),
+    ] = 10
     listeners: Annotated[
         int,
         key.count(
@@ -247,10 +279,11 @@ class Protocol(Section, frozen=True):
         ),
     ] = "leave"
     mark: Annotated[
-        Literal["protocol", "callback", "refcount", "none", "mixed"],
+        str,
         key.choice(
-            ("protocol", "callback", "refcount", "none", "mixed"),
-            "of a page that cannot be unmapped; callback: C only; mixed: refcount and none by turns, host by host",
+            MARKINGS,
+            "of a page that cannot be unmapped; mixed: refcount and none by turns, host by host; "
+            "what is none of these three is for C, C', C0",
         ),
     ] = "protocol"
     bug_on: Annotated[
@@ -260,6 +293,12 @@ class Protocol(Section, frozen=True):
     swallow_enomem: Annotated[
         bool, key.switch("B, B1: ENOMEM while ranges are listed is lost, as in RFC v2 (AN19)")
     ] = True
+    per_file: Annotated[
+        bool,
+        key.switch(
+            "B1: split and zap file by file, as in June 2025, instead of splitting all first"
+        ),
+    ] = False
     store_first: Annotated[
         bool,
         key.switch("B2H: store before the invalidation ends, which closes the window RW1 (AN20)"),

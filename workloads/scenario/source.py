@@ -89,6 +89,6 @@ def _read_shipped(name: str) -> tuple[str, str]:
     files = _shipped_files()
     file = files.get(name.removesuffix(".toml"))
     if file is None:
-        hint = suggestion(PurePath(name).name.removesuffix(".toml"), sorted(files))
+        hint = suggestion(PurePath(name).name.removesuffix(".toml"), sorted(files), "scenarios")
         raise UsageError(f"{quote(name)}: no such file and no shipped scenario; {hint}")
     return _text(file.read_bytes(), file.name), file.name

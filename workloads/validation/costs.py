@@ -41,7 +41,9 @@ def _one(text: str, entries: dict[str, dict[str, str]]) -> Changed:
     if not equals or not name:
         raise UsageError(f"--cost: found {quote(text)}, expected {EXAMPLE}")
     if name not in entries:
-        raise UsageError(f"--cost: {quote(name)[1:-1]}: unknown cost; {suggestion(name, entries)}")
+        raise UsageError(
+            f"--cost: {quote(name)[1:-1]}: unknown cost; {suggestion(name, entries, 'costs')}"
+        )
     was = entries[name]["value"]
     change = _CHANGE.fullmatch(value)
     if change:

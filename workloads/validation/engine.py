@@ -1,6 +1,8 @@
 """Runs behind the rows: a scenario from the defaults and some keys, one process, with a probe on its observations."""
 
+import math
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,19 +51,26 @@ class Reading:
         return latency / SECOND_NS
 
 
+class OutOfTimeError(Exception):
+    """A run was stopped before its end, and says nothing."""
+
+
 class Quiet:
-    """See cluster.drive.Listener."""
+    """See cluster.drive.Listener. `until` is when to stop, by time.monotonic."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
 
     def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
         """Nobody asks; a row is soon done."""
 
     def should_stop(self) -> bool:
-        """Never; Ctrl-C ends the command."""
-        return False
+        """At the time limit; Ctrl-C ends the command."""
+        return time.monotonic() >= self.until
 
 
-def perform(run: Run, keys: Sequence[str] = ()) -> Reading:
-    """Run it with further keys (costs, seed)."""
+def perform(run: Run, keys: Sequence[str] = (), until: float = math.inf) -> Reading:
+    """Run it with further keys (costs, seed); an OutOfTimeError where it takes too long."""
     with tempfile.TemporaryDirectory(prefix="gmemsim-") as folder:
         texts = [*ONE_VM, *run.keys, *keys]
         if run.log:
@@ -77,7 +86,10 @@ def perform(run: Run, keys: Sequence[str] = ()) -> Reading:
             return world
 
         fleet = Fleet(probed, ENCODER.encode(job.plan), job.plan.scenario.fleet.hosts)
-        return Reading(probe, engine.run(fleet, Executor(), job.page, Quiet()))
+        outcome = engine.run(fleet, Executor(), job.page, Quiet(until))
+        if not outcome.finished:
+            raise OutOfTimeError
+        return Reading(probe, outcome)
 
 
 def converts(*ranges: tuple[int, int], to: str = "private_to_shared") -> str:

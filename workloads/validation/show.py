@@ -2,21 +2,34 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from workloads.outcome import figures
 from workloads.validation.costs import Changed
 from workloads.validation.rows import Row, Unit
 
-WIDTH = 118
+WIDTH = 100
 HEADINGS = ("", "kind", "what", "published", "simulated", "ratio", "tolerance", "")
 LEFT = (True, True, True, False, False, False, True, True)
 VERDICTS = {True: "ok", False: "MISSED", None: "not judged"}
-FITTED = "A `fit` gave the cost table its figure: it shows that the engine adds up, and is no evidence for the model."
+FITTED = "A `fit` gave the cost table its figure: that it agrees shows that the engine adds up, and no more."
 
 
-def verdict_of(rows: Sequence[Row]) -> str:
-    """A figure out of its tolerance is a miss, explained or not."""
-    return "violated" if any(row.ok is False for row in rows) else "valid"
+class Left(NamedTuple):
+    """Why it was stopped before its end, and which rows were not run."""
+
+    stopped: str = ""
+    ids: Sequence[str] = ()
+
+
+WHOLE = Left()
+
+
+def verdict_of(rows: Sequence[Row], stopped: str = "") -> str:
+    """A figure out of its tolerance is a miss, explained or not, whatever was still to come."""
+    if any(row.ok is False for row in rows):
+        return "violated"
+    return "unknown" if stopped else "valid"
 
 
 def line(row: Row) -> str:
@@ -25,10 +38,11 @@ def line(row: Row) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def page(rows: Sequence[Row], verdict: str, costs: Sequence[Changed]) -> str:
+def page(rows: Sequence[Row], verdict: str, costs: Sequence[Changed], left: Left = WHOLE) -> str:
     """Verdict, table, notes."""
     notes = list(dict.fromkeys(row.reason for row in rows if row.reason))
-    return "\n".join([*_head(rows, verdict, costs), "", *_table(rows, notes), "", *_notes(notes)])
+    body = ["", *_table(rows, notes), "", *_notes(notes)] if rows else []
+    return "\n".join([*_head(rows, verdict, costs, left), *body])
 
 
 def shown(value: float | None, unit: Unit) -> str:
@@ -51,13 +65,15 @@ def published(row: Row) -> str:
     return shown(row.published, row.unit)
 
 
-def _head(rows: Sequence[Row], verdict: str, costs: Sequence[Changed]) -> Iterator[str]:
+def _head(rows: Sequence[Row], verdict: str, costs: Sequence[Changed], left: Left) -> Iterator[str]:
     judged = [row for row in rows if row.ok is not None]
     near = sum(row.ok is True for row in judged)
     yield (
         f"{verdict.upper()}  {near} of {len(judged)} figures within their tolerance, "
         f"{len(rows) - len(judged)} not judged"
     )
+    if left.stopped:
+        yield f"  ended early: {left.stopped}; not run: {', '.join(left.ids)}"
     for cost in costs:
         yield f"  with {cost.name} = {cost.value} instead of {cost.was}"
 

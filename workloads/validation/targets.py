@@ -1,5 +1,6 @@
 """What a target is: figures, the runs behind them, and how the runs are read."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,12 +18,12 @@ class Target(NamedTuple):
     measure: Measure
     missing: str = ""  # what the model would need
 
-    def judged(self, keys: Sequence[str]) -> Iterator[tuple[Row, int]]:
+    def judged(self, keys: Sequence[str], until: float = math.inf) -> Iterator[tuple[Row, int]]:
         """Run everything, with further keys of the scenario; rows, each with its share of the events."""
         if self.missing:
             yield from ((figure.missing(self.missing), 0) for figure in self.figures)
             return
-        readings = [perform(run, keys) for run in self.runs]
+        readings = [perform(run, keys, until) for run in self.runs]
         events = [reading.outcome.totals.events for reading in readings]
         shares = [sum(events), *(0 for _ in self.figures[1:])]
         values = self.measure(readings)

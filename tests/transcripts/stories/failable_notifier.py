@@ -55,6 +55,20 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "busy_twice": Told(R.BUSY, "",
         "KVM kicks all vCPUs out between the two tries, then answers ERR (3). Nothing was blocked yet and nobody "
         "else was told."),
+    "busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out and keeps them out, and the one retry succeeds (2). Everything else is as ever."),
+    **dict.fromkeys((
+        "demote_busy_twice", "track_busy_twice"),
+        Told(R.BUSY, "",
+        "The leaf is blocked by then. KVM puts it back (TRACK, kick, UNBLOCK) and answers ERR (3); nobody else was "
+        "told.")),
+    "second_leaf_busy_twice": Told(R.BUSY, "AN15",
+        "KVM has split the first leaf when the second one makes it answer ERR (3). Nothing was zapped and nobody else "
+        "was told; but the first leaf stays split (AN15)."),
+    "remove_busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (2)."),
+    "page_poisoned": Told(R.POISONED, "",
+        "EHWPOISON, and nobody is told anything (1)."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
         "The leaf is blocked by then. KVM puts it back (TRACK, kick, UNBLOCK) and answers ERR (3); nobody else was "
         "told."),
@@ -62,6 +76,9 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
         "kvm_dead", "kvm_dead_to_private"),
         Told(R.DEAD, "",
         "ERR at once (3): EIO. The VMM stops the VM and its memory goes back.")),
+    "guest_holds_page": Told(R.REFERENCES, "",
+        "BLOCK cannot have the third page, which stays as it was; the rest of the range is unmapped, and ERR with "
+        "EAGAIN (3). What is gone the guest has released before: it does not count on it."),
     "page_pinned": Told(R.REFERENCES, "AN8",
         "KVM's shared leaves and the host's PTEs are gone (2) when pins answer ERR (3): EAGAIN with the page. The "
         "PTEs do not come back by themselves (AN8). The IOMMU driver was not told yet."),
@@ -89,7 +106,7 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
         "VM is on its way out."),
     "devices_pin": Told(R.NONE, "AN8",
         "The IOMMU driver comes last and answers ERR with EAGAIN: its mapping is a pin (3). The host's PTEs are gone "
-        "(AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the way."),
+        "(AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the way."),
     "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
         "The VMM unmaps the range from its devices before it asks. Pins answer ERR (3), and when the VMM maps the "
         "range again it has no memory: shared, and not mapped for devices (AN18), as are the host's PTEs (AN8)."),

@@ -55,6 +55,17 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "busy_twice": Told(R.BUSY, "AN24",
         "A second BUSY is KVM_BUG_ON where a leaf is split, too (6, prepare_busy = bug): EBUSY, and a VM bugged by "
         "contention alone (AN24)."),
+    "busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out and keeps them out, and the one retry succeeds (6). Everything else is as ever."),
+    **dict.fromkeys((
+        "demote_busy_twice", "track_busy_twice"),
+        Told(R.BUSY, "AN24",
+        "The leaf is blocked by then, and a second BUSY is KVM_BUG_ON in any case (6, prepare_busy = bug): EBUSY, "
+        "and a VM bugged by contention alone (AN24).")),
+    "remove_busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (7)."),
+    "page_poisoned": Told(R.POISONED, "",
+        "EHWPOISON, and nothing was begun (1)."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
         "For TDX huge pages any error of DEMOTE is KVM_BUG_ON (6, prepare_busy = bug), and there is no UNBLOCK: "
         "EINTR, from a VM that is dead with its leaf blocked."),
@@ -94,6 +105,10 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "two_refusals_to_private": Told(R.NO_MEMORY, "AN8",
         "The no that comes first decides (4), with the host's page tables cleared (AN8). The other one comes when "
         "its consumer is told already to take back what it may have said."),
+    "guest_holds_page": Told(R.DEAD, "AN28",
+        "The split that KVM is asked for (6) looks at boundary leaves alone. Where nothing may fail any more BLOCK "
+        "cannot have the third page (7): KVM_BUG_ON (AN28). guest_memfd splits the folio (8) and stores (9); the VMM "
+        "stops the VM."),
     "remove_bug": Told(R.DEAD, "AN11 I4",
         "KVM_BUG_ON where nothing may fail (7), and that is all. guest_memfd is told nothing, splits the folio (8) "
         "and stores (9). With the file the page goes back, and the host gives it to somebody else while the S-EPT "
@@ -114,7 +129,7 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "invalidation has ended in step 7. A private leaf goes in where the attribute says shared (AN20)."),
     "devices_pin": Told(R.NONE, "AN8",
         "The IOMMU driver is asked with the references and says no with EAGAIN: its mapping is a pin (4). The host's "
-        "PTEs are gone (AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the "
+        "PTEs are gone (AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the "
         "way."),
     "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
         "The VMM unmaps the range from its devices before it asks. EAGAIN for somebody else's pin (4), with the "

@@ -11,7 +11,7 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
         "No callback and no KVM_BUG_ON: KVM leaves a reference on the page and unmaps the rest (4). guest_memfd "
         "waits for that reference for ever, its lock held and the range frozen (5): it was never told what it is "
         "(AN9)."),
-    "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2",
+    "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2 I12",
         "A second BUSY is KVM_BUG_ON by contention alone (AN24, AN28), with a reference on the page (4). "
         "guest_memfd waits for that reference for ever (5; AN9)."),
     "kvm_dies": Told(R.DEAD, "",
@@ -20,7 +20,7 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
-    "iotlb_hangs": Told(None, "AN28 AN9 L1 L2",
+    "iotlb_hangs": Told(None, "AN28 AN9 L1 L2 I12",
         "The IOMMU driver cannot refuse any more: the VM is bugged, with a reference on pages that a device may "
         "still write to (4; AN28). guest_memfd waits for that reference for ever (5; AN9)."),
     "told_by_callback": Told(R.BUG, "AN15 AN3 I11 I13",
@@ -32,5 +32,11 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
         "KVM leaves a reference on the page and unmaps the rest (4). guest_memfd looks once, finds it, and answers "
         "EFAULT with the old attribute in place (5): three of four pages are unmapped, in a VM that lives on (AN3, "
         "AN1), and the fourth one never comes back (AN10)."),
+    "remove_bug_split_flag": Told(R.BUG, "AN15 AN3 AN7 I10 I11 I13",
+        "The VM is not bugged. The folio is split with memory that is had on the error path, and the page flagged (4); "
+        "EFAULT leaves the old share to what was unmapped (5; AN3), and the folio is small now (AN7)."),
+    "remove_bug_split_flag_no_memory": Told(R.BUG, "AN11 AN15 AN3 I11 I13 I4",
+        "The VM is not bugged. There is no memory to split the folio, so nothing is marked (4); EFAULT all the same "
+        "(5; AN3). With the file the page goes back while the S-EPT maps it (AN11)."),
 }
 # fmt: on

@@ -1,6 +1,7 @@
 """What becomes of a situation under C0 alone."""
 
 from actors.contract import Reason as R
+from tests.transcripts.stories.marked import MARKED
 from tests.transcripts.stories.referenced import REFERENCED
 from tests.transcripts.stories.told import Told
 from tests.transcripts.stories.two_phases import TWO_PHASES
@@ -9,10 +10,11 @@ from tests.transcripts.stories.two_phases import TWO_PHASES
 TWO_PHASE_UNTRACED: dict[str, Told] = {
     **TWO_PHASES,
     **REFERENCED,
+    **MARKED,
     "remove_bug": Told(R.DEAD, "AN11 I4",
         "KVM_BUG_ON, the rest is unmapped (4), and that is all: guest_memfd is told nothing and stores (5). With the "
         "file the page goes back, and the host gives it to somebody else while the S-EPT maps it (AN11)."),
-    "remove_busy_twice": Told(R.DEAD, "AN24 AN28",
+    "remove_busy_twice": Told(R.DEAD, "AN24 AN28 I12",
         "KVM_BUG_ON by contention alone (4; AN24, AN28), and that is all: guest_memfd stores (5). Teardown removes "
         "the entry before the frames go back."),
     "kvm_dies": Told(R.DEAD, "",
@@ -21,7 +23,7 @@ TWO_PHASE_UNTRACED: dict[str, Told] = {
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
-    "iotlb_hangs": Told(R.NONE, "AN28",
+    "iotlb_hangs": Told(R.NONE, "AN28 I12",
         "The VM is bugged for a device's sake (4; AN28), and that is all: guest_memfd stores (5). Until "
         "the VMM is gone and its domain is flushed, a device may write to what is private now."),
     "told_by_callback": Told(R.BUG, "AN15",

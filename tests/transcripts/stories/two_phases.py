@@ -37,6 +37,20 @@ TWO_PHASES: dict[str, Told] = {
     "busy_twice": Told(R.BUSY, "",
         "KVM kicks all vCPUs out between the two tries, then says NO (2). Nothing was blocked, so nothing has to be "
         "unblocked; the pages for the split go back, and the others ABORT (3)."),
+    "busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out and keeps them out, and the one retry succeeds (2). Everything else is as ever."),
+    **dict.fromkeys((
+        "demote_busy_twice", "track_busy_twice"),
+        Told(R.BUSY, "",
+        "The leaf is blocked by then. KVM puts it back (TRACK, kick, UNBLOCK), still under mmu_lock, and says NO "
+        "after that (2). The others ABORT (3), and everything is as before.")),
+    "second_leaf_busy_twice": Told(R.BUSY, "AN15",
+        "KVM has split the first leaf when the second one makes it say NO (2); the others ABORT (3). Everything is as "
+        "before but the first leaf, which stays split (AN15): nothing promotes it again."),
+    "remove_busy_once": Told(R.NONE, "",
+        "After the decision, too, KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (4)."),
+    "page_poisoned": Told(R.POISONED, "",
+        "EHWPOISON, and nobody is asked (before 1)."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
         "The leaf is blocked by then. KVM puts it back (TRACK, kick, UNBLOCK), still under mmu_lock, and says NO "
         "after that (2). The others ABORT (3)."),
@@ -44,6 +58,14 @@ TWO_PHASES: dict[str, Told] = {
         "kvm_dead", "kvm_dead_to_private"),
         Told(R.DEAD, "",
         "KVM says NO (2): EIO. The VMM stops the VM and its memory goes back.")),
+    "guest_holds_page": Told(R.REFERENCES, "",
+        "KVM is asked with the rest and looks at the entries (2: SEPT.RD): the third page is in use, so it says NO "
+        "with that page. The others ABORT (3). Nothing was blocked, and the guest, which is told EAGAIN, releases the "
+        "page before it tries again."),
+    "vmm_killed": Told(R.DEAD, "",
+        "The thread that is in the ioctl ends it: all say READY (2), they unmap (4), and the attribute is stored (5). "
+        "The answer goes nowhere. Then the mm goes (N8 exit_mmap), the file is closed, and the VM is torn down with "
+        "every frame back."),
     "page_pinned": Told(R.REFERENCES, "",
         "Pins say NO (2): EAGAIN with the page, and nothing was unmapped. This VMM reports it to the guest; a "
         "cooperative one would make the device let go and try again."),
@@ -84,7 +106,7 @@ TWO_PHASES: dict[str, Told] = {
         "before."),
     "devices_pin": Told(R.NONE, "",
         "The IOMMU driver says NO with EAGAIN: its mapping is a pin (2). Nothing was unmapped, the others ABORT (3). "
-        "The VMM unmaps the range from its devices and asks again, and then everybody is ready."),
+        "The VMM unmaps each page that is refused and asks again, and then everybody is ready."),
     "devices_not_mapped_again": Told(R.REFERENCES, "AN18 I21",
         "The VMM unmaps the range from its devices before it asks. Pins say NO (2) and nothing else is touched (3); "
         "but the VMM has no memory to map the range again: shared, and not mapped for devices (AN18). No protocol of "

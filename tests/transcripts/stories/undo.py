@@ -73,6 +73,20 @@ UNDO: dict[str, Told] = {
         "The leaf cannot be split, so it is to be zapped as a whole (4), and BLOCK is BUSY twice again: KVM_BUG_ON "
         "by contention alone (AN24, AN28) and a reference on the leaf. The result is discarded; step 5 waits for "
         "that reference for ever, with the lock held (AN9)."),
+    "busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out and keeps them out, and the one retry succeeds (4). Everything else is as ever."),
+    **dict.fromkeys((
+        "demote_busy_twice", "track_busy_twice"),
+        Told(R.NONE, "I13",
+        "KVM puts the leaf back (TRACK, kick, UNBLOCK) and zaps it as a whole (4). Success; but the pages around "
+        "the range were accepted and are mapped no more. The guest dies when it touches one of them (AN1).")),
+    "second_leaf_busy_twice": Told(R.NONE, "I13",
+        "The first leaf is split; the second one cannot be, so it is zapped as a whole (4). Success; but its pages "
+        "beyond the range were accepted and are mapped no more. The guest dies when it touches one of them (AN1)."),
+    "remove_busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (4)."),
+    "page_poisoned": Told(R.POISONED, "",
+        "EHWPOISON, and nothing was begun (1)."),
     "demote_interrupted": Told(R.NONE, "I13",
         "KVM puts the leaf back (TRACK, kick, UNBLOCK) and zaps it as a whole (4). Success; but the pages around "
         "the range were accepted and are mapped no more. The guest dies when it touches one of them (AN1)."),
@@ -110,11 +124,14 @@ UNDO: dict[str, Told] = {
         "(AN8); the VM is on its way out."),
     "devices_pin": Told(R.NONE, "AN8",
         "The IOMMU driver comes last and refuses with EAGAIN: its mapping is a pin (4). The host's PTEs are gone "
-        "(AN8). The VMM unmaps the range from its devices and asks again, and then nothing is in the way."),
+        "(AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the way."),
     "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
         "The VMM unmaps the range from its devices before it asks. References are looked at after the host's page "
         "tables (4): EAGAIN. The VMM has no memory to map the range again: shared, and not mapped for devices "
         "(AN18), as are the host's PTEs (AN8)."),
+    "guest_holds_page": Told(None, "AN28 AN9 L1 L2",
+        "BLOCK cannot have the third page (4): KVM_BUG_ON, and a reference on it (AN28). The result is discarded, the "
+        "attribute stored; step 5 waits for that reference for ever (AN9)."),
     "remove_bug": Told(None, "AN9 L1 L2",
         "KVM_BUG_ON, and a reference on the page (mark = refcount). The result is discarded (4), the attribute "
         "stored; then guest_memfd waits for that reference for ever, its lock held (5): it was never told what it "

@@ -18,6 +18,18 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
     "busy_twice": Told(R.BUSY, "AN24",
         "In TDX huge pages a second BUSY is KVM_BUG_ON where a leaf is split, too (4a, prepare_busy = bug): EBUSY, "
         "and a VM bugged by contention alone (AN24)."),
+    "busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out and keeps them out, and the one retry succeeds (4a). Everything else is as ever."),
+    "remove_busy_once": Told(R.NONE, "",
+        "KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (4b)."),
+    **dict.fromkeys((
+        "demote_busy_twice", "track_busy_twice"),
+        Told(R.BUSY, "AN24",
+        "The leaf is blocked by then, and a second BUSY is KVM_BUG_ON in any case (4a, prepare_busy = bug): EBUSY, "
+        "and a VM bugged by contention alone (AN24).")),
+    "second_leaf_busy_twice": Told(R.BUSY, "AN15 AN24",
+        "The first leaf is split (AN15) when BLOCK of the second one is BUSY twice: KVM_BUG_ON (4a; AN24). Nothing was "
+        "zapped; the VM is gone in any case."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
         "For TDX huge pages any error of DEMOTE is KVM_BUG_ON (4a, prepare_busy = bug), and there is no UNBLOCK: "
         "EINTR, from a VM that is dead with its leaf blocked."),
@@ -33,6 +45,10 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
         "What is left of B's trouble: the first range is split and zapped (4a, 4b) when the second one cannot be "
         "split (4a). ENOMEM, and nobody maps the first range again (AN3): the guest dies when it touches a page of "
         "it (AN1)."),
+    "guest_holds_page": Told(R.BUG, "AN10 AN28",
+        "There is no leaf to split (4a). Where pages are zapped BLOCK cannot have the third one (4b): KVM_BUG_ON, and "
+        "a reference on it (AN28). The look after it finds the reference: EFAULT (4c), and the page never comes back "
+        "(AN10)."),
     "remove_bug": Told(R.BUG, "AN10 AN15",
         "KVM_BUG_ON, and a reference on the page (4b). The look after it finds the reference: EFAULT (4c). It keeps "
         "the page from being used again, and nobody will ever drop it (AN10)."),
@@ -43,5 +59,22 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
     "kvm_dies": Told(R.DEAD, "",
         "SEAMCALLs work for a TD whose VM is bugged: its leaves are zapped as ever (4b), no "
         "reference is found (4c), and guest_memfd stores (5). The VMM has stopped the VM meanwhile, and answers EIO."),
+    "two_files": Told(R.NONE, "",
+        "All files split first, one after the other (4a), and all are zapped once none can say no any more (4b). The "
+        "other VM has nothing to split."),
+    "two_files_to_private": Told(R.NONE, "",
+        "Nothing to split. Both VMs' shared leaves are zapped one after the other, each with a flush of its own "
+        "vCPUs (4)."),
+    "two_files_refused": Told(R.NO_MEMORY, "AN15",
+        "The first file's leaf is split when the second file's KVM says no (4a): ENOMEM, with nothing zapped in any "
+        "VM. What was split stays so."),
+    "file_by_file": Told(R.NONE, "",
+        "The sketch of June 2025: the first file is split and zapped (4a, 4b) before the second one is asked."),
+    "file_by_file_several_ranges": Told(R.NONE, "",
+        "Each range is split and zapped file by file (4a, 4b) and looked at (4c) before the next one is."),
+    "file_by_file_refused": Told(R.NO_MEMORY, "AN15 AN3 I11 I13",
+        "The hole that splitting all files first closes: the first file is zapped (4b) when the second one's KVM says "
+        "no (4a). ENOMEM, and nobody maps the pages in the first file's VM again (AN3): its guest dies when it "
+        "touches one (AN1)."),
 }
 # fmt: on

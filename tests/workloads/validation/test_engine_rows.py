@@ -47,19 +47,28 @@ def test_rows_are_told_as_they_come_and_the_table_at_the_end(capsys):
     assert out.startswith("VALID  2 of 2 figures")
 
 
+def test_a_time_limit_is_unknown_and_keeps_what_was_run(capsys):
+    assert validate(("VT1", "VT4"), (), 1, as_json=True, quiet=True, limit=0.0) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["rows"], found["not_run"]) == ("unknown", [], ["VT1", "VT4"])
+    assert found["stopped"] == "the time limit was reached"
+
+
 def test_a_cost_far_off_is_a_miss_and_an_exit_status(capsys):
     assert validate(("VT1",), ("mmu_walk=+100%",), 1, as_json=False, quiet=True) == 1
     assert "MISSED" in capsys.readouterr().out
 
 
 def test_ctrl_c_keeps_the_rows_so_far(capsys, monkeypatch):
-    def interrupted(self, keys):
+    def interrupted(self, *_):
         raise KeyboardInterrupt
 
     first = conversion.VT1
     judged = Target.judged
     monkeypatch.setattr(
-        Target, "judged", lambda self, keys: (judged if self is first else interrupted)(self, keys)
+        Target,
+        "judged",
+        lambda self, *keys: (judged if self is first else interrupted)(self, *keys),
     )
     assert validate(("VT1", "VT2"), (), 1, as_json=True, quiet=True) == 3
     found = json.loads(capsys.readouterr().out)

@@ -140,6 +140,10 @@ def test_every_target_of_the_domains_list_has_a_row():
     assert command.ids() == [f"VT{number}" for number in range(1, 17)]
 
 
+def test_a_row_s_name_may_be_small():
+    assert [wanted for _, wanted in command.chosen(["vt1"])] == [{"VT1"}]
+
+
 def test_rows_come_in_order_and_a_target_of_two_ids_gives_what_is_wanted():
     found = command.chosen(["VT8", "VT1"])
     assert [wanted for _, wanted in found] == [{"VT1"}, {"VT8"}, {"VT8"}]
@@ -171,8 +175,23 @@ VT9  predict  nine     28.0 us          -      -  +-10%         not judged [1]
 
 [1] told why
 [2] told too
-A `fit` gave the cost table its figure: it shows that the engine adds up, and is no evidence for the model.\
+A `fit` gave the cost table its figure: that it agrees shows that the engine adds up, and no more.\
 """
+
+
+def test_what_was_not_run_is_named_under_the_verdict():
+    near = [row for row in rows() if row.ok]
+    left = show.Left("the time limit was reached", ("VT6", "VT7"))
+    assert show.verdict_of(near, left.stopped) == "unknown"
+    assert show.verdict_of(rows(), left.stopped) == "violated"
+    head = show.page(near, "unknown", (), left).splitlines()[1]
+    assert head == "  ended early: the time limit was reached; not run: VT6, VT7"
+    assert show.page([], "unknown", (), left).count("\n") == 1
+
+
+def test_points_of_the_line_and_sums_of_a_page_say_what_they_are():
+    figures = [f for target in command.TARGETS for f in target.figures if f.id in ("VT4", "VT9")]
+    assert all(figure.reason for figure in figures)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,193 @@
+"""Flags of the command line: which keys of a scenario they are, what they take, and which do nothing alone."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import click
+
+# Flags that are keys of the scenario by another name.
+KEYS = {
+    "executor": "engine.executor",
+    "partitions": "engine.partitions",
+    "placement": "engine.placement",
+    "seed": "scenario.seed",
+    "protocol": "protocol.name",
+    "metrics_port": "metrics.port",
+    "linger": "metrics.linger",
+}
+OF_RAY = ("partitions", "placement", "address")
+
+
+class Count(click.ParamType[int]):
+    """A whole number in a range; what is wrong with it is said as of a scenario's keys."""
+
+    name = "N"
+
+    def __init__(self, low: int, high: int = 2**63 - 1) -> None:
+        self.low, self.high = low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """See click.ParamType."""
+        from workloads.scenario.keys import count
+        from workloads.scenario.values import read
+
+        try:
+            found: Any = int(value)
+        except ValueError:
+            found = value
+        try:
+            number: int = read(count("", "", self.low, self.high), found)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return number
+
+
+# Flag, what stands behind it, what it is. Without it the scenario's key counts, whose default is told here.
+VALUES = (
+    ("--executor", "local|ray", "One process, or Ray. [default: local]"),
+    ("--partitions", "N", "Ray actors; 0 = one for each CPU. [default: 0]"),
+    (
+        "--placement",
+        "NAME",
+        "Which actors share a partition: packed, host, kind or instance. [default: packed]",
+    ),
+    (
+        "--address",
+        "ADDRESS",
+        "A running Ray: HOST:PORT, ray://HOST:PORT or auto. [default: start one here]",
+    ),
+    ("--seed", "N", "Everything random follows from it. [default: 1]"),
+    (
+        "--protocol",
+        "NAME",
+        "Conversion protocol, one of `gmemsim list protocols`. [default: two-phase]",
+    ),
+    ("--expect-digest", "HEX", "Fail unless the run has this digest: exit status 1."),
+    ("--metrics-port", "PORT", "Serve Prometheus metrics; 0 = any port. [default: none]"),
+    (
+        "--linger",
+        "DURATION",
+        "Keep serving metrics for so long after the end, such as 1min. [default: 0s]",
+    ),
+    (
+        "--time-limit",
+        "DURATION",
+        "Of wall-clock time, such as 30s or 5min; reaching it is `unknown`: exit status 3.",
+    ),
+)
+
+
+def shared(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
+    """The flags of every command that simulates (docs/reference/results.md has what comes out)."""
+    options = [
+        *(click.option(flag, metavar=value, help=text) for flag, value, text in VALUES),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Any key of `gmemsim show`, such as vm.memory=8GiB; repeatable.",
+        ),
+        click.option(
+            "--results",
+            default="results",
+            show_default=True,
+            metavar="DIR",
+            help="Where the results go: DIR/SCENARIO/TIME-SEED.",
+        ),
+        click.option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            help="What summary.json has, or compare.json, on standard output, alone.",
+        ),
+        click.option("--quiet", is_flag=True, help="No progress and no table."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    known: list[click.Option] = vars(command)["__click_params__"]
+    known[:] = [option for option in known if option.name not in without]
+    return command
+
+
+several_seeds = click.option(
+    "--seeds",
+    type=Count(1, 10_000),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="So many runs, with the scenario's seed and those after it: means with 95% intervals; 10000 at most.",
+)
+
+
+def typed(flag: str) -> str:
+    """As a user types it."""
+    return f"--{flag.replace('_', '-')}"
+
+
+def as_overrides(flags: dict[str, Any]) -> list[Any]:
+    """Flags as `--set` texts that know their flag, before the user's own."""
+    from workloads.scenario import Given
+
+    named = [
+        Given(f"{key}={flags[flag]}", typed(flag))
+        for flag, key in KEYS.items()
+        if flags.get(flag) is not None
+    ]
+    return [*named, *flags["overrides"]]
+
+
+def loaded(source: str, flags: dict[str, Any]) -> Any:
+    """The scenario with the flags applied; flags that would do nothing are a UsageError."""
+    from cluster.faults import FAULT_POINTS
+    from workloads import scenario as scenarios
+
+    found = scenarios.load(source, as_overrides(flags), FAULT_POINTS)
+    refuse_idle(found, flags)
+    return found
+
+
+def refuse_idle(scenario: Any, flags: dict[str, Any]) -> None:
+    """Nobody types a flag that is to do nothing."""
+    from workloads.errors import UsageError
+
+    for flag in OF_RAY if scenario.engine.executor == "local" else ():
+        if flags.get(flag) is not None:
+            raise UsageError(
+                f"{typed(flag)}: found no Ray to use it, expected --executor ray beside it"
+            )
+    if flags.get("linger") is not None and scenario.metrics.port < 0:
+        raise UsageError("--linger: found no metrics to serve, expected --metrics-port beside it")
+
+
+def in_our_words(error: click.ClickException) -> str:
+    """A mistake that click has found: what is wrong, where, and what would be right."""
+    match error:
+        case click.NoSuchOption():
+            likely = ", ".join(error.possibilities or ())
+            return f"{error.option_name}: no such flag; {f'nearest: {likely}' if likely else usage(error)}"
+        case click.MissingParameter():
+            name = error.param.make_metavar(error.ctx) if error.param and error.ctx else ""
+            return f"{name} is missing; {usage(error)}"
+        case click.BadParameter():
+            where = error.param.opts[0] if error.param else ""
+            return f"{where}: {error.message}"
+        case click.BadOptionUsage():
+            return f"{error.option_name}: found no value, expected one behind it"
+        case click.exceptions.NoSuchCommand():
+            likely = ", ".join(error.possibilities or ())
+            return f"no such command {error.command_name}; {f'nearest: {likely}' if likely else usage(error)}"
+    text = " ".join(error.format_message().split()).removesuffix(".")
+    return f"{text[:1].lower()}{text[1:]}; {usage(error)}"
+
+
+def usage(error: click.ClickException) -> str:
+    """How the command is called."""
+    context = getattr(error, "ctx", None)
+    if context is None or context.parent is None:
+        return "gmemsim --help has all commands"
+    name = context.command_path.removeprefix(context.find_root().command_path).strip()
+    pieces = [
+        piece for piece in context.command.collect_usage_pieces(context) if piece != "[OPTIONS]"
+    ]
+    return f"usage: {' '.join(['gmemsim', name, *pieces])}; gmemsim {name} --help has its flags"
