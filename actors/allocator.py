@@ -34,7 +34,7 @@ class Allocator(Actor):
         if granted:
             self.free -= message.pages
         else:
-            context.observe(MemoryRefused(vm, op))
+            context.observe(MemoryRefused(vm, op, message.pages))
         reply = m.Reserved(message.ticket, granted, fault.reason if fault else Reason.NO_MEMORY)
         took = context.cost("page_alloc", max(1, message.pages))
         context.send(message.reply_to, reply, took)

@@ -56,6 +56,7 @@ class Conversion(msgspec.Struct):
     at: int = 0
     listed: int = 0  # pages that hold the list
     reserved: int = 0
+    used: int = 0  # of what was reserved, in use and not reported yet
     asking: int = 0  # pages asked for and not answered
     denied: Reason = Reason.NONE  # why they were not had, the last time
     wanting: int = -1  # for which index they are; -1: for the first that is not converted

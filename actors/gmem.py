@@ -192,10 +192,8 @@ class Gmem(Actor):
             conversion.reason = Reason.BUG  # EFAULT, whatever the consumer's own trouble was
         called = self.options.trace is Trace.CALLBACK
         if called and message.consumer is not Consumer.KVM_MMU:  # KVM reports its own KVM_BUG_ON
-            injected = message.reason is Reason.BUG
-            context.observe(
-                VmBugged(vm_base(self.address), f"{who}.commit", message.reason, injected)
-            )
+            bug = (f"{who}.commit", message.reason, message.injected)
+            context.observe(VmBugged(vm_base(self.address), *bug))
         self.drive(conversion, Event.POISONED, context)
 
     def on_keep_reference(self, message: m.KeepReference, context: Context) -> None:

@@ -6,7 +6,7 @@ from actors import messages as m
 from actors.address import host_base, vm_base
 from actors.contract import Context, Fault, Place, Reason, Share
 from actors.conversion import Conversion
-from actors.observations import Failed, LockOrder, ShareStored
+from actors.observations import Failed, LockOrder, ReserveSettled, ShareStored
 from actors.protocols.table import Event, Stage
 
 if TYPE_CHECKING:
@@ -75,13 +75,17 @@ def hold(gmem: "Gmem", conversion: Conversion, pages: int) -> None:
     """Split folios hold this much more of what is reserved; where they hold less (negative) it is at hand again."""
     gmem.metadata += pages
     conversion.reserved -= pages
+    conversion.used += pages
     assert conversion.reserved >= 0, f"op {conversion.op} uses pages that it has not got"
 
 
 def spare(gmem: "Gmem", conversion: Conversion, context: Context) -> None:
     """Give back what is reserved."""
-    if conversion.reserved:
-        pages, conversion.reserved = conversion.reserved, 0
+    pages, used = conversion.reserved, conversion.used
+    if pages or used:
+        conversion.reserved = conversion.used = 0
+        context.observe(ReserveSettled(gmem.address, conversion.op, used, pages))
+    if pages:
         context.send(host_base(gmem.address), m.GiveBack(pages), context.link)
 
 

@@ -11,7 +11,7 @@ from actors.gmem_folios import HOLE
 from actors.gmem_own import ilock
 from actors.gmem_tickets import RELEASE
 from actors.kvm_tickets import RELEASE_OP
-from actors.observations import FolioOrder, FramesFreed, FramesKept
+from actors.observations import FileClosed, FolioOrder, FramesFreed, FramesKept
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
@@ -25,6 +25,7 @@ def on_release(gmem: "Gmem", _: m.ReleaseFile, context: Context) -> None:
 def release(gmem: "Gmem", context: Context) -> None:
     """KVM zaps what is mapped, then the memory goes back, all with the lock held; who still comes is told EIO."""
     gmem.released = True
+    context.observe(FileClosed(gmem.address))
     ilock(gmem, RELEASE_OP | gmem.address % GMEMS_MAX, True, context)
     gmem.tell_kvms(m.Teardown(gmem.address), context.link, context)
 

@@ -38,7 +38,7 @@ from actors.iommu_tables import (
     in_use,
     listener_of,
 )
-from actors.observations import LeftMapped, VmBugged
+from actors.observations import LeftMapped, ReserveSettled, VmBugged
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 LISTENER_SHIFT = 4
@@ -90,6 +90,9 @@ class Iommu(Actor):
     asked: int = 0
     lingering: dict[int, IntervalMap] = {}
     closing: list[tuple[int, int, int, int]] = []  # (domain, start, end, until): unmaps under way
+    tables: dict[int, int] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # VM -> pages that splits of its entries have taken
 
     # --- PREPARE ---------------------------------------------------------------------------------
 
@@ -169,11 +172,18 @@ class Iommu(Actor):
             leaf = unmap.splits[0][1]  # the first that needs a page
             self.refuse(message.ticket, unmap, message.reason, context, leaf)
             return
-        if vm_base(unmap.gmem) in self.detached:
-            pages = m.GiveBack(len(unmap.splits))
-            context.send(self.host | ALLOCATOR, pages, context.link)
+        pages = len(unmap.splits)
+        gone = vm_base(unmap.gmem) in self.detached
+        used, returned = (0, pages) if gone else (pages, 0)
+        context.observe(ReserveSettled(unmap.gmem, unmap.op, used, returned))
+        if gone:
+            context.send(self.host | ALLOCATOR, m.GiveBack(pages), context.link)
             self.refuse(message.ticket, unmap, Reason.DEAD, context)
             return
+        if self.tables is msgspec.UNSET:
+            self.tables = {}
+        vm = vm_base(unmap.gmem)
+        self.tables[vm] = self.tables.get(vm, 0) + pages
         for domain, leaf in unmap.splits:
             self.domains[domain].set(leaf, leaf + PAGES_2M, LEVEL_4K)
         unmap.early = unmap.early and not unmap.aborting
@@ -186,7 +196,7 @@ class Iommu(Actor):
         key = self.key(unmap.gmem, unmap.op)
         delay = max(delay, context.link)
         if (unmap.early or unmap.verb is Verb.INVALIDATE) and unmap.start < unmap.end:
-            delay, failure = self.unmap_now(unmap, delay, context)
+            delay, failure, _ = self.unmap_now(unmap, delay, context)
             if failure is not Reason.NONE:  # the driver knows when its wait is over, and not before
                 context.after(max(delay - context.link, 1), m.WaitFailed(key, failure))
                 return
@@ -235,20 +245,18 @@ class Iommu(Actor):
         if unmap.start == unmap.end or unmap.early:
             context.send(message.gmem, done, context.link)
             return
-        took, failure = self.unmap_now(unmap, 0, context)
+        took, failure, injected = self.unmap_now(unmap, 0, context)
         failed = failure is not Reason.NONE
         if failed:
             vm = vm_base(message.gmem)
-            context.observe(
-                LeftMapped(vm, unmap.op, unmap.start, unmap.end, message.trace, Consumer.IOMMU)
-            )
-            word: Message = m.KeepReference(unmap.start, unmap.end)
+            where = unmap.start, unmap.end
+            context.observe(LeftMapped(vm, unmap.op, *where, message.trace, Consumer.IOMMU))
+            word: Message = m.KeepReference(*where)
             if message.trace in TELLS:
-                word = m.Poison(unmap.op, Consumer.IOMMU, failure, unmap.start, unmap.end)
+                word = m.Poison(unmap.op, Consumer.IOMMU, failure, *where, injected)
             if message.trace is not Trace.NONE:
                 context.send(message.gmem, word, took)
             if message.trace is not Trace.CALLBACK:
-                injected = failure is Reason.BUG
                 context.observe(VmBugged(vm, "iommu.commit", failure, injected))
                 context.send(vm | VMM, m.VmDead(), took)
         context.send(message.gmem, done, max(took, context.link) + failed)
@@ -265,12 +273,12 @@ class Iommu(Actor):
             unmap.end = unmap.start
         return unmap
 
-    def unmap_now(self, unmap: Unmap, after: int, context: Context) -> tuple[int, Reason]:
-        """Clear the entries and wait for the invalidation: (how long that takes from now, why it fails or NONE)."""
+    def unmap_now(self, unmap: Unmap, after: int, context: Context) -> tuple[int, Reason, bool]:
+        """Clear the entries and wait for the invalidation: as `invalidate`."""
         vm, start, end = vm_base(unmap.gmem), unmap.start, unmap.end
         domains = [each for each in domains_of(self, vm) if in_use(self, each, start, end)]
         if not domains:  # the VM has died since PREPARE, and its domains are gone
-            return after, Reason.NONE
+            return after, Reason.NONE, False
         took = after
         for domain in domains:
             unmap.saved += [(domain, run) for run in entries(self, domain, start, end)]

@@ -27,8 +27,10 @@ class Invalidation(NamedTuple):
 
 def invalidate(
     iommu: "Iommu", what: Invalidation, ready_in: int, context: Context
-) -> tuple[int, Reason]:
-    """Queue it behind all others once the entries are cleared: (when it is over, from now; why it failed, or NONE).
+) -> tuple[int, Reason, bool]:
+    """Queue it behind all others once the entries are cleared.
+
+    Returns when it is over, from now, why it failed, or NONE, and whether a fault point struck.
 
     Where a driver gives up, it does so after the timeout, and everybody behind it has waited as long. Where it does
     not (inval_fail = hang), an invalidation that a device holds up holds the queue, and whatever the caller holds.
@@ -37,7 +39,8 @@ def invalidate(
     begin = max(context.now + ready_in, iommu.free_at)
     iommu.free_at = begin + context.cost("iotlb_invalidate", len(what.domains))
     pages = what.end - what.start
-    if context.choose("iommu.outlier", 1, key, pages):
+    outlier = context.choose("iommu.outlier", 1, key, pages)
+    if outlier:
         iommu.free_at += context.cost("iotlb_outlier")
     fault = context.choose("iommu.timeout", 1, key, pages)
     reason = fault.reason if fault else Reason.NONE
@@ -45,18 +48,18 @@ def invalidate(
         reason = Reason.NONE
         iommu.free_at += context.cost("iommu_hang")
     wait = begin - context.now - ready_in
-    queued = IotlbQueued(iommu.host, iommu.slots, wait, what.vm, what.start, what.end)
-    context.observe(queued)
     waited = iommu.free_at - context.now
     if reason is Reason.TIMEOUT or (waited > iommu.timeout and not iommu.hangs):
         reason, waited = Reason.TIMEOUT, iommu.timeout
         iommu.free_at = max(iommu.free_at, context.now + waited)  # everybody behind it waits too
+    queued = IotlbQueued(iommu.host, iommu.slots, wait, what.vm, what.start, what.end, waited)
+    context.observe(queued)
     for domain in what.domains:
         if reason is not Reason.NONE:
             linger(iommu, domain, what.start, what.end)
         else:
             confirmed(iommu, domain, what, waited, context)
-    return waited, reason
+    return waited, reason, bool(outlier or fault)
 
 
 def linger(iommu: "Iommu", domain: int, start: int, end: int) -> None:

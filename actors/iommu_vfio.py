@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from actors import messages as m
-from actors.address import VMM
+from actors.address import ALLOCATOR, VMM
 from actors.contract import Context, Fault, Reason, opportunity
 from actors.iommu_queue import Invalidation, flushed, invalidate
 from actors.iommu_tables import clear, domains_of, enter, in_use, listener_of
@@ -41,7 +43,7 @@ def on_unmap(iommu: "Iommu", message: m.DmaUnmap, context: Context) -> None:
     if domain in domains_of(iommu, vm) and in_use(iommu, domain, start, end):
         cleared = clear(iommu, domain, start, end, context)
         what = Invalidation(vm, message.op, start, end, [domain])
-        took, reason = invalidate(iommu, what, cleared, context)
+        took, reason, _ = invalidate(iommu, what, cleared, context)
     reply = m.DmaUnmapped(message.op, reason)
     context.send(vm | VMM, reply, max(took, context.link))
 
@@ -55,4 +57,7 @@ def on_detach(iommu: "Iommu", message: m.Detach, context: Context) -> None:
                 table.set(start, end, 0)
                 context.observe(Dma(message.vm, start, end, False, listener_of(domain)))
         flushed(iommu, domain, context)
+    pages = 0 if iommu.tables is msgspec.UNSET else iommu.tables.pop(message.vm, 0)
+    if pages:
+        context.send(iommu.host | ALLOCATOR, m.GiveBack(pages), context.link)
     iommu.detached.append(message.vm)

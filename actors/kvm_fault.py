@@ -206,18 +206,20 @@ def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     context.send(host_base(kvm.vm) | TDX, call, context.link)
 
 
-def table_added(kvm: "KvmMmu", fault: PageFault, level: int, status: int, context: Context) -> None:
+def table_added(kvm: "KvmMmu", fault: PageFault, answer: m.SeamcallDone, context: Context) -> None:
     """One table more: the next one, or the leaf. What fails ends the fault as a failing AUG does."""
-    if status == Status.OK and not kvm.dead:
-        kvm_memory.spend(kvm, fault.access, level)
-        kvm_tables.added(kvm, fault, level)
+    if answer.status == Status.OK and not kvm.dead:
+        kvm_memory.spend(kvm, fault.access, answer.level)
+        kvm_tables.added(kvm, fault, answer.level)
         kvm_tables.thaw(kvm, fault)
         augment(kvm, fault, context)
     else:
-        augmented(kvm, fault, status, 0, context)
+        augmented(kvm, fault, answer, 0, context)
 
 
-def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context: Context) -> None:
+def augmented(
+    kvm: "KvmMmu", fault: PageFault, answer: m.SeamcallDone, index: int, context: Context
+) -> None:
     """The first `index` leaves are there. Install-side BUSY is not fatal: the vCPU goes back and faults again.
 
     So it does whatever else went wrong, memory that is short included; but for a bug, which ends the VM. That the frame
@@ -228,11 +230,11 @@ def augmented(kvm: "KvmMmu", fault: PageFault, status: int, index: int, context:
         kvm.mirror.set(fault.start, end, fault.level)
         context.observe(Leaf(kvm.vm, fault.start, end, Share.PRIVATE, fault.level))
     kvm.drop(FAULT, fault.access, context)
-    if status == Status.OK:
+    if answer.status == Status.OK:
         done(kvm, fault, Outcome.RETRY, context.link, context)
-    elif status in (Status.BUG, Status.OWNED):
+    elif answer.status in (Status.BUG, Status.OWNED):
         forget(kvm, fault, context)
-        kvm.bug("fault", Reason.BUG, status == Status.BUG, context)
+        kvm.bug("fault", Reason.BUG, answer.injected, context)
     else:
         enter_again(kvm, fault, context)
 

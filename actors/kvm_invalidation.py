@@ -42,9 +42,9 @@ def begin(kvm: "KvmMmu", op: int, context: Context) -> None:
     kvm.invalidations[op] = (new.start, new.end)
     if before:
         kvm.invalidations[op] = (min(before[0], new.start), max(before[1], new.end))
+    held = written(kvm, FREEZE, op)
+    context.observe(InvalidationBegin(kvm.vm, op, new.start, new.end, held))
     if message is not None:
-        held = written(kvm, FREEZE, op)
-        context.observe(InvalidationBegin(kvm.vm, op, message.start, message.end, held))
         context.send(message.gmem, m.Frozen(op), context.link)
     kvm.drop(FREEZE, op, context)
     if message is None:
@@ -65,8 +65,8 @@ def end(kvm: "KvmMmu", op: int, context: Context) -> None:
     if walk and walk.settled:  # ready, and never asked to go on: what was split for it stays split
         kvm_split.settle(kvm, walk, context)
         del kvm.walks[op]
+    context.observe(InvalidationEnd(kvm.vm, op, written(kvm, THAW, op)))
     if message is not None:
-        context.observe(InvalidationEnd(kvm.vm, op, written(kvm, THAW, op)))
         context.send(message.gmem, m.Thawed(op), context.link)
     elif op in kvm.zaps:
         context.send(kvm.zaps.pop(op), m.ZapEnded(op), context.link)

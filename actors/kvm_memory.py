@@ -11,8 +11,10 @@ import msgspec
 from actors import messages as m
 from actors.address import ALLOCATOR, KVM, host_base
 from actors.contract import Context
+from actors.kvm_plans import Walk
 from actors.kvm_tables import TAKEN, lacking
 from actors.kvm_tickets import FAULT, FAULT_MEMORY
+from actors.observations import ReserveSettled
 from actors.tdx_pamt import PAIR, regions
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, TABLE_SPAN
 
@@ -64,6 +66,29 @@ def give_back(kvm: "KvmMmu", pages: int, context: Context) -> None:
     """To the host's pool."""
     if pages:
         context.send(host_base(kvm.vm) | ALLOCATOR, m.GiveBack(pages), context.link)
+
+
+# --- a walk's -------------------------------------------------------------------------------------
+
+
+def use(walk: Walk, pages: int) -> None:
+    """So many of what it has reserved serve for as long as the VM lives, or until the PAMT gives them back."""
+    walk.reserved -= pages
+    walk.used += pages
+
+
+def spare(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
+    """What it has not used goes back."""
+    give_back(kvm, walk.reserved, context)
+    walk.returned += walk.reserved
+    walk.reserved = 0
+
+
+def settled(walk: Walk, context: Context) -> None:
+    """Tell what has become of what it had reserved."""
+    if walk.used or walk.returned:
+        context.observe(ReserveSettled(walk.gmem, walk.op, walk.used, walk.returned))
+        walk.used = walk.returned = 0
 
 
 # --- a fault's ------------------------------------------------------------------------------------
@@ -137,7 +162,7 @@ def moved(kvm: "KvmMmu", what: int, number: int, pairs: int, context: Context) -
         assert kvm.cache is not msgspec.UNSET, "pairs from a VM without a cache"
         kvm.cache.lent[number] -= pairs * PAIR
     else:
-        kvm.walks[number].reserved -= pairs * PAIR
+        use(kvm.walks[number], pairs * PAIR)
 
 
 def close(kvm: "KvmMmu", context: Context) -> None:

@@ -174,6 +174,7 @@ class KvmMmu(Actor):
         if walk.op & ACCEPT_OP:
             kvm_accept.split_over(self, walk, reply, delay, context)
             return
+        kvm_memory.settled(walk, context)
         if type(reply) is not m.Ready:
             self.walks.pop(walk.op, None)
         context.send(walk.gmem, reply, max(delay, context.link))
@@ -236,11 +237,11 @@ class KvmMmu(Actor):
         if message.pairs:
             kvm_memory.moved(self, what, number, message.pairs, context)
         if what == WALK:
-            kvm_walk.answered(self, self.walks[number], message.status, message.index, context)
+            kvm_walk.answered(self, self.walks[number], message, context)
         elif message.call == Call.SEPT_ADD:
-            kvm_fault.table_added(self, self.faults[number], message.level, message.status, context)
+            kvm_fault.table_added(self, self.faults[number], message, context)
         else:
-            kvm_fault.augmented(self, self.faults[number], message.status, message.index, context)
+            kvm_fault.augmented(self, self.faults[number], message, message.index, context)
 
     def on_kicked(self, message: m.Kicked, context: Context) -> None:
         """Every vCPU has been out."""

@@ -59,7 +59,7 @@ def mapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
 def mapping_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
     """Only logged: what is not mapped again stays so. But a bug is KVM_BUG_ON here as well."""
     if reason is Reason.BUG:
-        kvm.bug("remap", reason, True, context)
+        kvm.bug("remap", reason, walk.injected, context)
     mapped(kvm, walk, walk.done, context)
     walk.refusal = reason
     kvm_walk.give_up(kvm, walk, context)
@@ -68,6 +68,6 @@ def mapping_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) 
 
 def remapped(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """Tell guest_memfd, which only logs it."""
-    kvm_memory.give_back(kvm, walk.reserved, context)
+    kvm_memory.spare(kvm, walk, context)
     reply = m.Remapped(walk.op, kvm.consumer, walk.refusal)
     kvm.answer(walk, reply, context.link, context)

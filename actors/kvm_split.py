@@ -70,8 +70,12 @@ def in_want(kvm: "KvmMmu", walk: Walk) -> int:
 
 
 def ready(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
-    """Nothing can stop the unmap now; where nobody waits to be told, it begins."""
+    """Nothing can stop the unmap now; where nobody waits to be told, it begins.
+
+    Pages for a leaf that somebody else has split meanwhile (freeze_at = commit) are not wanted any more.
+    """
     walk.settled = True
+    kvm_memory.spare(kvm, walk, context)
     if walk.verb is Verb.INVALIDATE:
         kvm_zap.commit(kvm, walk, context)
     else:
@@ -94,7 +98,7 @@ def split_done(kvm: "KvmMmu", walk: Walk, _: int, context: Context) -> None:
     context.observe(HugeLost(kvm.vm, walk.op, 1))
     if kvm.tables.only(start, end, 0):
         kvm.tables.set(start, end, 1)
-        walk.reserved -= kvm_memory.table_pages(kvm)
+        kvm_memory.use(walk, kvm_memory.table_pages(kvm))
 
 
 def split_next(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
@@ -108,16 +112,19 @@ def split_next(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 
 def split_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
-    """Before the decision: a no, once the leaf is back as it was."""
+    """Before the decision: a no, once the leaf is back as it was.
+
+    TDX huge pages v3 (`busy_bugs`) have KVM_BUG_ON instead, for whatever the SEAMCALL was answered, and no way back.
+    """
     walk.refusal, walk.offset = reason, max(walk.todo[0][0], walk.start)
-    if walk.busy_bugs and reason is Reason.BUSY:
-        kvm.bug("prepare", reason, False, context)
+    if walk.busy_bugs:
+        kvm.bug("prepare", reason, walk.injected, context)
     put_back(kvm, walk, context)
 
 
 def put_back(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """UNBLOCK a leaf that a failed DEMOTE left blocked, still under mmu_lock; needs no memory and cannot fail."""
-    if walk.blocked:
+    if walk.blocked and not walk.busy_bugs:
         walk.plan, walk.stage, walk.attempt, walk.done = UNBLOCKING, 0, 0, 0
         kvm_walk.act(kvm, walk, context.link, context)
     else:
@@ -131,7 +138,7 @@ def unblock_done(_: "KvmMmu", __: Walk, ___: int, ____: Context) -> None:
 
 def unblock_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> None:
     """ABORT cannot fail but for a bug, and then the VM is dead."""
-    kvm.bug("abort", reason, reason is Reason.BUG, context)
+    kvm.bug("abort", reason, walk.injected, context)
     kvm_walk.give_up(kvm, walk, context)
     settle(kvm, walk, context)
 
@@ -148,11 +155,8 @@ def abort(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """Back as before PREPARE, but for leaves that stay split: return unused memory and say so."""
-    if walk.reserved:
-        host = host_base(kvm.vm) | ALLOCATOR
-        context.send(host, m.GiveBack(walk.reserved), context.link)
-        walk.reserved = 0
-    if walk.refusal is not Reason.NONE and walk.whole and not kvm.dead:
+    kvm_memory.spare(kvm, walk, context)
+    if walk.refusal is not Reason.NONE and walk.whole and walk.to is Share.SHARED:
         zap_whole(kvm, walk, context)
         return
     if walk.refusal is not Reason.NONE:
@@ -165,7 +169,7 @@ def settle(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 
 def zap_whole(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
-    """Boundary leaves that could not be split go as a whole, with what lies outside the range."""
+    """Boundary leaves that could not be split go as a whole, with what lies outside the range; a dead VM's too."""
     walk.refusal, walk.todo = Reason.NONE, []
     if kvm.mirror.get(walk.start) == LEVEL_2M:
         walk.start = walk.start // PAGES_2M * PAGES_2M

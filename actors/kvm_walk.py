@@ -110,9 +110,9 @@ def pairs(kvm: "KvmMmu", walk: Walk, what: int) -> int:
     return kvm_memory.split_pairs(kvm) if what == Call.DEMOTE else walk.reserved // PAIR
 
 
-def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Context) -> None:
+def answered(kvm: "KvmMmu", walk: Walk, answer: m.SeamcallDone, context: Context) -> None:
     """The TDX module's word on the batch: on, again after a kick, or this walk's end."""
-    call = PLANS[walk.plan][walk.stage]
+    call, status, index = PLANS[walk.plan][walk.stage], answer.status, answer.index
     if status == Status.OK:
         if walk.plan != UNBLOCKING:  # while a leaf is to be unblocked nobody gets in before it is
             kvm_entry.let_in(kvm, context)
@@ -128,6 +128,7 @@ def answered(kvm: "KvmMmu", walk: Walk, status: int, index: int, context: Contex
         wait = min(UNBLOCK_RETRY_NS << min(walk.attempt - 1, 16), UNBLOCK_RETRY_MAX_NS)
         kvm_entry.keep_out(kvm, walk.op, wait, context)
     else:
+        walk.injected = answer.injected
         kvm.WAYS[walk.plan].failed(kvm, walk, REASONS[status], context)
 
 

@@ -110,7 +110,7 @@ def zap_failed(kvm: "KvmMmu", walk: Walk, reason: Reason, context: Context) -> N
         kvm_walk.on(kvm, walk, context)
         return
     if walk.bugs or reason is not Reason.BUG:
-        kvm.bug("commit", reason, reason is Reason.BUG, context)
+        kvm.bug("commit", reason, walk.injected, context)
     kvm_entry.let_in(kvm, context)
     if kvm_walk.doing(walk) == Call.TRACK:  # one for all leaves of the step, none of which can go
         while first < last:

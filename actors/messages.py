@@ -214,9 +214,10 @@ class Prepare(Message, frozen=True, tag=21):
     """guest_memfd -> consumer: may this range change sides? Allocate, split, check; unmap nothing.
 
     `waits`: a reference that is there after the LRU batches were drained may go within the freeze budget; else one look
-    decides. `early`: unmap now and keep a list to map again from. `busy_bugs`: a second BUSY is KVM_BUG_ON, not a no.
-    `parts` are on the other side still: whoever counts references counts those of these pages. `looks`: KVM, too, says
-    no for what it could not unmap; for a guest with trusted IO, where everybody is asked.
+    decides. `early`: unmap now and keep a list to map again from. `busy_bugs`: a SEAMCALL that is BUSY twice, or fails
+    otherwise, is KVM_BUG_ON and not a no. `parts` are on the other side still: whoever counts references counts those
+    of these pages. `looks`: KVM, too, says no for what it could not unmap; for a guest with trusted IO, where everybody
+    is asked.
     """
 
     gmem: int
@@ -268,7 +269,8 @@ class Commit(Message, frozen=True, tag=24):
 class Poison(Message, frozen=True, tag=25):
     """Consumer -> guest_memfd: a bug; these pages were not unmapped and must never be used again.
 
-    A callback, or a flag that guest_memfd finds when it looks, after the last acknowledgement.
+    A callback, or a flag that guest_memfd finds when it looks, after the last acknowledgement. `injected`: it comes of
+    a fault point. KVM, which reports its own KVM_BUG_ON, does not say.
     """
 
     op: int
@@ -276,6 +278,7 @@ class Poison(Message, frozen=True, tag=25):
     reason: Reason
     start: int
     end: int
+    injected: bool = False
 
 
 class Committed(Message, frozen=True, tag=26):
@@ -461,7 +464,7 @@ class Seamcall(Message, frozen=True, tag=32):
 
 
 class SeamcallDone(Message, frozen=True, tag=33):
-    """TDX module -> KVM: status of the batch; `index` is the first leaf that failed.
+    """TDX module -> KVM: status of the batch; `index` is the first leaf that failed, `injected`: by a fault point.
 
     The dynamic PAMT took `pairs` of pages; below zero, it gave them back.
     """
@@ -472,6 +475,7 @@ class SeamcallDone(Message, frozen=True, tag=33):
     index: int
     pairs: int = 0
     level: int = 0
+    injected: bool = False
 
 
 class Kick(Message, frozen=True, tag=34):

@@ -111,7 +111,7 @@ class Sept(Observation, frozen=True, tag=9):
 
 
 class SeamcallAnswered(Observation, frozen=True, tag=10):
-    """Status of one batch of SEAMCALLs over a range."""
+    """Status of one batch of SEAMCALLs over a range; `cause` (actors.tdx_states.Cause) is why it is not OK."""
 
     vm: int
     call: int
@@ -119,6 +119,7 @@ class SeamcallAnswered(Observation, frozen=True, tag=10):
     end: int
     status: int
     op: int
+    cause: int = 0
 
 
 class EpochDrained(Observation, frozen=True, tag=11):
@@ -130,7 +131,10 @@ class EpochDrained(Observation, frozen=True, tag=11):
 
 
 class InvalidationBegin(Observation, frozen=True, tag=12):
-    """Faults in the range wait from here on; `locked`: mmu_lock is held for it, for writing."""
+    """Faults in the range wait from here on, for a conversion, a hole or an mmu_notifier (`op` says whose).
+
+    `locked`: mmu_lock is held for it, for writing.
+    """
 
     vm: int
     op: int
@@ -204,7 +208,10 @@ class Dma(Observation, frozen=True, tag=17):
 
 
 class IotlbQueued(Observation, frozen=True, tag=18):
-    """An invalidation of a range of the VM entered the unit's queue behind `depth` others and waited `wait`."""
+    """An invalidation of a range of the VM entered the unit's queue behind `depth` others and waited `wait`.
+
+    Its driver waits for `took` in all, from now: until the wait descriptor completes, or it gives up.
+    """
 
     host: int
     depth: int
@@ -212,6 +219,7 @@ class IotlbQueued(Observation, frozen=True, tag=18):
     vm: int
     start: int
     end: int
+    took: int = 0
 
 
 class Bitmap(Observation, frozen=True, tag=19):
@@ -261,7 +269,7 @@ class MapGpaFailed(Observation, frozen=True, tag=22):
 
 
 class VmBugged(Observation, frozen=True, tag=23):
-    """KVM_BUG_ON: the VM will not run again. `injected` is False when contention alone did it."""
+    """KVM_BUG_ON: the VM will not run again. `injected`: the failure is a fault point's; contention is nobody's."""
 
     vm: int
     site: str
@@ -589,10 +597,11 @@ class ListEmptied(Observation, frozen=True, tag=85):
 
 
 class MemoryRefused(Observation, frozen=True, tag=86):
-    """The allocator has no memory for this operation."""
+    """The allocator has no memory for this operation, which has asked for so many pages."""
 
     vm: int
     op: int
+    pages: int
 
 
 class GuestPanicked(Observation, frozen=True, tag=87):
@@ -668,6 +677,24 @@ class MemoryFailed(Observation, frozen=True, tag=141):
     gmem: int
     start: int
     end: int
+
+
+class FileClosed(Observation, frozen=True, tag=161):
+    """The last close of a guest_memfd: its VM's memory is nobody's from here on, but for what still maps it."""
+
+    gmem: int
+
+
+class ReserveSettled(Observation, frozen=True, tag=162):
+    """Of the pages that an actor had reserved for a conversion `used` are in use from here on, `returned` go back.
+
+    Below zero: so many that were in use before go back as well, or stand in for what was asked for.
+    """
+
+    gmem: int
+    op: int
+    used: int
+    returned: int
 
 
 class FaultStruck(Observation, frozen=True, tag=175):

@@ -23,7 +23,18 @@ from actors.observations import (
 )
 from actors.tdx_contention import BACKGROUND, Contention
 from actors.tdx_pamt import PAIR, DynamicPamt
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Rule, Status
+from actors.tdx_states import (
+    LEVEL_2M,
+    LEVEL_4K,
+    PAGES,
+    RULES,
+    Call,
+    Cause,
+    Entry,
+    Lock,
+    Rule,
+    Status,
+)
 from actors.tdx_tables import Tables
 
 ZERO_STEP_THRESHOLD = 6  # faults of one vCPU at one place before VP.ENTER becomes suspicious
@@ -95,7 +106,7 @@ class TdxModule(Actor):
         """Answer a batch: BUSY at once where a lock is held, else the entries move and the time passes."""
         td = self.tds[message.vm]
         rule = RULES[message.call]
-        status, index = self.verdict(td, rule, message, context)
+        status, index, cause = self.verdict(td, rule, message, context)
         if status is Status.BUG and message.call == Call.REMOVE:
             page = message.start + index * PAGES[message.level]
             td.stuck.set(page, page + PAGES[message.level], 1)
@@ -124,35 +135,43 @@ class TdxModule(Actor):
             td.tree_shared_until = max(td.tree_shared_until, context.now + took - 1)
         context.observe(
             SeamcallAnswered(
-                message.vm, message.call, message.start, message.end, status, message.op
+                message.vm, message.call, message.start, message.end, status, message.op, cause
             )
         )
-        reply = m.SeamcallDone(message.ticket, message.call, status, index, pairs, message.level)
+        reply = m.SeamcallDone(
+            message.ticket,
+            message.call,
+            status,
+            index,
+            pairs,
+            message.level,
+            cause is Cause.FAULT,
+        )
         context.send(message.vm | KVM, reply, max(took, context.link))
 
     def verdict(
         self, td: Td, rule: Rule, message: m.Seamcall, context: Context
-    ) -> tuple[Status, int]:
-        """What the batch is answered, and the first leaf that it fails at."""
+    ) -> tuple[Status, int, Cause]:
+        """What the batch is answered, the first leaf that it fails at, and why."""
         # By rate only an epoch is held: who else is in the way, chance decides.
         locked = self.by_rate is msgspec.UNSET or message.call == Call.TRACK
         if locked and held(td, rule, message, context.now):
-            return Status.BUSY, 0
+            return Status.BUSY, 0, Cause.LOCK
         if rule.tracked and not td.blocked_in < td.epoch == td.drained:
-            return Status.NOT_TRACKED, 0
-        status, index = Status.OK, message.count
+            return Status.NOT_TRACKED, 0, Cause.CALLER
+        status, index, cause = Status.OK, message.count, Cause.CALLER
         # What a fault calls again is for new faults of the same access; their number tells them apart.
         fault = message.call in (Call.AUG, Call.SEPT_ADD)
         attempt = faulted(td, message.op) if fault else message.attempt
         points = self.points(rule, message, context.now)
         if struck := strike(points, message, attempt, context):
-            status, index = STATUS[struck.reason], struck.first
+            status, index, cause = STATUS[struck.reason], struck.first, Cause.FAULT
         if (legal := movable(td, rule, message)) < index:
-            status, index = Status.WRONG_STATE, legal
+            status, index, cause = Status.WRONG_STATE, legal, Cause.CALLER
         if td.pins is not msgspec.UNSET and (free := released(td, message)) < index:
-            status, index = Status.IN_USE, free
+            status, index, cause = Status.IN_USE, free, Cause.CALLER
         if message.call == Call.AUG and (free := unowned(self.pamt, td, message)) < index:
-            status, index = Status.OWNED, free
+            status, index, cause = Status.OWNED, free, Cause.CALLER
             first = message.start + free * PAGES[message.level]
             pfn = first + td.frames.get(first)
             if message.pfn >= 0:
@@ -161,8 +180,8 @@ class TdxModule(Actor):
             taken = next(frame for frame, _, owner in leaf if owner)
             context.observe(FrameOwned(message.vm, first, message.end, message.op, taken))
         if index and self.short(td, message, index):
-            return Status.NO_PAMT, 0
-        return status, index
+            return Status.NO_PAMT, 0, Cause.CALLER
+        return status, index, cause
 
     def points(self, rule: Rule, message: m.Seamcall, now: int) -> tuple[str, ...]:
         """Where the call may fail by chance or schedule."""

@@ -44,6 +44,14 @@ class Status(enum.IntEnum):
     TIMED_OUT = 8  # no status of the module's: KVM stopped waiting, for a cache flush say
 
 
+class Cause(enum.IntEnum):
+    """Why a SEAMCALL is answered anything but OK."""
+
+    CALLER = 0  # entries, epoch or pages are not what the caller took them for
+    FAULT = 1  # a fault point struck
+    LOCK = 2  # somebody else holds a lock that it needs, or a vCPU runs in the epoch before
+
+
 class Lock(enum.IntEnum):
     """How a call takes the TD's S-EPT tree lock. All are single-try: who finds it held is told BUSY."""
 

@@ -13,7 +13,9 @@ class Options(msgspec.Struct, frozen=True, array_like=True):
     host_unmap: str = "late"  # or "early-saved": in PREPARE, with a list to map again from
     iommu_prepare: str = "check-only"  # or "unmap-early"
     on_poison: str = "bail"  # or "proceed-rest"
-    prepare_busy: str = "refuse"  # or "bug": a second BUSY while splitting is KVM_BUG_ON
+    prepare_busy: str = (
+        "refuse"  # or "bug": KVM_BUG_ON for BUSY twice, or INTERRUPTED, while splitting
+    )
     post_commit_check: str = "none"  # or "fail-efault": look for references that a bug left
     on_error: str = "leave"  # or "remap": the failable notifier asks who has unmapped to map again
     mark: str = "callback"  # how a page that cannot be unmapped is marked: a key of MARKS

@@ -7,9 +7,18 @@ from actors.address import GMEM, vm_address
 from actors.contract import Reason
 from actors.gmem import Gmem
 from actors.kvm_memory import SPLIT_PAGES
-from actors.observations import ConvertEnd, Decided, Failed, HugeLost, PoisonSet, VmBugged
+from actors.observations import (
+    ConvertEnd,
+    Decided,
+    Failed,
+    HugeLost,
+    PoisonSet,
+    SeamcallAnswered,
+    VmBugged,
+)
 from actors.protocols.table import ALL
-from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from actors.tdx_module import STATE_MASK
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
 
@@ -144,6 +153,27 @@ def test_a_refusal_at_the_second_leaf_leaves_the_first_one_split(point):
     assert (world.answer(number) is Reason.NONE, world.found) == (False, {"AN15"})
 
 
+@pytest.mark.parametrize(
+    ("point", "reason"),
+    [("tdx.demote_busy", Reason.BUSY), ("tdx.interrupted", Reason.INTERRUPTED)],
+)
+@pytest.mark.parametrize("protocol", ["two-phase", "undo-split-first", "in-place-huge"])
+def test_where_a_split_that_fails_is_a_bug_the_vm_dies_with_its_leaf_blocked(
+    protocol, point, reason
+):
+    world = World(f"protocol.name={protocol}", "protocol.prepare_busy=bug")
+    world.inject(point)
+    number = world.request(START, END, SHARED)
+    world.run_until(lambda: bool(world.of(Failed)))
+    assert world.td().sept.get(0) & STATE_MASK == Entry.BLOCKED
+    world.run()
+    bugs = [(fact.site, fact.reason, fact.injected) for fact in world.of(VmBugged)]
+    assert (bugs, world.answer(number)) == ([("prepare", reason, True)], reason)
+    assert world.found == ({"AN24"} if reason is Reason.BUSY else set())
+    assert not {f for f in world.of(SeamcallAnswered) if f.call == Call.UNBLOCK}
+    assert world.gmem().torn_down and world.td().sept.only(0, 0x800, Entry.FREE)
+
+
 @pytest.mark.parametrize("to", [SHARED, PRIVATE])
 @pytest.mark.parametrize("silent", ALL)
 def test_a_consumer_that_does_not_answer_is_a_no(to, silent):
@@ -239,19 +269,15 @@ def test_a_map_that_fails_for_the_devices_leaves_the_page_shared():
 
 
 @pytest.mark.parametrize(
-    ("point", "to", "injected"),
-    [
-        ("tdx.bug", SHARED, True),
-        ("tdx.remove_busy", SHARED, False),
-        ("iommu.timeout", PRIVATE, False),
-    ],
+    ("point", "to"),
+    [("tdx.bug", SHARED), ("tdx.remove_busy", SHARED), ("iommu.timeout", PRIVATE)],
 )
-def test_after_the_decision_a_failure_is_poison_and_the_vms_end(point, to, injected):
+def test_after_the_decision_a_failure_is_poison_and_the_vms_end(point, to):
     world = world_before(to)
     share = world.maps()["share"]
     world.inject(point)
     assert world.convert(START, END, to) is Reason.BUG
     assert world.maps()["share"] == share
-    assert [fact.injected for fact in world.of(VmBugged)] == [injected]
+    assert [fact.injected for fact in world.of(VmBugged)] == [True]
     assert world.of(Decided)[-1].commit and world.of(PoisonSet)
     assert world.gmem().released

@@ -166,7 +166,7 @@ def test_after_the_decision_a_failure_is_poison_and_an_anomaly_unless_it_is_a_bu
     world.inject(point, reason=reason)
     assert world.convert(0x1F0, 0x410, to) is Reason.BUG
     assert failed(world) == [("committing", reason)]
-    assert [(f.reason, f.injected) for f in world.of(VmBugged)] == [(reason, reason is Reason.BUG)]
+    assert [(f.reason, f.injected) for f in world.of(VmBugged)] == [(reason, True)]
     assert world.of(PoisonSet)
     late = set() if reason is Reason.BUG else {"I12", "AN28"}
     contention = {"AN24"} if reason is Reason.BUSY else set()

@@ -20,6 +20,7 @@ from actors.observations import (
     Leaf,
     LockOrder,
     PoisonSet,
+    TlbFlushed,
     VmBugged,
 )
 from actors.slots import Slot
@@ -193,6 +194,7 @@ def test_to_private_zaps_the_shared_side_and_flushes_once_for_the_range():
     calls, context = committed(actor, 0x10, 0x400, PRIVATE)
     assert (calls, runs(actor.shared_ept)) == ([("FLUSH", 1), DONE], [(0, LEVEL_4K), (0x10, 0)])
     assert [(leaf.start, leaf.end) for leaf in context.of(Leaf)] == [(0x10, 0x200), (0x200, 0x300)]
+    assert context.of(TlbFlushed) == [TlbFlushed(VM, OP)]
 
 
 def test_to_private_with_nothing_mapped_flushes_nobody():

@@ -9,7 +9,7 @@ from actors import messages as m
 from actors.address import GUEST, KVM, vm_address
 from actors.contract import Fault, Reason
 from actors.guest_outcome import Outcome
-from actors.observations import EpochDrained, GuestAccepted, GuestAccess, Sept
+from actors.observations import EpochDrained, GuestAccepted, GuestAccess, SeamcallAnswered, Sept
 from actors.tdx_module import (
     GIVE_UP,
     LEVEL_SHIFT,
@@ -19,7 +19,7 @@ from actors.tdx_module import (
     Td,
     TdxModule,
 )
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Entry, Lock, Status
+from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Cause, Entry, Lock, Status
 from tests.helpers import COST, LINK, SHARED, TIMER, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
@@ -91,6 +91,31 @@ def test_an_illegal_call_is_refused_and_changes_nothing(what, before):
     was, context = runs(td.sept), Recorder()
     assert answer(tdx, call(what), context) == (Status.WRONG_STATE, 0)
     assert (runs(td.sept), context.of(Sept)) == (was, [])
+
+
+@pytest.mark.parametrize(
+    ("what", "fields", "choices", "status", "cause"),
+    [
+        (Call.REMOVE, {}, {}, Status.OK, Cause.CALLER),
+        (Call.REMOVE, {}, {"tdx.bug": Fault(Reason.BUG, 2)}, Status.BUG, Cause.FAULT),
+        (Call.REMOVE, {}, {"tdx.remove_busy": Fault(Reason.BUSY, 0)}, Status.BUSY, Cause.FAULT),
+        (Call.REMOVE, {"tree_exclusive_until": 9}, {}, Status.BUSY, Cause.LOCK),
+        (Call.REMOVE, {"epoch": 0, "drained": 0}, {}, Status.NOT_TRACKED, Cause.CALLER),
+        (Call.TRACK, {"drained": 0}, {}, Status.BUSY, Cause.LOCK),
+        (Call.BLOCK, {}, {"tdx.busy": Fault(Reason.BUG, 0)}, Status.BUG, Cause.FAULT),
+        (Call.BLOCK, {}, {"tdx.busy": Fault(Reason.BUG, 3)}, Status.WRONG_STATE, Cause.CALLER),
+    ],
+)
+def test_an_answer_says_why_and_is_injected_only_where_a_fault_point_struck(
+    what, fields, choices, status, cause
+):
+    tdx, _ = module(Entry.BLOCKED, **fields)
+    context = Recorder(choices)
+    tdx.on_seamcall(call(what), context)
+    (sent,) = context.take()
+    (fact,) = context.of(SeamcallAnswered)
+    assert (fact.status, fact.cause) == (sent.message.status, cause) == (status, cause)
+    assert sent.message.injected is (cause is Cause.FAULT)
 
 
 def test_a_batch_stops_at_the_first_entry_in_a_wrong_state():

@@ -17,9 +17,11 @@ from actors import (
     gmem_steps,
     gmem_store,
     iommu,
+    iommu_queue,
     kvm_entry,
     kvm_fault,
     kvm_invalidation,
+    kvm_memory,
     kvm_split,
     kvm_tickets,
     kvm_walk,
@@ -30,8 +32,9 @@ from actors import (
     tdx_states,
     vmm_listeners,
 )
+from actors import iommu as iommu_driver
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, VMM, host_base, vm_base
+from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, TDX, VMM, host_base, vm_base
 from actors.allocator import Allocator
 from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, Trace
 from actors.conversion import Conversion
@@ -42,8 +45,9 @@ from actors.gmem_tickets import HOST_FAULT
 from actors.host_map import Cleared, HostMap
 from actors.intervals import IntervalMap
 from actors.iommu import Iommu
+from actors.iommu_queue import Invalidation
 from actors.kvm_mmu import KvmMmu
-from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, ZAPPING_SHARED, Walk
+from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, ZAPPING_SHARED, Do, Walk
 from actors.observations import (
     HostPte,
     InvalidationEnd,
@@ -51,12 +55,14 @@ from actors.observations import (
     LockOrder,
     MemoryRefused,
     Pinned,
+    SeamcallAnswered,
 )
 from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
 from actors.protocols.table import Who
+from actors.tdx_module import TdxModule
 from actors.tdx_pamt import Counted, DynamicPamt
-from actors.tdx_states import LEVEL_2M, RULES, Call
+from actors.tdx_states import LEVEL_2M, RULES, Call, Status
 from tests.helpers import PRIVATE, SHARED, World
 
 Patch = MonkeyPatch
@@ -146,6 +152,12 @@ def reply_before_the_thaw(_: World, patch: Patch) -> None:
 
     for module in (gmem_ask, gmem_store):
         patch.setattr(module, "thaw_after", thaw)
+
+
+def keep_the_tree_nodes(_: World, patch: Patch) -> None:
+    """What was set aside for the store and the folios is not given back."""
+    for module in (gmem_steps, gmem_store):
+        patch.setattr(module, "spare", lambda *_: None)
 
 
 def allocate_in_abort(world: World, _: Patch) -> None:
@@ -477,6 +489,101 @@ def drop_the_kick(_: World, patch: Patch) -> None:
     patch.setitem(tdx_states.RULES, Call.REMOVE, careless)
 
 
+def without(patch: Patch, plan: int, *left_out: int) -> None:
+    """A walk's plan without these entries."""
+    plans = list(PLANS)
+    plans[plan] = tuple(entry for entry in PLANS[plan] if entry not in left_out)
+    patch.setattr(kvm_walk, "PLANS", tuple(plans))
+
+
+def thaw_nothing(world: World, _: Patch) -> None:
+    """INV_END is told of and answered, and the range stays frozen."""
+
+    def thaw(kvm: KvmMmu, message: m.Thaw, context: Context) -> None:
+        frozen = kvm.invalidations[message.op]
+        KvmMmu.HANDLERS[m.Thaw](kvm, message, context)
+        kvm.invalidations[message.op] = frozen
+
+    world.replace(KVM, m.Thaw, thaw)
+
+
+def lose_the_end_of_an_invalidation(world: World, _: Patch) -> None:
+    """The mm has changed its page tables, and KVM never hears of it."""
+    world.drop(KVM, m.RangeEnd)
+
+
+def forget_to_track(_: World, patch: Patch) -> None:
+    """REMOVE follows BLOCK and a kick: the module will have none of it."""
+    without(patch, ZAPPING, Call.TRACK)
+
+
+def split_without_a_kick(_: World, patch: Patch) -> None:
+    """DEMOTE follows TRACK at once: the module will have none of it."""
+    without(patch, SPLITTING, Do.KICK)
+
+
+def fail_by_itself(world: World, _: Patch) -> None:
+    """The module answers REMOVE with an error, and no fault point has struck."""
+
+    def seamcall(tdx: TdxModule, message: m.Seamcall, context: Context) -> None:
+        if message.call != Call.REMOVE:
+            TdxModule.HANDLERS[m.Seamcall](tdx, message, context)
+            return
+        vm, call, level = message.vm, message.call, message.level
+        context.observe(
+            SeamcallAnswered(vm, call, message.start, message.end, Status.BUG, message.op)
+        )
+        no = m.SeamcallDone(message.ticket, call, Status.BUG, 0, 0, level)
+        context.send(vm | KVM, no, context.link)
+
+    world.replace(TDX, m.Seamcall, seamcall, vm=-1)
+
+
+def refuse_to_block(_: World, patch: Patch) -> None:
+    """The module takes mapped entries for ones that it cannot block."""
+    movable = tdx_module.movable
+
+    def refused(*arguments: Any) -> int:
+        return 0 if arguments[-1].call == Call.BLOCK else movable(*arguments)
+
+    patch.setattr(tdx_module, "movable", refused)
+
+
+def thaw_with_the_zap(world: World, patch: Patch) -> None:
+    """KVM ends the invalidation when it has zapped, and guest_memfd has not stored yet."""
+    committed = kvm_zap.committed
+
+    def thawed(kvm: KvmMmu, walk: Walk, took: int, context: Context) -> None:
+        committed(kvm, walk, took, context)
+        del kvm.invalidations[walk.op]
+        context.observe(InvalidationEnd(kvm.vm, walk.op, True))
+        kvm_fault.thaw(kvm, context)
+
+    def thaw(_: KvmMmu, message: m.Thaw, context: Context) -> None:
+        context.send(message.gmem, m.Thawed(message.op), context.link)
+
+    patch.setattr(kvm_zap, "committed", thawed)
+    world.replace(KVM, m.Thaw, thaw)
+
+
+def forget_the_iotlb(_: World, patch: Patch) -> None:
+    """Entries of the IOMMU are cleared, and the IOTLB still has them."""
+    patch.setattr(iommu_driver, "invalidate", lambda *_: (1, Reason.NONE, False))
+
+
+def wait_for_no_iotlb(_: World, patch: Patch) -> None:
+    """The IOTLB is invalidated, and nobody waits for that to be over."""
+    invalidate = iommu_queue.invalidate
+
+    def at_once(
+        iommu: Iommu, what: Invalidation, ready_in: int, context: Context
+    ) -> tuple[int, Reason, bool]:
+        invalidate(iommu, what, ready_in, context)
+        return ready_in, Reason.NONE, False
+
+    patch.setattr(iommu_driver, "invalidate", at_once)
+
+
 def let_nobody_in(_: World, patch: Patch) -> None:
     """wait_for_sept_zap stays set when the retry is over."""
     patch.setattr(kvm_entry, "let_in", lambda *_: None)
@@ -572,6 +679,30 @@ def look_closer_for_ever(_: World, patch: Patch) -> None:
     patch.setattr(tdx_module, "came_on", lambda *_: None)
 
 
+def keep_what_prepare_reserved(_: World, patch: Patch) -> None:
+    """KVM's refusal forgets the pages that it had for the split."""
+
+    def spare(_: KvmMmu, walk: Walk, __: Context) -> None:
+        walk.reserved = 0
+
+    patch.setattr(kvm_memory, "spare", spare)
+
+
+def leave_the_rest(_: World, patch: Patch) -> None:
+    """A walk that meets a bug tells of the page in hand, and passes over what comes after it in its step."""
+    keep = kvm_zap.keep
+
+    def keep_all(
+        kvm: KvmMmu, walk: Walk, reason: Reason, start: int, end: int, context: Context
+    ) -> None:
+        keep(kvm, walk, reason, start, end, context)
+        last = walk.todo[0][1]
+        if end < last:
+            walk.kept.append((end, last))
+
+    patch.setattr(kvm_zap, "keep", keep_all)
+
+
 # --- pins and memory -----------------------------------------------------------------------------
 
 
@@ -623,7 +754,7 @@ def kill_for_memory(world: World, _: Patch) -> None:
 
     def reserve(pool: Allocator, message: m.Reserve, context: Context) -> None:
         vm = vm_base(message.reply_to)
-        context.observe(MemoryRefused(vm, message.ticket))
+        context.observe(MemoryRefused(vm, message.ticket, message.pages))
         context.send(vm | VMM, m.VmDead(), context.link)
         context.send(message.reply_to, m.Reserved(message.ticket, False), 10 * context.link)
 

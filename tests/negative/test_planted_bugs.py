@@ -24,6 +24,7 @@ from actors.observations import (
     InvalidationEnd,
     ReEntered,
     ShareStored,
+    VmBugged,
 )
 from tests.helpers import PRIVATE, SHARED, World
 from tests.negative import bugs
@@ -55,6 +56,15 @@ def to_shared_and_back(world: World) -> None:
     world.ask(START, END, SHARED, use=True)
     world.run()
     world.convert(START, END, PRIVATE)
+
+
+def to_private_behind_a_long_queue(world: World) -> None:
+    """The invalidation waits for others, for less than its driver would."""
+    to_shared(world)
+    world.request(START, END, PRIVATE)
+    world.run_until(lambda: len(world.of(Decided)) == 2)
+    world.iommu().free_at = world.host.now + world.iommu().timeout // 2
+    world.run()
 
 
 def whole_leaf_there_and_back(world: World) -> None:
@@ -179,6 +189,13 @@ def fault_beside_a_conversion(world: World) -> None:
     world.run()
 
 
+def fault_after_a_conversion(world: World) -> None:
+    """A fault on a page under the 2 MiB that were frozen, once all is over."""
+    to_shared(world)
+    world.touch(END, END + 1, PRIVATE)
+    world.run()
+
+
 def accept_meets_busy(world: World) -> None:
     """Memory is mapped again, and its first AUG finds a lock held."""
     to_shared(world)
@@ -200,6 +217,22 @@ def vm_ends(world: World) -> None:
     """The VMM stops the VM."""
     world.post(VMM, m.VmDead())
     world.run()
+
+
+def vm_ends_on_the_way_to_shared(world: World) -> None:
+    """The VMM stops the VM between the decision and the end of a conversion, before its file is closed."""
+    world.request(START, END, SHARED)
+    world.run_until(lambda: bool(world.of(Decided)))
+    vm_ends(world)
+
+
+def vm_ends_on_the_way_to_private(world: World) -> None:
+    """The same the other way."""
+    world.ask(START, END, SHARED, use=True)
+    world.run()
+    world.request(START, END, PRIVATE)
+    world.run_until(lambda: len(world.of(Decided)) == 2)
+    vm_ends(world)
 
 
 def fault_races_conversion(world: World) -> None:
@@ -338,6 +371,11 @@ CASES = [
     Case("I1 I9", bugs.unmap_nothing, to_shared_and_back),
     Case("I1", bugs.host_may_fault_anywhere, backend_touches_private),
     Case("I2", bugs.zap_nothing, to_shared),
+    Case("I1", bugs.zap_nothing, vm_ends_on_the_way_to_private),
+    Case("I2", bugs.zap_nothing, vm_ends_on_the_way_to_shared),
+    Case("I5 AN5", bugs.lose_a_folio, vm_ends_on_the_way_to_shared),
+    Case("I6", bugs.restructure_nothing, vm_ends_on_the_way_to_shared),
+    Case("I7 I2 AN21", bugs.split_nothing, vm_ends_on_the_way_to_shared),
     Case("I2 I3 I20", bugs.keep_the_owner, to_shared_and_accepted),
     Case("I3", bugs.two_files_of_one_memory, second_vm_takes_memory_back, TWO_VMS),
     Case("I3", bugs.two_files_and_a_careless_module, second_vm_takes_memory_back, TWO_VMS),
@@ -369,18 +407,31 @@ CASES = [
     Case("I12", bugs.leave_blocked, interrupted_and_again),
     Case("I13", bugs.split_by_zap, to_shared),
     Case("I14", bugs.reply_before_the_thaw, to_shared),
+    Case("I14", bugs.thaw_nothing, fault_after_a_conversion, ("vm.start=unaccepted",)),
+    Case("I14", bugs.lose_the_end_of_an_invalidation, driver_cleans_up_its_mmap),
     Case("I14", bugs.freeze_the_range_alone, to_shared),
     Case("I15 AN26", bugs.attribute_under_mmu_lock, to_shared),
     Case("I15", bugs.drop_ilock_before_teardown, vm_ends),
     Case("I15", bugs.thaw_without_the_lock, to_shared),
     Case("I15 AN26", bugs.thaw_in_the_walk, to_shared),
     Case("I16", bugs.drop_the_kick, to_shared),
+    Case("I16 I12", bugs.forget_to_track, to_shared),
+    Case("I16", bugs.split_without_a_kick, to_shared),
+    Case("I16 I12", bugs.fail_by_itself, to_shared),
+    Case("I16", bugs.refuse_to_block, to_shared),
+    Case("I16", bugs.wait_for_no_iotlb, to_private_behind_a_long_queue),
+    Case("I1", bugs.forget_the_iotlb, to_shared_and_back),
+    Case("I17", bugs.thaw_with_the_zap, to_shared),
+    Case("I17", bugs.thaw_with_the_zap, to_shared_and_back),
     Case("I16", bugs.forget_to_flush, to_shared_and_back),
     Case("I17 AN20", bugs.no_sequence_check, fault_races_conversion, ("vm.start=unaccepted",)),
     Case("I18 AN13", bugs.callbacks_fail_unasked, driver_cleans_up_its_mmap),
     Case("AN14", bugs.callbacks_fail_unasked, oom_reaper_comes),
     Case("I19", bugs.free_poisoned_pages, commit_bug),
     Case("I19", bugs.forget_what_failed, memory_fails),
+    Case("I20", bugs.keep_what_prepare_reserved, interrupted),
+    Case("I20", bugs.keep_the_tree_nodes, to_shared),
+    Case("I20", bugs.keep_the_tree_nodes, refused_to_shared),
     Case("I20", bugs.own_nothing, to_shared_and_accepted),
     Case("I20", bugs.forget_to_count, to_shared, ("fleet.pamt=dynamic",)),
     Case("I20", bugs.count_a_split_as_one, refused_at_the_second_leaf, ("fleet.pamt=dynamic",)),
@@ -451,6 +502,24 @@ def test_a_planted_bug_is_found(case, monkeypatch):
 @pytest.mark.parametrize("case", CASES, ids=title)
 def test_without_the_bug_the_same_run_is_clean(case):
     assert played(case, None) <= ADMITTED
+
+
+@pytest.mark.parametrize("fails", [bugs.fail_by_itself, bugs.forget_to_track])
+def test_what_no_fault_point_has_struck_is_not_injected(fails, monkeypatch):
+    world = World()
+    fails(world, monkeypatch)
+    to_shared(world)
+    assert [fact.injected for fact in world.of(VmBugged)] == [False]
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_bug_in_commit_excuses_the_page_that_was_told_of_and_no_other(planted, monkeypatch):
+    world = World("protocol.name=two-phase-untraced")
+    if planted:
+        bugs.leave_the_rest(world, monkeypatch)
+    world.inject("tdx.bug", nth=(3,))
+    to_shared(world)
+    assert world.found == {"I4", "AN11"} | ({"I2", "AN20"} if planted else set())
 
 
 def test_taking_abort_out_of_two_phase_makes_an3_appear(monkeypatch):

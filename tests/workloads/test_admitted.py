@@ -108,6 +108,7 @@ def test_every_check_has_a_meaning_and_none_is_left_over():
         ("AN2", "vm.iommu=pin", "two-phase-untraced"),
         ("AN17", "protocol.freeze_at=commit", "two-phase-untraced"),
         ("AN3", "protocol.bug_on=no", "two-phase"),
+        ("AN4", "protocol.on_poison=proceed-rest", "two-phase"),
         ("AN3", "protocol.post_commit_check=fail-efault", "two-phase-refcount"),
         ("AN11", "protocol.mark=none", "undo-split-first"),
         ("AN10", "protocol.mark=refcount", "two-phase-untraced"),

@@ -138,6 +138,7 @@ SWALLOW = When("protocol.swallow_enomem", ("true",), "true")
 STORE_LATE = When("protocol.store_first", ("false",), "false")
 UNIFORM = When("protocol.uniform_split", ("true",), "false")
 SPLIT_FIRST = When("protocol.zap_first", ("no", "mixed"), "yes")
+REST_STORED = When("protocol.on_poison", ("proceed-rest",), "bail")
 MM_FAILS = When("protocol.notifier_scope", ("mmu_notifier",), "mmu_notifier")
 
 # fmt: off
@@ -155,6 +156,7 @@ WINDOWS = (
     Window("AN3", (CR,), LOOKS, "as AN1"),
     Window("AN3", (CR,), TOLD_OF_BY_ITSELF, "as AN1"),
     Window("AN3", (C0,), TOLD_OF, "as AN1"),
+    Window("AN4", (C,), REST_STORED, "a bug in COMMIT is reported, and all but its pages is stored"),
     Window("AN7", (C, C0), SPLIT, "a folio is split for the mark alone"),
     Window("AN7", (CR,), SPLIT_BY_ITSELF, "as C"),
     Window("AN8", C_FAMILY, NEVER, "what is cleared in PREPARE is back, from a list, before ABORT is acknowledged"),

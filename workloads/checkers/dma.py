@@ -52,6 +52,9 @@ class DeviceBooks:
         mapped = (domain.mapped for domain in self.domains)
         self.tables = dict(zip(self.names, mapped, strict=True))
         self.refused = IntervalMap.filled(0)
+        self.left = IntervalMap.filled(0)  # 1 where the driver said that it could not unmap
+        # (start, end, until) of invalidations that somebody waits for.
+        self.waits: list[tuple[int, int, int]] = []
         if backing.before:
             self.domains[0].mapped.set(0, backing.before, 1)
 
@@ -64,7 +67,14 @@ class DeviceBooks:
         else:
             domain.lost.set(fact.start, fact.end, 0)
         domain.mapped.set(fact.start, fact.end, int(fact.mapped))
+        if self.left.fragments > 1:
+            self.left.set(fact.start, fact.end, 0)
         domain.stale.set(fact.start, fact.end, 0)
+
+    def queued(self, fact: o.IotlbQueued, now: int) -> None:
+        if self.waits:
+            self.waits = [wait for wait in self.waits if now < wait[2]]
+        self.waits.append((fact.start, fact.end, now + fact.took))
 
     def stored(self, fact: o.ShareStored) -> None:
         """From here on devices see the new side, or nothing, and neither is a loss."""
@@ -103,7 +113,7 @@ class DeviceBooks:
 
 def an2(shadow: "Shadow", fact: o.DmarFault) -> Found:
     """Before: the page is shared, and the last conversion of it was refused."""
-    if shadow.dead or under_way(shadow, fact.start, fact.end):
+    if shadow.closed or under_way(shadow, fact.start, fact.end):
         return None
     for start, end, side in shadow.share.runs(fact.start, fact.end):
         if side != Share.SHARED:
@@ -117,7 +127,7 @@ def an2(shadow: "Shadow", fact: o.DmarFault) -> Found:
 
 def an2_after(shadow: "Shadow", fact: o.ConvertEnd, op: "Operation") -> Found:
     """The conversion was refused, and a device has met what it had taken away."""
-    if fact.reason is Reason.NONE or shadow.dead:
+    if fact.reason is Reason.NONE or shadow.closed:
         return None
     for domain in shadow.devices.domains:
         for start, end, faulted in domain.faulted.runs(op.begin.start, op.begin.end):
@@ -138,7 +148,7 @@ def under_way(shadow: "Shadow", start: int, end: int) -> bool:
 
 def i1_dma(shadow: "Shadow", fact: o.DmaDone) -> Found:
     """Before: no device reaches private memory."""
-    if shadow.dead or shadow.devices.backing.apart:
+    if shadow.closed or shadow.devices.backing.apart:
         return None
     for start, end, side in shadow.share.runs(fact.start, fact.end):
         if side != Share.SHARED:
@@ -148,7 +158,7 @@ def i1_dma(shadow: "Shadow", fact: o.DmaDone) -> Found:
 
 def an27(shadow: "Shadow", fact: o.DmaDone) -> Found:
     """Before: the listener's domain maps pages of the side that the VMM has given up."""
-    if shadow.dead:
+    if shadow.closed:
         return None
     for start, end, stale in shadow.devices.domains[fact.listener].stale.runs(fact.start, fact.end):
         if stale:

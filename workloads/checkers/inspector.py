@@ -11,6 +11,7 @@ from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.tdx_states import Entry
 from workloads.checkers import story
+from workloads.checkers.admitted import admits
 from workloads.checkers.checks import i4_new, i15_freed
 from workloads.checkers.operation import Operation
 from workloads.checkers.pamt import PamtBooks
@@ -27,6 +28,7 @@ from workloads.checkers.start import (
     vm_at,
 )
 from workloads.checkers.words import span
+from workloads.outcome.settings import of_scenario
 from workloads.plan import Plan
 
 FINDINGS_KEPT = 5  # of each kind: the first ones
@@ -62,6 +64,8 @@ class Inspector:
         self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> place in a secure EPT
         self.strays: dict[int, IntervalMap] = {}  # host -> pfn -> owner by the PAMT alone, a VM
         self.pamts: dict[int, PamtBooks] = {}  # by host, where the PAMT is dynamic
+        scenario = plan.scenario
+        self.window = admits("AN20", scenario.protocol.name, of_scenario(scenario))
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[Finding]] = {}  # id -> in order of time
         self.told: tuple[Any, list[str]] = (None, [])  # the last story, and the fact that ends it
@@ -124,6 +128,7 @@ class Inspector:
                 self.shadows[vm] = self.books(owner_base(vm)).of_file(vm)
             elif vm not in self.shadows:
                 self.shadows[vm] = new_shadow(self.plan, vm)
+                self.shadows[vm].window = self.window
                 if self.plan.scenario.fleet.pamt == "dynamic":
                     self.shadows[vm].pamt = self.pamt_of(vm)
             found = self.known[address] = self.shadows[vm]

@@ -144,7 +144,7 @@ MEANINGS: dict[str, Meaning] = {
         D,
     ),
     "AN24": Meaning(
-        "KVM_BUG_ON although nobody injected a bug: a SEAMCALL was BUSY twice.",
+        "KVM_BUG_ON without a bug: a SEAMCALL was BUSY twice.",
         "the rule to retry once, cover letter of November 2024",
     ),
     "AN25": Meaning(
@@ -230,7 +230,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I12": Meaning(
         "After the decision to commit, or the point of no return, nothing fails but for a bug "
-        "(F6): no consumer refuses, and no hardware does, which is AN28. A refusal is L3's "
+        "(F6): no consumer refuses, no hardware does, which is AN28, and no SEAMCALL fails that "
+        "neither a fault point nor a held lock explains. A refusal is L3's "
         "besides, which no protocol admits. So KVM does not say READY with a leaf in the range "
         "that it could not unmap before, nor with an entry blocked in what is frozen.",
         INVARIANT,
@@ -240,8 +241,9 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "I14": Meaning(
-        "An invalidation is over when its conversion is; and while it lasts the conversion changes "
-        "folios in its range alone.",
+        "An invalidation is over when its conversion is, a hole's and an mmu_notifier's by the end "
+        "of the run; while it lasts the conversion changes folios in its range alone; and a fault "
+        "waits only where somebody's covers it.",
         INVARIANT,
     ),
     "I15": Meaning(
@@ -252,12 +254,15 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I16": Meaning(
         "PAGE.REMOVE and PAGE.DEMOTE succeed only when a TRACK came after the last BLOCK and "
-        "every vCPU has been out since. And a page whose shared leaf was zapped becomes private only "
-        "once the TLBs were flushed.",
+        "every vCPU has been out since; no SEAMCALL is refused that neither a fault point nor a "
+        "held lock explains (a caller that forgets TRACK is). And a page becomes private only once "
+        "the TLBs were flushed of its shared leaf, and the wait for its IOTLB invalidation is over.",
         INVARIANT,
     ),
     "I17": Meaning(
-        "A leaf goes in only where the attribute says its kind at that moment.",
+        "A leaf goes in only where the attribute says its kind at that moment; and, unless the "
+        "protocol is made otherwise, the attribute is stored before the invalidation ends, so "
+        "that no fault can look the old one up in between.",
         INVARIANT,
     ),
     "I18": Meaning(
@@ -274,7 +279,9 @@ MEANINGS: dict[str, Meaning] = {
         "The dynamic PAMT count of a 2 MiB region of host memory is the number of the 4 KiB "
         "leaves that secure EPTs have there, 0 under a leaf of 2 MiB; and the region has its "
         "pair of metadata pages exactly while the count is above 0. Counts are judged with "
-        "fleet.pamt = dynamic, whenever one changes and when a conversion ends.",
+        "fleet.pamt = dynamic, whenever one changes and when a conversion ends. With any PAMT: "
+        "what a conversion has had of the host's pool is in use when it ends (page tables, PAMT "
+        "pages, a split folio's metadata), or has gone back.",
         INVARIANT,
     ),
     "I21": Meaning(

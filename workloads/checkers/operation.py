@@ -35,8 +35,10 @@ class Operation:
     failed_at = -1  # the gfn at which it has failed
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
     frozen: dict[int, tuple[int, int]]  # by VM in which its invalidation is in progress: where
+    thawed = False  # its invalidation has ended, and no other one has begun since
     emptied = False  # folios were taken out of the filemap
     lost = 0
+    pages = 0  # of the host's pool: asked for, and neither refused nor in use nor given back yet
     prefix = 0
     differences: dict[str, list[Difference]] | None = None  # by map, once it has ended
 

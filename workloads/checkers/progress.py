@@ -205,7 +205,7 @@ def l8(shadow: Shadow, fact: o.VmStopped) -> Found:
 
 
 def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
-    """(id, op or -1, text) of what would be L1, L2 or L5 if nothing more happened. A conversion is its owner's."""
+    """(id, op or -1, text) of what would be L1, L2, L5 or I14 if nothing more happened. A conversion is its owner's."""
     for op, operation in () if file_of(shadow.vm) else shadow.operations.items():
         begin = operation.begin
         where = f"the conversion of {span(begin.start, begin.end)} to {side(begin.to)}"
@@ -213,6 +213,9 @@ def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
     for op, locks in shadow.holding.items():
         for rank, since in locks:
             yield "L2", op, f"{lock_name(rank)}, taken at {ms(since)}, was never dropped"
+    for op, (start, end) in shadow.frozen.items():
+        if op not in shadow.operations:
+            yield "I14", op, f"the invalidation of {span(start, end)} never ended"
     if shadow.kept_out >= 0 and not shadow.dead:
         yield "L2", -1, f"vCPUs are kept out of the guest since {ms(shadow.kept_out)}"
     for start, end, since in () if shadow.dead else shadow.parked.values():

@@ -10,6 +10,7 @@ from workloads.checkers import dma as d
 from workloads.checkers import pamt as h
 from workloads.checkers import progress as p
 from workloads.checkers import restored as r
+from workloads.checkers import seams as s
 from workloads.checkers.admitted import admitting
 from workloads.checkers.meanings import MEANINGS
 
@@ -63,20 +64,21 @@ INVARIANTS = (
     Check("I10", "after a failure shareability, folios and stash are as before", refused=r.i10),
     Check("I11", "after a failure every mapped secure EPT entry is mapped", refused=r.i11),
     Check("I12", "after the decision to commit only a bug can fail, and READY can be kept",
-          on=(*_on(c.i12, o.ConsumerReplied), *_on(c.an28, o.VmBugged))),
+          on=(*_on(c.i12, o.ConsumerReplied), *_on(c.an28, o.VmBugged), *_on(s.i12_seamcall, o.SeamcallAnswered))),
     Check("I13", "accepted pages are mapped whenever no conversion is under way", c.i13),
-    Check("I14", "invalidations end with their conversion, and cover what it restructures", c.i14,
-          on=_on(c.i14_changed, o.FolioOrder)),
+    Check("I14", "invalidations end with their operation, and cover what it restructures", c.i14,
+          on=(*_on(c.i14_changed, o.FolioOrder), *_on(s.i14_parked, o.FaultParked))),
     Check("I15", "locks are taken from the outside in, and where they are due",
           on=(*_on(c.i15, o.LockOrder),
               *_on(c.i15_invalidation, o.InvalidationBegin, o.InvalidationEnd))),
-    Check("I16", "REMOVE and DEMOTE follow TRACK and a round of exits, a store to private a flush",
-          on=(*_on(c.i16, o.SeamcallAnswered), *_on(c.i16_flushed, o.ShareStored))),
-    Check("I17", "a leaf is installed only where the attribute allows its kind", on=_on(c.i17, o.Leaf)),
+    Check("I16", "no translation outlives an unmap: TRACK and exits, TLB flush, IOTLB wait",
+          on=(*_on(s.i16, o.SeamcallAnswered), *_on(c.i16_flushed, o.ShareStored), *_on(s.i16_iotlb, o.ShareStored))),
+    Check("I17", "a leaf is installed only where the attribute allows its kind",
+          on=(*_on(c.i17, o.Leaf), *_on(s.i17_stored, o.ShareStored))),
     Check("I18", "callbacks to no-fail callers and exit paths never return an error",
           on=_on(c.i18, o.NotifierError)),
     Check("I19", "poisoned pages never come back", on=_on(c.i19, o.Leaf, o.HostPte, o.Dma, o.ShareStored)),
-    Check("I20", "the PAMT owns what secure EPTs map, and counts their 4 KiB leaves", h.i20_at_end,
+    Check("I20", "pages add up: what secure EPTs map, its PAMT owners and counts, what was reserved", h.i20_at_end,
           on=_on(h.i20_paid, o.PamtCounted), after=_on(h.i20, o.PamtCounted)),
     Check("I21", "bitmap, attribute and device mappings agree at rest", after=_on(d.an18, o.Answered)),
     Check("I22", "success means that the whole range is converted", c.i22),

@@ -18,7 +18,10 @@ OWN = "gmem"  # by whom guest_memfd says that a step of its own has failed
 
 
 def failed(shadow: Shadow, fact: o.ConvertEnd) -> bool:
-    """The conversion was refused and the VM lives: everything has to be as before."""
+    """The conversion was refused and the VM lives: everything has to be as before.
+
+    docs/domain.md section 5 names what only a VM that lives can lose: AN1, AN3, AN7, AN8, I10, I11, I13, L4.
+    """
     return fact.reason is not Reason.NONE and not shadow.dead
 
 
@@ -44,7 +47,7 @@ def differs(shadow: Shadow, op: Operation, name: str) -> Found:
 
 def i8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Held over whatever this conversion did to folios and their stash."""
-    if shadow.dead or not shadow.stashing:
+    if shadow.closed or not shadow.stashing:
         return None
     touched = {run for name in ("order", "stash") for run in op.touched(name)}
     if not any(stash_wrong(shadow, start, end) for start, end in touched):
@@ -98,7 +101,8 @@ def misplaced(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if op.blamed != OWN and op.culprit >= 0:
         return None if at == op.culprit else f"{said}, and {op.blamed} has named {op.culprit:#x}"
     if op.blamed != OWN and fact.reason is Reason.BUG:
-        return None if shadow.left.get(at) else f"{said}, which nobody has failed to unmap"
+        left = shadow.left.get(at) or shadow.devices.left.get(at)
+        return None if left else f"{said}, which nobody has failed to unmap"
     if shadow.share.get(at) == begin.to:
         return f"{said}, which is {begin.to.name}"
     end, side = shadow.share.run_at(begin.start, begin.end)
@@ -145,12 +149,12 @@ def not_put_back(shadow: Shadow, op: Operation, reason: Reason) -> Found:
 
 
 def an4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    return differs(shadow, op, "share") if failed(shadow, fact) else None
+    return None if shadow.closed else differs(shadow, op, "share")
 
 
 def an5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Whether it was refused or not. Poisoned pages are out of the filemap on purpose."""
-    if shadow.dead or not op.emptied:
+    if shadow.closed or not op.emptied:
         return None
     for start, end, was, now in shadow.changed(op, "order"):
         if was >= 0 > now and not shadow.poison.only(start, end, 1):
@@ -177,7 +181,7 @@ def an15(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def an22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if not op.prefix or not failed(shadow, fact):
+    if not op.prefix or shadow.closed:
         return None
     done, rest = span(op.begin.start, op.prefix), span(op.prefix, op.begin.end)
     return f"{done} is {side(op.begin.to)} after a refusal, {rest} is not"

@@ -23,13 +23,12 @@ class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
-        "accepted", "bitmap", "blocked", "consumer", "dead", "devices", "drained", "epoch",
-        "failed", "freed", "halfway", "holding", "huge", "inside", "kept", "kept_out", "keys", "killed",
-        "last", "left", "mirrors", "nested", "now", "operations", "order", "outside", "own_faults",
-        "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched", "refused",
-        "sept", "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story",
-        "strays", "thawed",
-        "vm",
+        "accepted", "bitmap", "blocked", "closed", "consumer", "dead", "devices", "drained", "epoch",
+        "failed", "freed", "frozen", "halfway", "holding", "huge", "inside", "kept", "kept_out", "keys",
+        "killed", "last", "left", "mirrors", "nested", "now", "operations", "order", "outside",
+        "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
+        "refused", "sept", "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story",
+        "strays", "thawed", "vm", "window",
     )  # fmt: skip
 
     def __init__(
@@ -69,7 +68,7 @@ class Shadow:
         self.freed = IntervalMap.filled(0)  # 1 where the frame behind a page is the host's again
         # 1 where it has an owner, and no S-EPT entry leads to it.
         self.strays = IntervalMap.filled(0)
-        self.left = IntervalMap.filled(0)  # 1 where a consumer said that it could not unmap
+        self.left = IntervalMap.filled(0)  # 1 where KVM said that it could not unmap
         self.bitmap = IntervalMap.filled(Share.PRIVATE)
         self.accepted = IntervalMap.filled(0)
         for start, end, state in sept.runs(0, sept.starts[-1] + 1):
@@ -92,6 +91,7 @@ class Shadow:
         self.stepping: dict[
             int, tuple[int, int, int]
         ] = {}  # access -> its range, how often it came again
+        self.frozen: dict[int, tuple[int, int]] = {}  # op -> range of an invalidation in progress
         self.kept_out = -1  # since when (ns) no vCPU may enter; -1 while they may
         self.epoch = self.drained = 0
         self.blocked = -1
@@ -99,6 +99,9 @@ class Shadow:
         self.keys: list[Told] = []  # of the last conversion, those that are decisive
         self.refused: deque[tuple[Operation, list[Told]]] = deque(maxlen=REFUSED_KEPT)
         self.dead = self.panicked = self.killed = False
+        # So are its files: its memory matters only where it is freed, or still mapped.
+        self.closed = False
+        self.window = False  # the protocol is made to store after the end of the invalidation (RW1)
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
 
     def of_file(self, vm: int) -> "Shadow":
@@ -107,6 +110,7 @@ class Shadow:
         found.vm, found.consumer = vm, KVMS[file]
         found.private, found.shared, found.left = (IntervalMap.filled(0) for _ in range(3))
         found.parked, found.stepping, found.holding, found.nested = {}, {}, {}, []
+        found.frozen, found.closed = {}, False
         found.last = found.thawed = None
         found.dead, found.killed, found.own_faults, found.kept_out = False, False, 0, -1
         self.mirrors.append(found.private)
@@ -224,7 +228,8 @@ class Shadow:
         self.poison.set(fact.start, fact.end, 1)
 
     def left_mapped(self, fact: o.LeftMapped) -> None:
-        self.left.set(fact.start, fact.end, 1)
+        left = self.devices.left if fact.consumer is Consumer.IOMMU else self.left
+        left.set(fact.start, fact.end, 1)
 
     def sept_set(self, fact: o.Sept) -> None:
         self.write("sept", fact.start, fact.end, fact.state)
@@ -251,14 +256,21 @@ class Shadow:
         self.drained = self.epoch
 
     def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
-        frozen, vm = self.operations[fact.op].frozen, fact.vm
-        start, end = frozen.get(vm) or (fact.start, fact.end)
-        frozen[vm] = min(start, fact.start), max(end, fact.end)
+        """Another range of a conversion widens the first, as in KVM."""
+        start, end = self.frozen.get(fact.op) or (fact.start, fact.end)
+        frozen = self.frozen[fact.op] = (min(start, fact.start), max(end, fact.end))
+        operation = self.operations.get(fact.op)
+        if operation:
+            operation.frozen[fact.vm] = frozen
+            operation.thawed = False
 
     def invalidation_end(self, fact: o.InvalidationEnd) -> None:
-        operation = self.operations[fact.op]
-        operation.frozen.pop(fact.vm, None)
-        self.thawed = (self.now, operation)
+        self.frozen.pop(fact.op, None)
+        operation = self.operations.get(fact.op)
+        if operation:
+            operation.frozen.pop(fact.vm, None)
+            operation.thawed = True
+            self.thawed = (self.now, operation)
 
     def leaf(self, fact: o.Leaf) -> None:
         table = self.private if fact.share is Share.PRIVATE else self.shared
@@ -293,6 +305,9 @@ class Shadow:
         """The first one that meets what a conversion has taken away is worth telling, not a stream of them."""
         if self.devices.fault(fact):
             self.key(fact)
+
+    def iotlb_queued(self, fact: o.IotlbQueued) -> None:
+        self.devices.queued(fact, self.now)
 
     def side_discarded(self, fact: o.SideDiscarded) -> None:
         self.devices.discarded(fact)
@@ -380,7 +395,19 @@ class Shadow:
 
     def memory_refused(self, fact: o.MemoryRefused) -> None:
         if fact.op in self.operations:
-            self.operations[fact.op].short = True
+            operation = self.operations[fact.op]
+            operation.short = True
+            operation.pages -= fact.pages
+
+    def reserving(self, fact: o.Reserving) -> None:
+        operation = self.operations.get(fact.op)
+        if operation:
+            operation.pages += fact.pages
+
+    def reserve_settled(self, fact: o.ReserveSettled) -> None:
+        operation = self.operations.get(fact.op)
+        if operation:
+            operation.pages -= fact.used + fact.returned
 
     def fault_parked(self, fact: o.FaultParked) -> None:
         self.parked[fact.access] = (fact.start, fact.end, self.now)
@@ -405,6 +432,9 @@ class Shadow:
 
     def stopped(self, _: o.VmStopped) -> None:
         self.dead = True
+
+    def file_closed(self, _: o.FileClosed) -> None:
+        self.closed = True
 
 
 KEEP: dict[type, Callable[[Shadow, Any], None]] = {
@@ -432,6 +462,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.MmUnmapped: Shadow.mm_unmapped,
     o.Dma: Shadow.dma_mapped,
     o.DmarFault: Shadow.dmar_fault,
+    o.IotlbQueued: Shadow.iotlb_queued,
     o.SideDiscarded: Shadow.side_discarded,
     o.Bitmap: Shadow.bitmap_set,
     o.GuestAccepted: Shadow.guest_accepted,
@@ -446,6 +477,8 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.Pinned: Shadow.pinned,
     o.ReferenceKept: Shadow.reference_kept,
     o.MemoryRefused: Shadow.memory_refused,
+    o.Reserving: Shadow.reserving,
+    o.ReserveSettled: Shadow.reserve_settled,
     o.FaultParked: Shadow.fault_parked,
     o.FaultResumed: Shadow.fault_resumed,
     o.ReEntered: Shadow.re_entered,
@@ -454,4 +487,5 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.GuestPanicked: Shadow.guest_panicked,
     o.VmmKilled: Shadow.vmm_killed,
     o.VmStopped: Shadow.stopped,
+    o.FileClosed: Shadow.file_closed,
 }

@@ -315,6 +315,7 @@ WORDS: dict[type, Callable[[Any], str]] = {
     ),
     o.MemoryFailed: lambda f: f"mm: memory_failure() behind {at(f)}",
     o.Punched: lambda f: f"gmem: punches a hole, {at(f)}",
+    o.FileClosed: lambda _: "gmem: the last close of the file",
     o.SideDiscarded: lambda f: f"vmm: discards the {side(f.side)} pages of {at(f)}",
     o.DmarFault: lambda f: f"{dma(f)}, no translation: DMAR fault",
     # These come too often to be kept; what is found with one of them ends with it.
@@ -322,9 +323,14 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.IotlbQueued: queued,
     o.LockOrder: lambda f: f"{op(f.op)}: {'takes' if f.taken else 'drops'} a lock of rank {f.rank}",
     o.Reserving: lambda f: f"{kind_of(f.asker)}: asks the allocator for {many(f.pages, 'page')}",
+    o.ReserveSettled: lambda f: (
+        f"allocator: of what was asked for {many(f.used, 'page')} in use, {many(f.returned, 'page')} back"
+    ),
     o.GuestAccepted: lambda f: f"guest: has accepted {at(f)}",
 }
-OFTEN = {o.DmaDone, o.IotlbQueued, o.LockOrder, o.Reserving, o.GuestAccepted}
+OFTEN = {
+    o.DmaDone, o.IotlbQueued, o.LockOrder, o.Reserving, o.ReserveSettled, o.GuestAccepted,
+}  # fmt: skip
 
 
 def sentence(fact: Any, tables: Mapping[str, IntervalMap]) -> str:

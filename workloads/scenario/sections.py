@@ -264,7 +264,7 @@ class Protocol(Section, frozen=True):
         Literal["protocol", "refuse", "bug"],
         key.choice(
             ("protocol", "refuse", "bug"),
-            "a second BUSY while splitting: a no, or KVM_BUG_ON; protocol = its own way",
+            "BUSY twice, or DEMOTE interrupted, while splitting: a no, or KVM_BUG_ON; protocol = its own way",
         ),
     ] = "protocol"
     post_commit_check: Annotated[

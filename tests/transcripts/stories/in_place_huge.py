@@ -67,8 +67,8 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "page_poisoned": Told(R.POISONED, "",
         "EHWPOISON, and nothing was begun (1)."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
-        "KVM puts the leaf back (TRACK, kick, UNBLOCK) and says no while nothing is zapped yet (6): EINTR, and "
-        "everything is as before."),
+        "For TDX huge pages any error of DEMOTE is KVM_BUG_ON (6, prepare_busy = bug), and there is no UNBLOCK: "
+        "EINTR, from a VM that is dead with its leaf blocked."),
     "kvm_dead": Told(R.DEAD, "",
         "EIO (6). The VM is gone in any case."),
     "second_split_refused": Told(R.NO_MEMORY, "AN15 AN18 AN22 I21",

@@ -53,8 +53,9 @@ TWO_PHASE: dict[str, Told] = {
         "the range is private: the access ends with an exit to the other VMM, whose memory it is not."),
     "two_files_refused": Told(R.NO_MEMORY, "",
         "One KVM says NO (2), and every other user ABORTs, the owner's KVM with them (3)."),
-    "rest_stored": Told(R.BUG, "AN15 AN18 I21",
+    "rest_stored": Told(R.BUG, "AN15 AN18 AN4 I21",
         "KVM bugs the VM and tells guest_memfd of the page by the poison callback (4). The rest is unmapped, and "
-        "guest_memfd stores and splits all but that page, which leaves the filemap with a reference of its own (5)."),
+        "guest_memfd stores and splits all but that page, which leaves the filemap with a reference of its own (5): "
+        "EFAULT, for a range most of which is shared now (AN4)."),
 }
 # fmt: on

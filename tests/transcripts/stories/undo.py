@@ -91,8 +91,8 @@ UNDO: dict[str, Told] = {
         "KVM puts the leaf back (TRACK, kick, UNBLOCK) and zaps it as a whole (4). Success; but the pages around "
         "the range were accepted and are mapped no more. The guest dies when it touches one of them (AN1)."),
     "kvm_dead": Told(R.DEAD, "",
-        "KVM's EIO is discarded (4): nothing is zapped, the attribute is stored and the folio split (5) under "
-        "leaves that are still there. The VM is gone in any case."),
+        "A dead VM is not asked whether it can be split: its boundary leaf goes as a whole (4), the attribute is "
+        "stored and the folio split (5). The VM is gone in any case."),
     "kvm_dead_to_private": Told(R.DEAD, "",
         "To private KVM's EIO counts (4). The VM is gone in any case."),
     "second_split_refused": Told(R.NONE, "I13",

@@ -31,8 +31,8 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
         "The first leaf is split (AN15) when BLOCK of the second one is BUSY twice: KVM_BUG_ON (4a; AN24). Nothing was "
         "zapped; the VM is gone in any case."),
     "demote_interrupted": Told(R.INTERRUPTED, "",
-        "KVM puts the leaf back (TRACK, kick, UNBLOCK) and says no while nothing is zapped yet (4a): EINTR, and "
-        "everything is as before."),
+        "For TDX huge pages any error of DEMOTE is KVM_BUG_ON (4a, prepare_busy = bug), and there is no UNBLOCK: "
+        "EINTR, from a VM that is dead with its leaf blocked."),
     "kvm_dead": Told(R.DEAD, "",
         "EIO (4a). The VM is gone in any case."),
     **dict.fromkeys((

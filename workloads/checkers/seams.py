@@ -1,0 +1,93 @@
+"""Checks at the seam of KVM and the TDX module: why SEAMCALLs fail, what outlives an unmap, how long faults wait."""
+
+from actors import observations as o
+from actors.contract import Share
+from actors.tdx_states import Call, Cause, Entry, Status
+from workloads.checkers.checks import Found
+from workloads.checkers.shadow import Shadow
+from workloads.checkers.words import span
+
+# --- SEAMCALLs -----------------------------------------------------------------------------------
+
+
+def i12_seamcall(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
+    """Where nothing may fail, only what a fault point or contention explains does."""
+    if fact.status == Status.OK:
+        return None
+    op = shadow.operations.get(fact.op)
+    return unprovoked(shadow, fact) if op and op.settled else None
+
+
+def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
+    """Before: REMOVE and DEMOTE come after BLOCK, TRACK and a round of exits, and nothing is refused for nothing."""
+    if fact.status != Status.OK:
+        return unprovoked(shadow, fact)
+    if fact.call not in (Call.REMOVE, Call.DEMOTE):
+        return None
+    if 0 <= shadow.blocked < shadow.epoch == shadow.drained:
+        return None
+    return (
+        f"{Call(fact.call).name} of {span(fact.start, fact.end)}: blocked in epoch {shadow.blocked}, "
+        f"tracked {shadow.epoch}, drained {shadow.drained}"
+    )
+
+
+def unprovoked(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
+    """A SEAMCALL fails although no fault point struck, nobody held a lock, and the entries explain nothing."""
+    if fact.cause != Cause.CALLER or late_or_left(shadow, fact):
+        return None
+    what = f"{Call(fact.call).name} of {span(fact.start, fact.end)}"
+    return f"{what} is {Status(fact.status).name} with nothing in its way"
+
+
+def late_or_left(shadow: Shadow, fact: o.SeamcallAnswered) -> bool:
+    """Was another fault quicker to install, or is a leaf still blocked by a failure that was told of?
+
+    That the guest has not released a page (trusted IO) is its own doing; a frame with an owner is I3's, or AN11's.
+    """
+    if fact.status in (Status.IN_USE, Status.OWNED):
+        return True
+    if fact.status != Status.WRONG_STATE:
+        return False
+    if fact.call == Call.AUG:
+        return not shadow.sept.only(fact.start, fact.end, Entry.FREE)
+    if fact.call != Call.BLOCK:
+        return False
+    for start, end, state in shadow.sept.runs(fact.start, fact.end):
+        if state in (Entry.BLOCKED, Entry.PENDING_BLOCKED):
+            return shadow.dead or shadow.left.only(start, end, 1)
+    return False
+
+
+# --- translations --------------------------------------------------------------------------------
+
+
+def i16_iotlb(shadow: Shadow, fact: o.ShareStored) -> Found:
+    """A page goes to the other side only after the wait for the IOTLB."""
+    for start, end, until in shadow.devices.waits if fact.to is Share.PRIVATE else ():
+        if shadow.now < until and start < fact.end and fact.start < end:
+            return f"{span(start, end)} is given to the TD while its IOTLB invalidation is awaited"
+    return None
+
+
+# --- invalidations -------------------------------------------------------------------------------
+
+
+def i14_parked(shadow: Shadow, fact: o.FaultParked) -> Found:
+    """Somebody's invalidation is what a fault waits for."""
+    if any(start < fact.end and fact.start < end for start, end in shadow.frozen.values()):
+        return None
+    return f"a fault at {span(fact.start, fact.end)} waits, and nobody's invalidation covers it"
+
+
+def i17_stored(shadow: Shadow, fact: o.ShareStored) -> Found:
+    """The store comes before the end of the invalidation: in between (RW1) a fault would look the old attribute up.
+
+    Where a protocol is made so, what counts is what faults then install.
+    """
+    op = shadow.operations.get(fact.op)
+    if op is None or not op.thawed or shadow.window:
+        return None
+    return (
+        f"{span(fact.start, fact.end)} is stored after its INV_END: a fault may know the old side"
+    )
