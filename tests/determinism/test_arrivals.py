@@ -25,7 +25,7 @@ def whole():
 
 def counted(outcome):
     """Counters of all partitions."""
-    found = {}
+    found: dict[tuple[str, ...], int] = {}
     for word in outcome.watched:
         for *labels, count in word["meter"]["counters"]:
             found[tuple(labels)] = found.get(tuple(labels), 0) + count
