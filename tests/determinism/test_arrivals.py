@@ -2,9 +2,11 @@
 
 import pytest
 
+from cluster import keeping
 from cluster.placement import PLACEMENTS
 from tests.negative.fleet_cases import ARRIVING
-from tests.runs import in_pieces, simulated
+from tests.runs import Silent, in_pieces, simulated
+from workloads import scenario, simulate
 
 FLEET = (
     *ARRIVING,
@@ -45,6 +47,17 @@ def test_placements_come_to_the_same(placement, partitions, whole):
 def test_so_do_they_under_other_policies(policy):
     fleet = (*FLEET, f"arrivals.policy={policy}", "arrivals.kind=poisson", "arrivals.rate=1000")
     assert in_pieces(*fleet, placement="host").digest == simulated(*fleet).digest
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_end(tmp_path, whole):
+    found = scenario.decode("", "test.toml", [*FLEET, "engine.checkpoint_interval=1ms"])
+    job, path = simulate.prepare(found), tmp_path / "checkpoint"
+    stopped = simulate.run(job, Silent(reports=40), path=path)
+    assert not stopped.finished
+    outcome = simulate.run(job, Silent(), saved=keeping.read(path))
+    assert (outcome.digest, outcome.census) == (whole.digest, whole.census)
+    assert counted(outcome) == counted(whole)
+    assert outcome.totals.windows == whole.totals.windows > stopped.totals.windows
 
 
 def test_the_seed_decides_who_comes():
