@@ -4,7 +4,16 @@ import pytest
 
 from actors import fleet_messages as f
 from actors import messages as m
-from actors.address import AGENT, ALLOCATOR, CONTROLLER, LOAD, host_address, host_of, vm_address
+from actors.address import (
+    AGENT,
+    ALLOCATOR,
+    CONTROLLER,
+    LOAD,
+    VMM,
+    host_address,
+    host_of,
+    vm_address,
+)
 from actors.allocator import Allocator
 from actors.contract import Reason
 from actors.controller import POLICIES, Controller
@@ -266,17 +275,22 @@ def test_a_vm_exits_once_its_time_is_over_and_nothing_is_under_way():
     actor.receive(f.Depart(), context)
     assert context.take() == []
     actor.receive(m.TaskDone(7, Reason.NONE), context)
-    assert context.messages() == [m.Tick(0)]
+    assert context.messages() == [m.Tick(0), m.Exit()]
     actor.receive(m.Tick(0), context)
-    assert context.messages() == [m.Exit()]
+    assert context.messages() == []
 
 
-@pytest.mark.parametrize("until", [0, 10])
-def test_who_is_dead_or_at_the_end_of_the_run_does_not_depart(until):
-    actor, context = load(seat=Seat.TAKEN, until=until, ended=1), Recorder()
-    context.now = 10
+def test_a_lane_that_pauses_keeps_nobody_from_departing():
+    actor, context = load(seat=Seat.TAKEN), Recorder()
     actor.receive(f.Depart(), context)
-    assert context.take() == []
+    assert [(s.target, s.message) for s in context.take()] == [(FIRST | VMM, m.Exit())]
+
+
+@pytest.mark.parametrize(("lifetime", "departs"), [(999, True), (1000, False)])
+def test_at_the_end_of_the_run_nobody_departs(lifetime, departs):
+    actor, context = load(lifetime=lifetime, seat=Seat.BOOTING), Recorder()
+    actor.receive(f.BootOver(FIRST), context)
+    assert (f.Depart() in context.messages()) == departs
 
 
 def test_every_vm_is_gone_that_has_left():

@@ -8,6 +8,7 @@ from workloads import arrivals, scenario
 from workloads.arrivals import SECOND_NS, Drawn, Traced
 from workloads.errors import UsageError
 from workloads.outcome import terminal
+from workloads.outcome.compare_rows import rows
 from workloads.outcome.summary import summarise
 from workloads.submit import with_logs
 
@@ -131,9 +132,23 @@ def test_policies_differ():
 
 def test_the_terminal_tells_of_arrivals():
     summary = summary_of(*OPEN)
-    rows = dict(terminal.rows(summary))
-    assert rows["arrivals"].startswith(f"{summary['arrivals']['came']} came: ")
-    assert "placed after: p50 " in rows["arrivals"]
+    (text,) = [text for name, text in terminal.rows(summary) if name == "arrivals"]
+    assert text.startswith(f"{summary['arrivals']['came']} came: ")
+    assert "placed after: p50 " in text
+
+
+def test_a_comparison_has_rows_for_arrivals_where_there_are_any():
+    plain = summary_of("scenario.conversions=5", "fleet.hosts=1")
+    some = summary_of(*OPEN)
+    labels = [
+        {
+            row.label: [cell.text for cell in row.cells]
+            for row in rows({"protocols": {"two-phase": s}})
+        }
+        for s in (plain, some)
+    ]
+    assert "VMs placed" not in labels[0]
+    assert labels[1]["VMs placed"] == [str(some["arrivals"]["placed"])]
 
 
 def test_where_nobody_arrives_nothing_is_said_of_it():
@@ -154,3 +169,31 @@ def test_where_all_hosts_talk_they_do_so_in_windows():
     outcome = simulated(*FLEET)
     assert outcome.lookahead == 200_000 and outcome.totals.windows > 10
     assert simulated(*FLEET, "costs.override.network=1ms").lookahead == 1_000_000
+
+
+def erlang_b(places, load):
+    """The share of requests that find all places taken, if nobody waits: whatever the distribution of stays."""
+    found = 1.0
+    for number in range(1, places + 1):
+        found = load * found / (number + load * found)
+    return found
+
+
+def test_the_share_of_requests_turned_away_is_erlangs():
+    stay, rate = 1.0, 10.0
+    fleet = (
+        "scenario.duration=70s",
+        "fleet.hosts=3",
+        "fleet.generations=64",
+        "arrivals.kind=poisson",
+        f"arrivals.rate={rate}",
+        f"arrivals.lifetime={stay}s",
+        "arrivals.boots=4",
+        "arrivals.queue=0",
+        "arrivals.policy=first-fit",
+        'workload=[{kind="churn",think="1h"}]',
+    )
+    found = summary_of(*FLEET, *fleet)["arrivals"]
+    share = found["turned_away"] / found["came"]
+    assert found["came"] > 600
+    assert share == pytest.approx(erlang_b(12, rate * stay), abs=0.03)

@@ -11,11 +11,10 @@ from workloads.loads.tenant import Seat, TenantLoad
 
 
 class ArrivedLoad(TenantLoad):
-    """`lifetime` is ns from the end of the boot, which began at `began`; `leaving` once it is over."""
+    """`lifetime` is ns from the end of the boot, which began at `began`. Nobody has the place once it is LEFT."""
 
     lifetime: int = 0
     began: int = 0
-    leaving: bool = False
 
     def on_lease(self, message: f.Lease, context: Context) -> None:
         """The host's agent takes the VM; its frames come next."""
@@ -27,7 +26,7 @@ class ArrivedLoad(TenantLoad):
         self.on_task_done(message, context)
         if booting and self.seat is Seat.LOST:
             self.tell_agent(context)
-        elif self.leaving:
+        elif self.seat is Seat.LEFT:
             self.leave(context)
 
     def settle(self, context: Context) -> None:
@@ -49,27 +48,17 @@ class ArrivedLoad(TenantLoad):
         context.send(host_base(self.vm) | AGENT, f.BootOver(self.vm), context.link)
 
     def on_depart(self, _: f.Depart, context: Context) -> None:
-        """It asks for nothing more. Who is dead has gone another way."""
-        if context.now < self.until:
-            self.until = context.now
-            self.leaving = True
-            self.leave(context)
-
-    def on_lane(self, message: m.Tick, context: Context) -> None:
-        """A lane that ends may be the last one."""
-        self.on_time(message, context)
-        if self.leaving:
-            self.leave(context)
+        """It asks for nothing more."""
+        self.seat = Seat.LEFT
+        self.leave(context)
 
     def leave(self, context: Context) -> None:
-        """The VMM exits once nothing is under way any more."""
-        if self.ended == self.program.lanes and not self.tasks:
-            self.leaving = False
+        """The VMM exits once nothing is under way any more, if its VM has not died before."""
+        if not self.tasks:
             context.send(self.vm | VMM, m.Exit(), context.link)
 
     HANDLERS: ClassVar = {
         **TenantLoad.HANDLERS,
-        m.Tick: on_lane,
         m.TaskDone: on_part_done,
         f.Lease: on_lease,
         f.BootOver: on_boot_over,
