@@ -14,13 +14,11 @@ from actors.address import (
     host_of,
     vm_address,
 )
-from actors.allocator import Allocator
 from actors.contract import Reason
 from actors.controller import POLICIES, Controller
 from actors.fleet_messages import No
 from actors.fleet_observations import BootChanged, RequestMoved, Stage
 from actors.host_agent import HostAgent
-from cluster.batch import message_types
 from tests.helpers import COST, TIMER, Recorder
 from tests.negative.fleet_cases import ARRIVING
 from tests.runs import simulated
@@ -218,13 +216,6 @@ def test_a_vm_that_dies_while_it_boots_boots_no_more_and_is_told_of_once():
     assert sent == {CONTROLLER: f.HostNews(5, HOST, True, 1)}  # nobody comes after it
     assert facts == [BootChanged(FIRST, 5, False)]
     assert heard(actor, f.BootOver(FIRST)) == ({}, [])
-
-
-def test_every_message_has_somebody_who_handles_it():
-    handled = {
-        kind for actor in (Controller, HostAgent, ArrivedLoad, Allocator) for kind in actor.HANDLERS
-    }
-    assert set(message_types(f)) <= handled
 
 
 # --- the load of a VM that arrives ---------------------------------------------------------------
