@@ -91,14 +91,13 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
     """The hosts of one partition (cluster.world.Build)."""
     plan = DECODER.decode(encoded)
     scenario = plan.scenario
-    meter = FleetMeter if plan.arrives else Meter
     world = World(
         seed=scenario.scenario.seed,
         actors={},
         first=[],
         costs=CostModel({cost.name: cost for cost in plan.costs}),
         faults=FaultPlan(scenario.scenario.seed, fault_rules(scenario)),
-        watchers={"meter": meter(scenario.protocol.name), **checkers(plan)},
+        watchers={"meter": meter(plan), **checkers(plan)},
         feeds={},
         census=census,
     )
@@ -114,6 +113,14 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
     if plan.arrives:
         world.types = message_types(m, fleet_messages)
     return world
+
+
+def meter(plan: Plan) -> Meter:
+    """What counts, and of arriving VMs their requests, too."""
+    name, fleet = plan.scenario.protocol.name, plan.scenario.fleet
+    if not plan.arrives:
+        return Meter(name)
+    return FleetMeter(name, fleet.vms_per_host * (plan.generations - 1))
 
 
 def fault_rules(scenario: Scenario) -> list[FaultRule]:

@@ -137,6 +137,14 @@ def test_the_terminal_tells_of_arrivals():
     assert "placed after: p50 " in text
 
 
+def test_places_that_can_have_nobody_any_more_are_told():
+    few = summary_of(*OPEN, "fleet.generations=2")
+    assert few["arrivals"]["places_used_up"] > 0 and few["verdict"] == "valid"
+    (text,) = [text for name, text in terminal.rows(few) if name == "arrivals"]
+    assert f"\n{few['arrivals']['places_used_up']} places have had all their VMs" in text
+    assert summary_of(*OPEN)["arrivals"]["places_used_up"] == 0
+
+
 def test_a_comparison_has_rows_for_arrivals_where_there_are_any():
     plain = summary_of("scenario.conversions=5", "fleet.hosts=1")
     some = summary_of(*OPEN)

@@ -17,6 +17,7 @@ def arrivals(scenario: Scenario, seen: Tally, placement: dict[str, Any]) -> dict
         return {}
     found = {name: seen.count("vm_requests", name) for name in REQUESTS.values()}
     found["pending"] = found["came"] - found["placed"] - found["turned_away"]
+    found["places_used_up"] = seen.count("places_used_up")
     return {"arrivals": {**found, "placement_seconds": placement}}
 
 
@@ -25,8 +26,12 @@ def in_words(arrived: Mapping[str, Any]) -> str:
     found = {name: number(count) for name, count in arrived.items() if name != "placement_seconds"}
     waits = arrived["placement_seconds"]
     waited = ""
+    if arrived["places_used_up"]:
+        waited = f"\n{found['places_used_up']} places have had all their VMs (fleet.generations)"
     if waits["count"]:
-        waited = f"\nplaced after: {', '.join(f'{rank} {duration(waits[rank])}' for rank in RANKS)}"
+        waited += (
+            f"\nplaced after: {', '.join(f'{rank} {duration(waits[rank])}' for rank in RANKS)}"
+        )
     return (
         f"{found['came']} came: {found['placed']} placed, {found['turned_away']} turned away, "
         f"{found['pending']} pending; {found['left']} have left\n"

@@ -77,7 +77,8 @@ class Memory(TypedDict):
 class Arrived(TypedDict):
     """Requests for VMs: came = placed + turned_away + pending. Placed ones may have left.
 
-    `refused` are a host's answers, `queued` how often no host was left to ask; neither is an end.
+    `refused` are a host's answers, `queued` how often no host was left to ask; neither is an end. Places that are
+    `places_used_up` have had as many VMs as they can (fleet.generations): a run that ends for want of them says little.
     """
 
     came: int
@@ -87,6 +88,7 @@ class Arrived(TypedDict):
     left: int
     refused: int
     queued: int
+    places_used_up: int
     placement_seconds: Percentiles
 
 
