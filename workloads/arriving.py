@@ -1,7 +1,8 @@
 """What a host has where VMs arrive: its agent, and on host 0 the fleet's controller."""
 
+from actors import fleet_messages as f
 from actors.address import AGENT, CONTROLLER, host_address, vm_address
-from actors.contract import Actor
+from actors.contract import Actor, Message
 from actors.controller import Controller
 from actors.host_agent import HostAgent
 from workloads.arrivals import program
@@ -28,3 +29,11 @@ def agents(plan: Plan, host: int, successors: dict[int, int]) -> dict[int, Actor
             [0] * hosts,
         )
     return found
+
+
+def first_request(plan: Plan, host: int) -> list[tuple[int, int, Message]]:
+    """(time, actor, message): whoever comes first, at the controller; nothing on other hosts, or if nobody comes."""
+    wait = None if host else program(plan.scenario, plan.arrivals).wait(0)
+    if wait is None:
+        return []
+    return [(1 + wait, host_address(0) | CONTROLLER, f.Arrive(following=True))]

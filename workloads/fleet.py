@@ -25,7 +25,6 @@ from actors.address import (
 )
 from actors.allocator import Allocator
 from actors.contract import PAGE_BYTES, Actor, Message, Reason, Share
-from actors.controller import Controller
 from actors.devices import Devices
 from actors.gmem import Binding, Gmem
 from actors.gmem_files import SharedInode
@@ -57,7 +56,7 @@ from cluster.fault_points import CLASSES
 from cluster.faults import FaultPlan, FaultRule
 from cluster.world import Feed, World
 from workloads import cost_table
-from workloads.arriving import agents
+from workloads.arriving import agents, first_request
 from workloads.census import census
 from workloads.checkers import checkers
 from workloads.fleet_meter import FleetMeter
@@ -200,14 +199,9 @@ class HostBuilder:
         return actors
 
     def arriving(self) -> dict[int, Actor]:
-        """Who places VMs; the first request is the controller's first event."""
-        found = agents(self.plan, self.host, successors_of(self.plan, self.host))
-        self.first += [
-            (1 + (actor.arrivals.wait(0) or 0), address, fleet_messages.Arrive(following=True))
-            for address, actor in found.items()
-            if isinstance(actor, Controller) and actor.arrivals.wait(0) is not None
-        ]
-        return found
+        """Who places VMs."""
+        self.first += first_request(self.plan, self.host)
+        return agents(self.plan, self.host, successors_of(self.plan, self.host))
 
     def later(self, first: Sequence[Shape]) -> dict[int, Actor]:
         """VMs that may come after those, or arrive, each in its place: without frames, and nothing to do yet."""
@@ -216,7 +210,8 @@ class HostBuilder:
         builder = HostBuilder(msgspec.structs.replace(self.plan, scenario=scenario), self.host)
         builder.tdx, builder.iommu = self.tdx, self.iommu
         found: dict[int, Actor] = {}
-        for generation in range(not self.plan.arrives, self.plan.generations):
+        begin = 0 if self.plan.arrives else 1
+        for generation in range(begin, self.plan.generations):
             for place, shape in enumerate(first):
                 number = generation * scenario.fleet.vms_per_host + place
                 found.update(
