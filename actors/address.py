@@ -16,11 +16,19 @@ VMS_MAX = VM_MASK >> VM_SHIFT  # of one host: field 0 is the host itself
 
 # Actors of a host (VM field 0).
 ALLOCATOR, TDX, IOMMU = 0x00, 0x10, 0x20
+# Only where VMs arrive: the fleet's controller, on host 0, and every host's agent.
+CONTROLLER, AGENT = 0x30, 0x40
 # Actors of a VM. guest_memfd instances are GMEM + 0 .. GMEM + 15.
 LOAD, GUEST, VMM, KVM, HOST_MAP, PINS, GMEM = 0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60
 DEVICES = 0xD0  # only where devices have DMA of their own
 
-HOST_KINDS = {ALLOCATOR: "allocator", TDX: "tdx", IOMMU: "iommu"}
+HOST_KINDS = {
+    ALLOCATOR: "allocator",
+    TDX: "tdx",
+    IOMMU: "iommu",
+    CONTROLLER: "controller",
+    AGENT: "agent",
+}
 VM_KINDS = {
     LOAD: "load",
     GUEST: "guest",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors import fleet_messages as f
 from actors import messages as m
 from actors.address import GMEM, LOAD
 from actors.contract import Context
@@ -25,23 +26,39 @@ Grant = tuple[int, int, int]
 class Admissions(msgspec.Struct):
     """`successors` is VM -> who comes after it, each of so many pages; grants are of whole `unit`s.
 
-    `fresh` is the first frame that nobody has had yet.
+    `fresh` is the first frame that nobody has had yet. With an `agent` nobody comes after another of his own accord:
+    the host's agent is told of places that are free, and says who is admitted.
     """
 
     successors: dict[int, int]
     pages: int
     unit: int
     fresh: int
+    agent: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def on_reclaim(allocator: "Allocator", message: m.Reclaim, context: Context) -> None:
     """A TD is gone for good: its place is free."""
     admits = allocator.admits
     assert admits is not msgspec.UNSET, "a host that admits nobody is told of a free place"
-    vm = admits.successors.pop(message.vm, 0)
-    if not vm:
+    if admits.agent is not msgspec.UNSET:
+        context.send(admits.agent, message, context.link)
         return
-    context.observe(VmAdmitted(vm, message.vm))
+    vm = admits.successors.pop(message.vm, 0)
+    if vm:
+        admit(allocator, vm, message.vm, context)
+
+
+def on_admit_vm(allocator: "Allocator", message: f.AdmitVm, context: Context) -> None:
+    """The host's agent has given this VM a place."""
+    admit(allocator, message.vm, message.before, context)
+
+
+def admit(allocator: "Allocator", vm: int, before: int, context: Context) -> None:
+    """Frames for a VM, which begins to boot."""
+    admits = allocator.admits
+    assert admits is not msgspec.UNSET
+    context.observe(VmAdmitted(vm, before))
     grants, used = grant(allocator, admits, context)
     took = context.cost("page_alloc", admits.pages // admits.unit)
     context.send(vm | GMEM, m.Admit(grants, used), took)

@@ -5,6 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from actors import admission
+from actors import fleet_messages as f
 from actors import messages as m
 from actors.address import vm_base
 from actors.admission import Admissions
@@ -70,4 +71,5 @@ class Allocator(Actor):
         m.FreeMemory: on_free_memory,
         m.TakeFrames: on_take_frames,
         m.Reclaim: admission.on_reclaim,
+        f.AdmitVm: admission.on_admit_vm,
     }

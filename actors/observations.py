@@ -455,7 +455,10 @@ class FramesKept(Observation, frozen=True, tag=42):
 
 
 class VmAdmitted(Observation, frozen=True, tag=187):
-    """The host has given the place of a VM that is gone (`before`) to this one; FramesReused says on what frames."""
+    """The host has given the place of a VM that is gone (`before`, 0 for a new place) to this one.
+
+    FramesReused says on what frames.
+    """
 
     vm: int
     before: int

@@ -58,9 +58,14 @@ class Sums(dict[tuple[str, int], Sum]):
         return found
 
 
+def floor_of(costs: Mapping[str, Cost], name: str) -> int:
+    """A constant, ns."""
+    return Sum.of(costs[name], 1).fixed
+
+
 def floor_of_links(costs: Mapping[str, Cost]) -> int:
     """The shortest way from one actor to another, ns."""
-    return Sum.of(costs["link"], 1).fixed
+    return floor_of(costs, "link")
 
 
 class CostModel:

@@ -30,10 +30,11 @@ PHASES = ("prepare", "commit", "abort", "invalidate", "remap")
 CONSUMERS = tuple(dict.fromkeys(WORDS.values()))
 LOCKS = ("vmm", "ilock", "mmu_lock", "iommu_queue")
 DMA_OUTCOMES = ("done", "stale", "fault")
+REQUEST_STAGES = ("came", "refused", "queued", "placed", "turned_away", "left")
 CALLS = tuple(call.name.lower() for call in Call)
 INVARIANTS = (
-    *(f"I{n}" for n in range(1, 24)),
-    *(f"L{n}" for n in range(1, 9)),
+    *(f"I{n}" for n in range(1, 26)),
+    *(f"L{n}" for n in range(1, 10)),
 )
 ANOMALIES = tuple(f"AN{n}" for n in range(1, 29))
 REST = "other"  # the one label for all partitions beyond the first 99

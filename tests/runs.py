@@ -13,8 +13,6 @@ from cluster.placement import Places
 from cluster.run import Executor, Fleet, Outcome, Started
 from tests import toy
 from workloads import scenario, simulate
-from workloads.fleet import build
-from workloads.plan import ENCODER
 
 SMALL = ("scenario.conversions=300", "fleet.hosts=4", "fleet.vms_per_host=2")
 FAULTS = (
@@ -109,7 +107,7 @@ def in_pieces(*overrides: str, placement: str, partitions: int = 0) -> Outcome:
     """The outcome under a placement that Ray would have, with every partition in this process."""
     found = scenario.decode("", "test.toml", list(overrides))
     job = simulate.prepare(found)
-    fleet = Fleet(build, ENCODER.encode(job.plan), found.fleet.hosts)
+    fleet = simulate.fleet_of(job.plan)
     executor = Executor("ray", partitions, placement)
     return engine.run_on(fleet, executor, in_this_process, job.page, Silent())
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from actors import fleet_messages, tdx_pamt, tdx_tables
 from actors import messages as m
-from actors import tdx_pamt, tdx_tables
 from actors.address import (
     ALLOCATOR,
     DEVICES,
@@ -49,14 +49,18 @@ from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Policy, Vmm
 from actors.vmm_kill import Life
 from actors.vmm_listeners import Follow
+from cluster.batch import message_types
 from cluster.costs import CostModel
 from cluster.draws import key_of as draws_of
 from cluster.fault_points import CLASSES
 from cluster.faults import FaultPlan, FaultRule
 from cluster.world import Feed, World
 from workloads import cost_table
+from workloads.arriving import agents, first_request
 from workloads.census import census
 from workloads.checkers import checkers
+from workloads.fleet_meter import FleetMeter
+from workloads.loads.arrived import ArrivedLoad
 from workloads.loads.dma import DmaLoad, DmaStormProgram, DmaStreams
 from workloads.loads.files import FilesLoad
 from workloads.loads.load import Load, Program, load_address
@@ -66,7 +70,7 @@ from workloads.loads.tenant import Moved, Seat, TenantLoad
 from workloads.loads.trace import TraceProgram
 from workloads.meter import Meter
 from workloads.plan import DECODER, Plan
-from workloads.readmission import admissions
+from workloads.readmission import admissions, successors_of
 from workloads.scenario import Boot, DmaStorm, Fault, Scenario, Trace
 from workloads.vm_shape import (
     Shape,
@@ -92,7 +96,7 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
         first=[],
         costs=CostModel({cost.name: cost for cost in plan.costs}),
         faults=FaultPlan(scenario.scenario.seed, fault_rules(scenario)),
-        watchers={"meter": Meter(scenario.protocol.name), **checkers(plan)},
+        watchers={"meter": meter(plan), **checkers(plan)},
         feeds={},
         census=census,
     )
@@ -105,7 +109,17 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
         first += builder.first
         feeds |= builder.feeds
     world.actors, world.first, world.feeds = actors, first, feeds
+    if plan.arrives:
+        world.types = message_types(m, fleet_messages)
     return world
+
+
+def meter(plan: Plan) -> Meter:
+    """What counts, and of arriving VMs their requests, too."""
+    name, fleet = plan.scenario.protocol.name, plan.scenario.fleet
+    if not plan.arrives:
+        return Meter(name)
+    return FleetMeter(name, fleet.vms_per_host * (plan.generations - 1))
 
 
 def fault_rules(scenario: Scenario) -> list[FaultRule]:
@@ -169,7 +183,7 @@ class HostBuilder:
         pool = self.scenario.fleet.spare_memory // PAGE_BYTES
         actors: dict[int, Actor] = {}
         first = list(shapes(self.plan, self.host))
-        for vm, shape in enumerate(first):
+        for vm, shape in () if self.plan.arrives else enumerate(first):
             actors.update(self.vm(vm, shape))
         reuse = self.scenario.fleet.reuse
         allocator = Allocator(pool, IntervalMap.filled(0), self.base, reuse == "others")
@@ -177,19 +191,27 @@ class HostBuilder:
             allocator.admits = admissions(self.plan, self.host, first)
             self.tdx.readmits = True
             actors.update(self.later(first))
+        if self.plan.arrives:
+            actors.update(self.arriving())
         actors[self.base | ALLOCATOR] = allocator
         actors[self.base | TDX] = self.tdx
         actors[self.base | IOMMU] = self.iommu
         return actors
 
+    def arriving(self) -> dict[int, Actor]:
+        """Who places VMs."""
+        self.first += first_request(self.plan, self.host)
+        return agents(self.plan, self.host, successors_of(self.plan, self.host))
+
     def later(self, first: Sequence[Shape]) -> dict[int, Actor]:
-        """VMs that may come after those, each in its place: without frames, nothing mapped, and nothing to do yet."""
+        """VMs that may come after those, or arrive, each in its place: without frames, and nothing to do yet."""
         vm = msgspec.structs.replace(self.scenario.vm, start="unaccepted")
         scenario = msgspec.structs.replace(self.scenario, vm=vm)
         builder = HostBuilder(msgspec.structs.replace(self.plan, scenario=scenario), self.host)
         builder.tdx, builder.iommu = self.tdx, self.iommu
         found: dict[int, Actor] = {}
-        for generation in range(1, self.plan.generations):
+        begin = 0 if self.plan.arrives else 1
+        for generation in range(begin, self.plan.generations):
             for place, shape in enumerate(first):
                 number = generation * scenario.fleet.vms_per_host + place
                 found.update(
@@ -210,7 +232,9 @@ class HostBuilder:
         self.tdx.tds[vm] = self.td(vm, shape)
         if scenario.vm.devices:
             self.domains(vm, slots)
-        first = vm_address(self.host, fleet % scenario.fleet.vms_per_host)
+        first = (
+            vm if self.plan.arrives else vm_address(self.host, fleet % scenario.fleet.vms_per_host)
+        )
         program = self.program(fleet, first, slots)
         born = fleet * scenario.fleet.stagger
         if vm == first:
@@ -314,6 +338,8 @@ class HostBuilder:
         until = self.scenario.scenario.duration if quota >= 0 else NEVER
         sequences = 1 if program.one_sequence else program.lanes
         state = (vm, program, max(quota, 0), until, born, [0] * sequences)
+        if self.plan.arrives:
+            return self.tenant(ArrivedLoad(*state))
         if self.plan.generations > 1:
             return self.tenant(TenantLoad(*state))
         if self.scenario.vm.files_per_inode > 1:

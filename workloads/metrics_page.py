@@ -43,6 +43,7 @@ MEANINGS = {
     "run_id": "folder of its results",
     "scenario": "`scenario.name`",
     "seed": "`scenario.seed`",
+    "stage": "of a request for a VM; `refused` by a host, `queued` for want of one",
     "stat": "over all invalidations so far",
     "version": "version of gmemsim",
 }

@@ -27,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True):
     scenario: Scenario
     costs: tuple[Cost, ...]
     logs: tuple[tuple[LogShape, ...], ...] = ()
+    arrivals: tuple[tuple[int, int], ...] = ()  # of a trace: when a VM comes, and its lifetime, ns
 
     @property
     def vms(self) -> int:
@@ -39,6 +40,11 @@ class Plan(msgspec.Struct, frozen=True):
         """How many VMs a place on a host sees at most, one after the other."""
         fleet = self.scenario.fleet
         return fleet.generations if fleet.reuse == "readmit" else 1
+
+    @property
+    def arrives(self) -> bool:
+        """Do VMs come and go, instead of being there from the start?"""
+        return self.scenario.arrivals.kind != "none"
 
     def vms_of(self, host: int) -> int:
         """VMs of one host."""

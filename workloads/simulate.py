@@ -10,12 +10,13 @@ import msgspec
 from actors.address import GMEMS_MAX
 from actors.slots import Slot
 from cluster import run as engine
+from cluster.costs import floor_of
 from cluster.drive import Listener
 from cluster.keeping import Saved, key_of
 from cluster.lasting import LossError
 from cluster.placement import PlacementError
 from cluster.run import Executor, Fleet, Kept, Outcome, unpack
-from workloads import __version__, cost_table
+from workloads import __version__, arrivals, cost_table
 from workloads.census import complete
 from workloads.errors import LostError, UsageError
 from workloads.fleet import build
@@ -52,7 +53,7 @@ def prepare(scenario: Scenario, max_damaged: int | None = None) -> Job:
         shapes.append(tuple(log_shape(log, len(logs) + n) for n, log in enumerate(found)))
         logs += found
     costs = cost_table.load(scenario.costs.model, scenario.costs.override)
-    return Job(Plan(scenario, costs, tuple(shapes)), logs)
+    return Job(Plan(scenario, costs, tuple(shapes), arrivals.read(scenario)), logs)
 
 
 def again(job: Job, scenario: Scenario) -> Job:
@@ -90,14 +91,17 @@ def modelled(name: str, slots: Sequence[Slot]) -> None:
                 )
 
 
+def fleet_of(plan: Plan) -> Fleet:
+    """Hosts talk where VMs arrive, over a network whose delay is the lookahead."""
+    costs = {cost.name: cost for cost in plan.costs}
+    lookahead = floor_of(costs, "network") if plan.arrives else None
+    hosts = plan.scenario.fleet.hosts
+    return Fleet(build, ENCODER.encode(plan), hosts, lookahead, weights(plan))
+
+
 def key(job: Job) -> bytes:
     """Names the job and the code that runs it: a checkpoint fits no other."""
     return key_of(ENCODER.encode(job.plan), __version__)
-
-
-def fleet_of(plan: Plan) -> Fleet:
-    """What the engine runs. Hosts do not talk."""
-    return Fleet(build, ENCODER.encode(plan), plan.scenario.fleet.hosts, weights=weights(plan))
 
 
 def run(

@@ -94,7 +94,7 @@ def fetched(
 
 @contextmanager
 def package(scenario: Scenario) -> Iterator[Path]:
-    """What the job needs and nothing else: our packages, the scenario, the logs that it names."""
+    """What the job needs and nothing else: our packages, the scenario, the files that it names."""
     home = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory(prefix="gmemsim-") as name:
         folder = Path(name)
@@ -116,7 +116,12 @@ def with_logs(scenario: Scenario, folder: Path) -> Scenario:
         return msgspec.structs.replace(workload, log=logs)
 
     workloads = tuple(moved(n, workload) for n, workload in enumerate(scenario.workload))
-    return msgspec.structs.replace(scenario, workload=workloads)
+    arrivals = scenario.arrivals
+    if arrivals.kind == "trace":
+        arrivals = msgspec.structs.replace(
+            arrivals, trace=copied(arrivals.trace, folder, "arrivals")
+        )
+    return msgspec.structs.replace(scenario, workload=workloads, arrivals=arrivals)
 
 
 def copied(log: str, folder: Path, mark: str) -> str:

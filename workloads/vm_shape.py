@@ -91,5 +91,5 @@ def number_of(plan: Plan, address: int) -> int:
 
 
 def comes_later(plan: Plan, address: int) -> bool:
-    """Is it one that comes after another?"""
-    return vm_of(address) >= plan.scenario.fleet.vms_per_host
+    """Is it one that comes after another, or that arrives?"""
+    return plan.arrives or vm_of(address) >= plan.scenario.fleet.vms_per_host

@@ -4,13 +4,15 @@ from itertools import product
 
 import pytest
 
-from actors import messages
+from actors import fleet_messages, messages
 from actors.address import host_address, vm_address
 from actors.allocator import Allocator
 from actors.contract import ERRNO, VM_KEY_SHIFT, Actor, Reason, opportunity, page_of
+from actors.controller import Controller
 from actors.devices import Devices
 from actors.gmem import Gmem
 from actors.guest import Guest
+from actors.host_agent import HostAgent
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.iommu import Iommu
@@ -20,14 +22,18 @@ from actors.tdx_module import TdxModule
 from actors.vmm import Vmm
 from cluster.batch import message_types
 from tests.helpers import LINK, Recorder, Sent
+from workloads.loads.arrived import ArrivedLoad
 from workloads.loads.load import Load
 from workloads.loads.tenant import TenantLoad
 
 ACTORS = (
     Allocator,
+    ArrivedLoad,
+    Controller,
     Devices,
     Gmem,
     Guest,
+    HostAgent,
     HostMap,
     Iommu,
     KvmMmu,
@@ -52,7 +58,7 @@ def test_a_message_that_an_actor_does_not_know_is_an_error():
 
 def test_every_message_has_somebody_who_handles_it():
     handled = {kind for actor in ACTORS for kind in actor.HANDLERS}
-    assert handled == set(message_types(messages))
+    assert handled == set(message_types(messages, fleet_messages))
 
 
 def test_the_state_of_an_actor_is_its_fields():

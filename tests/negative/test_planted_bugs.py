@@ -27,7 +27,7 @@ from actors.observations import (
     VmBugged,
 )
 from tests.helpers import PRIVATE, SHARED, World
-from tests.negative import bugs
+from tests.negative import bugs, fleet_cases
 from tests.transcripts.causes import preempted
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import admits
@@ -478,6 +478,7 @@ CASES = [
         other_vm_uses_the_page_before,
         TWO_FILES,
     ),
+    *(Case(*case) for case in fleet_cases.CASES),
 ]
 
 

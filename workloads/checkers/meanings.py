@@ -299,6 +299,15 @@ MEANINGS: dict[str, Meaning] = {
         "has unblocked its leaves before it says READY or no.",
         INVARIANT,
     ),
+    "I24": Meaning(
+        "Where VMs arrive, a request is placed once: what hosts tell the controller never puts one "
+        "VM of the fleet on two places at a time.",
+        INVARIANT,
+    ),
+    "I25": Meaning(
+        "Where VMs arrive, no host has more VMs that boot at once than arrivals.boots.",
+        INVARIANT,
+    ),
     "L1": Meaning(
         "Every conversion is answered by the end of the run. How long it may take is not "
         "judged; latency shows it.",
@@ -343,6 +352,11 @@ MEANINGS: dict[str, Meaning] = {
     "L8": Meaning(
         "A conversion that was refused memory ends before its VMM does: nobody is killed for "
         "memory with ilock held.",
+        INVARIANT,
+    ),
+    "L9": Meaning(
+        "Where VMs arrive, every request is placed or turned away by the end of the run, or is in "
+        "the controller's queue: none is with a host that never answers, or forgotten after a no.",
         INVARIANT,
     ),
 }

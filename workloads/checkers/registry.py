@@ -84,6 +84,8 @@ INVARIANTS = (
     Check("I22", "success means that the whole range is converted", c.i22),
     Check("I23", "ABORT asks for no memory and does nothing that can fail", on=_on(c.i23, o.Reserving),
           refused=c.i23_failed),
+    Check("I24", "a VM of the fleet is on one host at most"),
+    Check("I25", "a host boots no more VMs at once than it may"),
     Check("L1", "every conversion is answered"),
     Check("L2", "no lock is held for ever", on=(*_on(p.an9, o.Spinning), *_on(p.l2, o.LockOrder))),
     Check("L3", "every READY meets exactly one COMMIT or ABORT", c.l3),
@@ -94,6 +96,7 @@ INVARIANTS = (
     Check("L7", "a refusal names what is in its way, and ends once that is gone",
           on=(*_on(p.l7, o.ReferencesFound), *_on(p.l7_named, o.Failed)), refused=p.l7_answered),
     Check("L8", "a conversion short of memory ends before its VMM does", on=_on(p.l8, o.VmStopped)),
+    Check("L9", "every request for a VM is answered, or waits"),
 )  # fmt: skip
 
 ANOMALIES = (

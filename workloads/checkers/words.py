@@ -302,7 +302,9 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.ReEntered: lambda f: f"kvm: nothing installed at {at(f)}, the vCPU enters again",
     o.FramesFreed: lambda f: f"gmem: frees {frames(f)}",
     o.FramesKept: lambda f: f"gmem: keeps {frames(f)} back",
-    o.VmAdmitted: lambda _: "host: admits this VM in the place of one that is gone",
+    o.VmAdmitted: lambda f: (
+        f"host: admits this VM{' in the place of one that is gone' if f.before else ''}"
+    ),
     o.FrameOwned: lambda f: f"tdx: the frame at {at(f)} has an owner, AUG is refused",
     o.FramesTaken: lambda f: f"allocator: gives {frames(f)} back for a hole",
     o.FramesReused: lambda f: f"allocator: gives {frames(f)} to somebody else",

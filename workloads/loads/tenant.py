@@ -52,7 +52,11 @@ class TenantLoad(Load):
         if message.reason is not Reason.NONE:
             self.seat = Seat.LOST
         elif not self.left and self.seat is Seat.BOOTING:
-            context.send(self.before, m.HandOver(self.vm), context.link)
+            self.settle(context)
+
+    def settle(self, context: Context) -> None:
+        """The boot is over: on with what the one before has come to."""
+        context.send(self.before, m.HandOver(self.vm), context.link)
 
     def on_hand_over(self, message: m.HandOver, context: Context) -> None:
         """The next one wants the place; or the one before has left it."""

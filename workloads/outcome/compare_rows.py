@@ -62,6 +62,9 @@ FIGURES = (
     Figure("poisoned", size, ("memory", "poisoned_bytes")),
     Figure("guests killed", count, ("vms_lost",)),
     Figure("no-fail failed", count, ("no_fail_failures",)),
+    Figure("VMs placed", number, ("arrivals", "placed"), rare=True),
+    Figure("  after, p99", duration, ("arrivals", "placement_seconds", "p99"), rare=True),
+    Figure("VMs pending", number, ("arrivals", "pending"), rare=True),
 )
 LEGEND = {
     "seeds": "so many were run to their end, and no other is in the figures",
@@ -73,6 +76,8 @@ LEGEND = {
     "huge maps split": "2 MiB mappings split for a conversion, refused or not",
     "guests killed": "VMs that a failure has ended",
     "no-fail failed": "callers that cannot tolerate failure and met it",
+    "VMs placed": "requests for a VM that a host has taken; after so long, as the controller learns",
+    "VMs pending": "requests for a VM that found no host until the end",
 }
 
 

@@ -34,6 +34,7 @@ COUNTERS = {
     "tdx_busy": "gmemsim_tdx_busy_total",
     "huge_lost": "gmemsim_huge_mappings_lost_total",
     "dma": "gmemsim_dma_total",
+    "vm_requests": "gmemsim_vm_requests_total",
 }
 HISTOGRAMS = {
     "conversion_latency": "gmemsim_conversion_latency_seconds",
@@ -41,6 +42,7 @@ HISTOGRAMS = {
     "lock_wait": "gmemsim_lock_wait_seconds",
     "boot": "gmemsim_boot_seconds",
     "dma_held": "gmemsim_dma_held_seconds",
+    "vm_placement": "gmemsim_vm_placement_seconds",
 }
 
 

@@ -21,6 +21,7 @@ FIGURES = (
     "guest_faults",
     "vms_lost",
     "vms_admitted",
+    "arrivals",
     "no_fail_failures",
     "phases",
     "failures",

@@ -74,6 +74,24 @@ class Memory(TypedDict):
     huge_mappings_lost: int
 
 
+class Arrived(TypedDict):
+    """Requests for VMs: came = placed + turned_away + pending. Placed ones may have left.
+
+    `refused` are a host's answers, `queued` how often no host was left to ask; neither is an end. Places that are
+    `places_used_up` have had as many VMs as they can (fleet.generations): a run that ends for want of them says little.
+    """
+
+    came: int
+    placed: int
+    turned_away: int
+    pending: int
+    left: int
+    refused: int
+    queued: int
+    places_used_up: int
+    placement_seconds: Percentiles
+
+
 class Dma(TypedDict):
     """DMAs of streams by what became of them, and how long streams stood still for their windows."""
 
@@ -197,6 +215,7 @@ class Summary(TypedDict):
         int
     ]  # VMs that failures have ended, each once; results of before have none
     vms_admitted: NotRequired[int]  # in the place of others (fleet.reuse = readmit)
+    arrivals: NotRequired[Arrived]  # where VMs come and go
     # VMs among them whose guests used memory that they had not accepted.
     guest_faults: NotRequired[int]  # results of before have none
     # Of mmu_notifiers: calls, errors that callers got who cannot bear any, and the same by caller.

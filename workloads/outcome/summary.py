@@ -12,6 +12,7 @@ from workloads import __version__, checks
 from workloads.census import ASKED, WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
+from workloads.outcome.arrivals import arrivals
 from workloads.outcome.bottleneck import bottleneck
 from workloads.outcome.settings import of_scenario
 from workloads.outcome.shape import SCHEMA, Conversions, FailedAttempts, FaultCount, Input
@@ -61,6 +62,7 @@ def summarise(
         "guest_faults": seen.count("guest_faults"),
         "vms_lost": seen.count("vms_lost"),
         **admitted(scenario, seen),
+        **arrivals(scenario, seen, percentiles(seen.histogram("vm_placement"))),
         **notifiers(seen),
         **dma(seen),
         "phases": phases(seen),
@@ -195,7 +197,7 @@ def faults(scenario: Scenario, seen: Tally) -> list[FaultCount]:
 
 def admitted(scenario: Scenario, seen: Tally) -> dict[str, int]:
     """VMs in the place of others, where there can be any."""
-    readmits = scenario.fleet.reuse == "readmit"
+    readmits = scenario.fleet.reuse == "readmit" and scenario.arrivals.kind == "none"
     return {"vms_admitted": seen.count("vms_admitted")} if readmits else {}
 
 

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from workloads.outcome import faults
+from workloads.outcome import arrivals, faults
 from workloads.outcome.bottleneck import by_partition
 from workloads.outcome.figures import duration, lost, number, rate, size, some
 from workloads.outcome.progress import Progress
@@ -148,6 +148,8 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "VMs lost", lost(summary["vms_lost"], summary.get("guest_faults", 0))
     if summary.get("vms_admitted"):
         yield "VMs admitted", f"{summary['vms_admitted']} in the place of others"
+    if "arrivals" in summary:
+        yield "arrivals", arrivals.in_words(summary["arrivals"])
     if summary["no_fail_failures"]:
         failed = f"{number(summary['no_fail_failures'])} of {number(summary['notifier_calls'])}"
         yield (

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from workloads.errors import UsageError
+from workloads.scenario.arrivals import Arrivals
 from workloads.scenario.keys import Section
 from workloads.scenario.kinds import (
     KINDS,
@@ -48,6 +49,7 @@ from workloads.wording import printable, quote
 __all__ = [
     "KINDS",
     "AnyWorkload",
+    "Arrivals",
     "Balloon",
     "Boot",
     "Churn",

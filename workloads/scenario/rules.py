@@ -7,6 +7,7 @@ from actors.address import VMS_MAX
 from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS, Event
 from actors.protocols.marks import MARKS
+from workloads.scenario import arrivals
 from workloads.scenario.kinds import (
     Balloon,
     Boot,
@@ -282,6 +283,7 @@ RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _ranges,
     _vms,
     _readmission,
+    arrivals.breaches,
     _stagger,
     _places,
 )

@@ -4,6 +4,7 @@ import typing
 
 import msgspec
 
+from workloads.scenario.arrivals import Arrivals
 from workloads.scenario.keys import Section
 from workloads.scenario.kinds import AnyWorkload, Churn
 from workloads.scenario.sections import (
@@ -24,6 +25,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     scenario: General = General()
     fleet: Fleet = Fleet()
+    arrivals: Arrivals = Arrivals()
     vm: Vm = Vm()
     vmm: Vmm = Vmm()
     protocol: Protocol = Protocol()

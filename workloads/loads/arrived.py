@@ -1,0 +1,66 @@
+"""The load of a VM that a fleet's controller has placed: it boots, does what its program says, and departs."""
+
+from typing import ClassVar
+
+from actors import fleet_messages as f
+from actors import messages as m
+from actors.address import AGENT, VMM, host_base
+from actors.contract import Context
+from actors.observations import Booted
+from workloads.loads.tenant import Seat, TenantLoad
+
+
+class ArrivedLoad(TenantLoad):
+    """`lifetime` is ns from the end of the boot, which began at `began`. Nobody has the place once it is LEFT."""
+
+    lifetime: int = 0
+    began: int = 0
+
+    def on_lease(self, message: f.Lease, context: Context) -> None:
+        """The host's agent takes the VM; its frames come next."""
+        self.lifetime, self.began = message.lifetime, context.now
+
+    def on_part_done(self, message: m.TaskDone, context: Context) -> None:
+        """A part of the boot, or a task of the program's."""
+        booting = self.seat is Seat.BOOTING
+        self.on_task_done(message, context)
+        if booting and self.seat is Seat.LOST:
+            self.tell_agent(context)
+        elif self.seat is Seat.LEFT:
+            self.leave(context)
+
+    def settle(self, context: Context) -> None:
+        """All memory is accepted; the rest of a boot contends for nothing modelled here."""
+        context.after(context.cost("boot_fixed"), f.BootOver(self.vm))
+
+    def on_boot_over(self, _: f.BootOver, context: Context) -> None:
+        """The program begins, and the VM's time."""
+        self.seat, self.born = Seat.TAKEN, context.now
+        context.observe(Booted(self.vm, context.now - self.began))
+        self.tell_agent(context)
+        for lane in range(self.program.lanes):
+            self.schedule(lane, context)
+        if context.now + self.lifetime < self.until:  # at the end of a run nobody goes
+            context.after(max(1, self.lifetime), f.Depart())
+
+    def tell_agent(self, context: Context) -> None:
+        """The boot is over, well or not."""
+        context.send(host_base(self.vm) | AGENT, f.BootOver(self.vm), context.link)
+
+    def on_depart(self, _: f.Depart, context: Context) -> None:
+        """It asks for nothing more."""
+        self.seat = Seat.LEFT
+        self.leave(context)
+
+    def leave(self, context: Context) -> None:
+        """The VMM exits once nothing is under way any more, if its VM has not died before."""
+        if not self.tasks:
+            context.send(self.vm | VMM, m.Exit(), context.link)
+
+    HANDLERS: ClassVar = {
+        **TenantLoad.HANDLERS,
+        m.TaskDone: on_part_done,
+        f.Lease: on_lease,
+        f.BootOver: on_boot_over,
+        f.Depart: on_depart,
+    }
