@@ -108,7 +108,7 @@ CASES = (
          'fault=[{point="iommu.timeout",probability=0.1}]')),
     Case("AN24", "quickstart", "two-phase", (
         "decides to COMMIT", "INJECTED by the fault plan: tdx.remove_busy", "fails, TDX_OPERAND_BUSY",
-        "kvm: KVM_BUG_ON in commit, EBUSY by contention alone"),
+        "kvm: KVM_BUG_ON in commit, EBUSY: the VM is dead"),
         (*SMALL, 'fault=[{point="tdx.remove_busy",probability=0.3}]')),
     Case("AN25", "quickstart", "two-phase", (
         "INJECTED by the fault plan: pins.transient", "pins: short references on",
