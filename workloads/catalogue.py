@@ -55,7 +55,7 @@ def fault_rows() -> Rows:
     return [
         {
             "name": point.name,
-            "reason": WORDS[point.reason],
+            "reason": WORDS.get(point.reason, "-"),  # nobody refuses, where a VMM is killed
             "errno": ERRNO[point.reason],
             "phase": ", ".join(point.phases),
             "met": ", ".join(WORDS[reason] for reason in point.classes),
