@@ -216,7 +216,7 @@ def test_a_replay_tells_of_its_input(tmp_path):
             [BROKEN, ADMITTED],
             "violated",
             [
-                "I4 (a free frame is mapped nowhere), once; first at 1.00 ms, h0/v3: "
+                "I4 (a free frame is mapped nowhere and has no owner), once; first at 1.00 ms, h0/v3: "
                 "freed memory is still in the IOMMU"
             ],
         ),
