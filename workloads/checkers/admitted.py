@@ -89,7 +89,7 @@ class When(NamedTuple):
     @property
     def text(self) -> str:
         """For people; nothing where the default is enough."""
-        own = "" if self.own in self.values else f"{self.key}={self.values[0]}"
+        own = "" if self.own in self.values else f"{self.key}={' or '.join(self.values)}"
         return f"{own} with {self.also.text}" if self.also and self.also.text else own
 
 

@@ -69,6 +69,9 @@ def _protocol(scenario: Scenario) -> Iterator[Breach]:
     if mark and mark.trace in LACKS and not PROTOCOLS[protocol.name].hears(Event.POISONED):
         lacks = f"{protocol.name} {LACKS[mark.trace]}"
         yield "protocol.mark", f'found "{protocol.mark}", expected refcount or none: {lacks}'
+    if mark and mark.takes and protocol.post_commit_check == "fail-efault":
+        text = f'found "fail-efault", expected none: with mark = "{protocol.mark}" marks are looked for'
+        yield "protocol.post_commit_check", text
     if protocol.store_first and protocol.zap_first != "yes":
         text = f'found true with protocol.zap_first = "{protocol.zap_first}", expected one of the two orders'
         yield "protocol.store_first", text
