@@ -159,7 +159,9 @@ def test_a_server_that_is_not_there_is_one_line(submit):
 
 def test_ctrl_c_stops_the_job_and_what_it_has_come_to_comes_back(head, tmp_path):
     url, environment = head
-    words = command(url, "quickstart", "--set", "scenario.conversions=10000000", "--json")
+    # What runs in the background of a shell may be told to ignore Ctrl-C, and hands that on.
+    heeding = ["env", "--default-signal=INT"]
+    words = heeding + command(url, "quickstart", "--set", "scenario.conversions=10000000", "--json")
     with subprocess.Popen(
         [*words, "--set", "scenario.duration=1h"],
         cwd=tmp_path,
@@ -168,15 +170,27 @@ def test_ctrl_c_stops_the_job_and_what_it_has_come_to_comes_back(head, tmp_path)
         stderr=subprocess.PIPE,
         text=True,
     ) as client:
-        assert client.stderr is not None
-        assert client.stderr.readline().startswith("job ")
-        wait_until(lambda: "conversions, " in logs_of(url))
-        client.send_signal(signal.SIGINT)
-        out, told = client.communicate(timeout=150)
+        try:
+            assert client.stderr is not None
+            assert client.stderr.readline().startswith("job ")
+            wait_until(lambda: "conversions, " in logs_of(url))
+            client.send_signal(signal.SIGINT)
+            out, told = client.communicate(timeout=100)
+        finally:
+            client.kill()
+            stop_jobs(url)
     assert client.returncode == 3, told
     summary = json.loads(out)
     assert (summary["verdict"], summary["finished"]) == ("unknown", False)
     assert summary["conversions"]["completed"] > 0
+
+
+def stop_jobs(url):
+    """None goes on beside the other tests."""
+    client = JobSubmissionClient(url)
+    for job in client.list_jobs():
+        if not job.status.is_terminal():
+            client.stop_job(job.submission_id)
 
 
 def logs_of(url):
