@@ -23,11 +23,11 @@ TO_MAP_DMA = (R.NO_MEMORY, R.DEAD)
 # What a consumer can say no for, by what it is asked and the direction. What is not here it cannot refuse.
 REFUSALS: dict[tuple[Verb, Share], dict[Consumer, Reasons]] = {
     (Verb.PREPARE, Share.SHARED): {
-        Consumer.KVM_MMU: (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.DEAD),
+        Consumer.KVM_MMU: (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.DEAD, R.BUG),
         Consumer.PINS: (R.REFERENCES,),
     },
     (Verb.PREPARE, Share.PRIVATE): {
-        Consumer.KVM_MMU: (R.DEAD,),
+        Consumer.KVM_MMU: (R.DEAD, R.BUG),
         Consumer.PINS: (R.REFERENCES,),
         Consumer.IOMMU: TO_UNMAP_DMA,
     },

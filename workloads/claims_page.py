@@ -12,6 +12,7 @@ from workloads.checkers import ANOMALIES
 from workloads.checkers.admitted import CANNOT, NEVER, ROWS, WINDOWS
 from workloads.claims import CLAIMS, NOT_SHOWN, OVERALL, Claim
 from workloads.markdown import table
+from workloads.outcome.readings import readings
 from workloads.outcome.summary import summarise
 
 HEAD = """\
@@ -82,7 +83,9 @@ def seen(name: str) -> dict[str, Seen]:
 
 def _run(job: simulate.Job, found: scenario.Scenario, protocol: str) -> Seen:
     fit = adjusted(found, protocol).scenario
-    summary = summarise(fit, simulate.run(simulate.again(job, fit), Silent()), job.logs)
+    outcome = simulate.run(simulate.again(job, fit), Silent())
+    summary = summarise(fit, outcome, job.logs)
+    readings(fit, outcome.watched, outcome.totals, protocol)  # whose labels have closed sets
     conversions = summary["conversions"]
     return Seen(
         summary["verdict"],

@@ -14,7 +14,7 @@ BY_HAND = {
         (
             "preparing",
             "kvm_mmu",
-            (R.NO_MEMORY, R.REFERENCES, R.BUSY, R.INTERRUPTED, R.TIMEOUT, R.DEAD),
+            (R.NO_MEMORY, R.REFERENCES, R.BUSY, R.INTERRUPTED, R.TIMEOUT, R.BUG, R.DEAD),
         ),
         ("preparing", "host_map", (R.TIMEOUT,)),
         ("preparing", "pins", (R.REFERENCES, R.TIMEOUT)),
@@ -26,7 +26,7 @@ BY_HAND = {
     "undo-split-first": (
         ("listing", "gmem", (R.NO_MEMORY,)),
         ("checking", "gmem", (R.BUG,)),
-        ("splitting", "kvm_mmu", (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.DEAD)),
+        ("splitting", "kvm_mmu", (R.NO_MEMORY, R.BUSY, R.INTERRUPTED, R.BUG, R.DEAD)),
         ("invalidating", "kvm_mmu", (R.DEAD,)),
         ("invalidating", "pins", (R.REFERENCES,)),
         ("invalidating", "iommu", (R.NO_MEMORY, R.REFERENCES, R.TIMEOUT, R.DEAD)),
