@@ -5,6 +5,7 @@ A process of its own: the nodes are another cluster than the tests'.
 
 import json
 import sys
+import time
 
 import ray
 from ray.cluster_utils import Cluster
@@ -17,7 +18,14 @@ def main() -> None:
     others = [cluster.add_node(num_cpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
     ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
-    lost = At(8, lambda: cluster.remove_node(others[0], allow_graceful=False))
+
+    def lose() -> None:
+        """And go on once the cluster knows: else the run may be over before that."""
+        cluster.remove_node(others[0], allow_graceful=False)
+        while sum(node["Alive"] for node in ray.nodes()) > len(others):
+            time.sleep(0.1)
+
+    lost = At(8, lose)
     outcome = simulated(*LONG, *ON_RAY, *sys.argv[1:], listener=lost)
     print(
         json.dumps(
