@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 Json = dict[str, Any]
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
+GREEN, YELLOW, RED = "green", "yellow", "red"
 WIDTH = 24  # columns of Grafana's grid
 
 
@@ -18,7 +18,6 @@ class Query(NamedTuple):
 
     expr: str
     legend: str
-    instant: bool = False
 
 
 class Panel(NamedTuple):
@@ -34,11 +33,10 @@ class Panel(NamedTuple):
     height: int = 8
     options: Mapping[str, Any] = {}
     custom: Mapping[str, Any] = {}
-    transformations: Sequence[Json] = ()
 
     def model(self, number: int, x: int, y: int) -> Json:
         """As Grafana has it, at a place of the grid."""
-        found: Json = {
+        return {
             "id": number,
             "type": self.kind,
             "title": self.title,
@@ -49,9 +47,6 @@ class Panel(NamedTuple):
             "options": dict(self.options),
             "fieldConfig": {"defaults": self._defaults(), "overrides": []},
         }
-        if self.transformations:
-            found["transformations"] = list(self.transformations)
-        return found
 
     def _target(self, number: int, query: Query) -> Json:
         return {
@@ -60,9 +55,9 @@ class Panel(NamedTuple):
             "expr": query.expr,
             "legendFormat": query.legend,
             "editorMode": "code",
-            "format": FORMATS.get(self.kind, "time_series"),
-            "instant": query.instant,
-            "range": not query.instant,
+            "format": "heatmap" if self.kind == "heatmap" else "time_series",
+            "instant": False,
+            "range": True,
         }
 
     def _defaults(self) -> Json:
@@ -76,7 +71,6 @@ class Panel(NamedTuple):
         }
 
 
-FORMATS = {"heatmap": "heatmap", "table": "table"}
 LINES = {"drawStyle": "line", "fillOpacity": 10, "lineWidth": 1, "showPoints": "never"}
 LEGEND = {"displayMode": "table", "placement": "bottom", "calcs": ["lastNotNull", "max"]}
 

@@ -1,7 +1,6 @@
 """A run as a user sees it: folder, exporter, progress, verdict, files, table, exit status."""
 
 import json
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from workloads.outcome.terminal import show
 from workloads.reader import to_reader
 from workloads.scenario import Scenario
 from workloads.session import Settings, Summary, running, session
+from workloads.watch import interruptible
 
 if TYPE_CHECKING:
     from cluster.keeping import Saved
@@ -80,11 +80,6 @@ def concluded(summaries: list[Summary], wanted: int) -> Summary:
 
 def lingering(scenario: Scenario, served: bool) -> None:
     """Stay for a last scrape; Ctrl-C and SIGTERM end that too."""
-    if not (served and scenario.metrics.linger):
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with suppress(KeyboardInterrupt):
+    if served and scenario.metrics.linger:
+        with suppress(KeyboardInterrupt), interruptible():
             time.sleep(scenario.metrics.linger / NS)
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -12,6 +12,7 @@ import click
 from dashboards.monitor import MonitorError, prometheus
 from workloads.errors import UsageError
 from workloads.outcome.folder import STAMP
+from workloads.watch import interruptible
 
 if TYPE_CHECKING:
     from dashboards.marks import Mark
@@ -21,9 +22,8 @@ TOKEN = "GRAFANA_TOKEN"
 
 def watch(results: str, port: int) -> None:
     """Prometheus, until Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with prometheus(Path(results), port) as url:
+        with interruptible(), prometheus(Path(results), port) as url:
             click.echo(
                 f"prometheus at {url} watches {results}; now gmemsim run SCENARIO --metrics-port 0",
                 err=True,

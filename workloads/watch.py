@@ -3,8 +3,8 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -41,15 +41,27 @@ class Stop:
                 raise KeyboardInterrupt
             self.why = f"stopped by {signal.Signals(number).name}"
 
-        if threading.current_thread() is not threading.main_thread():
+        with handled(stop, signal.SIGINT, signal.SIGTERM):
             yield
-            return
-        old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], object], *signals: int) -> Iterator[None]:
+    """Meanwhile these signals are the handler's; only the main thread can have it so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = {number: signal.signal(number, handler) for number in signals}
+    try:
+        yield
+    finally:
+        for number, before in old.items():
+            signal.signal(number, before)
+
+
+def interruptible() -> AbstractContextManager[None]:
+    """Meanwhile SIGTERM is what Ctrl-C is."""
+    return handled(signal.default_int_handler, signal.SIGTERM)
 
 
 class Watch:
@@ -75,11 +87,12 @@ class Watch:
         """See cluster.drive.Listener."""
         words = [simulate.unpack(word) for word in watched if word]
         now = time.time()
-        if self.exporter or self.history.due(now):
+        due = self.history.due(now)
+        if self.exporter or due:
             latest = readings(self.scenario, words, totals, self.run_id)
             if self.exporter:
                 self.exporter.readings = latest
-            if self.history.due(now):
+            if due:
                 self.history.add(now, latest)
         self.progress_bar.update(totals, words)
 

@@ -67,10 +67,15 @@ Row = TypeVar("Row", LatencyRow, TimelineRow)
 
 
 def write_text(path: Path, text: str) -> None:
+    """In UTF-8, with the line ends that it has."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
     """Whole or not at all: a reader never meets half a file."""
     draft = path.with_name(f".{path.name}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
+        draft.write_bytes(content)
         os.replace(draft, path)
     except OSError as error:
         draft.unlink(missing_ok=True)

@@ -89,12 +89,8 @@ def write(
 
 def write_history(folder: Path, lines: Iterable[str]) -> None:
     """The metrics over time, which `gmemsim report --openmetrics` prints."""
-    path = folder / files.HISTORY
-    try:
-        with gzip.open(path, "wt", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    text = "".join(f"{line}\n" for line in lines)
+    files.write_bytes(folder / files.HISTORY, gzip.compress(text.encode()))
 
 
 def write_scenario(folder: Path, scenario: Scenario) -> None:
