@@ -18,6 +18,7 @@ from actors.address import (
 from actors.allocator import Allocator
 from actors.contract import Consumer, Context, Fault, Message, Reason
 from actors.gmem import Gmem
+from actors.intervals import IntervalMap
 from actors.iommu import QUEUE_SLOTS, Iommu
 from actors.kvm_mmu import KvmMmu
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
@@ -166,6 +167,18 @@ def dies_at(message: type[Message]) -> Arrange:
             own(actor, found, context)
 
         world.replace(KVM, message, handle)
+
+    return arrange
+
+
+def stays_mapped(page: int) -> Arrange:
+    """KVM could not unmap this page once, told nobody, and the VM goes on."""
+
+    def arrange(world: World) -> None:
+        kvm = world.kvm()
+        kvm.left = IntervalMap.filled(0)
+        for left in (kvm.left, world.inspector.books(kvm.vm).left):
+            left.set(page, page + 1, 1)
 
     return arrange
 

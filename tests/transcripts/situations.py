@@ -29,6 +29,7 @@ from tests.transcripts.causes import (
     released,
     shared_before,
     silent,
+    stays_mapped,
     strike,
     touched,
     tree_locked,
@@ -163,6 +164,8 @@ PLAIN: dict[str, Situation] = {
     "kvm_dead_to_private": Situation(
         "KVM is bugged by something else just before it is asked.",
         PRIVATE, after(dies_at(m.Prepare), dies_at(m.Invalidate))),
+    "leaf_stays_mapped": Situation(
+        "KVM could not unmap the third page once, and has told nobody.", arrange=stays_mapped(0x12)),
     "second_split_refused": Situation(
         "Of two ranges the first is done when KVM finds no memory to split the second one's leaf.",
         arrange=after(shared_before((0x200, 0x400)), strike(kvm__split_memory={2: 0})), pages=ACROSS),

@@ -71,6 +71,8 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "EINTR, from a VM that is dead with its leaf blocked."),
     "kvm_dead": Told(R.DEAD, "",
         "EIO (6). The VM is gone in any case."),
+    "leaf_stays_mapped": Told(R.BUG, "",
+        "EFAULT at that page (6), before anything is zapped."),
     "second_split_refused": Told(R.NO_MEMORY, "AN15 AN18 AN22 I21",
         "The first two batches are done when KVM cannot split the third one's leaf (6): they stay converted, and "
         "error_offset says where the rest begins (AN22), though the VMM does not look (AN18)."),

@@ -58,6 +58,9 @@ TWO_PHASES: dict[str, Told] = {
         "kvm_dead", "kvm_dead_to_private"),
         Told(R.DEAD, "",
         "KVM says NO (2): EIO. The VMM stops the VM and its memory goes back.")),
+    "leaf_stays_mapped": Told(R.BUG, "",
+        "KVM could unmap the page no more than before: NO (2), EFAULT, and the offset is that page. The others "
+        "ABORT (3)."),
     "guest_holds_page": Told(R.REFERENCES, "",
         "KVM is asked with the rest and looks at the entries (2: SEPT.RD): the third page is in use, so it says NO "
         "with that page. The others ABORT (3). Nothing was blocked, and the guest, which is told EAGAIN, releases the "

@@ -35,6 +35,8 @@ UNDO_SPLIT_FIRST: dict[str, Told] = {
         "EINTR, from a VM that is dead with its leaf blocked."),
     "kvm_dead": Told(R.DEAD, "",
         "EIO (4a). The VM is gone in any case."),
+    "leaf_stays_mapped": Told(R.BUG, "",
+        "EFAULT at that page (4a), before anything is zapped."),
     **dict.fromkeys((
         "stray_reference", "stray_reference_for_ever"),
         Told(R.BUG, "AN15 AN3 I11 I13",
