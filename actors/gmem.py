@@ -33,6 +33,9 @@ from actors.observations import (
 )
 from actors.protocols import INDEX, Event, Options, Row, Stage
 
+# What every conversion looks at, and a member is slow to look up.
+NONE, PREPARE, COMMIT, INVALIDATE = Reason.NONE, Verb.PREPARE, Verb.COMMIT, Verb.INVALIDATE
+READY, COMMITTED = Event.READY, Event.COMMITTED
 SETTLED = {Verb.COMMIT: Event.ALL_COMMITTED, Verb.ABORT: Event.ALL_ABORTED}
 """What it is that the last answer to this request means."""
 
@@ -148,15 +151,15 @@ class Gmem(Actor):
     def on_ready(self, message: m.Ready, context: Context) -> None:
         """A yes; it counts unless the decision has fallen."""
         conversion = self.conversions[message.op]
-        self.answered(conversion, Verb.PREPARE, message.consumer, Reason.NONE, context)
-        self.drive(conversion, Event.READY, context)
-        if conversion.verb is Verb.PREPARE and not conversion.waiting:
+        self.answered(conversion, PREPARE, message.consumer, NONE, context)
+        self.drive(conversion, READY, context)
+        if conversion.verb is PREPARE and not conversion.waiting:
             self.drive(conversion, Event.ALL_READY, context)
 
     def on_refused(self, message: m.Refused, context: Context) -> None:
         """A no: the first one decides."""
         conversion = self.conversions[message.op]
-        asked = Verb.INVALIDATE if conversion.verb is Verb.INVALIDATE else Verb.PREPARE
+        asked = INVALIDATE if conversion.verb is INVALIDATE else PREPARE
         self.answered(conversion, asked, message.consumer, message.reason, context, message.offset)
         if conversion.verb is asked:
             conversion.refused |= 1 << message.consumer
@@ -187,7 +190,7 @@ class Gmem(Actor):
             return
         conversion.poison.append((offset, end))
         who = WORDS[message.consumer]
-        if conversion.reason is Reason.NONE:
+        if conversion.reason is NONE:
             fail(self, conversion, message.reason, offset, who, context)
             conversion.reason = Reason.BUG  # EFAULT, whatever the consumer's own trouble was
         called = self.options.trace is Trace.CALLBACK
@@ -206,14 +209,14 @@ class Gmem(Actor):
     def on_committed(self, message: m.Committed, context: Context) -> None:
         """One consumer has unmapped."""
         conversion = self.conversions[message.op]
-        self.answered(conversion, Verb.COMMIT, message.consumer, Reason.NONE, context)
-        self.drive(conversion, Event.COMMITTED, context)
+        self.answered(conversion, COMMIT, message.consumer, NONE, context)
+        self.drive(conversion, COMMITTED, context)
         self.all_settled(conversion, context)
 
     def on_aborted(self, message: m.Aborted, context: Context) -> None:
         """One consumer is as it was before PREPARE."""
         conversion = self.conversions[message.op]
-        self.answered(conversion, Verb.ABORT, message.consumer, Reason.NONE, context)
+        self.answered(conversion, Verb.ABORT, message.consumer, NONE, context)
         self.drive(conversion, Event.ABORTED, context)
         self.all_settled(conversion, context)
 
@@ -226,7 +229,7 @@ class Gmem(Actor):
     def on_invalidated(self, message: m.Invalidated, context: Context) -> None:
         """One consumer has unmapped, and the next one may fail."""
         conversion = self.conversions[message.op]
-        self.answered(conversion, Verb.INVALIDATE, message.consumer, Reason.NONE, context)
+        self.answered(conversion, INVALIDATE, message.consumer, NONE, context)
         conversion.unmapped[message.consumer] = message.unmapped
         event = Event.INVALIDATED if conversion.todo else Event.ALL_INVALIDATED
         self.drive(conversion, event, context)
@@ -273,12 +276,10 @@ class Gmem(Actor):
         """Strike the consumer off the list of those still to answer this request."""
         if conversion.verb is verb:
             conversion.waiting &= ~(1 << consumer)
-            conversion.agreed |= (reason is Reason.NONE) << consumer
+            conversion.agreed |= (reason is NONE) << consumer
         took = context.now - conversion.asked_at
-        phase = PHASES[verb]
-        context.observe(
-            ConsumerReplied(self.address, conversion.op, phase, consumer, reason, took, offset)
-        )
+        phase, op = PHASES[verb], conversion.op
+        context.observe(ConsumerReplied(self.address, op, phase, consumer, reason, took, offset))
 
     # --- the invalidate lock ---------------------------------------------------------------------
 
@@ -324,6 +325,9 @@ class Gmem(Actor):
 
     def gfns(self, start: int, end: int) -> list[tuple[int, int]]:
         """The guest frames behind an index range: a folio may reach beyond the slot, or into two of them."""
+        slot = self.bindings[0]
+        if slot.index <= start and end <= slot.index + slot.pages and len(self.bindings) == 1:
+            return [(start + slot.gfn - slot.index, end + slot.gfn - slot.index)]
         return [
             (max(start, b.index) + b.gfn - b.index, min(end, b.index + b.pages) + b.gfn - b.index)
             for b in self.bindings

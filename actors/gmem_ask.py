@@ -64,9 +64,8 @@ OF_VM: dict[int, int] = {
 
 def consumer_address(gmem: int, consumer: int) -> int:
     """Where a consumer of this guest_memfd lives."""
-    if consumer == Consumer.IOMMU:
-        return host_base(gmem) | IOMMU
-    return vm_base(gmem) | OF_VM[consumer]
+    of_vm = OF_VM.get(consumer)
+    return host_base(gmem) | IOMMU if of_vm is None else vm_base(gmem) | of_vm
 
 
 def ask(gmem: "Gmem", conversion: Conversion, verb: Verb, who: Who, context: Context) -> None:

@@ -63,7 +63,7 @@ def quarantine(
 ) -> tuple[list[Place], int]:
     """Mark what could not be unmapped: (indices that are out of use now, the time it takes)."""
     took, found = 0, list[Place]()
-    takes = gmem.options.marking.takes if paid and conversion.poison else ""
+    takes = gmem.options.marking.takes if paid else ""
     if takes == NODE:
         hold(gmem, conversion, 1)
     for start, end in conversion.poison:

@@ -177,15 +177,13 @@ def complete_short(gmem: "Gmem", conversion: Conversion, _: Who, context: Contex
 
 def complete(gmem: "Gmem", conversion: Conversion, paid: bool, context: Context) -> None:
     """What is marked first; `paid`: there is memory for it."""
-    marked, delay = quarantine(gmem, conversion, paid, context)
+    marked, delay = quarantine(gmem, conversion, paid, context) if conversion.poison else ([], 0)
     if conversion.poison and gmem.options.on_poison == "bail":
         delay += context.cost("tree_store")
     else:
-        delay += sum(
-            set_share(gmem, conversion, start, end, conversion.to, context)
-            for start, end, bad in gmem.poison.runs(conversion.start, conversion.end)
-            if not bad
-        )
+        for start, end, bad in gmem.poison.runs(conversion.start, conversion.end):
+            if not bad:
+                delay += set_share(gmem, conversion, start, end, conversion.to, context)
         changes = conversion.changes  # those for which memory was reserved; a merge takes none
         if conversion.to is Share.PRIVATE or conversion.poison:
             changes = folios.plan(gmem, *conversion.range, conversion.to)

@@ -254,8 +254,10 @@ class Guest(Actor):
         """How many vCPUs run in the guest: the busy ones, less those that wait for the host."""
         if self.kept_out is not None:
             return 0
-        out = sum(task.out for task in self.active.values())
-        return max(0, min(self.busy, self.vcpus - out))
+        inside = self.vcpus
+        for task in self.active.values():
+            inside -= task.out
+        return min(self.busy, inside) if inside > 0 else 0
 
     def on_kick(self, message: m.Kick, context: Context) -> None:
         """Everybody out, `count` times; the requester pays for each vCPU that runs in the guest."""

@@ -38,13 +38,14 @@ class IntervalMap(msgspec.Struct):
         """Give every page of [start, end) the value; neighbours of equal value are joined."""
         assert 0 <= start < end, f"empty or negative range {start:#x}..{end:#x}"
         starts, values = self.starts, self.values
-        first = bisect_right(starts, start) - 1
-        if values[first] == value and (first + 1 == len(starts) or end <= starts[first + 1]):
+        first = last = bisect_right(starts, start) - 1
+        if last + 1 < len(starts) and starts[last + 1] <= end:
+            last = bisect_right(starts, end, last + 1) - 1
+        after = values[last]
+        if after == value and first == last:
             return
         if starts[first] == start:
             first -= 1
-        last = bisect_right(starts, end, first + 1) - 1
-        after = values[last]
         joins = first >= 0 and values[first] == value  # the run before
         tail = last + (after == value or starts[last] != end)
         if after == value or starts[last] == end:

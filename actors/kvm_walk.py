@@ -16,6 +16,8 @@ from actors.tdx_states import PAGES, Call, Status
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
 
+# What every step looks at, and a member is slow to look up.
+OK, TRACK, BLOCK, KICK, ZAP_SHARED = Status.OK, Call.TRACK, Call.BLOCK, Do.KICK, Do.ZAP_SHARED
 PAIRED = (Call.DEMOTE, Call.AUG)  # what may make leaves of 4 KiB where none were
 CALLED_OFF = (SPLITTING, LOOKING)  # by an ABORT that comes while they wait for mmu_lock
 PASSES = {ZAPPING_SHARED: "shared_zap_4k", LOOKING: "walk_absent_4k"}  # costs of walking there
@@ -77,12 +79,12 @@ def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:
     what = PLANS[walk.plan][walk.stage]
     # TRACK and kick come once for each leaf, as KVM does today, or once for the whole step.
     rounds = leaves(walk) if kvm.track_per_page else 1
-    if what == Do.KICK:
+    if what == KICK:
         context.send(kvm.vm | GUEST, m.Kick(walk.op, rounds), context.cost("kick_link"))
-    elif what == Do.ZAP_SHARED:
+    elif what == ZAP_SHARED:
         context.after(delay, m.Step(walk.op))
     else:
-        tracks = what == Call.TRACK  # of the whole step
+        tracks = what == TRACK  # of the whole step
         first, last = (start, end) if tracks else in_hand(walk)
         walk.done = (first - start) // PAGES[level]
         count = rounds if tracks else (last - first) // PAGES[level]
@@ -113,13 +115,13 @@ def pairs(kvm: "KvmMmu", walk: Walk, what: int) -> int:
 def answered(kvm: "KvmMmu", walk: Walk, answer: m.SeamcallDone, context: Context) -> None:
     """The TDX module's word on the batch: on, again after a kick, or this walk's end."""
     call, status, index = PLANS[walk.plan][walk.stage], answer.status, answer.index
-    if status == Status.OK:
+    if status == OK:
         if walk.plan != UNBLOCKING:  # while a leaf is to be unblocked nobody gets in before it is
             kvm_entry.let_in(kvm, context)
-        walk.blocked = walk.blocked or call == Call.BLOCK
+        walk.blocked = walk.blocked or call == BLOCK
         passed(kvm, walk, index, context)
         return
-    if call != Call.TRACK:
+    if call != TRACK:
         walk.done += index
     if call == Call.REMOVE:
         kvm.WAYS[walk.plan].done(kvm, walk, walk.done, context)
@@ -139,7 +141,7 @@ def again(walk: Walk, status: int) -> bool:
 
 def passed(kvm: "KvmMmu", walk: Walk, calls: int, context: Context) -> None:
     """All calls of the batch went well: what is left of the step after a retry, or the plan's next entry."""
-    if doing(walk) == Call.TRACK:
+    if doing(walk) == TRACK:
         advance(kvm, walk, context)
     else:
         walk.done += calls
@@ -175,7 +177,7 @@ REASONS: dict[int, Reason] = {
 
 def kicked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """A kick of the plan is over, or the one that comes before a retry."""
-    if PLANS[walk.plan][walk.stage] == Do.KICK:
+    if PLANS[walk.plan][walk.stage] == KICK:
         advance(kvm, walk, context)
     else:
         act(kvm, walk, context.link, context)

@@ -116,11 +116,9 @@ class Cell:
 
     def observe(self, observation: Observation) -> None:
         """See actors.contract.Context."""
-        watches = self.host.watchers.get(type(observation))
-        if watches:
-            now = self.now
-            for watch in watches:
-                watch(now, observation)
+        watch = self.host.watchers.get(type(observation))
+        if watch:
+            watch(self.now, observation)
 
     @property
     def sent(self) -> int:

@@ -9,7 +9,7 @@ import msgspec
 
 from actors.address import host_of, vm_of
 from actors.contract import VM_KEY_SHIFT, Fault, Place, Reason, page_of
-from cluster.draws import key_of, uniform
+from cluster.draws import Uniform, key_of
 from cluster.fault_points import FAULT_POINTS, FaultPoint
 
 __all__ = ["FAULT_POINTS", "FaultPlan", "FaultPoint", "FaultRule"]
@@ -76,22 +76,22 @@ class FaultRule(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Armed:
-    """A rule at one point, with its key and class, and what it remembers of each VM (by base address).
+    """A rule at one point, with its draws and class, and what it remembers of each VM (by base address).
 
     `place` is 0 at the rule's own point. At the points of `also`, counted from 1, it only follows: `until` is the one
     of its own point, and there are no opportunities but while it lasts.
     """
 
     __slots__ = (
-        "number", "over", "place", "plain", "reason", "rule", "scheduled", "secret", "struck",
+        "draw", "number", "over", "place", "plain", "reason", "rule", "scheduled", "struck",
         "until",
     )  # fmt: skip
 
-    def __init__(self, number: int, rule: FaultRule, secret: bytes) -> None:
+    def __init__(self, number: int, rule: FaultRule, draw: Uniform) -> None:
         self.number = number
         self.place = 0
         self.rule = rule
-        self.secret = secret
+        self.draw = draw
         self.reason = rule.reason or FAULT_POINTS[rule.point].reason
         self.scheduled = bool(rule.nth or rule.every)
         self.plain = (
@@ -103,7 +103,7 @@ class Armed:
 
     def follower(self, place: int, point: str) -> "Armed":
         """The same rule where it only lasts."""
-        found = Armed(self.number, self.rule, self.secret)
+        found = Armed(self.number, self.rule, self.draw)
         found.reason = self.rule.reason or FAULT_POINTS[point].reason
         found.place, found.until = place, self.until
         return found
@@ -116,7 +116,7 @@ class Armed:
             return NEVER
         if self.scheduled:
             return self.rule.due(self.over[vm])
-        return first_failure(uniform(self.secret, key), self.rule.probability)
+        return first_failure(self.draw(key), self.rule.probability)
 
     def remember(self, vm: int, now: int, first: int, tried: int) -> None:
         """`tried` of the opportunities that are covered have come, and the rule wanted to strike after `first`."""
@@ -138,10 +138,10 @@ class FaultPlan:
         self.rules: list[Armed] = []  # each at all of its points
         met = Counter[str]()
         for number, rule in enumerate(rules):
-            secret = key_of(seed, "fault", rule.point, met[rule.point])
+            draw = Uniform(key_of(seed, "fault", rule.point, met[rule.point]))
             met[rule.point] += 1
             if rule.probability:
-                own = Armed(number, rule, secret)
+                own = Armed(number, rule, draw)
                 self.arm(rule.point, own)
                 for place, point in enumerate(rule.also, start=1):
                     self.arm(point, own.follower(place, point))
@@ -172,7 +172,7 @@ class FaultPlan:
             if not rule.covers(now, vm):
                 continue
             if armed.plain:
-                draw = uniform(armed.secret, key)
+                draw = armed.draw(key)
                 if draw < LIKELIEST * struck * rule.probability:
                     first = first_failure(draw, rule.probability)
                     if first < struck:

@@ -2,13 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from typing import Any
 
 from actors.contract import Actor, Message, Observation
 from cluster.cell import SEQUENCE_BITS, Cell
 from cluster.costs import CostModel, floor_of_links
+from cluster.draws import mixed
 from cluster.faults import FaultPlan
 
 # d' = (d + stamp) * K + time, modulo 2^90. K is odd and K - 1 is twice an odd number, so that no single change and
@@ -18,7 +18,7 @@ DIGEST_MASK = (1 << DIGEST_BITS) - 1
 DIGEST_K = 0x2E1B_2138_5C26_C926_4F3A_8A57 & DIGEST_MASK | 3
 
 Watch = Callable[[int, Any], None]
-Watchers = Mapping[type, tuple[Watch, ...]]
+Watchers = Mapping[type, Watch]
 Event = tuple[int, int, int, Cell, Message]
 """(when it is due, whose it is, stamp, the same actor's cell, message): tuples compare in the order of their turns."""
 _COMPACT_FROM = 256
@@ -165,6 +165,4 @@ class Host:
     def _tie(self, event: Event) -> tuple[int, int, int]:
         """(address, tie, source and sequence)."""
         now, address, stamp, _, _ = event
-        text = b"%d/%d/%d" % (self.seed, now, stamp >> SEQUENCE_BITS)
-        tie = int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
-        return address, tie, stamp
+        return address, mixed(self.seed, now, stamp >> SEQUENCE_BITS), stamp

@@ -45,8 +45,7 @@ class Retold:
         rows.sort(key=lambda row: row[:2])
         for now, _, number, raw in rows:
             observation = self.decoders[number].decode(raw)
-            for watch in self.table[self.types[number]]:
-                watch(now, observation)
+            self.table[self.types[number]](now, observation)
 
     def checkpoint(self) -> bytes:
         """What the watchers know."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from actors.contract import Actor, Message
 from cluster.costs import CostModel
 from cluster.faults import FaultPlan
-from cluster.host import Watchers
+from cluster.host import Watch, Watchers
 
 
 class Feed(Protocol):
@@ -26,7 +26,7 @@ class Feed(Protocol):
 class Watcher(Protocol):
     """Follows observations. Results of two watchers of a kind can be joined into one."""
 
-    def watches(self) -> Mapping[type, Callable[[int, Any], None]]:
+    def watches(self) -> Mapping[type, Watch]:
         """Observation type -> what to call with (time, observation)."""
 
     def result(self) -> Any:
@@ -52,9 +52,19 @@ Build = Callable[[bytes, Sequence[int]], World]
 
 
 def dispatch_table(watchers: Mapping[str, Watcher]) -> Watchers:
-    """Observation type -> every function that follows it, in the watchers' order."""
-    table: dict[type, list[Callable[[int, Any], None]]] = {}
+    """Observation type -> what follows it: one function, or several in the watchers' order."""
+    table: dict[type, Watch] = {}
     for watcher in watchers.values():
         for kind, watch in watcher.watches().items():
-            table.setdefault(kind, []).append(watch)
-    return {kind: tuple(functions) for kind, functions in table.items()}
+            table[kind] = both(table[kind], watch) if kind in table else watch
+    return table
+
+
+def both(first: Watch, second: Watch) -> Watch:
+    """One after the other."""
+
+    def watch(now: int, observation: Any) -> None:
+        first(now, observation)
+        second(now, observation)
+
+    return watch

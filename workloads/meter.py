@@ -15,7 +15,7 @@ from workloads.timeline import Timeline
 
 DIRECTION = {Share.SHARED: "private_to_shared", Share.PRIVATE: "shared_to_private"}
 OUTCOMES = ("completed", "failed")
-NONE, DEAD = Reason.NONE, Reason.DEAD  # each look-up of a member is a call
+NONE, DEAD, BUSY = Reason.NONE, Reason.DEAD, Status.BUSY  # a member is slow to look up
 
 
 class Meter:
@@ -104,7 +104,7 @@ class Meter:
         self.histogram("lock_wait", fact.lock).add(fact.wait)
 
     def seamcall(self, _: int, fact: o.SeamcallAnswered) -> None:
-        if fact.status == Status.BUSY:
+        if fact.status == BUSY:
             self.counters["tdx_busy", Call(fact.call).name.lower()] += 1
 
     def drained(self, _: int, fact: o.EpochDrained) -> None:

@@ -21,6 +21,8 @@ CONSUMERS = {  # by their kind in an address
 }
 ILOCK, MMU_LOCK = 1, 2  # ranks in the order in which locks are taken
 LOCKS = {ILOCK: "ilock", MMU_LOCK: "mmu_lock"}
+# A member is slow to look up.
+NONE, PRIVATE, SHARED, MAPPED = Reason.NONE, Share.PRIVATE, Share.SHARED, Entry.MAPPED
 # The field that says whether memory comes into use with the fact.
 ADDS: dict[type, str] = {
     o.Leaf: "level", o.HostPte: "present", o.Dma: "mapped", o.ShareStored: "end",
@@ -44,6 +46,8 @@ def elsewhere(
     share: Share, tables: dict[str, IntervalMap], shadow: Shadow, start: int, end: int
 ) -> Found:
     """A page of this share that one of the tables still maps; but for what `told_of` excuses."""
+    if shadow.share.only(start, end, 1 - share):
+        return None
     for s, e, here in shadow.share.runs(start, end):
         if here != share:
             continue
@@ -72,7 +76,7 @@ def told_of(shadow: Shadow, name: str, start: int, end: int) -> bool:
 def i1(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.closed:
         return None
-    return elsewhere(Share.PRIVATE, shadow.outside, shadow, op.begin.start, op.begin.end)
+    return elsewhere(PRIVATE, shadow.outside, shadow, op.begin.start, op.begin.end)
 
 
 def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -81,7 +85,7 @@ def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     tables = shadow.inside
     if len(shadow.strays.starts) > 1:
         tables = tables | {"PAMT": shadow.strays}
-    return elsewhere(Share.SHARED, tables, shadow, op.begin.start, op.begin.end)
+    return elsewhere(SHARED, tables, shadow, op.begin.start, op.begin.end)
 
 
 def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
@@ -97,8 +101,10 @@ def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 
 
 def i6(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    if shadow.share.only(op.begin.start, op.begin.end, PRIVATE):
+        return None
     for s, e, share in shadow.share.runs(op.begin.start, op.begin.end):
-        for first, last, size in shadow.order.runs(s, e) if share == Share.SHARED else ():
+        for first, last, size in shadow.order.runs(s, e) if share == SHARED else ():
             if size > 0 and not shadow.punched.only(first, last, 1):
                 return f"{span(first, last)} is shared and its folio is {order(size)}"
     return None
@@ -108,13 +114,14 @@ def i7(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """But for leaves of which somebody said that he could not unmap them."""
     if shadow.closed:
         return None
+    start, end = op.begin.start, op.begin.end
     for mirror in shadow.mirrors:
-        for s, e, level in mirror.runs(max(0, op.begin.start - 1), op.begin.end + 1):
+        for s, e, level in mirror.runs(start - 1 if start else 0, end + 1):
             if level != LEVEL_2M or not shadow.left.only(s, e, 0):
                 continue
             first, last = s // PAGES_2M * PAGES_2M, -(-e // PAGES_2M) * PAGES_2M
             small = next((run for run in shadow.order.runs(first, last) if run[2] < 9), None)
-            mixed = first_not(shadow.share, first, last, Share.PRIVATE)
+            mixed = first_not(shadow.share, first, last, PRIVATE)
             leaf = f"a 2 MiB leaf in {span(first, last)} lies over"
             if small:
                 return f"{leaf} folios of {order(small[2])} at {span(*small[:2])}"
@@ -138,8 +145,9 @@ def i7_new(shadow: Shadow, fact: o.Leaf) -> Found:
 def i13(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.dead:
         return None
-    for s, e, accepted in shadow.accepted.runs(max(0, op.begin.start - 1), op.begin.end + 1):
-        bad = first_not(shadow.sept, s, e, Entry.MAPPED) if accepted else None
+    start, end = op.begin.start, op.begin.end
+    for s, e, accepted in shadow.accepted.runs(start - 1 if start else 0, end + 1):
+        bad = first_not(shadow.sept, s, e, MAPPED) if accepted else None
         if bad:
             return f"{span(bad[0], bad[1])} was accepted and is {Entry(bad[2]).name}"
     return None
@@ -160,7 +168,7 @@ def i14_changed(shadow: Shadow, fact: o.FolioOrder) -> Found:
 
 
 def i22(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
-    if fact.reason is not Reason.NONE:
+    if fact.reason is not NONE:
         return None
     bad = first_not(shadow.share, op.begin.start, op.begin.end, op.begin.to)
     return (
@@ -183,7 +191,7 @@ def l3(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i1_new(shadow: Shadow, fact: o.HostPte | o.Dma) -> Found:
     added = fact.present if isinstance(fact, o.HostPte) else fact.mapped
     added = added and not shadow.devices.backing.apart
-    bad = first_not(shadow.share, fact.start, fact.end, Share.SHARED) if added else None
+    bad = first_not(shadow.share, fact.start, fact.end, SHARED) if added else None
     return f"{span(bad[0], bad[1])} is private and was mapped outside the TD" if bad else None
 
 
@@ -204,9 +212,10 @@ def i4_new(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Pinned | o.Sept) -> Foun
 
 
 def i12(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
-    if fact.reason is Reason.NONE:
-        asked = fact.consumer is shadow.consumer and fact.phase == "prepare"
-        return promised(shadow, shadow.operations[fact.op]) if asked else None
+    if fact.reason is NONE:
+        if fact.consumer is shadow.consumer and fact.phase == "prepare":
+            return promised(shadow, shadow.operations[fact.op])
+        return None
     if shadow.operations[fact.op].settled:
         return f"{who(fact.consumer)} refused ({errno(fact.reason)}) after the decision to commit"
     return None
@@ -219,7 +228,7 @@ def promised(shadow: Shadow, op: Operation) -> Found:
         if left and not shadow.private.only(s, e, 0):
             return f"READY with leaves at {span(s, e)} that could not be unmapped before"
     frozen = op.frozen.get(shadow.vm)
-    if not frozen or op.begin.to is Share.PRIVATE:
+    if not frozen or op.begin.to is PRIVATE:
         return None
     start, end = max(start, frozen[0]), min(end, frozen[1])
     for s, e, state in shadow.sept.runs(start, end):
@@ -230,10 +239,9 @@ def promised(shadow: Shadow, op: Operation) -> Found:
 
 def i15(shadow: Shadow, fact: o.LockOrder) -> Found:
     """Before: an operation that holds a lock takes only locks further inside."""
-    held = shadow.holding.get(fact.op) if fact.taken else None
-    if not held:
+    if not fact.taken or fact.op not in shadow.holding:
         return None
-    inner = max(rank for rank, _ in held)
+    inner = max(rank for rank, _ in shadow.holding[fact.op])
     if fact.rank > inner:
         return None
     return f"{lock_name(fact.rank)} taken while holding {lock_name(inner)}"
@@ -261,7 +269,7 @@ def i15_freed(shadow: Shadow, fact: o.FramesFreed) -> Found:
 def i16_flushed(shadow: Shadow, fact: o.ShareStored) -> Found:
     """Before: no vCPU reaches through its TLB what is about to be private."""
     op = shadow.operations.get(fact.op)
-    if op is None or not op.unflushed or fact.to is Share.SHARED:
+    if op is None or not op.unflushed or fact.to is SHARED:
         return None
     return f"{span(fact.start, fact.end)} becomes private, and a TLB may have it as shared"
 
@@ -276,7 +284,7 @@ def i17(shadow: Shadow, fact: o.Leaf) -> Found:
 
 
 def i19(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Dma | o.ShareStored) -> Found:
-    if not getattr(fact, ADDS[type(fact)]):
+    if len(shadow.poison.starts) == 1 or not getattr(fact, ADDS[type(fact)]):
         return None
     bad = first_not(shadow.poison, fact.start, fact.end, 0)
     if bad and isinstance(fact, o.Dma) and shadow.failed.only(bad[0], bad[1], 1):
@@ -358,7 +366,7 @@ def an20(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Leaves that somebody could not unmap are not stale: he said so."""
     start, end = op.begin.start, op.begin.end
     whole, share = shadow.share.run_at(start, end)
-    others = shadow.mirrors if share == Share.SHARED else shadow.shared_epts
+    others = shadow.mirrors if share == SHARED else shadow.shared_epts
     alone = len(others) == 1
     if shadow.closed or (alone and whole == end and others[0].only(start, end, 0)):
         return None

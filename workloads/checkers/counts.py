@@ -45,7 +45,8 @@ def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
         return None
     for op in shadow.operations.values():
         start, end = max(fact.start, op.begin.start), min(fact.end, op.begin.end)
-        if start < end and (extra := references(shadow, start, end)):
+        if start < end and any(not t.only(start, end, 0) for t in shadow.counted.values()):
+            extra = references(shadow, start, end)
             found = ", ".join(f"{number} by {name}" for name, number in extra.items())
             own = end - start
             count = own + sum(extra.values())
@@ -55,12 +56,8 @@ def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
 
 def references(shadow: Shadow, start: int, end: int) -> dict[str, int]:
     """By whom the pages of the range are referred to more than the filemap does, and how often."""
-    tables = {"pins": shadow.pins, "pages that could not be unmapped": shadow.kept}
-    if not shadow.devices.backing.apart:
-        tables["host PTEs"] = shadow.pte
-        if shadow.devices.backing.pins:
-            tables |= shadow.devices.tables
-    return {name: n for name, table in tables.items() if (n := counted(table, start, end))}
+    tables = shadow.counted.items()
+    return {name: n for name, table in tables if (n := counted(table, start, end))}
 
 
 def counted(table: IntervalMap, start: int, end: int) -> int:

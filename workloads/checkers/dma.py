@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from workloads.checkers.shadow import Shadow
 
 Found = str | None
+NONE = Reason.NONE  # a member is slow to look up
 
 
 class Backing(NamedTuple):
@@ -65,11 +66,10 @@ class DeviceBooks:
                 if mapped:
                     domain.lost.set(start, end, 1)
         else:
-            domain.lost.set(fact.start, fact.end, 0)
+            forget(domain.lost, fact.start, fact.end)
         domain.mapped.set(fact.start, fact.end, int(fact.mapped))
-        if self.left.fragments > 1:
-            self.left.set(fact.start, fact.end, 0)
-        domain.stale.set(fact.start, fact.end, 0)
+        forget(self.left, fact.start, fact.end)
+        forget(domain.stale, fact.start, fact.end)
 
     def queued(self, fact: o.IotlbQueued, now: int) -> None:
         if self.waits:
@@ -79,7 +79,7 @@ class DeviceBooks:
     def stored(self, fact: o.ShareStored) -> None:
         """From here on devices see the new side, or nothing, and neither is a loss."""
         for domain in self.domains:
-            domain.lost.set(fact.start, fact.end, 0)
+            forget(domain.lost, fact.start, fact.end)
 
     def discarded(self, fact: o.SideDiscarded) -> None:
         """Whoever maps the side that was given up maps pages of nobody."""
@@ -100,12 +100,18 @@ class DeviceBooks:
     def ended(self, fact: o.ConvertEnd, operation: "Operation") -> None:
         """A conversion is over; whoever met its traces has been told by now."""
         start, end = operation.begin.start, operation.begin.end
-        failed = fact.reason is not Reason.NONE
+        failed = fact.reason is not NONE
         if failed or not self.refused.only(start, end, 0):
             self.refused.set(start, end, int(failed))
         for domain in self.domains:
             if not domain.faulted.only(start, end, 0):
                 domain.faulted.set(start, end, 0)
+
+
+def forget(table: IntervalMap, start: int, end: int) -> None:
+    """Set to 0 what is nearly always 0 everywhere."""
+    if len(table.starts) > 1:
+        table.set(start, end, 0)
 
 
 # --- DMAR faults ---------------------------------------------------------------------------------
@@ -127,7 +133,7 @@ def an2(shadow: "Shadow", fact: o.DmarFault) -> Found:
 
 def an2_after(shadow: "Shadow", fact: o.ConvertEnd, op: "Operation") -> Found:
     """The conversion was refused, and a device has met what it had taken away."""
-    if fact.reason is Reason.NONE or shadow.closed:
+    if fact.reason is NONE or shadow.closed:
         return None
     for domain in shadow.devices.domains:
         for start, end, faulted in domain.faulted.runs(op.begin.start, op.begin.end):

@@ -36,6 +36,7 @@ Finding = list[Any]
 """[time in ns, id, VM's base address, op or -1, text, story]"""
 
 
+NONE, FREE = Reason.NONE, Entry.FREE  # a member is slow to look up
 TITLES = {
     **{check.id: f"{check.id} is broken ({check.name})" for check in INVARIANTS},
     **{check.id: f"{check.id}, {check.name}" for check in ANOMALIES},
@@ -161,12 +162,12 @@ class Inspector:
         shadow.key(fact)
         operation = shadow.operations.pop(fact.op)
         shadow.last = (now, operation)
-        if fact.reason is not Reason.NONE:
+        if fact.reason is not NONE:
             operation.prefix = prefix(shadow, fact, operation)
         operation.differences = {}
         if not fact.redundant:
             self.hold(self.at_end, shadow, fact, operation)
-        if fact.reason is not Reason.NONE:
+        if fact.reason is not NONE:
             self.hold(self.refused, shadow, fact, operation)
             first = story.kept_apart(shadow, shadow.story, operation)
             shadow.refused.append((operation, [*first, *shadow.story]))
@@ -200,7 +201,7 @@ class Inspector:
             shadow.pamt.sept(fact)
         owners = self.owners_of(fact.vm)
         start, end = fact.pfn, fact.pfn + fact.end - fact.start
-        free = fact.state == Entry.FREE
+        free = fact.state == FREE
         value = 0 if free else place_of(fact.vm, fact.start - fact.pfn)
         if not owners.only(start, end, value):
             here = place_of(fact.vm, fact.start - fact.pfn)

@@ -87,14 +87,13 @@ class Operation:
         """Is a page of [start, end) in its range?"""
         return self.begin.start < end and start < self.begin.end
 
-    def touched(self, name: str) -> list[tuple[int, int]]:
-        """Where it has written to the map of this name."""
+    def hull(self, name: str) -> tuple[int, int]:
+        """From where to where it has written to the map of this name, or its range."""
         before = self.before.get(name)
         if before is None:
-            return []
-        ends = before.starts[1:]  # the last run has none, and is untouched
-        runs = zip(before.starts, ends, before.values, strict=False)
-        return [(start, end) for start, end, value in runs if value != UNTOUCHED]
+            return self.begin.start, self.begin.end
+        first = before.values[0] == UNTOUCHED
+        return before.starts[first], before.starts[-1]  # the last run is untouched
 
     def remember(self, name: str, table: IntervalMap, start: int, end: int) -> None:
         """Keep what the pages of the range hold now, where this conversion has not changed them yet."""

@@ -49,8 +49,8 @@ def i8(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     """Held over whatever this conversion did to folios and their stash."""
     if shadow.closed or not shadow.stashing:
         return None
-    touched = {run for name in ("order", "stash") for run in op.touched(name)}
-    if not any(stash_wrong(shadow, start, end) for start, end in touched):
+    places = {op.hull("order"), op.hull("stash")}
+    if not any(stash_wrong(shadow, start, end) for start, end in places):
         return None
     folios = [run[:2] for run in shadow.changed(op, "order")]
     stash = [run[:2] for run in shadow.changed(op, "stash") if run[:2] not in folios]
@@ -66,7 +66,9 @@ def stash_wrong(shadow: Shadow, start: int, end: int) -> Found:
     """The range came in huge folios: is metadata set aside exactly where they are split?"""
     for s, e, folio in shadow.order.runs(start, end):
         split = 0 <= folio < shadow.huge.get(s)
-        for first, last, present in shadow.stash.runs(s, e):
+        for first, last, present in (
+            () if shadow.stash.only(s, e, split) else shadow.stash.runs(s, e)
+        ):
             if present != split and shadow.poison.only(first, last, 0):
                 state = "split" if split else "whole" if folio >= 0 else "lost"
                 aside = SAID["stash"](present)

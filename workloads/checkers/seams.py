@@ -7,12 +7,14 @@ from workloads.checkers.checks import Found
 from workloads.checkers.shadow import Shadow
 from workloads.checkers.words import span
 
+OK, REMOVE, DEMOTE = Status.OK, Call.REMOVE, Call.DEMOTE  # a member is slow to look up
+
 # --- SEAMCALLs -----------------------------------------------------------------------------------
 
 
 def i12_seamcall(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
     """Where nothing may fail, only what a fault point or contention explains does."""
-    if fact.status == Status.OK:
+    if fact.status == OK:
         return None
     op = shadow.operations.get(fact.op)
     return unprovoked(shadow, fact) if op and op.settled else None
@@ -20,9 +22,10 @@ def i12_seamcall(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
 
 def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
     """Before: REMOVE and DEMOTE come after BLOCK, TRACK and a round of exits, and nothing is refused for nothing."""
-    if fact.status != Status.OK:
+    if fact.status != OK:
         return unprovoked(shadow, fact)
-    if fact.call not in (Call.REMOVE, Call.DEMOTE):
+    call = fact.call
+    if call != REMOVE and call != DEMOTE:  # noqa: PLR1714 - no tuple for every SEAMCALL
         return None
     if 0 <= shadow.blocked < shadow.epoch == shadow.drained:
         return None

@@ -15,6 +15,10 @@ from workloads.checkers.operation import UNTOUCHED, Difference, Operation
 from workloads.checkers.pamt import PamtBooks
 from workloads.checkers.story import KEPT, KEYS_KEPT, REFUSED_KEPT, Told
 
+# A member is slow to look up.
+NONE, SHARED, PRIVATE = Reason.NONE, Share.SHARED, Share.PRIVATE
+OK, BLOCK, TRACK = Status.OK, Call.BLOCK, Call.TRACK
+
 Hold = tuple[int, int]
 """The rank of a lock of docs/domain.md section 2.9, and since when it is held (ns)."""
 
@@ -23,7 +27,7 @@ class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
-        "accepted", "bitmap", "blocked", "closed", "consumer", "dead", "devices", "drained", "epoch",
+        "accepted", "bitmap", "blocked", "closed", "consumer", "counted", "dead", "devices", "drained", "epoch",
         "failed", "freed", "frozen", "halfway", "holding", "huge", "inside", "kept", "kept_out", "keys",
         "killed", "last", "left", "mirrors", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
@@ -50,8 +54,7 @@ class Shadow:
         self.huge = (
             huge  # order of the folios of the file's own size that it began with, 0 elsewhere
         )
-        self.stash = IntervalMap.filled(0)
-        self.stashing = False  # huge folios have their metadata set aside when they are split
+        self.stash, self.stashing = IntervalMap.filled(0), False  # metadata of split huge folios
         self.pte = IntervalMap.filled(0)
         self.devices = DeviceBooks(backing)
         # What maps the VM's memory outside the TD, by name; not what maps another file for it.
@@ -78,6 +81,7 @@ class Shadow:
         self.own_faults = 0  # deaths that the guest has brought on itself
         self.pins = IntervalMap.filled(0)  # how many references that will be dropped some time
         self.kept = IntervalMap.filled(0)  # and how many that will not
+        self.counted = self.referring()
         self.operations: dict[int, Operation] = {}
         self.last: tuple[int, Operation] | None = None  # when the last one ended
         self.thawed: tuple[int, Operation] | None = None  # and whose invalidation ended last
@@ -103,6 +107,15 @@ class Shadow:
         self.closed = False
         self.window = False  # the protocol is made to store after the end of the invalidation (RW1)
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
+
+    def referring(self) -> dict[str, IntervalMap]:
+        """By whom a page is referred to, but for the filemap."""
+        found = {"pins": self.pins, "pages that could not be unmapped": self.kept}
+        if not self.devices.backing.apart:
+            found["host PTEs"] = self.pte
+            if self.devices.backing.pins:
+                found |= self.devices.tables
+        return found
 
     def of_file(self, vm: int) -> "Shadow":
         """The books of another VM that has the inode open: the inode's are shared, page tables are its own."""
@@ -178,7 +191,7 @@ class Shadow:
 
     def replied(self, fact: o.ConsumerReplied) -> None:
         operation = self.operations[fact.op]
-        agreed = fact.reason is Reason.NONE
+        agreed = fact.reason is NONE
         if not agreed:
             operation.noes.add(fact.consumer.name.lower())
             operation.named = fact.offset
@@ -190,9 +203,9 @@ class Shadow:
         operation = self.operations.get(fact.op)
         if operation:
             operation.late = Reason.NONE
-        if fact.to is Share.SHARED:
+        if fact.to is SHARED:
             self.write("accepted", fact.start, fact.end, 0)
-        elif operation and operation.begin.to is Share.SHARED:
+        elif operation and operation.begin.to is SHARED:
             self.taken_back(operation, fact.start, fact.end)
 
     def taken_back(self, operation: Operation, start: int, end: int) -> None:
@@ -207,7 +220,7 @@ class Shadow:
         if fact.order < 0:
             for operation in self.operations.values():
                 operation.emptied = True
-        if fact.order >= 0:
+        if fact.order >= 0 and self.punched.fragments > 1:
             self.punched.set(fact.start, fact.end, 0)
 
     def hole(self, fact: o.Punched) -> None:
@@ -239,9 +252,9 @@ class Shadow:
             self.pamt.told.set(fact.start, fact.end, fact.count)
 
     def seamcall(self, fact: o.SeamcallAnswered) -> None:
-        if fact.call == Call.BLOCK:  # one that fails may have blocked what lies before
+        if fact.call == BLOCK:  # one that fails may have blocked what lies before
             self.blocked = self.epoch
-        if fact.status != Status.OK:
+        if fact.status != OK:
             self.key(fact)
             operation = self.operations.get(fact.op)
             if operation:
@@ -249,7 +262,7 @@ class Shadow:
                 aborts = operation.decided is False
                 if aborts and operation.has_answered(self.consumer):
                     operation.call = Call(fact.call).name
-        elif fact.call == Call.TRACK:
+        elif fact.call == TRACK:
             self.epoch += 1
 
     def epoch_drained(self, _: o.EpochDrained) -> None:
@@ -273,10 +286,12 @@ class Shadow:
             self.thawed = (self.now, operation)
 
     def leaf(self, fact: o.Leaf) -> None:
-        table = self.private if fact.share is Share.PRIVATE else self.shared
-        table.set(fact.start, fact.end, fact.level)
-        if fact.op in self.operations and fact.share is Share.SHARED:
-            self.operations[fact.op].unflushed = True
+        if fact.share is PRIVATE:
+            self.private.set(fact.start, fact.end, fact.level)
+        else:
+            self.shared.set(fact.start, fact.end, fact.level)
+            if fact.op in self.operations:
+                self.operations[fact.op].unflushed = True
         if not fact.level and self.left.fragments > 1:
             self.left.set(fact.start, fact.end, 0)
 
