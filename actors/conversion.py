@@ -71,6 +71,7 @@ class Conversion(msgspec.Struct):
     asked_at: int = 0
     timer: int = -1
     spun_at: int = -1  # since when references are waited for
+    awaited: bool = False  # somebody wants a reference that it keeps him from
 
     @property
     def range(self) -> tuple[int, int]:

@@ -16,7 +16,17 @@ from actors import (
 )
 from actors import messages as m
 from actors.address import KVM, PINS, vm_base
-from actors.contract import WORDS, Actor, Consumer, Context, Message, Reason, Share, Trace
+from actors.contract import (
+    KVMS,
+    WORDS,
+    Actor,
+    Consumer,
+    Context,
+    Message,
+    Reason,
+    Share,
+    Trace,
+)
 from actors.conversion import PHASES, Conversion, Verb
 from actors.gmem_own import fail, first_left, ilock
 from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
@@ -194,7 +204,7 @@ class Gmem(Actor):
             fail(self, conversion, message.reason, offset, who, context)
             conversion.reason = Reason.BUG  # EFAULT, whatever the consumer's own trouble was
         called = self.options.trace is Trace.CALLBACK
-        if called and message.consumer is not Consumer.KVM_MMU:  # KVM reports its own KVM_BUG_ON
+        if called and message.consumer not in KVMS:  # KVM reports its own KVM_BUG_ON
             bug = (f"{who}.commit", message.reason, message.injected)
             context.observe(VmBugged(vm_base(self.address), *bug))
         self.drive(conversion, Event.POISONED, context)
@@ -361,6 +371,7 @@ class Gmem(Actor):
         m.Remapped: on_remapped,
         m.Quiet: on_quiet,
         m.Recounted: on_recounted,
+        m.AwaitThaw: gmem_steps.on_await_thaw,
         m.SpinCheck: on_spin_check,
         m.Thawed: on_thawed,
         m.GetPfn: gmem_faults.on_get_pfn,

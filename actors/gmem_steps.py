@@ -9,7 +9,7 @@ from actors import gmem_ranges as ranging
 from actors import gmem_store as storing
 from actors import gmem_undo as undoing
 from actors import messages as m
-from actors.address import VMM, vm_base
+from actors.address import PINS, VMM, vm_base
 from actors.contract import Context
 from actors.conversion import Conversion
 from actors.gmem_own import fail, ilock, spare
@@ -53,7 +53,24 @@ def finish(gmem: "Gmem", conversion: Conversion, redundant: bool, context: Conte
     context.observe(end)
     ilock(gmem, op, False, context)
     del gmem.conversions[op]
+    if conversion.awaited:
+        tell_pins(gmem, op, context)
     gmem.drop(gmem.conversion_ticket(op), context)
+
+
+def on_await_thaw(gmem: "Gmem", message: m.AwaitThaw, context: Context) -> None:
+    """Pins want to know when it is over, or that it is."""
+    conversion = gmem.conversions.get(message.op)
+    if conversion:
+        conversion.awaited = True
+    else:
+        tell_pins(gmem, message.op, context)
+
+
+def tell_pins(gmem: "Gmem", op: int, context: Context) -> None:
+    """Counts that this conversion has frozen are thawed."""
+    over = m.ConversionOver(gmem.address, op)
+    context.send(vm_base(gmem.address) | PINS, over, context.link)
 
 
 def note(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:

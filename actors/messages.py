@@ -667,6 +667,19 @@ class Unpin(Message, frozen=True, tag=47):
     pin: int
 
 
+class AwaitThaw(Message, frozen=True, tag=210):
+    """Pins -> guest_memfd: somebody wants a reference on what this conversion, which commits, has frozen."""
+
+    op: int
+
+
+class ConversionOver(Message, frozen=True, tag=211):
+    """guest_memfd -> pins: so it is, and counts are thawed."""
+
+    gmem: int
+    op: int
+
+
 class PinsDecided(Message, frozen=True, tag=48):
     """Timer of pins: a short reference is gone (NONE), or has lasted beyond the freeze budget."""
 

@@ -674,6 +674,25 @@ class CountsRead(Observation, frozen=True, tag=170):
     extra: int
 
 
+class CountsThawed(Observation, frozen=True, tag=210):
+    """References on what a conversion had frozen may grow again: it is aborted, or over and somebody waits."""
+
+    vm: int
+    op: int
+
+
+class GupWaits(Observation, frozen=True, tag=211):
+    """Somebody who wants a reference on the range waits, for its counts are frozen.
+
+    By conversion `op` before its decision; after that (-1) by whichever guest_memfd says that it is not over.
+    """
+
+    vm: int
+    op: int
+    start: int
+    end: int
+
+
 class MemoryFailed(Observation, frozen=True, tag=141):
     """A frame of the folio at the range (gfn) is bad: nobody maps it any more, and its contents are lost."""
 

@@ -5,6 +5,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 
 from actors import messages as m
+from actors import pins_frozen
 from actors.contract import Actor, Consumer, Context, Fault, Reason, Share, opportunity
 from actors.observations import CountsRead, Pinned, ReferencesFound
 
@@ -57,15 +58,15 @@ class Pins(Actor):
     taken: int = 0
     waiting: dict[int, int] = {}  # op -> key of the timer that will answer PREPARE
     spinning: dict[int, Where] = {}  # conversions that wait for long references to go
-    frozen: dict[int, m.Parts] = {}  # op -> what references cannot grow on meanwhile
+    frozen: dict[int, m.Parts] = {}  # op -> what references cannot grow on before its decision
+    committed: dict[int, Where] = {}  # by guest_memfd: the last one after it, whether over or not
+    put_off: list[m.TakePin] = []  # wishes that have met frozen counts
     gone: bool = False  # the VM is, and with it whoever would take a reference
 
     def on_take_pin(self, message: m.TakePin, context: Context) -> None:
-        """A holder takes a long-lived reference; on a frozen folio it would have to come again, and does not."""
-        start, end = message.start, message.end
-        if any(s < end and start < e for parts in self.frozen.values() for s, e in parts):
-            return
-        self.take(start, end, message.hold, context)
+        """A holder takes a long-lived reference, but for one on a frozen folio: he comes again."""
+        if not self.gone and not pins_frozen.meets(self, message, context):
+            self.take(message.start, message.end, message.hold, context)
 
     def take(self, start: int, end: int, hold: int, context: Context) -> None:
         """Until the holder lets go by itself, or a cooperative VMM makes it."""
@@ -174,7 +175,7 @@ class Pins(Actor):
 
     def refuse(self, where: "Where", found: "Found", context: Context) -> None:
         """Unexpected references, or the look at them failed."""
-        self.frozen.pop(where.op, None)
+        pins_frozen.abort(self, where.op, context)
         if found.reason is Reason.REFERENCES:
             short = bool(found.short)
             seen = ReferencesFound(self.vm, where.op, where.start, where.end, short, found.page)
@@ -206,15 +207,15 @@ class Pins(Actor):
         if self.pinned(where) >= 0:
             self.spinning[where.op] = where
             return
-        wait = context.link
-        self.tell_counts(where, context)
-        if self.strike(where, FAST, context):
-            wait += context.cost("transient_ref")
-        context.send(where.gmem, m.Quiet(where.op), wait)
+        short = self.strike(where, FAST, context)
+        self.quiet(where, context.cost("transient_ref") if short else 0, context)
 
     def gone_astray(self, where: "Where", to: Share, context: Context) -> None:
-        """Private pages: nobody has looked before, and somebody may hold one who should not."""
-        fault = self.strike(where, "pins.private", context) if to is Share.SHARED else None
+        """Private pages: somebody may hold one who should not, unless PREPARE has looked and frozen the counts."""
+        before = self.committed.get(where.gmem)
+        looked = before is not None and (before.op, before.start) == (where.op, where.start)
+        private = to is Share.SHARED and not looked
+        fault = self.strike(where, "pins.private", context) if private else None
         if fault:
             self.take_one(fault.first, "pins.private", context)
 
@@ -238,17 +239,27 @@ class Pins(Actor):
         for where in list(self.spinning.values()):
             if self.pinned(where) < 0:
                 del self.spinning[where.op]
-                self.tell_counts(where, context)
-                context.send(where.gmem, m.Quiet(where.op), context.link)
+                self.quiet(where, 0, context)
+
+    def quiet(self, where: Where, wait: int, context: Context) -> None:
+        """No reference is left but the filemap's own, and from here on none comes."""
+        self.committed[where.gmem] = where
+        self.tell_counts(where, context)
+        context.send(where.gmem, m.Quiet(where.op), wait + context.link)
 
     def on_commit(self, message: m.Commit, context: Context) -> None:
-        """Nothing to unmap."""
-        self.frozen.pop(message.op, None)
+        """Nothing to unmap. Counts stay frozen while guest_memfd restructures what they are of."""
+        parts = self.frozen.pop(message.op, None)
+        if parts is not None:
+            where = Where(message.gmem, message.op, message.start, message.end, parts)
+            self.committed[message.gmem] = where
+            if self.put_off:
+                context.send(message.gmem, m.AwaitThaw(message.op), context.link)
         context.send(message.gmem, m.Committed(message.op, Consumer.PINS), context.link)
 
     def on_abort(self, message: m.Abort, context: Context) -> None:
-        """Nothing was changed; a wait is called off."""
-        self.frozen.pop(message.op, None)
+        """Nothing was changed but that counts are frozen; a wait is called off."""
+        pins_frozen.abort(self, message.op, context)
         timer = self.waiting.pop(message.op, -1)
         if timer >= 0:
             context.cancel(timer)
@@ -256,7 +267,7 @@ class Pins(Actor):
 
     def on_vm_dead(self, _: m.VmDead, context: Context) -> None:
         """The holders are gone with the VM."""
-        self.gone = True
+        self.gone, self.put_off = True, []
         held, self.held = self.held, {pin: at for pin, at in self.held.items() if pin < 0}
         for pin, (start, end) in held.items():
             if pin > 0:
@@ -277,4 +288,5 @@ class Pins(Actor):
         m.Remap: on_remap,
         m.AwaitQuiet: on_await_quiet,
         m.Recount: on_recount,
+        m.ConversionOver: pins_frozen.on_over,
     }

@@ -477,6 +477,7 @@ class World:
         yield "pages to get", self.host_map(vm).gups
         yield "reference waits", self.pins(vm).waiting
         yield "frozen references", self.pins(vm).frozen
+        yield "wishes for references", self.pins(vm).put_off
         yield "requests", self.vmm(vm).pending
         yield "vmm queue", self.vmm(vm).queue
         yield "vCPUs", self.guest(vm).active

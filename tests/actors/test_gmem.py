@@ -5,7 +5,7 @@ import pytest
 from actors import gmem_faults, gmem_release, kvm_memory, kvm_tickets
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, HOST_MAP, IOMMU, KVM, PINS, VMM, vm_address
-from actors.contract import Consumer, Fault, Reason, Trace, page_of
+from actors.contract import KVMS, Consumer, Fault, Reason, Trace, page_of
 from actors.conversion import Conversion
 from actors.gmem import Binding, Gmem
 from actors.gmem_ask import begin_invalidation, consumer_address
@@ -25,6 +25,7 @@ from actors.observations import (
     LockOrder,
     PoisonSet,
     ShareStored,
+    VmBugged,
 )
 from actors.protocols import Options, Stage, key_of
 from actors.protocols.table import ALL
@@ -304,6 +305,19 @@ def test_a_reply_is_observed_with_its_phase_and_time():
     assert context.of(ConsumerReplied) == [fact]
 
 
+def test_who_waits_for_counts_to_thaw_is_told_when_the_conversion_is_over():
+    actor = gmem()
+    context = to_stage(actor, Stage.ABORTING)
+    actor.receive(m.AwaitThaw(OP), context)
+    settle(actor, context, m.Aborted)
+    context.take()
+    actor.on_thawed(m.Thawed(OP), context)
+    over = Sent(VM | PINS, m.ConversionOver(FILE, OP), LINK)
+    assert over in context.take()
+    actor.receive(m.AwaitThaw(OP), context)
+    assert context.take() == [over]
+
+
 # --- poison --------------------------------------------------------------------------------------
 
 
@@ -328,6 +342,15 @@ def test_with_poison_nothing_is_stored_and_the_answer_is_efault():
         m.Thaw(FILE, OP),
         m.Converted(OP, Reason.BUG, 0x12, False),
     ]
+
+
+@pytest.mark.parametrize(("consumer", "told"), [(Consumer.IOMMU, 1), *((kvm, 0) for kvm in KVMS)])
+def test_a_kvm_of_whichever_file_tells_of_its_own_bug(consumer, told):
+    actor = gmem()
+    context = to_stage(actor, Stage.COMMITTING)
+    page = 0x12 + SHIFT
+    actor.on_poison(m.Poison(OP, consumer, Reason.BUG, page, page + 1), context)
+    assert len(context.of(VmBugged)) == told
 
 
 def test_poison_is_for_ever():

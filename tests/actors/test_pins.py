@@ -3,9 +3,9 @@
 import pytest
 
 from actors import messages as m
-from actors.address import GMEM, vm_address
+from actors.address import GMEM, HOST_MAP, vm_address
 from actors.contract import Consumer, Fault, Reason
-from actors.observations import Pinned, ReferencesFound
+from actors.observations import CountsThawed, GupWaits, Pinned, ReferencesFound
 from actors.pins import Pins
 from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent
 
@@ -207,18 +207,90 @@ def test_nobody_takes_a_page_of_a_vm_that_is_gone():
     assert actor.held == {}
 
 
-def test_nobody_takes_pages_between_prepare_and_the_end_of_a_conversion():
+def wanted(actor, start=0x1F, end=0x21):
+    context = Recorder()
+    actor.receive(m.TakePin(start, end, 700), context)
+    return context
+
+
+AGAIN = Sent(VM | HOST_MAP, m.GetPages(0x1F, 0x21, 700), LINK)
+
+
+def test_who_wants_a_frozen_page_waits_and_one_beside_it_is_had():
     actor = pins()
     prepare(actor)
-    for end in (m.Commit(FILE, 3, 0x10, 0x20, PRIVATE), m.Abort(FILE, 3)):
-        actor.receive(m.TakePin(0x1F, 0x21, 700), Recorder())
-        assert actor.held == {}
-        actor.receive(m.TakePin(0x20, 0x21, 700), Recorder())
-        assert len(actor.held) == 1
-        actor.receive(m.DropPins(0, 0x100), Recorder())
-        actor.receive(end, Recorder())
-        assert actor.frozen == {}
-        prepare(actor)
+    assert wanted(actor).facts == [GupWaits(VM, 3, 0x1F, 0x21)]
+    wanted(actor, 0x20, 0x21)
+    assert actor.held == {1: (0x20, 0x21)}
+
+
+def test_after_abort_he_looks_again_from_the_page_tables_on():
+    actor, context = pins(), Recorder()
+    prepare(actor)
+    wanted(actor)
+    actor.receive(m.Abort(FILE, 3), context)
+    assert (actor.frozen, actor.put_off) == ({}, [])
+    assert context.take() == [AGAIN, Sent(FILE, m.Aborted(3, Consumer.PINS), LINK)]
+    assert context.facts == [CountsThawed(VM, 3)]
+
+
+def test_a_refusal_leaves_nothing_frozen():
     refused = pins((0x10, 0x11))
-    prepare(refused)
-    assert refused.frozen == {}
+    context = prepare(refused)
+    assert (refused.frozen, context.of(CountsThawed)) == ({}, [CountsThawed(VM, 3)])
+
+
+def committed():
+    actor = pins()
+    prepare(actor)
+    actor.receive(m.Commit(FILE, 3, 0x10, 0x20, PRIVATE), Recorder())
+    assert actor.frozen == {}
+    return actor
+
+
+def test_after_commit_guest_memfd_is_asked_whether_it_is_over():
+    actor = committed()
+    assert wanted(actor).take() == [Sent(FILE, m.AwaitThaw(3), LINK)]
+    context = Recorder()
+    actor.receive(m.ConversionOver(FILE, 3), context)
+    assert (context.take(), actor.committed, actor.put_off) == ([AGAIN], {}, [])
+    wanted(actor)
+    assert actor.held == {1: (0x1F, 0x21)}
+
+
+def test_who_has_waited_before_the_commit_is_asked_for_with_it():
+    actor, context = pins(), Recorder()
+    prepare(actor)
+    wanted(actor)
+    actor.receive(m.Commit(FILE, 3, 0x10, 0x20, PRIVATE), context)
+    assert [sent.message for sent in context.take()] == [
+        m.AwaitThaw(3),
+        m.Committed(3, Consumer.PINS),
+    ]
+
+
+def test_word_of_an_older_conversion_does_not_thaw_the_last_one():
+    actor = committed()
+    actor.receive(m.ConversionOver(FILE, 2), Recorder())
+    assert list(actor.committed) == [FILE]
+
+
+def test_counts_are_frozen_from_quiet_on():
+    actor = pins()
+    actor.receive(m.AwaitQuiet(FILE, 3, 0x10, 0x20, SHARED), Recorder())
+    assert wanted(actor).take() == [Sent(FILE, m.AwaitThaw(3), LINK)]
+
+
+def test_nobody_goes_astray_on_what_prepare_has_frozen():
+    """A wait for references after the COMMIT, of the same range, has no opportunity that PREPARE has not had."""
+    actor, context = committed(), Recorder({"pins.private": Fault(Reason.REFERENCES, 0)})
+    actor.receive(m.AwaitQuiet(FILE, 3, 0x10, 0x20, SHARED), context)
+    assert context.take() == [Sent(FILE, m.Quiet(3), LINK)]
+
+
+def test_nobody_waits_for_a_vm_that_is_gone():
+    actor = pins()
+    prepare(actor)
+    wanted(actor)
+    actor.receive(m.VmDead(), Recorder())
+    assert (wanted(actor).facts, actor.put_off, actor.held) == ([], [], {})

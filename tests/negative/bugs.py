@@ -49,6 +49,7 @@ from actors.iommu_queue import Invalidation
 from actors.kvm_mmu import KvmMmu
 from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, ZAPPING_SHARED, Do, Walk
 from actors.observations import (
+    CountsThawed,
     HostPte,
     InvalidationEnd,
     Leaf,
@@ -723,6 +724,42 @@ def pin_what_is_frozen(world: World, _: Patch) -> None:
         pins.take(message.start, message.end, message.hold, context)
 
     world.replace(PINS, m.TakePin, take)
+
+
+def keep_counts_frozen(world: World, _: Patch) -> None:
+    """ABORT forgets that PREPARE has frozen counts."""
+
+    def abort(pins: Pins, message: m.Abort, context: Context) -> None:
+        context.send(message.gmem, m.Aborted(message.op, Consumer.PINS), context.link)
+
+    world.replace(PINS, m.Abort, abort)
+
+
+def keep_counts_frozen_in_silence(world: World, patch: Patch) -> None:
+    """The same, with a fact that says otherwise: what is frozen shows when somebody wants it."""
+    keep_counts_frozen(world, patch)
+    abort = world.host.cells[world.address(PINS)].handlers[m.Abort]
+
+    def told(pins: Pins, message: m.Abort, context: Context) -> None:
+        context.observe(CountsThawed(pins.vm, message.op))
+        abort(pins, message, context)
+
+    world.replace(PINS, m.Abort, told)
+
+
+def thaw_counts_in_commit(world: World, _: Patch) -> None:
+    """Pins thaw counts when they are told to COMMIT, before guest_memfd has restructured."""
+
+    def commit(pins: Pins, message: m.Commit, context: Context) -> None:
+        pins.frozen.pop(message.op, None)
+        context.send(message.gmem, m.Committed(message.op, Consumer.PINS), context.link)
+
+    world.replace(PINS, m.Commit, commit)
+
+
+def forget_who_waits(world: World, _: Patch) -> None:
+    """guest_memfd does not tell that a conversion is over."""
+    world.drop(GMEM, m.AwaitThaw)
 
 
 def overlook_pins(world: World, _: Patch) -> None:

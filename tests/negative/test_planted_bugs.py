@@ -155,6 +155,23 @@ def pin_comes_between_ready_and_decision(world: World) -> None:
     world.run(world.host.now + 10**8)
 
 
+def pin_comes_before_the_store(world: World) -> None:
+    """The same once pins have been told to COMMIT a conversion that merges the folio."""
+    world.ask(0, 0x200, SHARED, use=True)
+    world.run()
+    world.request(0, 0x200, PRIVATE)
+    world.run_until(lambda: len(world.of(Decided)) == 2 and not world.pins().frozen)
+    world.post(PINS, m.TakePin(START, END, 1_000_000))
+    world.run()
+
+
+def refused_and_pinned_later(world: World) -> None:
+    """A conversion is refused by KVM, and then somebody wants a page of its range."""
+    refused_to_shared(world)
+    world.post(PINS, m.TakePin(START, END, 1_000))
+    world.run()
+
+
 def pinned_in_the_middle(world: World) -> None:
     """A pin is on one page of the range."""
     to_shared(world)
@@ -392,6 +409,10 @@ CASES = [
     Case("I9", bugs.drop_pins_twice, pin_dropped),
     Case("I9", bugs.overlook_pins, refused_to_private),
     Case("I9", bugs.pin_what_is_frozen, pin_comes_between_ready_and_decision),
+    Case("I9", bugs.keep_counts_frozen, refused_to_shared),
+    Case("I9 L5", bugs.keep_counts_frozen_in_silence, refused_and_pinned_later),
+    Case("I9", bugs.thaw_counts_in_commit, pin_comes_before_the_store),
+    Case("L5", bugs.forget_who_waits, pin_comes_before_the_store),
     Case(
         "I9",
         bugs.forget_to_unpin,

@@ -263,7 +263,7 @@ def i15_freed(shadow: Shadow, fact: o.FramesFreed) -> Found:
     for locks in shadow.holding.values():
         if any(rank == ILOCK for rank, _ in locks):
             return None
-    return f"pfn {fact.start:#x}..{fact.end:#x} goes back with nobody holding ilock"
+    return f"{span(fact.start, fact.end, 'pfn')} goes back with nobody holding ilock"
 
 
 def i16_flushed(shadow: Shadow, fact: o.ShareStored) -> Found:

@@ -4,6 +4,7 @@ from actors import observations as o
 from actors.contract import Consumer
 from actors.intervals import IntervalMap
 from workloads.checkers.checks import Found
+from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
 from workloads.checkers.words import span
 
@@ -17,15 +18,30 @@ def i9_dropped(shadow: Shadow, fact: o.Pinned) -> Found:
 
 
 def i9_taken(shadow: Shadow, fact: o.Pinned) -> Found:
-    """Before: nobody gets a reference while the count is frozen, from the READY of the pins to the decision."""
+    """Before: nobody gets a reference while the count is frozen, from the READY of the pins to ABORT or the store."""
     for op in shadow.operations.values() if fact.held else ():
-        if Consumer.PINS not in op.ready or op.decided is not None or op.no_return or op.undone:
+        frozen = Consumer.PINS in op.ready or (op.decided and op.ended >> Consumer.PINS & 1)
+        if not frozen or op.decided is False or op.no_return or op.undone:
             continue
         start, end = max(fact.start, op.begin.start), min(fact.end, op.begin.end)
         for first, last, share in shadow.share.runs(start, end):  # of none where it lies elsewhere
             if share != op.begin.to:
                 return f"a reference on {span(first, last)} was taken while its count is frozen"
     return None
+
+
+def i9_waits(shadow: Shadow, fact: o.GupWaits) -> Found:
+    """It is a conversion under way that has frozen them."""
+    if fact.op < 0 or fact.op in shadow.operations:
+        return None
+    return f"counts of {span(fact.start, fact.end)} are still frozen for a conversion that is over"
+
+
+def i9_thawed(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    """Whom a refused conversion has asked for references thaws them with his no, or with ABORT."""
+    if op.thawed_counts or not op.undone >> Consumer.PINS & 1:
+        return None
+    return f"counts of {span(op.begin.start, op.begin.end)} stay frozen after a refusal"
 
 
 def i9_read(shadow: Shadow, fact: o.CountsRead) -> Found:

@@ -210,7 +210,7 @@ class Inspector:
                     owners.set(first, last, value)
                 elif not free:
                     also = f"is in the secure EPT of {at(other, first)}, too"
-                    self.found(["I3"], shadow, fact, f"pfn {first:#x}..{last:#x} {also}")
+                    self.found(["I3"], shadow, fact, f"{span(first, last, 'pfn')} {also}")
         due = 0 if free else fact.vm
         if fact.owner >= 0 and (fact.owner != due or len(shadow.strays.starts) > 1):
             self.owned(shadow, fact, due)
@@ -220,7 +220,7 @@ class Inspector:
         start, end = fact.pfn, fact.pfn + fact.end - fact.start
         if fact.owner != due:
             text = (
-                f"the PAMT gives pfn {start:#x}..{end:#x} to {place(fact.owner)}, not {place(due)}"
+                f"the PAMT gives {span(start, end, 'pfn')} to {place(fact.owner)}, not {place(due)}"
             )
             self.found(["I20"], shadow, fact, text)
         strays = self.strays.setdefault(host_of(fact.vm), IntervalMap.filled(0))
@@ -246,7 +246,7 @@ class Inspector:
             self.found(["I15"], shadow, fact, text)
         for start, end, held in self.owners_of(fact.vm).runs(fact.start, fact.end):
             if held:
-                text = f"freed pfn {start:#x}..{end:#x} is still in a secure EPT"
+                text = f"freed {span(start, end, 'pfn')} is still in a secure EPT"
                 self.found(["I4"], shadow, fact, text)
                 break
         self.freed_range(shadow, fact)

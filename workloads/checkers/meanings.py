@@ -211,8 +211,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I9": Meaning(
         "References add up: nobody drops a pin that was not taken, or takes one while the count "
-        "is frozen (from the READY of the pins to the decision); the counts that guest_memfd "
-        "reads after an unmap are those of the books; and a folio of the range in hand is split "
+        "is frozen (from the READY of the pins to ABORT, or to the store); none is after ABORT; "
+        "the counts that guest_memfd reads after an unmap are those of the books; and a folio of the range in hand is split "
         "or merged only at the filemap's own count. Counted are pins, references that a bug "
         "left, host PTEs, and device mappings where these hold pins; not short references, which "
         "are over before anybody goes on.",
@@ -334,7 +334,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "L5": Meaning(
         "A fault that waits for an invalidation to end goes on: not more than R_max (1000) "
-        "waits, and none at the end of the run while its VM lives.",
+        "waits, and none at the end of the run while its VM lives; nor does anybody wait then for "
+        "a reference that frozen counts have kept from him.",
         INVARIANT,
     ),
     "L6": Meaning(

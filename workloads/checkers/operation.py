@@ -32,6 +32,7 @@ class Operation:
     trouble: tuple[int, int] | None = None  # what its last SEAMCALL that failed was about
     unflushed = False  # shared leaves were zapped for it, and a vCPU may still know them
     seen = -1  # the page with a reference that refused it
+    thawed_counts = False  # references on what it had frozen may grow again
     failed_at = -1  # the gfn at which it has failed
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
     frozen: dict[int, tuple[int, int]]  # by VM in which its invalidation is in progress: where

@@ -220,3 +220,5 @@ def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
         yield "L2", -1, f"vCPUs are kept out of the guest since {ms(shadow.kept_out)}"
     for start, end, since in () if shadow.dead else shadow.parked.values():
         yield "L5", -1, f"a fault at {span(start, end)} waits since {ms(since)}"
+    for start, end, since in () if shadow.dead else shadow.put_off:
+        yield "L5", -1, f"a reference on {span(start, end)} is waited for since {ms(since)}"

@@ -60,7 +60,7 @@ INVARIANTS = (
     Check("I8", "metadata of huge folios is set aside exactly while they are split", r.i8),
     Check("I9", "references add up, and folios are split or merged without foreign ones",
           on=(*_on(n.i9_dropped, o.Pinned), *_on(n.i9_taken, o.Pinned), *_on(n.i9_read, o.CountsRead),
-              *_on(n.i9_restructured, o.FolioOrder))),
+              *_on(n.i9_restructured, o.FolioOrder), *_on(n.i9_waits, o.GupWaits)), refused=n.i9_thawed),
     Check("I10", "after a failure shareability, folios and stash are as before", refused=r.i10),
     Check("I11", "after a failure every mapped secure EPT entry is mapped", refused=r.i11),
     Check("I12", "after the decision to commit only a bug can fail, and READY can be kept",

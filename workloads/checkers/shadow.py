@@ -31,7 +31,7 @@ class Shadow:
         "failed", "freed", "frozen", "halfway", "holding", "huge", "inside", "kept", "kept_out", "keys",
         "killed", "last", "left", "mirrors", "nested", "now", "operations", "order", "outside",
         "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
-        "refused", "sept", "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story",
+        "put_off", "refused", "sept", "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story",
         "strays", "thawed", "vm", "window",
     )  # fmt: skip
 
@@ -44,8 +44,7 @@ class Shadow:
         huge: IntervalMap,
         backing: Backing,
     ) -> None:
-        self.vm = vm
-        self.now = 0
+        self.vm, self.now = vm, 0
         self.share = IntervalMap.filled(Share.PRIVATE)
         self.sept = sept  # gfn -> Entry
         self.private = leaves  # gfn -> level
@@ -82,6 +81,7 @@ class Shadow:
         self.pins = IntervalMap.filled(0)  # how many references that will be dropped some time
         self.kept = IntervalMap.filled(0)  # and how many that will not
         self.counted = self.referring()
+        self.put_off: list[tuple[int, int, int]] = []  # where, and since when, one is waited for
         self.operations: dict[int, Operation] = {}
         self.last: tuple[int, Operation] | None = None  # when the last one ended
         self.thawed: tuple[int, Operation] | None = None  # and whose invalidation ended last
@@ -123,7 +123,7 @@ class Shadow:
         found.vm, found.consumer = vm, KVMS[file]
         found.private, found.shared, found.left = (IntervalMap.filled(0) for _ in range(3))
         found.parked, found.stepping, found.holding, found.nested = {}, {}, {}, []
-        found.frozen, found.closed = {}, False
+        found.frozen, found.closed, found.put_off = {}, False, []
         found.last = found.thawed = None
         found.dead, found.killed, found.own_faults, found.kept_out = False, False, 0, -1
         self.mirrors.append(found.private)
@@ -404,6 +404,14 @@ class Shadow:
         for start, end, count in self.pins.runs(fact.start, fact.end):
             self.pins.set(start, end, max(count + step, 0))
 
+    def counts_thawed(self, fact: o.CountsThawed) -> None:
+        self.put_off.clear()
+        if fact.op in self.operations:
+            self.operations[fact.op].thawed_counts = True
+
+    def gup_waits(self, fact: o.GupWaits) -> None:
+        self.put_off.append((fact.start, fact.end, self.now))
+
     def reference_kept(self, fact: o.ReferenceKept) -> None:
         for start, end, count in self.kept.runs(fact.start, fact.end):
             self.kept.set(start, end, count + 1)
@@ -491,6 +499,8 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.Failed: Shadow.told,
     o.Pinned: Shadow.pinned,
     o.ReferenceKept: Shadow.reference_kept,
+    o.CountsThawed: Shadow.counts_thawed,
+    o.GupWaits: Shadow.gup_waits,
     o.MemoryRefused: Shadow.memory_refused,
     o.Reserving: Shadow.reserving,
     o.ReserveSettled: Shadow.reserve_settled,

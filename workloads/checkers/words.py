@@ -272,6 +272,8 @@ WORDS: dict[type, Callable[[Any], str]] = {
         f"pins: {'short' if f.transient else 'long-term'} references on {at(f)}"
     ),
     o.Pinned: lambda f: f"pins: {'takes' if f.held else 'drops'} a long-term pin on {at(f)}",
+    o.CountsThawed: lambda _: "pins: counts are thawed",
+    o.GupWaits: lambda f: f"pins: a reference on {at(f)} is put off, its count is frozen",
     o.PrepareUndone: lambda f: f"kvm: meets {at(f)} mapped as it was not at READY",
     o.UndoFailed: lambda f: f"gmem: WARNING, the undo fails: {UNDONE.get(f.what, f.what)}",
     o.Spinning: lambda f: f"gmem: spins on references with ilock held, for {ms(f.waited)} so far",
