@@ -11,7 +11,13 @@ from actors.address import vm_base
 from actors.admission import Admissions
 from actors.contract import Actor, Context, Reason, opportunity
 from actors.intervals import IntervalMap
-from actors.observations import FramesReused, FramesTaken, MemoryRefused, Reserving
+from actors.observations import (
+    FramesReused,
+    FramesTaken,
+    MemoryRefused,
+    PagesReturned,
+    Reserving,
+)
 
 
 class Allocator(Actor):
@@ -40,10 +46,11 @@ class Allocator(Actor):
         took = context.cost("page_alloc", max(1, message.pages))
         context.send(message.reply_to, reply, took)
 
-    def on_give_back(self, message: m.GiveBack, _: Context) -> None:
+    def on_give_back(self, message: m.GiveBack, context: Context) -> None:
         """Unused, or used no more."""
         assert message.pages >= 0, f"{-message.pages} pages given back twice"
         self.free += message.pages
+        context.observe(PagesReturned(message.vm, message.ticket, message.pages))
 
     def on_free_memory(self, message: m.FreeMemory, context: Context) -> None:
         """Guest memory that nobody refers to any more; a busy host has a use for it."""
@@ -61,7 +68,7 @@ class Allocator(Actor):
         if granted:
             self.free -= message.pages
             self.frames.set(message.start, message.end, 0)
-            context.observe(FramesTaken(vm, message.start, message.end, message.gfn))
+            context.observe(FramesTaken(vm, message.start, message.end, message.gfn, message.pages))
         took = context.cost("page_alloc", message.folios + message.pages)
         context.send(message.reply_to, m.FramesTaken(message.ticket, granted, message.pages), took)
 

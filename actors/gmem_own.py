@@ -86,7 +86,8 @@ def spare(gmem: "Gmem", conversion: Conversion, context: Context) -> None:
         conversion.reserved = conversion.used = 0
         context.observe(ReserveSettled(gmem.address, conversion.op, used, pages))
     if pages:
-        context.send(host_base(gmem.address), m.GiveBack(pages), context.link)
+        unused = m.GiveBack(pages, vm_base(gmem.address), conversion.op)
+        context.send(host_base(gmem.address), unused, context.link)
 
 
 def set_share(

@@ -120,7 +120,9 @@ def give_metadata_back(gmem: "Gmem", start: int, end: int, context: Context) -> 
     pages = small * folios.SPLITS[9, 0].pages
     if pages:
         gmem.metadata -= pages
-        context.send(host_base(gmem.address), m.GiveBack(pages), context.link)
+        context.send(
+            host_base(gmem.address), m.GiveBack(pages, vm_base(gmem.address)), context.link
+        )
     if not gmem.stash.only(start, end, 0):
         folios.set_stash(gmem, start, end, False, context)
 

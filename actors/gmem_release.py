@@ -73,5 +73,6 @@ def free_runs(gmem: "Gmem", first: int, last: int) -> list[tuple[int, int, bool 
 def give_back_splits(gmem: "Gmem", context: Context) -> None:
     """The metadata of folios that are split."""
     if gmem.metadata:
-        context.send(host_base(gmem.address), m.GiveBack(gmem.metadata), context.link)
+        held = m.GiveBack(gmem.metadata, vm_base(gmem.address))
+        context.send(host_base(gmem.address), held, context.link)
         gmem.metadata = 0

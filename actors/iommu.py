@@ -177,7 +177,8 @@ class Iommu(Actor):
         used, returned = (0, pages) if gone else (pages, 0)
         context.observe(ReserveSettled(unmap.gmem, unmap.op, used, returned))
         if gone:
-            context.send(self.host | ALLOCATOR, m.GiveBack(pages), context.link)
+            spare = m.GiveBack(pages, vm_base(unmap.gmem), unmap.op)
+            context.send(self.host | ALLOCATOR, spare, context.link)
             self.refuse(message.ticket, unmap, Reason.DEAD, context)
             return
         if self.tables is msgspec.UNSET:

@@ -59,5 +59,5 @@ def on_detach(iommu: "Iommu", message: m.Detach, context: Context) -> None:
         flushed(iommu, domain, context)
     pages = 0 if iommu.tables is msgspec.UNSET else iommu.tables.pop(message.vm, 0)
     if pages:
-        context.send(iommu.host | ALLOCATOR, m.GiveBack(pages), context.link)
+        context.send(iommu.host | ALLOCATOR, m.GiveBack(pages, message.vm), context.link)
     iommu.detached.append(message.vm)

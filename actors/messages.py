@@ -180,9 +180,14 @@ class Reserved(Message, frozen=True, tag=16):
 
 
 class GiveBack(Message, frozen=True, tag=17):
-    """Anyone -> allocator: reserved pages that were not used, or are used no more."""
+    """Anyone -> allocator: reserved pages that were not used, or are used no more.
+
+    `ticket` is the conversion that had asked for them, -1 where they are not what it settles.
+    """
 
     pages: int
+    vm: int
+    ticket: int = -1
 
 
 class FreeMemory(Message, frozen=True, tag=18):
@@ -928,9 +933,10 @@ class GetPages(Message, frozen=True, tag=87):
 
 
 class LetGo(Message, frozen=True, tag=88):
-    """Timer of the load: pages of the host's pool that it holds go back."""
+    """Timer of the load: pages of the host's pool that it holds go back; the VM whose load it was then."""
 
     pages: int
+    vm: int
 
 
 # --- devices: DMA, and what the VMM maps for them ------------------------------------------------

@@ -473,12 +473,16 @@ class FramesReused(Observation, frozen=True, tag=43):
 
 
 class FramesTaken(Observation, frozen=True, tag=165):
-    """The allocator gave guest_memfd frames (pfn) for a hole; they are the VM's from `gfn` on."""
+    """The allocator gave guest_memfd frames (pfn) for a hole; they are the VM's from `gfn` on.
+
+    With `pages` of its pool for the metadata of split folios.
+    """
 
     vm: int
     start: int
     end: int
     gfn: int
+    pages: int = 0
 
 
 class FrameOwned(Observation, frozen=True, tag=166):
@@ -705,6 +709,17 @@ class FileClosed(Observation, frozen=True, tag=161):
     """The last close of a guest_memfd: its VM's memory is nobody's from here on, but for what still maps it."""
 
     gmem: int
+
+
+class PagesReturned(Observation, frozen=True, tag=212):
+    """So many pages that the VM had of the host's pool are in it again.
+
+    Of what conversion `op` had reserved and not used, or (-1) for any other reason.
+    """
+
+    vm: int
+    op: int
+    pages: int
 
 
 class ReserveSettled(Observation, frozen=True, tag=162):

@@ -1,7 +1,8 @@
 """Who wants a reference while counts are frozen: he comes again once they are thawed.
 
-Counts are frozen from PREPARE on (docs/domain.md section 4.C step 3): until ABORT, or until guest_memfd has stored and restructured. Pins are told of the
-ABORT; when a conversion that commits is over guest_memfd alone knows, and is asked once somebody wants to know.
+Counts are frozen from PREPARE on (docs/domain.md section 4.C step 3): until ABORT, or until guest_memfd has stored and
+restructured. Pins are told of the ABORT; when a conversion that commits is over guest_memfd alone knows, and is asked
+once somebody wants to know.
 """
 
 from typing import TYPE_CHECKING

@@ -503,7 +503,7 @@ def give_back(vm: int, pairs: int, context: Context) -> None:
     """The last leaves of some regions are gone (`pairs` below zero): their pages are the host's again."""
     if pairs:
         pool = host_base(vm) | ALLOCATOR
-        context.send(pool, m.GiveBack(-pairs * PAIR), context.link)
+        context.send(pool, m.GiveBack(-pairs * PAIR, vm), context.link)
 
 
 def storm(ticking: int, pages: int, accept: int, context: Context) -> int:

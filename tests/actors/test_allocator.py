@@ -3,10 +3,14 @@
 import pytest
 
 from actors import messages as m
+from actors.address import vm_address
 from actors.allocator import Allocator
 from actors.contract import Fault, Reason
 from actors.intervals import IntervalMap
+from actors.observations import PagesReturned
 from tests.helpers import COST, Recorder, Sent, runs
+
+VM = vm_address(0, 0)
 
 
 def pool(free):
@@ -35,7 +39,9 @@ def test_an_injected_refusal_has_its_class():
 
 def test_what_is_given_back_can_be_had_again():
     actor = pool(0)
-    actor.on_give_back(m.GiveBack(4), Recorder())
+    context = Recorder()
+    actor.on_give_back(m.GiveBack(4, VM, 9), context)
+    assert context.facts == [PagesReturned(VM, 9, 4)]
     actor.on_reserve(m.Reserve(7, 1, 4), Recorder())
     assert actor.free == 0
 

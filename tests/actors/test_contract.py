@@ -64,7 +64,7 @@ def test_every_message_has_somebody_who_handles_it():
 def test_the_state_of_an_actor_is_its_fields():
     one, other = (Allocator(3, IntervalMap.filled(0)) for _ in range(2))
     assert one == other
-    other.on_give_back(messages.GiveBack(1), Recorder())
+    other.on_give_back(messages.GiveBack(1, 0), Recorder())
     assert one != other
 
 

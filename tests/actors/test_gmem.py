@@ -266,7 +266,7 @@ def test_after_the_last_abort_the_reservation_goes_back_and_the_first_no_is_the_
     actor.on_thawed(m.Thawed(OP), context)
     assert context.messages() == [
         m.Thaw(FILE, OP),
-        m.GiveBack(TREE_PAGES + SPLIT_PAGES),
+        m.GiveBack(TREE_PAGES + SPLIT_PAGES, VM, OP),
         m.Converted(OP, Reason.REFERENCES, 0x12, False),
     ]
 
@@ -338,7 +338,7 @@ def test_with_poison_nothing_is_stored_and_the_answer_is_efault():
     assert (runs(actor.share), runs(actor.folios)[0]) == ([(0, PRIVATE)], (0, 9))
     assert context.of(PoisonSet) == [PoisonSet(FILE, OP, 0x1012, 0x1013)]
     assert context.messages() == [
-        m.GiveBack(TREE_PAGES + SPLIT_PAGES),
+        m.GiveBack(TREE_PAGES + SPLIT_PAGES, VM, OP),
         m.Thaw(FILE, OP),
         m.Converted(OP, Reason.BUG, 0x12, False),
     ]
@@ -412,17 +412,17 @@ def test_a_folio_with_a_poisoned_page_is_not_merged():
 
 def test_a_merge_gives_the_vmemmap_pages_back():
     actor = gmem(shared=[(0x10, 0x20)], small=[(0, 0x200)])
-    assert finished(actor, PRIVATE).messages()[0] == m.GiveBack(TREE_PAGES + SPLIT_PAGES)
+    assert finished(actor, PRIVATE).messages()[0] == m.GiveBack(TREE_PAGES + SPLIT_PAGES, VM, OP)
     assert actor.metadata == 0
 
 
 def test_a_split_keeps_its_vmemmap_pages_until_the_file_is_gone():
     actor = gmem()
     context = finished(actor, start=0x1FF, end=0x201)
-    assert m.GiveBack(TREE_PAGES) in context.messages()
+    assert m.GiveBack(TREE_PAGES, VM, OP) in context.messages()
     assert actor.metadata == 2 * SPLIT_PAGES
     gmem_release.free(actor, context)
-    assert (context.messages()[0], actor.metadata) == (m.GiveBack(2 * SPLIT_PAGES), 0)
+    assert (context.messages()[0], actor.metadata) == (m.GiveBack(2 * SPLIT_PAGES, VM), 0)
 
 
 def test_files_of_small_folios_are_never_restructured():

@@ -116,6 +116,7 @@ def test_a_block_whose_folio_stayed_split_gives_its_metadata_back():
     free = world.allocator().free
     world.gmem().folios.set(*BLOCK, 0)
     world.allocator().free -= SPLIT_PAGES
+    world.inspector.books(world.gmem().address).pool.had += SPLIT_PAGES
     give_up(world)
     world.run()
     assert (world.allocator().free, world.found) == (free, set())

@@ -235,7 +235,7 @@ def test_a_second_busy_in_prepare_refuses_with_nothing_blocked():
     actor = kvm(HUGE)
     calls = play(actor, prepared(actor, 1, 2), [Status.BUSY] * 2)
     refused = m.Refused(OP, Consumer.KVM_MMU, Reason.BUSY, 1)
-    assert calls[-2:] == [m.GiveBack(SPLIT_PAGES), refused]
+    assert calls[-2:] == [m.GiveBack(SPLIT_PAGES, VM, OP), refused]
     assert (runs(actor.mirror), actor.lock.idle) == ([(0, LEVEL_2M), (SIZE, 0)], True)
 
 
@@ -252,7 +252,7 @@ def test_a_leaf_that_prepare_blocked_is_unblocked_before_it_refuses(statuses, re
     calls = [call for call in play(actor, prepared(actor, 1, 2), statuses) if call != LET_IN]
     refused = m.Refused(OP, Consumer.KVM_MMU, reason, 1)
     assert [call[0] for call in calls[-5:-2]] == ["TRACK", "KICK", "UNBLOCK"]
-    assert calls[-2:] == [m.GiveBack(SPLIT_PAGES), refused]
+    assert calls[-2:] == [m.GiveBack(SPLIT_PAGES, VM, OP), refused]
     assert actor.lock.idle
 
 
@@ -370,7 +370,10 @@ def test_abort_while_memory_is_asked_for_gives_it_back():
     actor.on_abort(m.Abort(FILE, OP), context)
     assert context.take() == []
     actor.on_reserved(m.Reserved(OP, True), context)
-    assert (context.messages(), actor.lock.idle) == ([m.GiveBack(SPLIT_PAGES), ABORTED], True)
+    assert (context.messages(), actor.lock.idle) == (
+        [m.GiveBack(SPLIT_PAGES, VM, OP), ABORTED],
+        True,
+    )
 
 
 def test_abort_in_the_middle_of_a_split_lets_the_leaf_in_hand_finish_and_no_other():
@@ -381,7 +384,7 @@ def test_abort_in_the_middle_of_a_split_lets_the_leaf_in_hand_finish_and_no_othe
     actor.on_abort(m.Abort(FILE, OP), context)
     calls = play(actor, context)
     assert [call[0] for call in calls[:-2]] == ["BLOCK", "TRACK", "KICK", "DEMOTE"]
-    assert calls[-2:] == [m.GiveBack(SPLIT_PAGES), ABORTED]
+    assert calls[-2:] == [m.GiveBack(SPLIT_PAGES, VM, OP), ABORTED]
     assert runs(actor.mirror) == [(0, LEVEL_4K), (0x200, LEVEL_2M), (SIZE, 0)]
 
 
@@ -394,7 +397,10 @@ def test_abort_while_waiting_for_mmu_lock_splits_nothing():
     context.take()
     for waiter in actor.lock.drop(99):
         actor.granted(waiter.ticket, context)
-    assert (context.messages(), actor.lock.idle) == ([m.GiveBack(SPLIT_PAGES), ABORTED], True)
+    assert (context.messages(), actor.lock.idle) == (
+        [m.GiveBack(SPLIT_PAGES, VM, OP), ABORTED],
+        True,
+    )
 
 
 def test_an_abort_that_crosses_a_refusal_is_answered_as_well():

@@ -11,6 +11,7 @@ from actors import (
     gmem_ask,
     gmem_failure,
     gmem_folios,
+    gmem_marks,
     gmem_own,
     gmem_punch,
     gmem_release,
@@ -34,14 +35,15 @@ from actors import (
 )
 from actors import iommu as iommu_driver
 from actors import messages as m
-from actors.address import ALLOCATOR, GMEM, HOST_MAP, KVM, PINS, TDX, VMM, host_base, vm_base
+from actors.address import ALLOCATOR, GMEM, GUEST, HOST_MAP, KVM, PINS, TDX, VMM, host_base, vm_base
 from actors.allocator import Allocator
-from actors.contract import PAGES_2M, Consumer, Context, Reason, Share, Trace
+from actors.contract import PAGES_2M, Consumer, Context, Place, Reason, Share, Trace
 from actors.conversion import Conversion
 from actors.gmem import Gmem
 from actors.gmem_failure import Failing, Failures
 from actors.gmem_files import SharedInode
 from actors.gmem_tickets import HOST_FAULT
+from actors.guest import Guest
 from actors.host_map import Cleared, HostMap
 from actors.intervals import IntervalMap
 from actors.iommu import Iommu
@@ -689,6 +691,26 @@ def keep_what_prepare_reserved(_: World, patch: Patch) -> None:
     patch.setattr(kvm_memory, "spare", spare)
 
 
+def let_in_after_the_kick(_: World, patch: Patch) -> None:
+    """vCPUs may enter when all have been out, and the retry is still to come."""
+    kicked = kvm_walk.kicked
+
+    def early(kvm: KvmMmu, walk: Walk, context: Context) -> None:
+        kvm_entry.let_in(kvm, context)
+        kicked(kvm, walk, context)
+
+    patch.setattr(kvm_walk, "kicked", early)
+
+
+def kick_and_keep_nobody(world: World, _: Patch) -> None:
+    """KVM takes the guest for empty, and it is not."""
+
+    def kick(guest: Guest, message: m.Kick, context: Context) -> None:
+        Guest.HANDLERS[m.Kick](guest, msgspec.structs.replace(message, stay=False), context)
+
+    world.replace(GUEST, m.Kick, kick)
+
+
 def leave_the_rest(_: World, patch: Patch) -> None:
     """A walk that meets a bug tells of the page in hand, and passes over what comes after it in its step."""
     keep = kvm_zap.keep
@@ -702,6 +724,122 @@ def leave_the_rest(_: World, patch: Patch) -> None:
             walk.kept.append((end, last))
 
     patch.setattr(kvm_zap, "keep", keep_all)
+
+
+# --- what marks a page that could not be unmapped, and what stays of it --------------------------
+
+
+def mark_one_page(_: World, patch: Patch) -> None:
+    """Whatever a mark names, it is the first page of that."""
+    named = gmem_marks.named
+
+    def first(*arguments: Any, **options: Any) -> list[Place]:
+        return [(start, start + 1) for start, _ in named(*arguments, **options)]
+
+    patch.setattr(gmem_marks, "named", first)
+
+
+def mark_the_page_alone(_: World, patch: Patch) -> None:
+    """The mark of a folio is set on the page that could not be unmapped, and on no other of its folio."""
+    patch.setattr(gmem_marks, "named", lambda _, start, end, paid=False: [(start, end)])
+
+
+def refer_to_one_page(world: World, _: Patch) -> None:
+    """A reference is kept on a page before the one that could not be unmapped."""
+
+    def keep(file: Gmem, message: m.KeepReference, context: Context) -> None:
+        wrong = msgspec.structs.replace(message, start=message.start - 1, end=message.end - 1)
+        Gmem.HANDLERS[m.KeepReference](file, wrong, context)
+
+    world.replace(GMEM, m.KeepReference, keep)
+
+
+def leave_poison_in_the_filemap(_: World, patch: Patch) -> None:
+    """All but the poisoned page is stored, and that keeps its folio."""
+    set_order = gmem_folios.set_order
+
+    def stay(file: Gmem, start: int, end: int, order: int, context: Context) -> None:
+        if order != gmem_folios.LOST:
+            set_order(file, start, end, order, context)
+
+    patch.setattr(gmem_folios, "set_order", stay)
+
+
+# --- the IOMMU driver ----------------------------------------------------------------------------
+
+
+def keep_the_descriptor(_: World, patch: Patch) -> None:
+    """A request that is over keeps its place in the invalidation queue."""
+
+    def forget(driver: Iommu, key: int, unmap: iommu.Unmap) -> None:
+        del driver.unmaps[key]
+        del driver.tickets[unmap.gmem, unmap.op]
+
+    patch.setattr(Iommu, "forget", forget)
+
+
+def restore_one_entry(_: World, patch: Patch) -> None:
+    """ABORT maps the first of the entries again that PREPARE has unmapped."""
+    map_again = Iommu.map_again
+
+    def first(driver: Iommu, unmap: iommu.Unmap, context: Context) -> int:
+        unmap.saved = unmap.saved[:1]
+        return map_again(driver, unmap, context)
+
+    patch.setattr(Iommu, "map_again", first)
+
+
+# --- pages of the host's pool that go back twice -------------------------------------------------
+
+
+def twice(patch: Patch, module: Any, name: str) -> None:
+    """What this function gives back to the pool, it gives back once more."""
+    once = getattr(module, name)
+
+    def both(*arguments: Any) -> None:
+        context = arguments[-1]
+
+        class Doubled:
+            """The context, but for what goes back."""
+
+            def __getattr__(self, found: str) -> Any:
+                return getattr(context, found)
+
+            def send(self, target: int, message: Any, delay: int) -> None:
+                for _ in range(1 + isinstance(message, m.GiveBack)):
+                    context.send(target, message, delay)
+
+        once(*arguments[:-1], Doubled())
+
+    patch.setattr(module, name, both)
+
+
+def give_spare_pages_twice(_: World, patch: Patch) -> None:
+    """guest_memfd settles a conversion, and what it had reserved goes back twice."""
+    for module in (gmem_steps, gmem_store):
+        twice(patch, module, "spare")
+
+
+def give_split_pages_twice(_: World, patch: Patch) -> None:
+    """So does what KVM has reserved for a split that comes to nothing."""
+    twice(patch, kvm_memory, "spare")
+
+
+def give_a_holes_pages_twice(_: World, patch: Patch) -> None:
+    """So does the metadata of the folios in a hole."""
+    twice(patch, gmem_punch, "give_metadata_back")
+
+
+def give_the_cache_away(_: World, patch: Patch) -> None:
+    """A fault's pages go back to the pool when it is over, and into the VM's cache as well."""
+    release = kvm_memory.release
+
+    def both(kvm: KvmMmu, access: int, context: Context) -> None:
+        assert isinstance(kvm.cache, kvm_memory.PageCache)
+        kvm_memory.give_back(kvm, kvm.cache.lent.get(access, 0), context)
+        release(kvm, access, context)
+
+    patch.setattr(kvm_memory, "release", both)
 
 
 # --- pins and memory -----------------------------------------------------------------------------

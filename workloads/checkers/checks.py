@@ -5,8 +5,9 @@ Checks marked "before" see the books as they were before the fact was entered.
 
 from actors import observations as o
 from actors.address import kind_of, name_of
-from actors.contract import ERRNO, KVMS, PAGES_2M, Consumer, Reason, Share
+from actors.contract import ERRNO, KVMS, PAGES_2M, Consumer, Reason, Share, Trace
 from actors.intervals import IntervalMap
+from actors.protocols.marks import SPLIT
 from actors.tdx_states import LEVEL_2M, Entry
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
@@ -91,6 +92,12 @@ def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.closed:
         return None
+    for start, end in op.poisoned if op.touched("share") else ():
+        kept = next((run for run in shadow.order.runs(start, end) if run[2] >= 0), None)
+        if kept:
+            return (
+                f"poisoned {span(kept[0], kept[1])} is still in the filemap, and the rest is stored"
+            )
     for s, e, size in shadow.order.runs(op.begin.start, op.begin.end):
         if size >= 0:
             continue
@@ -292,6 +299,29 @@ def i19(shadow: Shadow, fact: o.Leaf | o.HostPte | o.Dma | o.ShareStored) -> Fou
     into = {o.Leaf: "KVM's tables", o.HostPte: "the host page table", o.Dma: "the IOMMU"}
     where = into.get(type(fact), "a conversion")
     return f"poisoned {span(bad[0], bad[1])} is back in {where}" if bad else None
+
+
+def i19_told(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
+    """Whatever a consumer has told of is out of use when the conversion is over, as far as the mark reaches.
+
+    In a folio that was huge then, a mark may be lost with it; one of the folio has all of it.
+    """
+    for start, end, size, trace in op.left:
+        mark, table = shadow.mark, shadow.kept if trace == Trace.REFERENCE else shadow.poison
+        first, last = start, end
+        if size > 0 and mark.whole:
+            first, last = start >> size << size, -(-end >> size) << size
+        lost = size > 0 and (not mark.survives or mark.takes == SPLIT)
+        bad = None if lost and table.only(first, last, 0) else unmarked(table, first, last)
+        if bad:
+            left = f"{span(start, end)} could not be unmapped"
+            return f"{left}, and nothing keeps {span(*bad)} out of use"
+    return None
+
+
+def unmarked(table: IntervalMap, start: int, end: int) -> tuple[int, int] | None:
+    """The first run of the range that is 0 in the table."""
+    return next((run[:2] for run in table.runs(start, end) if not run[2]), None)
 
 
 def i23(shadow: Shadow, fact: o.Reserving) -> Found:

@@ -62,6 +62,7 @@ class Inspector:
         self.plan = plan
         self.shadows: dict[int, Shadow] = {}  # by the VM's base address
         self.known: dict[int, Shadow] = {}  # by any address of the VM's that a fact has named
+        self.neighbours: dict[int, list[Shadow]] = {}  # by host
         self.owners: dict[int, IntervalMap] = {}  # host -> pfn -> place in a secure EPT
         self.strays: dict[int, IntervalMap] = {}  # host -> pfn -> owner by the PAMT alone, a VM
         self.pamts: dict[int, PamtBooks] = {}  # by host, where the PAMT is dynamic
@@ -130,6 +131,9 @@ class Inspector:
             elif vm not in self.shadows:
                 self.shadows[vm] = new_shadow(self.plan, vm)
                 self.shadows[vm].window = self.window
+                here = self.neighbours.setdefault(host_of(vm), [])
+                here.append(self.shadows[vm])
+                self.shadows[vm].neighbours = here
                 if self.plan.scenario.fleet.pamt == "dynamic":
                     self.shadows[vm].pamt = self.pamt_of(vm)
             found = self.known[address] = self.shadows[vm]
@@ -255,7 +259,9 @@ class Inspector:
     def taken(self, now: int, fact: o.FramesTaken) -> None:
         """AN11: frames that the allocator hands out for a hole."""
         self.handed_out(now, fact, fact.vm)
-        self.books(fact.vm).freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 0)
+        shadow = self.books(fact.vm)
+        shadow.freed.set(fact.gfn, fact.gfn + fact.end - fact.start, 0)
+        shadow.pool.had += fact.pages
 
     def reused(self, now: int, fact: o.FramesReused) -> None:
         """AN11: frames that the allocator hands out."""

@@ -193,7 +193,7 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I5": Meaning(
         "When a conversion ends, every page of its range has a folio in the filemap, or is "
-        "poisoned.",
+        "poisoned; and what it has poisoned is out of the filemap if it has stored the rest.",
         INVARIANT,
     ),
     "I6": Meaning(
@@ -212,8 +212,8 @@ MEANINGS: dict[str, Meaning] = {
     "I9": Meaning(
         "References add up: nobody drops a pin that was not taken, or takes one while the count "
         "is frozen (from the READY of the pins to ABORT, or to the store); none is after ABORT; "
-        "the counts that guest_memfd reads after an unmap are those of the books; and a folio of the range in hand is split "
-        "or merged only at the filemap's own count. Counted are pins, references that a bug "
+        "the counts that guest_memfd reads after an unmap are those of the books; and a folio of "
+        "the range in hand is split or merged only at the filemap's own count. Counted are pins, references that a bug "
         "left, host PTEs, and device mappings where these hold pins; not short references, which "
         "are over before anybody goes on.",
         INVARIANT,
@@ -256,7 +256,9 @@ MEANINGS: dict[str, Meaning] = {
         "PAGE.REMOVE and PAGE.DEMOTE succeed only when a TRACK came after the last BLOCK and "
         "every vCPU has been out since; no SEAMCALL is refused that neither a fault point nor a "
         "held lock explains (a caller that forgets TRACK is). And a page becomes private only once "
-        "the TLBs were flushed of its shared leaf, and the wait for its IOTLB invalidation is over.",
+        "the TLBs were flushed of its shared leaf, and the wait for its IOTLB invalidation is over, "
+        "before which its driver does not say that it has let go. A SEAMCALL that has met BUSY is "
+        "tried again with all vCPUs kept out, and none of them is in the guest meanwhile.",
         INVARIANT,
     ),
     "I17": Meaning(
@@ -271,7 +273,9 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I19": Meaning(
         "A poisoned page, or one whose memory has failed, is never mapped, stored, or given "
-        "back again.",
+        "back again. And whatever a consumer has said that it could not unmap is out of use when "
+        "the conversion ends, by poison or by a reference that stays: the pages, or all of their "
+        "folio where the mark is the folio's (in a huge folio some marks are lost).",
         INVARIANT,
     ),
     "I20": Meaning(
@@ -281,7 +285,9 @@ MEANINGS: dict[str, Meaning] = {
         "pair of metadata pages exactly while the count is above 0. Counts are judged with "
         "fleet.pamt = dynamic, whenever one changes and when a conversion ends. With any PAMT: "
         "what a conversion has had of the host's pool is in use when it ends (page tables, PAMT "
-        "pages, a split folio's metadata), or has gone back.",
+        "pages, a split folio's metadata), or has gone back, once; no VM gives back more pages than "
+        "it has had, for whatever; and no more descriptors of the IOMMU's queue are taken than "
+        "conversions are under way that may have one.",
         INVARIANT,
     ),
     "I21": Meaning(

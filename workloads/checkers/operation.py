@@ -27,6 +27,10 @@ class Operation:
     blamed = ""  # by whom guest_memfd says that it fails
     culprit = -1  # and which page he had named
     call = ""  # a SEAMCALL that failed when nothing was left to be done
+    poisoned: list[tuple[int, int]]  # what it has set aside for ever
+    left: list[
+        tuple[int, int, int, int]
+    ]  # could not be unmapped: where, its folio's order, the trace
     transient = False  # references were found that go by themselves
     short = False  # the allocator refused it memory
     trouble: tuple[int, int] | None = None  # what its last SEAMCALL that failed was about
@@ -47,6 +51,7 @@ class Operation:
         self.begin = begin
         self.began = now
         self.frozen = {}
+        self.poisoned, self.left = [], []
         self.noes: set[str] = set()  # who has refused
         self.before: dict[str, IntervalMap] = {}
         self.ready: set[int] = set()

@@ -1,7 +1,4 @@
-"""I20: pages that add up. What the dynamic PAMT says of the 2 MiB regions of a host, against the leaves of 4 KiB there.
-
-And what a conversion has had of the host's pool, against what is in use or went back when it ends.
-"""
+"""I20: what the dynamic PAMT says of the 2 MiB regions of a host, against the leaves of 4 KiB there."""
 
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -11,6 +8,7 @@ from actors.contract import PAGES_2M
 from actors.intervals import IntervalMap
 from actors.tdx_states import LEVEL_4K, Entry
 from workloads.checkers.operation import Operation
+from workloads.checkers.pool import unsettled
 
 if TYPE_CHECKING:
     from workloads.checkers.shadow import Shadow
@@ -77,10 +75,8 @@ def i20(shadow: "Shadow", fact: o.PamtCounted) -> str | None:
 
 def i20_at_end(shadow: "Shadow", fact: o.ConvertEnd, op: Operation) -> str | None:
     """And what was not: the regions in which something has changed since a conversion ended on this host."""
-    if op.pages:
-        return (
-            f"{op.pages} pages that were reserved for the conversion are not in use, nor given back"
-        )
+    if text := unsettled(op):
+        return text
     if shadow.pamt is None:
         return None
     touched, shadow.pamt.touched = shadow.pamt.touched, []

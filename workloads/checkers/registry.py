@@ -8,6 +8,7 @@ from workloads.checkers import checks as c
 from workloads.checkers import counts as n
 from workloads.checkers import dma as d
 from workloads.checkers import pamt as h
+from workloads.checkers import pool as f
 from workloads.checkers import progress as p
 from workloads.checkers import restored as r
 from workloads.checkers import seams as s
@@ -72,14 +73,18 @@ INVARIANTS = (
           on=(*_on(c.i15, o.LockOrder),
               *_on(c.i15_invalidation, o.InvalidationBegin, o.InvalidationEnd))),
     Check("I16", "no translation outlives an unmap: TRACK and exits, TLB flush, IOTLB wait",
-          on=(*_on(s.i16, o.SeamcallAnswered), *_on(c.i16_flushed, o.ShareStored), *_on(s.i16_iotlb, o.ShareStored))),
+          on=(*_on(s.i16, o.SeamcallAnswered), *_on(s.i16_retried, o.SeamcallAnswered),
+              *_on(s.i16_entered, o.GuestAccepted, o.GuestAccess), *_on(c.i16_flushed, o.ShareStored),
+              *_on(s.i16_iotlb, o.ShareStored), *_on(s.i16_acknowledged, o.ConsumerReplied))),
     Check("I17", "a leaf is installed only where the attribute allows its kind",
           on=(*_on(c.i17, o.Leaf), *_on(s.i17_stored, o.ShareStored))),
     Check("I18", "callbacks to no-fail callers and exit paths never return an error",
           on=_on(c.i18, o.NotifierError)),
-    Check("I19", "poisoned pages never come back", on=_on(c.i19, o.Leaf, o.HostPte, o.Dma, o.ShareStored)),
+    Check("I19", "what could not be unmapped is poisoned as far as its mark goes, and never comes back",
+          c.i19_told, on=_on(c.i19, o.Leaf, o.HostPte, o.Dma, o.ShareStored)),
     Check("I20", "pages add up: what secure EPTs map, its PAMT owners and counts, what was reserved", h.i20_at_end,
-          on=_on(h.i20_paid, o.PamtCounted), after=_on(h.i20, o.PamtCounted)),
+          on=(*_on(h.i20_paid, o.PamtCounted), *_on(f.i20_returned, o.PagesReturned),
+              *_on(f.i20_slots, o.IotlbQueued)), after=_on(h.i20, o.PamtCounted)),
     Check("I21", "bitmap, attribute and device mappings agree at rest", after=_on(d.an18, o.Answered)),
     Check("I22", "success means that the whole range is converted", c.i22),
     Check("I23", "ABORT asks for no memory and does nothing that can fail", on=_on(c.i23, o.Reserving),

@@ -1,7 +1,7 @@
 """Checks at the seam of KVM and the TDX module: why SEAMCALLs fail, what outlives an unmap, how long faults wait."""
 
 from actors import observations as o
-from actors.contract import Share
+from actors.contract import Consumer, Reason, Share
 from actors.tdx_states import Call, Cause, Entry, Status
 from workloads.checkers.checks import Found
 from workloads.checkers.shadow import Shadow
@@ -33,6 +33,20 @@ def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
         f"{Call(fact.call).name} of {span(fact.start, fact.end)}: blocked in epoch {shadow.blocked}, "
         f"tracked {shadow.epoch}, drained {shadow.drained}"
     )
+
+
+def i16_retried(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
+    """Before: whoever has met BUSY tries once more, with all vCPUs out from the kick to the answer."""
+    if fact.op not in shadow.retrying or shadow.kept_out >= 0:
+        return None
+    return f"{Call(fact.call).name} of {span(fact.start, fact.end)} is tried again after BUSY, and vCPUs may enter"
+
+
+def i16_entered(shadow: Shadow, fact: o.GuestAccepted | o.GuestAccess) -> Found:
+    """Nobody is in the guest once all have been out for a retry, until they are let in."""
+    if not shadow.all_out or (isinstance(fact, o.GuestAccess) and fact.share is Share.SHARED):
+        return None
+    return f"a vCPU uses {span(fact.start, fact.end)} while all are kept out for a retry"
 
 
 def unprovoked(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
@@ -70,6 +84,18 @@ def i16_iotlb(shadow: Shadow, fact: o.ShareStored) -> Found:
     for start, end, until in shadow.devices.waits if fact.to is Share.PRIVATE else ():
         if shadow.now < until and start < fact.end and fact.start < end:
             return f"{span(start, end)} is given to the TD while its IOTLB invalidation is awaited"
+    return None
+
+
+def i16_acknowledged(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
+    """The IOMMU driver's word that it has let go comes after its wait."""
+    devices = shadow.devices
+    if fact.consumer is not Consumer.IOMMU or not devices.waits or fact.reason is not Reason.NONE:
+        return None
+    op = shadow.operations[fact.op]
+    for start, end, until in devices.waits:
+        if shadow.now < until and op.covers(start, end):
+            return f"iommu has let go of {span(start, end)}, and its invalidation is still awaited"
     return None
 
 

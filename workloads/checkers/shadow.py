@@ -7,18 +7,23 @@ from typing import Any
 
 from actors import observations as o
 from actors.address import file_of
-from actors.contract import KVMS, Consumer, Reason, Share
+from actors.contract import KVMS, Consumer, Reason, Share, Trace
 from actors.intervals import IntervalMap
+from actors.protocols.marks import MARKS
 from actors.tdx_states import Call, Entry, Status
 from workloads.checkers.dma import Backing, DeviceBooks
 from workloads.checkers.operation import UNTOUCHED, Difference, Operation
 from workloads.checkers.pamt import PamtBooks
+from workloads.checkers.pool import PoolBooks
 from workloads.checkers.story import KEPT, KEYS_KEPT, REFUSED_KEPT, Told
 
 # A member is slow to look up.
 NONE, SHARED, PRIVATE = Reason.NONE, Share.SHARED, Share.PRIVATE
 OK, BLOCK, TRACK = Status.OK, Call.BLOCK, Call.TRACK
 
+Wait = tuple[int, int, int]
+"""A range, and since when (ns)."""
+FAULTS = (Call.AUG, Call.SEPT_ADD)  # whose BUSY sends the guest back to fault again
 Hold = tuple[int, int]
 """The rank of a lock of docs/domain.md section 2.9, and since when it is held (ns)."""
 
@@ -27,12 +32,13 @@ class Shadow:
     """One VM's books; maps are by gfn. `now` is when the fact in hand was reported (ns)."""
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
-        "accepted", "bitmap", "blocked", "closed", "consumer", "counted", "dead", "devices", "drained", "epoch",
-        "failed", "freed", "frozen", "halfway", "holding", "huge", "inside", "kept", "kept_out", "keys",
-        "killed", "last", "left", "mirrors", "nested", "now", "operations", "order", "outside",
-        "own_faults", "pamt", "panicked", "parked", "pins", "poison", "private", "pte", "punched",
-        "put_off", "refused", "sept", "share", "shared", "shared_epts", "stash", "stashing", "stepping", "story",
-        "strays", "thawed", "vm", "window",
+        "accepted", "all_out", "bitmap", "blocked", "closed", "consumer", "counted", "dead", "devices", "drained",
+        "epoch", "failed", "freed", "frozen", "halfway", "holding", "huge", "inside", "kept",
+        "kept_out", "keys", "killed", "last", "left", "mark", "mirrors", "neighbours", "nested", "now",
+        "operations", "order", "outside", "own_faults", "pamt", "panicked", "parked", "pins", "poison",
+        "pool", "private", "pte", "punched", "put_off", "refused", "retrying", "sept", "share",
+        "shared", "shared_epts", "stash", "stashing", "stepping", "story", "strays", "thawed", "vm",
+        "window",
     )  # fmt: skip
 
     def __init__(
@@ -63,9 +69,11 @@ class Shadow:
         self.inside = {"S-EPT": sept, "mirror": leaves}
         # Of every VM that has the inode open, the owner's first.
         self.mirrors, self.shared_epts = [leaves], [self.shared]
-        self.consumer = Consumer.KVM_MMU
+        # Which consumer its KVM is; how a page that could not be unmapped is to be marked.
+        self.consumer, self.mark = Consumer.KVM_MMU, MARKS["callback"]
         self.poison = IntervalMap.filled(0)
-        self.failed = IntervalMap.filled(0)  # poisoned because the frame behind it is bad
+        # Poisoned because the frame behind it is bad.
+        self.failed = IntervalMap.filled(0)
         self.punched = IntervalMap.filled(0)  # holes of guest_memfd
         self.freed = IntervalMap.filled(0)  # 1 where the frame behind a page is the host's again
         # 1 where it has an owner, and no S-EPT entry leads to it.
@@ -81,7 +89,6 @@ class Shadow:
         self.pins = IntervalMap.filled(0)  # how many references that will be dropped some time
         self.kept = IntervalMap.filled(0)  # and how many that will not
         self.counted = self.referring()
-        self.put_off: list[tuple[int, int, int]] = []  # where, and since when, one is waited for
         self.operations: dict[int, Operation] = {}
         self.last: tuple[int, Operation] | None = None  # when the last one ended
         self.thawed: tuple[int, Operation] | None = None  # and whose invalidation ended last
@@ -96,7 +103,9 @@ class Shadow:
             int, tuple[int, int, int]
         ] = {}  # access -> its range, how often it came again
         self.frozen: dict[int, tuple[int, int]] = {}  # op -> range of an invalidation in progress
-        self.kept_out = -1  # since when (ns) no vCPU may enter; -1 while they may
+        # Since when (ns) no vCPU may enter, -1 while they may; have all been out since; and the
+        # walks that have met BUSY and are to try once more.
+        self.kept_out, self.all_out, self.retrying = -1, False, set[int]()
         self.epoch = self.drained = 0
         self.blocked = -1
         self.story: deque[Told] = deque(maxlen=KEPT)  # the last facts that are told
@@ -107,6 +116,9 @@ class Shadow:
         self.closed = False
         self.window = False  # the protocol is made to store after the end of the invalidation (RW1)
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
+        # What it has of the host's pages; the books of all VMs of the host; references that are
+        # waited for: where, and since when.
+        self.pool, self.neighbours, self.put_off = PoolBooks(), [self], list[Wait]()
 
     def referring(self) -> dict[str, IntervalMap]:
         """By whom a page is referred to, but for the filemap."""
@@ -124,8 +136,10 @@ class Shadow:
         found.private, found.shared, found.left = (IntervalMap.filled(0) for _ in range(3))
         found.parked, found.stepping, found.holding, found.nested = {}, {}, {}, []
         found.frozen, found.closed, found.put_off = {}, False, []
+        found.pool = PoolBooks()
         found.last = found.thawed = None
         found.dead, found.killed, found.own_faults, found.kept_out = False, False, 0, -1
+        found.retrying, found.all_out = set(), False
         self.mirrors.append(found.private)
         self.shared_epts.append(found.shared)
         self.inside[f"mirror of file {file}"] = found.private
@@ -239,8 +253,13 @@ class Shadow:
 
     def poison_set(self, fact: o.PoisonSet) -> None:
         self.poison.set(fact.start, fact.end, 1)
+        if fact.op in self.operations:
+            self.operations[fact.op].poisoned.append((fact.start, fact.end))
 
     def left_mapped(self, fact: o.LeftMapped) -> None:
+        if fact.op in self.operations and fact.trace != Trace.NONE:
+            for start, end, size in self.order.runs(fact.start, fact.end):
+                self.operations[fact.op].left.append((start, end, size, fact.trace))
         left = self.devices.left if fact.consumer is Consumer.IOMMU else self.left
         left.set(fact.start, fact.end, 1)
 
@@ -252,10 +271,15 @@ class Shadow:
             self.pamt.told.set(fact.start, fact.end, fact.count)
 
     def seamcall(self, fact: o.SeamcallAnswered) -> None:
+        again = bool(self.retrying) and fact.op in self.retrying
+        if again:
+            self.retrying.remove(fact.op)
         if fact.call == BLOCK:  # one that fails may have blocked what lies before
             self.blocked = self.epoch
         if fact.status != OK:
             self.key(fact)
+            if fact.status == Status.BUSY and not again and fact.call not in FAULTS:
+                self.retrying.add(fact.op)
             operation = self.operations.get(fact.op)
             if operation:
                 operation.trouble = (fact.start, fact.end)
@@ -267,6 +291,7 @@ class Shadow:
 
     def epoch_drained(self, _: o.EpochDrained) -> None:
         self.drained = self.epoch
+        self.all_out = self.kept_out >= 0
 
     def invalidation_begin(self, fact: o.InvalidationBegin) -> None:
         """Another range of a conversion widens the first, as in KVM."""
@@ -301,6 +326,7 @@ class Shadow:
 
     def vcpus_kept(self, fact: o.VcpusKept) -> None:
         self.kept_out = self.now if fact.out else -1
+        self.all_out = False
 
     def host_pte(self, fact: o.HostPte) -> None:
         self.write("pte", fact.start, fact.end, int(fact.present))
@@ -417,20 +443,26 @@ class Shadow:
             self.kept.set(start, end, count + 1)
 
     def memory_refused(self, fact: o.MemoryRefused) -> None:
+        self.pool.had -= fact.pages
         if fact.op in self.operations:
             operation = self.operations[fact.op]
             operation.short = True
             operation.pages -= fact.pages
 
     def reserving(self, fact: o.Reserving) -> None:
+        self.pool.had += fact.pages
         operation = self.operations.get(fact.op)
         if operation:
             operation.pages += fact.pages
 
     def reserve_settled(self, fact: o.ReserveSettled) -> None:
+        self.pool.owed += fact.returned
         operation = self.operations.get(fact.op)
         if operation:
             operation.pages -= fact.used + fact.returned
+
+    def pages_returned(self, fact: o.PagesReturned) -> None:
+        self.pool.returned(fact)
 
     def fault_parked(self, fact: o.FaultParked) -> None:
         self.parked[fact.access] = (fact.start, fact.end, self.now)
@@ -504,6 +536,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.MemoryRefused: Shadow.memory_refused,
     o.Reserving: Shadow.reserving,
     o.ReserveSettled: Shadow.reserve_settled,
+    o.PagesReturned: Shadow.pages_returned,
     o.FaultParked: Shadow.fault_parked,
     o.FaultResumed: Shadow.fault_resumed,
     o.ReEntered: Shadow.re_entered,

@@ -1,10 +1,14 @@
 """The books at time 0: what a plan says of VMs and hosts before anything has happened."""
 
-from actors.address import vm_address
+from actors.address import host_of, vm_address, vm_of
+from actors.contract import PAGES_2M
 from actors.intervals import IntervalMap
+from actors.protocols.marks import MARKS
 from actors.slots import Slots, slot_of
+from actors.tdx_pamt import PAIR
 from actors.tdx_states import LEVEL_4K, Entry
 from workloads.checkers.dma import Backing
+from workloads.checkers.pool import PoolBooks
 from workloads.checkers.shadow import Shadow
 from workloads.plan import Plan
 from workloads.scenario import Scenario
@@ -65,7 +69,23 @@ def new_shadow(plan: Plan, vm: int) -> Shadow:
         sept.set(start, end, entry_at_start(plan))
         leaves.set(start, end, level)
     order, huge = folios(plan, slots)
-    return Shadow(vm, sept, leaves, order, huge, backing(plan.scenario, slots))
+    found = Shadow(vm, sept, leaves, order, huge, backing(plan.scenario, slots))
+    found.mark = MARKS.get(plan.scenario.protocol.mark, found.mark)
+    if plan.scenario.fleet.pamt == "dynamic" and not comes_later(plan, vm):
+        found.pool = PoolBooks(PAIR * small_regions(plan, vm))
+    return found
+
+
+def small_regions(plan: Plan, vm: int) -> int:
+    """How many regions of 2 MiB have leaves of 4 KiB of this VM's; nobody else's are there."""
+    regions = IntervalMap.filled(0)
+    shape = list(shapes(plan, host_of(vm)))[vm_of(vm)]
+    for start, end, level in leaves_at_start(plan, shape.slots):
+        slot = slot_of(shape.slots, start)
+        shift = shape.frames[slot.gmem] + slot.index - slot.gfn
+        if level == LEVEL_4K:
+            regions.set((start + shift) // PAGES_2M, -(-(end + shift) // PAGES_2M), 1)
+    return regions.pages(0, regions.starts[-1] + 1, 1)
 
 
 def backing(scenario: Scenario, slots: Slots) -> Backing:

@@ -330,10 +330,11 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.ReserveSettled: lambda f: (
         f"allocator: of what was asked for {many(f.used, 'page')} in use, {many(f.returned, 'page')} back"
     ),
+    o.PagesReturned: lambda f: f"allocator: {many(f.pages, 'page')} are in the pool again",
     o.GuestAccepted: lambda f: f"guest: has accepted {at(f)}",
 }
 OFTEN = {
-    o.DmaDone, o.IotlbQueued, o.LockOrder, o.Reserving, o.ReserveSettled, o.GuestAccepted,
+    o.DmaDone, o.IotlbQueued, o.LockOrder, o.Reserving, o.ReserveSettled, o.PagesReturned, o.GuestAccepted,
 }  # fmt: skip
 
 

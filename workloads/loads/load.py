@@ -207,11 +207,16 @@ class Load(Actor):
         job = self.program.job(*divmod(message.ticket, STEPS))
         assert job and job.post and isinstance(job.post.message, m.Reserve)
         if message.granted:
-            context.after(max(job.hold, 1), m.LetGo(job.post.message.pages))
+            context.after(
+                max(job.hold, 1),
+                m.LetGo(job.post.message.pages, vm_base(job.post.message.reply_to)),
+            )
 
     def on_let_go(self, message: m.LetGo, context: Context) -> None:
         """And back."""
-        context.send(host_base(self.vm) | ALLOCATOR, m.GiveBack(message.pages), context.link)
+        context.send(
+            host_base(self.vm) | ALLOCATOR, m.GiveBack(message.pages, message.vm), context.link
+        )
 
     HANDLERS: ClassVar = {
         m.Tick: on_tick,
