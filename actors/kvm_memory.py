@@ -13,7 +13,7 @@ from actors.address import ALLOCATOR, KVM, host_base
 from actors.contract import Context
 from actors.kvm_plans import Walk
 from actors.kvm_tables import TAKEN, lacking
-from actors.kvm_tickets import ACCEPT_OP, FAULT, FAULT_MEMORY
+from actors.kvm_tickets import FAULT, FAULT_MEMORY
 from actors.observations import ReserveSettled
 from actors.tdx_pamt import PAIR, regions
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, TABLE_SPAN
@@ -63,7 +63,7 @@ def split_pairs(kvm: "KvmMmu") -> int:
 
 
 def give_back(kvm: "KvmMmu", pages: int, context: Context, ticket: int = -1) -> None:
-    """To the host's pool; `ticket` is the conversion that settles it."""
+    """To the host's pool; `ticket` is the walk that settles it."""
     if pages:
         unused = m.GiveBack(pages, kvm.vm, ticket)
         context.send(host_base(kvm.vm) | ALLOCATOR, unused, context.link)
@@ -80,9 +80,11 @@ def use(walk: Walk, pages: int) -> None:
 
 def spare(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """What it has not used goes back."""
-    give_back(kvm, walk.reserved, context, -1 if walk.op & ACCEPT_OP else walk.op)
-    walk.returned += walk.reserved
-    walk.reserved = 0
+    if walk.reserved:
+        give_back(kvm, walk.reserved, context, walk.op)
+        walk.returned += walk.reserved
+        walk.reserved = 0
+        settled(walk, context)
 
 
 def settled(walk: Walk, context: Context) -> None:

@@ -182,7 +182,7 @@ class Reserved(Message, frozen=True, tag=16):
 class GiveBack(Message, frozen=True, tag=17):
     """Anyone -> allocator: reserved pages that were not used, or are used no more.
 
-    `ticket` is the conversion that had asked for them, -1 where they are not what it settles.
+    `ticket` is the conversion or walk that had asked for them, -1 where they are not what it settles.
     """
 
     pages: int

@@ -82,6 +82,7 @@ class Vmm(Actor):
     windows: dict[int, Window] = {}
     windows_moved: int = 0
     dead: bool = False
+    exits: bool = False  # of its own accord, as soon as nobody is in the kernel
     life: Life | msgspec.UnsetType = msgspec.UNSET  # where a fault plan may end it
 
     def on_request(self, message: m.ConvertRequest, context: Context) -> None:
@@ -109,6 +110,9 @@ class Vmm(Actor):
 
     def next(self, context: Context) -> None:
         """Whoever is first in the queue makes its ioctl, or moves its window."""
+        if self.current == IDLE and self.exits and not self.dead:
+            vmm_exit.leave(self, context)
+            return
         if self.current != IDLE or not self.queue:
             return
         self.current = self.queue.pop(0)

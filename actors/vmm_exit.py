@@ -14,9 +14,17 @@ if TYPE_CHECKING:
 
 
 def on_exit(vmm: "Vmm", _: m.Exit, context: Context) -> None:
-    """exit_mmap over everything that is mapped; a VMM that is gone already exits no more."""
+    """exit_mmap, once the thread that is in the kernel for a conversion is through; who is gone exits no more."""
     if vmm.dead:
         return
+    vmm.exits = not vmm.idle
+    if vmm.idle:
+        leave(vmm, context)
+
+
+def leave(vmm: "Vmm", context: Context) -> None:
+    """Over everything that is mapped."""
+    vmm.exits = False
     if vmm.life is not msgspec.UNSET:
         vmm.life = Life.EXITING
     vmm_kill.exit_mmap(vmm, context)

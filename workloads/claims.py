@@ -21,7 +21,7 @@ OVERALL = "claims"
 
 
 class Claim(NamedTuple):
-    """One claim. `shows`: anomaly -> the protocols that show it in this scenario, and no other does.
+    """One claim. `shows`: anomaly -> the protocols that show it in this scenario, and no other does; {}: none at all.
 
     It is about the scenario's first fault. `unmet`: protocols that the fault cannot strike, and why; what they do not
     show says nothing of them but that. The scenario's other faults have them fail, too.
@@ -37,7 +37,7 @@ class Claim(NamedTuple):
     @property
     def compared(self) -> tuple[str, ...]:
         """The first protocol it is claimed of, and two-phase."""
-        first = next(iter(self.shows.values()))[0]
+        first = next(iter(self.shows.values()), EVERY)[0]
         return tuple(dict.fromkeys((first, C)))
 
 
@@ -228,6 +228,15 @@ CLAIMS = (
         "Every file's KVM is asked before any of them unmaps. So it is with all files split first, "
         "`protocol.per_file=false`, as in the series of August 2025.",
         {B2: NO_SPLIT},
+    ),
+    Claim(
+        "claim-killed",
+        "A VMM can die at any instant of a conversion, and exit_mmap() cannot fail. What the conversion has begun "
+        "has to end before the address space goes.",
+        f"{MAIL}: exit_mmap() among the cases that cannot fail; docs/domain.md section 4.x",
+        {},
+        "The thread in the ioctl holds the mm and the files: it comes to its decision, commits or aborts, and its "
+        "answer goes nowhere. So it is with every protocol; all frames go back.",
     ),
 )
 

@@ -112,7 +112,7 @@ def _contents() -> Iterator[str]:
     rows = (
         (
             f"[{_title(claim)}](#{_title(claim).replace(' ', '-')})",
-            ", ".join(claim.shows),
+            ", ".join(claim.shows) or "none",
             claim.where,
         )
         for claim in CLAIMS

@@ -145,7 +145,7 @@ def test_a_conversion_that_froze_the_range_meanwhile_goes_first():
     (reserve,) = context.messages()
     actor.invalidations = {5: (0, 0x200)}
     actor.on_reserved(m.Reserved(reserve.ticket, True), context)
-    assert context.messages() == [m.GiveBack(4, VM), m.Accessed(7, Outcome.RETRY)]
+    assert context.messages() == [m.GiveBack(4, VM, ACCEPT_OP | 7), m.Accessed(7, Outcome.RETRY)]
     assert (actor.walks, actor.lock.idle, runs(actor.inhibited)) == ({}, True, [(0, 0)])
 
 

@@ -166,6 +166,17 @@ def test_a_process_exits_once(first, busy):
     assert (world.found, world.pending()) == (set(), {})
 
 
+def test_who_exits_by_himself_waits_for_his_thread_in_the_kernel():
+    world = World()
+    world.request(START, END, SHARED)
+    world.run_until(lambda: bool(world.kvm().walks))
+    world.post(VMM, m.Exit())
+    world.run()
+    kinds = [type(fact) for _, fact in world.notebook.facts]
+    assert kinds.index(ConvertEnd) < kinds.index(NotifierCalled) < kinds.index(VmStopped)
+    assert (world.found, world.pending()) == (set(), {})
+
+
 def test_a_bug_that_comes_after_the_kill_changes_nothing_about_the_order():
     world = ready(SHARED)
     world.inject("tdx.bug")

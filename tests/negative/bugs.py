@@ -31,6 +31,7 @@ from actors import (
     tdx_module,
     tdx_pamt,
     tdx_states,
+    vmm_kill,
     vmm_listeners,
 )
 from actors import iommu as iommu_driver
@@ -66,6 +67,7 @@ from actors.protocols.table import Who
 from actors.tdx_module import TdxModule
 from actors.tdx_pamt import Counted, DynamicPamt
 from actors.tdx_states import LEVEL_2M, RULES, Call, Status
+from actors.vmm import Vmm
 from tests.helpers import PRIVATE, SHARED, World
 
 Patch = MonkeyPatch
@@ -938,6 +940,23 @@ def kill_for_memory(world: World, _: Patch) -> None:
 
 
 # --- VMM -----------------------------------------------------------------------------------------
+
+
+def drop_the_mm_at_once(world: World, _: Patch) -> None:
+    """SIGKILL takes the mm from under the thread that is in the ioctl."""
+    on_kill = vmm_kill.on_kill
+
+    def killed(vmm: Vmm, message: m.Kill, context: Context) -> None:
+        on_kill(vmm, message, context)
+        if vmm.life == vmm_kill.Life.KILLED:
+            vmm_kill.leave(vmm, context)
+
+    world.replace(VMM, m.Kill, killed)
+
+
+def close_before_the_mm(_: World, patch: Patch) -> None:
+    """The files of a killed VMM go, and its mm stays."""
+    patch.setattr(vmm_kill, "leave", lambda vmm, context: vmm.close(context))
 
 
 def forget_the_devices(_: World, patch: Patch) -> None:

@@ -380,6 +380,23 @@ def remove_busy_once(world: World) -> None:
     world.convert(START, END, SHARED)
 
 
+def killed_before_it_begins(world: World) -> None:
+    """The VMM is killed while its ioctl is on the way to guest_memfd."""
+    world.killable()
+    world.request(START, END, SHARED)
+    world.post(VMM, m.Kill(), delay=10)
+    world.run()
+
+
+def killed_while_it_splits(world: World) -> None:
+    """The VMM is killed while KVM prepares."""
+    world.killable()
+    world.request(START, END, SHARED)
+    world.run_until(lambda: bool(world.kvm().walks))
+    world.post(VMM, m.Kill())
+    world.run()
+
+
 def hole_is_punched_and_filled(world: World) -> None:
     """The guest gives a block up and touches it later."""
     world.post(GUEST, m.GiveUp(1 << 20, 0x200, 0x400))
@@ -563,6 +580,9 @@ CASES = [
     Case("I22 AN19", bugs.store_nothing, to_shared),
     Case("I23", bugs.allocate_in_abort, refused_to_shared),
     Case("I23 L3", bugs.block_again_in_abort, stray_pin_and_a_lock_taken),
+    Case("I26", bugs.drop_the_mm_at_once, killed_before_it_begins),
+    Case("I26", bugs.drop_the_mm_at_once, killed_while_it_splits),
+    Case("I26", bugs.close_before_the_mm, killed_while_it_splits),
     Case("L1 L2", bugs.lose_an_acknowledgement, to_shared),
     Case("L2", bugs.let_nobody_in, busy_once),
     Case("L3", bugs.forget_the_iommu_in_abort, refused_to_shared),

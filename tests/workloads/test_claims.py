@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from actors import messages as m
+from actors import vmm_kill
 from actors.protocols import PROTOCOLS
+from actors.vmm import Vmm
 from workloads.checkers.admitted import CANNOT, NEVER, ROWS, WINDOWS
 from workloads.claims import CLAIMS, NOT_SHOWN, OVERALL
 from workloads.claims_page import differences, mark_of, reference, seen
@@ -46,6 +49,20 @@ def test_every_protocol_fails_at_something_and_is_asked_for_the_same(claim):
     else:
         assert claim.scenario == "claim-window-rw1"
         assert all(run.implicit for name, run in runs.items() if name not in claim.shows["AN20"])
+
+
+def test_a_mm_that_goes_under_its_thread_is_found_in_the_scenario_of_kills(monkeypatch):
+    """Under every protocol; without the bug it is valid, which the tests above hold."""
+    on_kill = Vmm.HANDLERS[m.Kill]
+
+    def at_once(vmm, message, context):
+        on_kill(vmm, message, context)
+        if vmm.life == vmm_kill.Life.KILLED:
+            vmm_kill.leave(vmm, context)
+
+    monkeypatch.setitem(Vmm.HANDLERS, m.Kill, at_once)
+    runs = seen.__wrapped__("claim-killed")
+    assert all("I26" in "".join(run.reasons) for run in runs.values())
 
 
 def test_each_scenario_of_a_claim_is_in_the_table_once():

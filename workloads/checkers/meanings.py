@@ -314,6 +314,11 @@ MEANINGS: dict[str, Meaning] = {
         "Where VMs arrive, no host has more VMs that boot at once than arrivals.boots.",
         INVARIANT,
     ),
+    "I26": Meaning(
+        "A VMM exits or is killed: exit_mmap() (N8 of the no-fail callers) comes once its "
+        "conversions are over. After a kill none begins later, and its files are closed last.",
+        INVARIANT,
+    ),
     "L1": Meaning(
         "Every conversion is answered by the end of the run. How long it may take is not "
         "judged; latency shows it.",

@@ -8,7 +8,7 @@ from actors.contract import PAGES_2M, Reason, Share
 from actors.tdx_states import LEVEL_2M
 from workloads.checkers.checks import MMU_LOCK, Found, lock_name
 from workloads.checkers.operation import Operation
-from workloads.checkers.shadow import Shadow
+from workloads.checkers.shadow import EXIT_MMAP, Shadow
 from workloads.checkers.words import ms, side, span
 
 # docs/domain.md section 14.
@@ -201,15 +201,49 @@ def l8(shadow: Shadow, fact: o.VmStopped) -> Found:
     return "the VMM was ended while its conversion, short of memory, held ilock"
 
 
+# --- a VMM that is killed ------------------------------------------------------------------------------------
+
+
+def i26(shadow: Shadow, fact: o.NotifierCalled) -> Found:
+    """Before: the thread that is in the kernel holds the mm, so it is through.
+
+    After a bug the VMM gives up by itself, and only a failable notifier asks. Other VMs on the inode convert nothing.
+    """
+    given_up = shadow.dead and not shadow.killed
+    if fact.site != EXIT_MMAP or given_up or file_of(shadow.vm):
+        return None
+    for op in shadow.operations.values():
+        return f"the mm goes while {under_way(op)} is under way"
+    return None
+
+
+def i26_begun(shadow: Shadow, fact: o.ConvertBegin) -> Found:
+    """And none that had yet to take ilock comes after."""
+    if shadow.exited <= 1:
+        return None
+    return f"a conversion of {span(fact.start, fact.end)} begins for a mm that is gone"
+
+
+def i26_closed(shadow: Shadow, fact: o.FileClosed) -> Found:
+    """Its files go last."""
+    if not shadow.killed or shadow.exited:
+        return None
+    return "the file of a killed VMM is closed before its mm is gone"
+
+
 # --- what must have ended when a run has -----------------------------------------------------------------
+
+
+def under_way(operation: Operation) -> str:
+    """For people."""
+    begin = operation.begin
+    return f"the conversion of {span(begin.start, begin.end)} to {side(begin.to)}"
 
 
 def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
     """(id, op or -1, text) of what would be L1, L2, L5 or I14 if nothing more happened. A conversion is its owner's."""
     for op, operation in () if file_of(shadow.vm) else shadow.operations.items():
-        begin = operation.begin
-        where = f"the conversion of {span(begin.start, begin.end)} to {side(begin.to)}"
-        yield "L1", op, f"{where} was never answered"
+        yield "L1", op, f"{under_way(operation)} was never answered"
     for op, locks in shadow.holding.items():
         for rank, since in locks:
             yield "L2", op, f"{lock_name(rank)}, taken at {ms(since)}, was never dropped"

@@ -91,6 +91,8 @@ INVARIANTS = (
           refused=c.i23_failed),
     Check("I24", "a VM of the fleet is on one host at most"),
     Check("I25", "a host boots no more VMs at once than it may"),
+    Check("I26", "the mm of a VMM that ends outlives its calls into the kernel, and not its files",
+          on=(*_on(p.i26, o.NotifierCalled), *_on(p.i26_begun, o.ConvertBegin), *_on(p.i26_closed, o.FileClosed))),
     Check("L1", "every conversion is answered"),
     Check("L2", "no lock is held for ever", on=(*_on(p.an9, o.Spinning), *_on(p.l2, o.LockOrder))),
     Check("L3", "every READY meets exactly one COMMIT or ABORT", c.l3),

@@ -23,6 +23,7 @@ OK, BLOCK, TRACK = Status.OK, Call.BLOCK, Call.TRACK
 
 Wait = tuple[int, int, int]
 """A range, and since when (ns)."""
+EXIT_MMAP = "N8 exit_mmap"  # of docs/domain.md section 2.8: the address space goes
 FAULTS = (Call.AUG, Call.SEPT_ADD)  # whose BUSY sends the guest back to fault again
 Hold = tuple[int, int]
 """The rank of a lock of docs/domain.md section 2.9, and since when it is held (ns)."""
@@ -33,7 +34,7 @@ class Shadow:
 
     __slots__ = (  # every fact comes by here, and so many attributes would else be a large dictionary
         "accepted", "all_out", "bitmap", "blocked", "closed", "consumer", "counted", "dead", "devices", "drained",
-        "epoch", "failed", "freed", "frozen", "halfway", "holding", "huge", "inside", "kept",
+        "epoch", "exited", "failed", "freed", "frozen", "halfway", "holding", "huge", "inside", "kept",
         "kept_out", "keys", "killed", "last", "left", "mark", "mirrors", "neighbours", "nested", "now",
         "operations", "order", "outside", "own_faults", "pamt", "panicked", "parked", "pins", "poison",
         "pool", "private", "pte", "punched", "put_off", "refused", "retrying", "sept", "share",
@@ -72,9 +73,8 @@ class Shadow:
         # Which consumer its KVM is; how a page that could not be unmapped is to be marked.
         self.consumer, self.mark = Consumer.KVM_MMU, MARKS["callback"]
         self.poison = IntervalMap.filled(0)
-        # Poisoned because the frame behind it is bad.
-        self.failed = IntervalMap.filled(0)
-        self.punched = IntervalMap.filled(0)  # holes of guest_memfd
+        # Poisoned because the frame behind it is bad; holes of guest_memfd.
+        self.failed, self.punched = IntervalMap.filled(0), IntervalMap.filled(0)
         self.freed = IntervalMap.filled(0)  # 1 where the frame behind a page is the host's again
         # 1 where it has an owner, and no S-EPT entry leads to it.
         self.strays = IntervalMap.filled(0)
@@ -116,9 +116,10 @@ class Shadow:
         self.closed = False
         self.window = False  # the protocol is made to store after the end of the invalidation (RW1)
         self.pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
-        # What it has of the host's pages; the books of all VMs of the host; references that are
-        # waited for: where, and since when.
-        self.pool, self.neighbours, self.put_off = PoolBooks(), [self], list[Wait]()
+        # Has exit_mmap() come (1), and after a kill (2); what the VM has of the host's pool, and the
+        # books of all VMs of its host; who waits for a reference.
+        self.exited, self.put_off = 0, list[Wait]()
+        self.pool, self.neighbours = PoolBooks(), [self]
 
     def referring(self) -> dict[str, IntervalMap]:
         """By whom a page is referred to, but for the filemap."""
@@ -139,6 +140,7 @@ class Shadow:
         found.pool = PoolBooks()
         found.last = found.thawed = None
         found.dead, found.killed, found.own_faults, found.kept_out = False, False, 0, -1
+        found.exited = 0
         found.retrying, found.all_out = set(), False
         self.mirrors.append(found.private)
         self.shared_epts.append(found.shared)
@@ -485,6 +487,10 @@ class Shadow:
     def vmm_killed(self, _: o.VmmKilled) -> None:
         self.killed = True
 
+    def notified(self, fact: o.NotifierCalled) -> None:
+        if fact.site == EXIT_MMAP:
+            self.exited = 1 + self.killed
+
     def stopped(self, _: o.VmStopped) -> None:
         self.dead = True
 
@@ -544,6 +550,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.FaultFailed: Shadow.came_on,
     o.GuestPanicked: Shadow.guest_panicked,
     o.VmmKilled: Shadow.vmm_killed,
+    o.NotifierCalled: Shadow.notified,
     o.VmStopped: Shadow.stopped,
     o.FileClosed: Shadow.file_closed,
 }
