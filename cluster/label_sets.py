@@ -33,7 +33,7 @@ DMA_OUTCOMES = ("done", "stale", "fault")
 REQUEST_STAGES = ("came", "refused", "queued", "placed", "turned_away", "left")
 CALLS = tuple(call.name.lower() for call in Call)
 INVARIANTS = (
-    *(f"I{n}" for n in range(1, 26)),
+    *(f"I{n}" for n in range(1, 27)),
     *(f"L{n}" for n in range(1, 10)),
 )
 ANOMALIES = tuple(f"AN{n}" for n in range(1, 29))

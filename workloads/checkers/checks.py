@@ -92,7 +92,7 @@ def i2(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
 def i5(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     if shadow.closed:
         return None
-    for start, end in op.poisoned if op.touched("share") else ():
+    for start, end in op.poisoned if "share" in op.before else ():
         kept = next((run for run in shadow.order.runs(start, end) if run[2] >= 0), None)
         if kept:
             return (

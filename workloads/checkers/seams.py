@@ -7,7 +7,8 @@ from workloads.checkers.checks import Found
 from workloads.checkers.shadow import Shadow
 from workloads.checkers.words import span
 
-OK, REMOVE, DEMOTE = Status.OK, Call.REMOVE, Call.DEMOTE  # a member is slow to look up
+# A member is slow to look up.
+OK, REMOVE, DEMOTE, NONE, IOMMU = Status.OK, Call.REMOVE, Call.DEMOTE, Reason.NONE, Consumer.IOMMU
 
 # --- SEAMCALLs -----------------------------------------------------------------------------------
 
@@ -89,11 +90,10 @@ def i16_iotlb(shadow: Shadow, fact: o.ShareStored) -> Found:
 
 def i16_acknowledged(shadow: Shadow, fact: o.ConsumerReplied) -> Found:
     """The IOMMU driver's word that it has let go comes after its wait."""
-    devices = shadow.devices
-    if fact.consumer is not Consumer.IOMMU or not devices.waits or fact.reason is not Reason.NONE:
+    if fact.consumer is not IOMMU or not shadow.devices.waits or fact.reason is not NONE:
         return None
     op = shadow.operations[fact.op]
-    for start, end, until in devices.waits:
+    for start, end, until in shadow.devices.waits:
         if shadow.now < until and op.covers(start, end):
             return f"iommu has let go of {span(start, end)}, and its invalidation is still awaited"
     return None
