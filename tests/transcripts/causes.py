@@ -145,6 +145,31 @@ def preempted(wait: int, file: int = 0) -> Arrange:
     return arrange
 
 
+def preempted_until(event: type[Message]) -> Arrange:
+    """The same until KVM has dealt with the first message of this kind."""
+
+    def arrange(world: World) -> None:
+        met: list[m.GotPfn] = []
+        happened: list[Message] = []
+
+        def on_got_pfn(kvm: KvmMmu, message: m.GotPfn, context: Context) -> None:
+            if happened:
+                kvm.on_got_pfn(message, context)
+            else:
+                met.append(message)
+
+        def on_event(kvm: KvmMmu, message: Message, context: Context) -> None:
+            KvmMmu.HANDLERS[event](kvm, message, context)
+            for found in () if happened else met:
+                context.after(context.link, found)
+            happened.append(message)
+
+        world.replace(KVM, m.GotPfn, on_got_pfn)
+        world.replace(KVM, event, on_event)
+
+    return arrange
+
+
 def silent(consumer: Consumer) -> Arrange:
     """This consumer's READY gets lost."""
 

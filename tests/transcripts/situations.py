@@ -24,6 +24,7 @@ from tests.transcripts.causes import (
     poison,
     pool,
     preempted,
+    preempted_until,
     queue_full,
     queue_stuck,
     released,
@@ -240,6 +241,14 @@ PLAIN: dict[str, Situation] = {
     "leaf_after_ready": Situation(
         "Nothing is mapped when KVM is asked; a fault that looked before installs a leaf of 2 MiB after its READY.",
         arrange=after(touched(0x0, 0x200, delay=1_000), preempted(10_300)), overrides=("vm.start=unaccepted",)),
+    "fault_while_frozen": Situation(
+        "A vCPU touches the pages, and its thread is preempted when it has looked the folio up, until the range is "
+        "frozen.",
+        arrange=after(touched(START, END, delay=1_000), preempted_until(m.Freeze)), overrides=("vm.start=unaccepted",)),
+    "fault_after_thaw": Situation(
+        "A vCPU touches the pages, and its thread is preempted when it has looked the folio up, until the invalidation "
+        "is over.",
+        arrange=after(touched(START, END, delay=1_000), preempted_until(m.Thaw)), overrides=("vm.start=unaccepted",)),
     # --- several files on the inode
     "two_files": Situation(
         "Another VM has a file of the inode, and maps nothing of the range.", overrides=TWO_FILES),

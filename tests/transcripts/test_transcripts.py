@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from actors import kvm_fault
 from actors.contract import Reason
 from actors.protocols import PROTOCOLS
 from cluster.failures import failures_of
@@ -141,6 +142,17 @@ def test_each_direction_succeeds_and_is_refused(protocol):
         for name in STORIES[protocol]
     }
     assert len(reasons) == 4
+
+
+@every_protocol
+@pytest.mark.parametrize("name", ["fault_while_frozen", "fault_after_thaw"])
+def test_without_its_sequence_check_a_fault_goes_another_way(protocol, name, monkeypatch):
+    """mmu_invalidate_retry left out: every protocol has stories that tell of it."""
+    right = played(protocol, name)
+    monkeypatch.setattr(kvm_fault, "locked", kvm_fault.augment)
+    broken = played.__wrapped__(protocol, name)
+    assert broken.text != right.text
+    assert {"AN20"} <= broken.found
 
 
 def test_every_reason_has_a_transcript():

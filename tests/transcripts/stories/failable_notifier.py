@@ -1,10 +1,12 @@
 """What becomes of each situation under A, in the steps of actors/protocols/failable_notifier.py."""
 
 from actors.contract import Reason as R
+from tests.transcripts.stories.raced import RACED
 from tests.transcripts.stories.told import Told
 
 # fmt: off
 FAILABLE_NOTIFIER: dict[str, Told] = {
+    **RACED,
     "to_shared": Told(R.NONE, "",
         "The consumers are told one after the other (step 2). KVM splits the boundary leaf and unmaps the pages in "
         "one go; the others have nothing to do. Then the store (4); then the folio is split (5)."),

@@ -1,10 +1,12 @@
 """What becomes of each situation under B2, in the steps of actors/protocols/in_place.py."""
 
 from actors.contract import Reason as R
+from tests.transcripts.stories.raced import RACED
 from tests.transcripts.stories.told import Told
 
 # fmt: off
 IN_PLACE: dict[str, Told] = {
+    **RACED,
     "to_shared": Told(R.NONE, "",
         "Tree nodes come first (3); then the point of no return: KVM zaps the pages (5). The store (6) comes before "
         "the end of the invalidation (7). Folios are small from the start: nothing is split."),

@@ -1,10 +1,12 @@
 """What becomes of each situation under B2H, in the steps of actors/protocols/in_place.py."""
 
 from actors.contract import Reason as R
+from tests.transcripts.stories.raced import RACED_IN_THE_WINDOW
 from tests.transcripts.stories.told import Told
 
 # fmt: off
 IN_PLACE_HUGE: dict[str, Told] = {
+    **RACED_IN_THE_WINDOW,
     "to_shared": Told(R.NONE, "",
         "One batch. Tree nodes (3); KVM splits the boundary leaf (6) and zaps the pages (7), and the invalidation "
         "ends. Only then is the folio split (8) and the attribute stored (9): in between a fault finds the old "

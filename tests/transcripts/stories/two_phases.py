@@ -1,10 +1,12 @@
 """What becomes of each situation under C, C' and C0 alike, in the steps of actors/protocols/two_phase.py."""
 
 from actors.contract import Reason as R
+from tests.transcripts.stories.raced import RACED
 from tests.transcripts.stories.told import Told
 
 # fmt: off
 TWO_PHASES: dict[str, Told] = {
+    **RACED,
     "to_shared": Told(R.NONE, "",
         "KVM splits the boundary leaf while it is asked (step 2: BLOCK, TRACK, kick, DEMOTE) and unmaps the pages "
         "once all have agreed (4: BLOCK, TRACK, kick, REMOVE). The attribute is stored after the last "

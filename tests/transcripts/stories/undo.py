@@ -1,10 +1,12 @@
 """What becomes of each situation under B, in the steps of actors/protocols/undo.py."""
 
 from actors.contract import Reason as R
+from tests.transcripts.stories.raced import RACED
 from tests.transcripts.stories.told import Told
 
 # fmt: off
 UNDO: dict[str, Told] = {
+    **RACED,
     "to_shared": Told(R.NONE, "",
         "One range is on the list (2). KVM splits the boundary leaf and zaps the pages (4); its result would be "
         "discarded. Then the store, the wait for references, and the folio is split and its parts are added (5)."),
