@@ -83,6 +83,7 @@ class Vmm(Actor):
     windows_moved: int = 0
     dead: bool = False
     exits: bool = False  # of its own accord, as soon as nobody is in the kernel
+    leaving: bool = False  # and its mm goes
     life: Life | msgspec.UnsetType = msgspec.UNSET  # where a fault plan may end it
 
     def on_request(self, message: m.ConvertRequest, context: Context) -> None:
@@ -110,8 +111,8 @@ class Vmm(Actor):
 
     def next(self, context: Context) -> None:
         """Whoever is first in the queue makes its ioctl, or moves its window."""
-        if self.current == IDLE and self.exits and not self.dead:
-            vmm_exit.leave(self, context)
+        if self.exits:
+            vmm_exit.go_on(self, context)
             return
         if self.current != IDLE or not self.queue:
             return

@@ -17,14 +17,15 @@ def on_exit(vmm: "Vmm", _: m.Exit, context: Context) -> None:
     """exit_mmap, once the thread that is in the kernel for a conversion is through; who is gone exits no more."""
     if vmm.dead:
         return
-    vmm.exits = not vmm.idle
-    if vmm.idle:
-        leave(vmm, context)
+    vmm.exits = True
+    go_on(vmm, context)
 
 
-def leave(vmm: "Vmm", context: Context) -> None:
-    """Over everything that is mapped."""
-    vmm.exits = False
+def go_on(vmm: "Vmm", context: Context) -> None:
+    """Nobody begins anything any more; when the last one is out of the kernel, over everything that is mapped."""
+    if not vmm.idle or vmm.leaving or vmm.dead:
+        return
+    vmm.leaving = True
     if vmm.life is not msgspec.UNSET:
         vmm.life = Life.EXITING
     vmm_kill.exit_mmap(vmm, context)

@@ -73,7 +73,7 @@ INVARIANTS = (
           on=(*_on(c.i15, o.LockOrder),
               *_on(c.i15_invalidation, o.InvalidationBegin, o.InvalidationEnd))),
     Check("I16", "no translation outlives an unmap: TRACK and exits, TLB flush, IOTLB wait",
-          on=(*_on(s.i16, o.SeamcallAnswered), *_on(s.i16_retried, o.SeamcallAnswered),
+          on=(*_on(s.i16, o.SeamcallAnswered),
               *_on(s.i16_entered, o.GuestAccepted, o.GuestAccess), *_on(c.i16_flushed, o.ShareStored),
               *_on(s.i16_iotlb, o.ShareStored), *_on(s.i16_acknowledged, o.ConsumerReplied))),
     Check("I17", "a leaf is installed only where the attribute allows its kind",

@@ -23,6 +23,8 @@ def i12_seamcall(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
 
 def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
     """Before: REMOVE and DEMOTE come after BLOCK, TRACK and a round of exits, and nothing is refused for nothing."""
+    if shadow.retrying and (text := retried(shadow, fact)):
+        return text
     if fact.status != OK:
         return unprovoked(shadow, fact)
     call = fact.call
@@ -36,8 +38,8 @@ def i16(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
     )
 
 
-def i16_retried(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
-    """Before: whoever has met BUSY tries once more, with all vCPUs out from the kick to the answer."""
+def retried(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
+    """Whoever has met BUSY tries once more, with all vCPUs out from the kick to the answer."""
     if fact.op not in shadow.retrying or shadow.kept_out >= 0:
         return None
     return f"{Call(fact.call).name} of {span(fact.start, fact.end)} is tried again after BUSY, and vCPUs may enter"
