@@ -13,6 +13,7 @@ Summary = Mapping[str, Any]
 FIGURES = (
     "simulated_seconds",
     "answered_per_simulated_second",
+    "drain",
     "conversions",
     "latency_seconds",
     "latency_seconds_by_direction",
