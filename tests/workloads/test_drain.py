@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 from cluster import drive
-from cluster.local import first_of
+from cluster.local import LocalHandle, first_of
 from cluster.partition import FOREVER, Order, Partition
 from cluster.placement import packed
 from cluster.run import Executor, unpack
@@ -48,16 +48,17 @@ def test_a_partition_tells_what_waits_for_a_vcpu_once_nobody_asks_for_more():
 def test_the_driver_knows_how_far_the_last_host_is(monkeypatch):
     monkeypatch.setattr(drive, "WATCH_SECONDS", 0.0)
     job = job_of('scenario.duration="1ms"')
-    looks = []
+    looks: list[tuple[int, int]] = []
 
     class Looking(Silent):
         def progress(self, totals, watched):
-            hosts = [host for handle in handles for host in handle.partition.hosts.values()]
+            hosts = [host for one in partitions for host in one.hosts.values()]
             times = [at for host in hosts if (at := host.next_time()) is not None]
             looks.append((totals.earliest, min(times, default=totals.earliest)))
 
     fleet, executor = simulate.fleet_of(job.plan), Executor("ray", 2, yield_after=0.002)
     with in_this_process(fleet, executor, packed(2, 2)) as (handles, *_):
+        partitions = [handle.partition for handle in handles if isinstance(handle, LocalHandle)]
         driver = drive.Driver(handles, None, job.page, first_of, Looking(), 0.002)
         assert driver.run()
     assert all(known <= due for known, due in looks)

@@ -13,7 +13,7 @@ from workloads.outcome.figures import NONE, duration, lost, number, rate, size, 
 from workloads.outcome.files import FindingLine
 from workloads.outcome.html import command, folded, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
-from workloads.outcome.seeds import over_seeds, seed_reasons
+from workloads.outcome.seeds import over_seeds, seed_reasons, spread
 from workloads.outcome.settings import of_summary
 from workloads.outcome.tally import admitted, meaning
 from workloads.outcome.verdict import show_value, where
@@ -48,13 +48,10 @@ def over_all_seeds(summary: Summary) -> str:
     rows += [(both(row), share(row)) for row in found["faults"]]
     rows += [(f"{n} {meaning(n)}", number(count)) for n, count in found["anomalies"].items()]
     runs = [(str(run["seed"]), run["verdict"], run["digest"]) for run in seeds["runs"]]
-    text = (
-        f"Means over {some(seeds['count'], 'seed')}, with half the 95% interval of the mean "
-        "(Student's t). The rest of this page is the first seed's; each of the others has a "
-        "folder with a page of its own."
-    )
+    text = "The rest of this page is the first seed's; each of the others has a folder with a page of its own."
     return section(
         "Over all seeds",
+        *map(paragraph, spread(seeds["count"])),
         paragraph(text),
         table("Means", ("", ""), rows, texts=(1,), heads=False),
         table("Seeds", ("seed", "verdict", "digest"), runs, texts=(1, 2)),
