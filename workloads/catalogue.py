@@ -23,6 +23,13 @@ from workloads.wording import quote, suggestion
 Rows = list[dict[str, Any]]
 WIDEST = 110
 CHECKS = ("anomalies", "invariants")
+# What a list's rows alone do not tell.
+NOTES = {
+    "faults": """
+
+  A rule, such as --set 'fault=[{point="tdx.interrupted", nth=3, hosts=0, vms=7}]', strikes the third opportunity
+  of VM 7 on host 0. Without hosts it is that of VM 7 on every host, without vms that of every VM on host 0."""
+}
 
 
 def scenario_rows() -> Rows:
@@ -125,7 +132,7 @@ def show_kind(kind: str | None, as_json: bool) -> str:
     texts = {
         name: (paragraphs if name in CHECKS else columns)(rows) for name, rows in found.items()
     }
-    return "\n\n".join(f"{name}\n{text}" for name, text in texts.items())
+    return "\n\n".join(f"{name}\n{text}{NOTES.get(name, '')}" for name, text in texts.items())
 
 
 def paragraphs(rows: Rows) -> str:

@@ -11,10 +11,11 @@ from workloads.outcome.compare_rows import FIGURES, value_at
 from workloads.outcome.faults import both, rule_name, share
 from workloads.outcome.figures import NONE, duration, lost, number, rate, size, some
 from workloads.outcome.files import FindingLine
-from workloads.outcome.html import command, folded, paragraph, section, table
+from workloads.outcome.html import command, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
 from workloads.outcome.seeds import over_seeds, seed_reasons, spread
 from workloads.outcome.settings import of_summary
+from workloads.outcome.stories import stories
 from workloads.outcome.tally import admitted, meaning
 from workloads.outcome.verdict import show_value, where
 
@@ -186,14 +187,7 @@ def anomalies(summary: Summary, findings: Sequence[FindingLine]) -> str:
         "" if rows else paragraph("No anomaly was seen, and no invariant was broken."),
         table(about, ("id", "meaning", "count", "protocol"), rows, (1, 3)),
         table("The first of each kind", ("id", "when and where", "what"), cases, (1, 2)),
-        *(
-            folded(
-                f"How {f.id} came about in {f.vm}, {duration(f.time_seconds)}",
-                (*f.story, *(("", f"again: {f.replay}") if f.replay else ())),
-            )
-            for f in findings
-            if f.story
-        ),
+        *stories(findings),
     )
 
 
