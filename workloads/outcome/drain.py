@@ -23,7 +23,8 @@ def drain(scenario: Scenario, seen: Tally, now: int) -> dict[str, Any]:
 def in_words(summary: Mapping[str, Any]) -> str:
     """For people."""
     found = summary["drain"]
+    answers = f": {number(found['answered'])} answers or more" if found["answered"] else ""
     return (
-        f"the load ended at {duration(summary['load_ended_seconds'])} (scenario.duration); what it had asked for "
-        f"took another {duration(found['seconds'])}: {number(found['answered'])} answers or more"
+        f"the load ended at {duration(summary['load_ended_seconds'])} (scenario.duration); what was under way or "
+        f"waited took another {duration(found['seconds'])}{answers}"
     )

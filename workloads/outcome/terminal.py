@@ -236,8 +236,10 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
         f"{some(memory['huge_mappings_lost'], 'huge mapping')} split",
     )
     if "input" in summary:
-        keys = ("files", "lines", "conversions", "ignored", "damaged")
-        yield "input", ", ".join(f"{number(summary['input'][key])} {key}" for key in keys)
+        found = summary["input"]
+        counted = [some(found[f"{noun}s"], noun) for noun in ("file", "line", "conversion")]
+        rest = [f"{number(found[key])} {key}" for key in ("ignored", "damaged")]
+        yield "input", ", ".join(counted + rest)
     by = "" if engine["placement"] == "packed" else f" by {engine['placement']}"
     yield (
         "engine",
