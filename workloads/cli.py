@@ -10,10 +10,12 @@ from workloads import __version__
 from workloads.cli_dashboards import dashboards
 from workloads.errors import LostError, UsageError
 from workloads.flags import (
+    Commands,
     Count,
     as_overrides,
     in_our_words,
     loaded,
+    once,
     refuse_idle,
     several_seeds,
     shared,
@@ -23,7 +25,10 @@ from workloads.reader import to_reader
 USAGE_ERROR, UNKNOWN = 2, 3
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="gmemsim")
 def cli() -> None:
     """Simulate how confidential VMs convert memory between private and shared, and what it costs."""
@@ -243,7 +248,7 @@ def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from workloads.catalogue import show_scenario
 
     with to_reader():
-        click.echo(show_scenario(scenario, overrides, as_json))
+        click.echo(show_scenario(scenario, once(overrides), as_json))
 
 
 @cli.command()

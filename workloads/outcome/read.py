@@ -42,6 +42,8 @@ def read_bytes(path: Path) -> bytes:
 
 def folder_of(path: str | Path) -> Path:
     """The results folder meant by a path to it, to `latest` beside it, or to its summary."""
+    if not str(path):
+        raise UsageError(f'RESULT: found "", {EXPECTED}')
     given = Path(path)
     if given.name == LATEST and isfile(given):
         return given.parent / read_bytes(given).decode(errors="replace").strip()
