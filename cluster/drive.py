@@ -58,6 +58,7 @@ class Totals(msgspec.Struct):
     recoveries: int = 0
     events_redone: int = 0
     now: int = 0
+    earliest: int = 0  # no host has anything left to do before
     seconds: float = 0.0
     busy: list[float] = []
     wait: list[float] = []
@@ -105,6 +106,7 @@ class Driver:
         self.watched: list[bytes] = [b""] * len(handles)
         self._began = [0.0] * len(handles)
         self._handled = [0] * len(handles)
+        self._next = [0] * len(handles)
         self._told = time.perf_counter()
 
     def run(self, saved: Saved | None = None) -> bool:
@@ -136,6 +138,7 @@ class Driver:
             stopped = stopped or self.listener.should_stop()
             if stopped or (report.next_time is None and not report.wanted):
                 working.remove(place)
+                self.watched[place] = self.handles[place].watched()
             else:
                 watch = self._due_to_watch()
                 self._begin(place, self._order(FOREVER, watch, [], report.wanted))
@@ -256,6 +259,10 @@ class Driver:
         self._handled[place] = report.handled
         totals.cross_messages += report.crossed
         totals.now = max(totals.now, report.now)
+        due = (at for at in (report.next_time, report.posted) if at is not None)
+        self._next[place] = min(due, default=FOREVER)
+        if min(self._next) < FOREVER:
+            totals.earliest = min(self._next)
         totals.busy[place] += report.busy
         passed = time.perf_counter() - self._began[place]
         totals.wait[place] += max(0.0, passed - report.busy)

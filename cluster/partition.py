@@ -1,7 +1,7 @@
 """A partition: some hosts, advanced together to a horizon. Ray only carries it (cluster/ray_partitions.py)."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -216,7 +216,7 @@ class Partition:
 
     def watched(self) -> bytes:
         """What the watchers have seen so far, and how often faults have struck."""
-        return packed(self.world.watchers, self.world.faults.counts())
+        return packed(self.world.watchers, self.world.faults.counts(), self.backlog())
 
     def digests(self) -> dict[int, bytes]:
         """Host -> its part of the digest; address -> an actor's, where hosts are not whole."""
@@ -226,8 +226,15 @@ class Partition:
 
     def census(self) -> dict[str, int]:
         """The world's own count over its actors' states."""
-        actors = (cell.actor for host in self.hosts.values() for cell in host.cells.values())
-        return self.world.census(actors)
+        return self.world.census(self._actors())
+
+    def backlog(self) -> int:
+        """What the load has asked for and nobody has begun, once the world can tell."""
+        times = [at for host in self.hosts.values() if (at := host.next_time()) is not None]
+        return self.world.backlog(min(times), self._actors()) if times else 0
+
+    def _actors(self) -> Iterator[Actor]:
+        return (cell.actor for host in self.hosts.values() for cell in host.cells.values())
 
     def handled(self) -> int:
         """Events since its beginning."""

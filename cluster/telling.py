@@ -78,9 +78,11 @@ def encode(told: Iterable[Told], numbers: Mapping[type, int]) -> bytes:
     return msgspec.msgpack.encode(rows)
 
 
-def packed(watchers: Mapping[str, Watcher], faults: Iterable[Sequence[int]]) -> bytes:
-    """What watchers have seen so far, and how often faults have struck."""
+def packed(
+    watchers: Mapping[str, Watcher], faults: Iterable[Sequence[int]], backlog: int | None = None
+) -> bytes:
+    """What watchers have seen so far, how often faults have struck, and what nobody has begun, if that is known."""
     results: dict[str, Any] = {name: watcher.result() for name, watcher in watchers.items()}
-    results["faults"] = list(faults)
+    results["faults"], results["backlog"] = list(faults), backlog
     found: bytes = msgpack.packb(results)
     return found

@@ -46,6 +46,7 @@ class World:
     feeds: Mapping[int, Feed] = field(default_factory=dict)  # who consumes it -> feed
     types: Sequence[type[Message]] = ()
     census: Callable[[Iterable[Actor]], dict[str, int]] = lambda _: {}  # counts over final states
+    backlog: Callable[[int, Iterable[Actor]], int] = lambda _now, _actors: 0  # asked for, not begun
 
 
 Build = Callable[[bytes, Sequence[int]], World]

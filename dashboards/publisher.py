@@ -37,11 +37,11 @@ class Grafana:
     def __init__(
         self, url: str, token: str, timeout: float = 10.0, tries: int = 4, pause: float = 0.5
     ) -> None:
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(url)
             known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
         except ValueError:
-            known = False
+            parts, known = urlsplit(""), False
         if not known or parts.query or parts.fragment or parts.username:
             raise PublishError(0, f"--url: found {url!r}, expected http(s)://HOST[:PORT][/PATH]")
         self.url = url

@@ -22,7 +22,15 @@ from workloads.wording import quote, suggestion
 
 Rows = list[dict[str, Any]]
 WIDEST = 110
+INDENT = " " * 4
 CHECKS = ("anomalies", "invariants")
+# What a list's rows alone do not tell.
+NOTES = {
+    "faults": """
+
+  A rule, such as --set 'fault=[{point="tdx.interrupted", nth=3, hosts=0, vms=7}]', strikes the third opportunity
+  of VM 7 on host 0. Without hosts it is that of VM 7 on every host, without vms that of every VM on host 0."""
+}
 
 
 def scenario_rows() -> Rows:
@@ -125,7 +133,7 @@ def show_kind(kind: str | None, as_json: bool) -> str:
     texts = {
         name: (paragraphs if name in CHECKS else columns)(rows) for name, rows in found.items()
     }
-    return "\n\n".join(f"{name}\n{text}" for name, text in texts.items())
+    return "\n\n".join(f"{name}\n{text}{NOTES.get(name, '')}" for name, text in texts.items())
 
 
 def paragraphs(rows: Rows) -> str:
@@ -146,7 +154,17 @@ def show_scenario(source: str, overrides: Sequence[str], as_json: bool) -> str:
     """Every key with value, default, unit and meaning."""
     rows = scenarios.explain(scenarios.load(source, overrides, FAULT_POINTS))
     table = [msgspec.to_builtins(row._asdict()) for row in rows]
-    return json.dumps(table, indent=2) if as_json else columns(table)
+    return json.dumps(table, indent=2) if as_json else "\n".join(map(key_text, table))
+
+
+def key_text(row: dict[str, Any]) -> str:
+    """A key with its value, and below it what it is; a table would be wider than any screen."""
+    default = "" if row["value"] == row["default"] else f"    (default {row['default'] or 'none'})"
+    unit = f"{row['unit']}: " if row["unit"] else ""
+    about = textwrap.fill(
+        f"{unit}{row['meaning']}", WIDEST, initial_indent=INDENT, subsequent_indent=INDENT
+    )
+    return f"{row['key']} = {row['value']}{default}\n{about}"
 
 
 def columns(rows: Rows) -> str:

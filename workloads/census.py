@@ -29,10 +29,20 @@ def census(actors: Iterable[Actor]) -> dict[str, int]:
             free = sum(e - s for s, e, f in actor.frames.runs(0, actor.frames.starts[-1] + 1) if f)
             found["leaked_bytes"] -= free * PAGE_BYTES
         elif isinstance(actor, Guest):
-            found[WAITING] += sum(len(task.requests()) for task in actor.queue)
+            found[WAITING] += waiting(actor)
         elif isinstance(actor, Load):
             found[ASKED] += actor.requests
     return dict(found)
+
+
+def waiting(guest: Guest) -> int:
+    """Requests of its load that no vCPU has come to."""
+    return sum(len(task.requests()) for task in guest.queue)
+
+
+def backlog(until: int, now: int, actors: Iterable[Actor]) -> int:
+    """Such requests of all guests, once nobody asks for more; before, they are not worth a look at every actor."""
+    return 0 if now < until else sum(waiting(actor) for actor in actors if isinstance(actor, Guest))
 
 
 def _file(gmem: Gmem, found: Counter[str]) -> None:

@@ -10,10 +10,12 @@ from workloads import __version__
 from workloads.cli_dashboards import dashboards
 from workloads.errors import LostError, UsageError
 from workloads.flags import (
+    Commands,
     Count,
     as_overrides,
     in_our_words,
     loaded,
+    once,
     refuse_idle,
     several_seeds,
     shared,
@@ -23,13 +25,16 @@ from workloads.reader import to_reader
 USAGE_ERROR, UNKNOWN = 2, 3
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="gmemsim")
 def cli() -> None:
     """Simulate how confidential VMs convert memory between private and shared, and what it costs."""
 
 
-@cli.command()
+@cli.command(short_help="Simulate a scenario.")
 @click.argument("scenario")
 @several_seeds
 @shared
@@ -45,7 +50,7 @@ def run(scenario: str, **flags: Any) -> None:
     sys.exit(execute(loaded(scenario, flags), Settings.of(flags), note=ANECDOTE))
 
 
-@cli.command()
+@cli.command(short_help="All protocols on the same load and faults, in one table.")
 @click.argument("scenario")
 @click.option(
     "--protocol",
@@ -71,7 +76,7 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
     sys.exit(run_all(loaded(scenario, flags), chosen(protocols), Settings.of(flags)))
 
 
-@cli.command()
+@cli.command(short_help="Go on with a run that was stopped.")
 @click.argument("result")
 @partial(
     shared,
@@ -99,7 +104,7 @@ def resume(result: str, **flags: Any) -> None:
     sys.exit(go_on(result, Settings.of({"results": "results", **flags})))
 
 
-@cli.command()
+@cli.command(short_help="Run a scenario as a Ray job.")
 @click.argument("scenario")
 @partial(shared, without=("expect_digest", "metrics_port", "linger"))
 def submit(scenario: str, **flags: Any) -> None:
@@ -116,7 +121,7 @@ def submit(scenario: str, **flags: Any) -> None:
     sys.exit(send(found, Settings.of(flags), flags["time_limit"]))
 
 
-@cli.command()
+@cli.command(short_help="Simulate the conversions of QEMU trace logs.")
 @click.argument("logs", nargs=-1, required=True, metavar="LOG...")
 @click.option(
     "--scenario",
@@ -171,7 +176,7 @@ def replay(logs: tuple[str, ...], **flags: Any) -> None:
     sys.exit(execute(found, Settings.of(flags), flags["max_damaged"]))
 
 
-@cli.command()
+@cli.command(short_help="Published measurements beside simulated ones.")
 @click.argument("rows", nargs=-1, metavar="[ROW]...")
 @click.option(
     "--cost",
@@ -213,7 +218,7 @@ def validate(
     sys.exit(run_rows(rows, costs, seed, as_json, quiet, seconds_of(time_limit)))
 
 
-@cli.command("list")
+@cli.command("list", short_help="What can be named: scenarios, protocols, faults, ...")
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(kind: str | None, as_json: bool) -> None:
@@ -224,7 +229,7 @@ def list_(kind: str | None, as_json: bool) -> None:
         click.echo(show_kind(kind, as_json))
 
 
-@cli.command()
+@cli.command(short_help="Every key of a scenario, with its meaning.")
 @click.argument("scenario")
 @click.option(
     "--set",
@@ -243,10 +248,10 @@ def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from workloads.catalogue import show_scenario
 
     with to_reader():
-        click.echo(show_scenario(scenario, overrides, as_json))
+        click.echo(show_scenario(scenario, once(overrides), as_json))
 
 
-@cli.command()
+@cli.command(short_help="Make report.html of results again.")
 @click.argument("result")
 @click.option(
     "--openmetrics", is_flag=True, help="Print its metrics over time, to fill a Prometheus with."
@@ -267,7 +272,7 @@ def report(result: str, openmetrics: bool) -> None:
             click.echo(rebuild(result))
 
 
-@cli.command()
+@cli.command(short_help="A Prometheus that scrapes every served run.")
 @click.option(
     "--results", default="results", show_default=True, metavar="DIR", help="Whose runs to watch."
 )

@@ -2,6 +2,8 @@
 
 import click
 
+from workloads.flags import Commands
+
 PROMETHEUS = "http://127.0.0.1:9090"
 prometheus = click.option(
     "--prometheus",
@@ -12,7 +14,7 @@ prometheus = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 def dashboards() -> None:
     """Grafana boards for gmemsim's metrics."""
 

@@ -29,6 +29,8 @@ def chosen(names: Sequence[str]) -> list[str]:
         if name not in PROTOCOLS:
             known = suggestion(name, PROTOCOLS, "protocols")
             raise UsageError(f"--protocol: found {quote(name)}, expected a protocol; {known}")
+        if asked.count(name) > 1:
+            raise UsageError(f"--protocol: found {name} twice, expected each protocol once")
     return [name for name in PROTOCOLS if not asked or name in asked]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from workloads import simulate
 from workloads.errors import UsageError
 from workloads.outcome import folder as results
-from workloads.outcome.seeds import ANECDOTE, SPREAD, seeds_record
+from workloads.outcome.seeds import ANECDOTE, seeds_record, spread
 from workloads.outcome.summary import exit_status
 from workloads.outcome.terminal import show
 from workloads.reader import to_reader
@@ -67,7 +67,8 @@ def told(
             if settings.as_json:
                 print(json.dumps(summary, indent=2), flush=True)
             elif not settings.quiet:
-                show(summary, folder, note=SPREAD if "seeds" in summary else note)
+                seeds = summary.get("seeds")
+                show(summary, folder, note="\n".join(spread(seeds["count"])) if seeds else note)
         lingering(scenario, found.exporter is not None)
     return exit_status(summary.get("seeds", summary)["verdict"])
 

@@ -22,10 +22,12 @@ pool, a pin, a held lock or a stuck queue. Each `[[fault]]` is a rule about one 
 - **Opportunity.** A point has many: each reservation, each leaf to split, each page to remove.
   They come in batches. The first one that fails ends its batch; those behind it were not tried,
   and count when somebody tries them again. A second try at the same page is another opportunity.
-- **Scope.** A rule covers an opportunity when the time lies in `from` to `until`, the VM is one of
-  `hosts` and `vms`, and the guest memory that it is about meets `range`: the conversion's for a
-  reservation or a question to the IOMMU, the folio's or leaf's for a split, the page's for a
-  SEAMCALL or a pin. Only opportunities of a batch that meet the range can fail.
+- **Scope.** A rule covers an opportunity when the time lies in `from` to `until`, the VM's host is
+  one of `hosts` and its number there one of `vms`, and the guest memory that it is about meets
+  `range`. `vms = 7` alone is VM 7 of every host; `hosts = 0` and `vms = 7` is the one that findings
+  call h0/v7; VMs with other numbers on other hosts are a rule of their own. The memory is the
+  conversion's for a reservation or a question to the IOMMU, the folio's or leaf's for a split, the
+  page's for a SEAMCALL or a pin. Only opportunities of a batch that meet the range can fail.
 - **Probability.** Each opportunity that is covered fails with `probability`. Chance is drawn from
   the seed, the rule and the opportunity's name (VM, operation, page, attempt), so that the same
   one meets the same fate under every protocol, whatever went before.
@@ -59,10 +61,10 @@ EXAMPLES = (
         "ENOMEM and tries again.",
     ),
     Example(
-        "By schedule: the third demote of VM 7",
-        'point = "tdx.interrupted"\nnth = 3\nvms = 7',
-        "In VM 7 of each host the third PAGE.DEMOTE is interrupted. The leaf is unblocked, the conversion fails with "
-        "EINTR; the next try is the fourth DEMOTE and works.",
+        "By schedule: the third demote of one VM",
+        'point = "tdx.interrupted"\nnth = 3\nhosts = 0\nvms = 7',
+        "In VM 7 of host 0 the third PAGE.DEMOTE is interrupted; without `hosts` it is that of VM 7 of every host. The "
+        "leaf is unblocked, the conversion fails with EINTR; the next try is the fourth DEMOTE and works.",
     ),
     Example(
         "By schedule: one in so many",

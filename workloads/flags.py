@@ -1,6 +1,6 @@
 """Flags of the command line: which keys of a scenario they are, what they take, and which do nothing alone."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import click
@@ -40,6 +40,24 @@ class Count(click.ParamType[int]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return number
+
+
+class Once(click.Command):
+    """A command of whose flags each is given once, but for those that may be repeated: nobody types one for nothing."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click.Command."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for param in given:
+            if isinstance(param, click.Option) and not param.multiple and given.count(param) > 1:
+                raise click.BadParameter("is given twice, expected once", ctx=ctx, param=param)
+        return super().parse_args(ctx, args)
+
+
+class Commands(click.Group):
+    """A group of them."""
+
+    command_class = Once
 
 
 # Flag, what stands behind it, what it is. Without it the scenario's key counts, whose default is told here.
@@ -134,7 +152,19 @@ def as_overrides(flags: dict[str, Any]) -> list[Any]:
         for flag, key in KEYS.items()
         if flags.get(flag) is not None
     ]
-    return [*named, *flags["overrides"]]
+    return [*named, *once(flags["overrides"])]
+
+
+def once(overrides: Sequence[str]) -> Sequence[str]:
+    """The texts of --set, if no key is in two of them: the first would do nothing."""
+    from workloads.errors import UsageError
+    from workloads.wording import printable
+
+    keys = [text.partition("=")[0].strip() for text in overrides if "=" in text]
+    twice = next((key for key in keys if keys.count(key) > 1), "")
+    if twice:
+        raise UsageError(f"--set: {printable(twice[:60])} is given twice, expected once")
+    return overrides
 
 
 def loaded(source: str, flags: dict[str, Any]) -> Any:
@@ -151,6 +181,8 @@ def refuse_idle(scenario: Any, flags: dict[str, Any]) -> None:
     """Nobody types a flag that is to do nothing."""
     from workloads.errors import UsageError
 
+    if flags.get("address") == "":
+        raise UsageError('--address: found "", expected HOST:PORT, ray://HOST:PORT or auto')
     for flag in OF_RAY if scenario.engine.executor == "local" else ():
         if flags.get(flag) is not None:
             raise UsageError(
@@ -167,8 +199,7 @@ def in_our_words(error: click.ClickException) -> str:
             likely = ", ".join(error.possibilities or ())
             return f"{error.option_name}: no such flag; {f'nearest: {likely}' if likely else usage(error)}"
         case click.MissingParameter():
-            name = error.param.make_metavar(error.ctx) if error.param and error.ctx else ""
-            return f"{name} is missing; {usage(error)}"
+            return f"{missing(error)} is missing; {usage(error)}"
         case click.BadParameter():
             where = error.param.opts[0] if error.param else ""
             return f"{where}: {error.message}"
@@ -179,6 +210,14 @@ def in_our_words(error: click.ClickException) -> str:
             return f"no such command {error.command_name}; {f'nearest: {likely}' if likely else usage(error)}"
     text = " ".join(error.format_message().split()).removesuffix(".")
     return f"{text[:1].lower()}{text[1:]}; {usage(error)}"
+
+
+def missing(error: click.MissingParameter) -> str:
+    """A flag by its name, an argument by what stands for it."""
+    param, context = error.param, error.ctx
+    if param is None or context is None:
+        return ""
+    return param.opts[0] if isinstance(param, click.Option) else param.make_metavar(context)
 
 
 def usage(error: click.ClickException) -> str:

@@ -1,6 +1,7 @@
 """From a plan to hosts full of actors: who exists, in which state, and what sets it going."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -57,7 +58,7 @@ from cluster.faults import FaultPlan, FaultRule
 from cluster.world import Feed, World
 from workloads import cost_table
 from workloads.arriving import agents, first_request
-from workloads.census import census
+from workloads.census import backlog, census
 from workloads.checkers import checkers
 from workloads.fleet_meter import FleetMeter
 from workloads.loads.arrived import ArrivedLoad
@@ -99,6 +100,7 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
         watchers={"meter": meter(plan), **checkers(plan)},
         feeds={},
         census=census,
+        backlog=partial(backlog, scenario.scenario.duration),
     )
     actors: dict[int, dict[int, Actor]] = {}
     first: list[tuple[int, int, Message]] = []

@@ -1,5 +1,6 @@
 """`gmemsim resume`: a run that was stopped, or whose driver died, goes on from its last checkpoint."""
 
+from os.path import isdir  # unlike Path's, False for a path that no file can have
 from pathlib import Path
 
 from cluster.checkpoint import BadCheckpointError
@@ -30,7 +31,7 @@ def resume(result: str, settings: Settings) -> int:
 def checkpoint(folder: Path) -> Saved:
     """The one in a results folder; a UsageError where there is none that can be gone on from."""
     path = folder / CHECKPOINT
-    if not folder.is_dir():
+    if not isdir(folder):
         raise UsageError(f"{shown(folder)}: no such folder; {EXPECTED}")
     try:
         return read(path)

@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Collection, Iterable
 
 SHOWN_MAX = 60
-LISTED_MAX = 80  # a longer list of names is no help on one line
+LISTED_MAX = 12  # more names are no help on one line
 # difflib is quadratic, and a name may be as long as the file it is in.
 COMPARED_MAX = 100
 
@@ -45,7 +45,7 @@ def suggestion(name: str, names: Collection[str], kind: str = "") -> str:
     if close:
         return f"nearest: {close}"
     return (
-        f"gmemsim list {kind} has all" if kind and len(known) > LISTED_MAX else f"allowed: {known}"
+        f"gmemsim list {kind} has all" if kind and len(names) > LISTED_MAX else f"allowed: {known}"
     )
 
 

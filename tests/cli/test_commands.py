@@ -111,7 +111,10 @@ def test_list_and_show_name_everything(gmemsim):
     assert (demote["reason"], demote["errno"], demote["phase"]) == ("busy", "EBUSY", "prepare")
     assert (demote["met"], "FI-busy" in demote["registry"]) == ("busy, no-memory, bug", True)
     shown = gmemsim("show", "quickstart").stdout.decode()
-    assert "fleet.vms_per_host" in shown
+    assert (
+        "fleet.vms_per_host = 32    (default 8)\n    VMs: confidential VMs on each host\n" in shown
+    )
+    assert max(map(len, shown.splitlines())) < 140
 
 
 def test_validate_prints_published_beside_simulated(gmemsim):

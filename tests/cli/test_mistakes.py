@@ -112,6 +112,29 @@ MISTAKES = {
         ("compare", *QUICK[1:], "--set", "protocol.name=undo"),
         "expected --protocol NAME",
     ),
+    "a flag twice": (
+        (*QUICK, "--seeds", "2", "--seeds", "3"),
+        "--seeds: is given twice, expected once",
+    ),
+    "a key twice": (
+        (*QUICK, "--set", "scenario.conversions=9"),
+        "scenario.conversions is given twice",
+    ),
+    "a cost twice": (
+        ("validate", "--cost", "kick_slope=1us", "--cost", "kick_slope=2us"),
+        "--cost: kick_slope is given twice",
+    ),
+    "a protocol twice": (("compare", *QUICK[1:], "--protocol", "undo,undo"), "found undo twice"),
+    "a Ray nowhere": ((*QUICK, "--executor", "ray", "--address", ""), '--address: found ""'),
+    "a Grafana nowhere": (("dashboards", "publish"), "--url is missing"),
+    "a Grafana at half an address": (
+        ("dashboards", "publish", "--url", "http://[", "--token-file", "good.log"),
+        "--url: found 'http://['",
+    ),
+    "a scenario that says nothing": (("run", "empty.log"), "empty.log: is empty"),
+    "results by a name beyond all names": (("resume", "a" * 5000), "no such folder"),
+    "a report by a name beyond all names": (("report", "a" * 5000), "cannot be read"),
+    "a report of nothing": (("report", ""), 'RESULT: found ""'),
     "no results to resume": (("resume", "nowhere"), "no such folder"),
     "an address that is none": ((*QUICK, "--executor", "ray", "--address", "there"), "there"),
 }

@@ -8,14 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from dashboards.build import BOARDS
 from dashboards.monitor import HOME, SHIPPED, MonitorError, announced, prometheus
+from tests.servers import asked, free_port
 
 pytestmark = [
     pytest.mark.prometheus,
@@ -36,17 +35,6 @@ LOAD = (
 )
 # Panels that are empty on a run without a bug: a bar for each kind that was found.
 FINDINGS = {"Anomalies"}
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def asked(url, query):
-    text = urllib.parse.urlencode({"query": query})
-    with urllib.request.urlopen(f"{url}/api/v1/query?{text}", timeout=10) as answer:
-        return json.load(answer)["data"]["result"]
 
 
 def promtool(*words):

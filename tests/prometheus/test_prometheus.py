@@ -1,25 +1,21 @@
 """Prometheus itself reads what the exporter serves."""
 
-import json
 import math
 import shutil
-import socket
 import subprocess
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cluster.drive import Totals
 from cluster.exporter import Exporter, exposition
 from cluster.metrics import Readings
+from dashboards.monitor import announced, prometheus
 from tests.runs import Silent
+from tests.servers import asked, free_port
 from workloads import scenario, simulate
 from workloads.outcome.readings import at_start, readings
 
@@ -31,12 +27,6 @@ pytestmark = [
     ),
 ]
 
-CONFIG = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-  - job_name: gmemsim
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-"""
 P99 = "histogram_quantile(0.99, sum by (le) (rate(gmemsim_conversion_latency_seconds_bucket[1m])))"
 SCRAPED = 'count(gmemsim_conversions_total{job="gmemsim"})'
 TOTAL = "sum(gmemsim_conversions_total)"
@@ -69,48 +59,12 @@ def ended(found: scenario.Scenario, outcome: simulate.Outcome) -> Readings:
     return readings(found, outcome.watched, outcome.totals, "run", census=outcome.census)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 @contextmanager
-def prometheus(folder: Path, target: int) -> Iterator[Callable[[str], list[Any]]]:
-    """A Prometheus that scrapes a local port every second; yields a function that queries it."""
-    config, port = folder / "prometheus.yml", free_port()
-    config.write_text(CONFIG.format(port=target))
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield lambda text: query(port, text)
-    finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-
-
-def query(port: int, text: str) -> list[Any]:
-    """The values of an instant vector; none while Prometheus is not up."""
-    url = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': text})}"
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            found = json.load(answer)
-    except (urllib.error.URLError, ConnectionError):
-        return []
-    return [float(sample["value"][1]) for sample in found["data"]["result"]]
+def watched(folder: Path, exporter: Exporter) -> Iterator[Callable[[str], list[float]]]:
+    """A Prometheus that scrapes it every second; yields a function that queries it for values."""
+    labels = {"run_id": "run"}
+    with announced(folder, exporter.url, labels), prometheus(folder, free_port()) as url:
+        yield lambda query: [float(sample["value"][1]) for sample in asked(url, query)]
 
 
 def wait_for(what: Callable[[], list[float]], wanted: Callable[[float], bool]) -> float:
@@ -142,7 +96,7 @@ def test_a_real_prometheus_follows_a_real_run_to_its_exact_end(tmp_path):
     found = decode(4000)
     with (
         Exporter(readings=at_start(found, "run")) as exporter,
-        prometheus(tmp_path, exporter.port) as ask,
+        watched(tmp_path, exporter) as ask,
     ):
         # rate() sees only what happens after a first scrape.
         wait_for(lambda: ask(SCRAPED), lambda series: series == 4)

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 from ray.job_submission import JobSubmissionClient
 
+from tests.servers import free_port
 from workloads.parcel import BadParcelError, lines, unpack
 from workloads.scenario import decode
 from workloads.submit import PACKAGES, package
@@ -32,13 +32,6 @@ SMALL = (
     "fleet.vms_per_host=2",
 )
 LIGHT_BYTES = 5 << 20
-
-
-def free_port() -> int:
-    """One that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from actors import kvm_fault
 from actors.contract import Reason
 from actors.protocols import PROTOCOLS
 from cluster.failures import failures_of
-from tests.transcripts.index import index
+from tests.transcripts.index import PARTS, index
 from tests.transcripts.playing import DATA, STORIES, played
 from tests.transcripts.situations import SITUATIONS
 from workloads.checkers.admitted import admitting
@@ -55,6 +55,11 @@ def test_the_index_is_current(request):
     if request.config.getoption("--rewrite"):
         file.write_text(index(), encoding="utf-8")
     assert index() == file.read_text(encoding="utf-8")
+
+
+def test_every_part_of_the_index_has_its_table():
+    titles = re.findall("^## (.*)$", index(), flags=re.MULTILINE)
+    assert titles == [*PARTS.values()]
 
 
 @each

@@ -66,7 +66,7 @@ def word(answers=(), unanswered_requests=0, findings=(), unanswered=0, host=0, f
         "open_findings": still,
         "guest_faults": 0,
     }
-    return {"meter": meter.result(), "inspector": inspector, "faults": list(faults)}
+    return {"meter": meter.result(), "inspector": inspector, "faults": list(faults), "backlog": 0}
 
 
 def outcome(*words, finished=True):

@@ -16,6 +16,7 @@ from workloads.outcome.compare_report import render
 from workloads.outcome.compare_rows import FIGURES, rows
 from workloads.outcome.compare_terminal import Folded, broken, heads, show_comparison
 from workloads.outcome.comparison import reasons
+from workloads.outcome.history import history_text
 from workloads.outcome.read import read_comparison, read_summary
 from workloads.outcome.report import rebuild
 from workloads.outcome.shape import Comparison
@@ -86,6 +87,21 @@ def test_all_are_compared_unless_some_are_named():
 def test_an_unknown_protocol_is_named_with_the_nearest():
     with pytest.raises(UsageError, match=r'found "two-fase".*two-phase'):
         chosen(("liar,two-fase",))
+
+
+def test_a_protocol_that_is_named_twice_is_refused():
+    with pytest.raises(UsageError, match=r"^--protocol: found liar twice, expected each .* once$"):
+        chosen(("liar,two-phase", "liar"))
+
+
+def test_a_comparison_s_folder_has_no_metrics_but_names_the_folders_that_have(one):
+    latest = one[1]
+    runs = ", ".join(f"{latest}/{name}" for name in sorted(NAMES))
+    for read in (history_text, read_summary):
+        with pytest.raises(UsageError) as error:
+            read(str(latest))
+        assert str(error.value) == f"{latest}: of a comparison; expected one of its runs: {runs}"
+    assert history_text(f"{latest}/liar").endswith("# EOF\n")
 
 
 # --- what is compared ----------------------------------------------------------------------------
@@ -212,7 +228,7 @@ def test_the_page_is_whole_and_needs_no_network(one, two_seeds):
 def test_figures_of_several_seeds_have_intervals(two_seeds):
     _, latest, record = two_seeds
     assert [run["seed"] for run in record["seeds"]["protocols"]["liar"]["runs"]] == [1, 2]
-    assert re.fullmatch(r"[\d.]+ ±[\d.]+", table(record)["guests killed"][0])
+    assert re.fullmatch(r"[\d.]+ \(0 to [\d.]+\)", table(record)["guests killed"][0])
     assert printed(record).startswith("VIOLATED  small, 3 protocols, 2 seeds from 1")
     assert read_summary(latest / "twin" / "seed-2")["seed"] == 2
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.workloads.small_runs import decode, outcome, word
 from workloads.outcome import figures
 from workloads.outcome.interval import Interval, interval, t_quantile, within
-from workloads.outcome.seeds import as_json, from_json, merge, over_seeds, seeds_record
+from workloads.outcome.seeds import as_json, from_json, merge, over_seeds, seeds_record, spread
 from workloads.outcome.shape import Summary
 from workloads.outcome.summary import summarise
 from workloads.outcome.terminal import show
@@ -136,6 +136,16 @@ def test_the_record_is_json_and_of_the_layout():
     msgspec.convert(again, Summary)
 
 
+def test_no_interval_reaches_below_nothing():
+    assert as_json(interval([0, 1, 0]))["low"] == 0
+    assert as_json(interval([9, 10, 11]))["low"] > 7
+
+
+def test_few_seeds_are_said_to_be_few():
+    assert [len([*spread(count)]) for count in (1, 2, 9, 10)] == [1, 2, 2, 1]
+    assert [*spread(3)][1].startswith("3 seeds are few")
+
+
 @given(st.lists(st.lists(st.integers(0, 10**6), min_size=2, max_size=2), min_size=2, max_size=6))
 def test_figures_survive_being_written(runs):
     merged = merge([{"a": {"b": one, "c": None}, "d": two, "e": "text"} for one, two in runs])
@@ -149,7 +159,8 @@ def test_figures_survive_being_written(runs):
 
 READ = {
     "number": (Interval(23929.4, 12.31), "23,929 ±12.3"),
-    "a small number": (Interval(0.4, 0.834), "0.4 ±0.834"),
+    "a small number": (Interval(0.4, 0.34), "0.4 ±0.34"),
+    "nothing below 0": (Interval(0.4, 0.834), "0.4 (0 to 1.23)"),
     "the same every time": (Interval(1600, 0.0), "1,600 ±0"),
     "never": (Interval(0, 0.0), "0"),
     "once": (Interval(5.0, None), "5"),
@@ -164,7 +175,7 @@ def test_a_mean_has_half_its_interval_behind_it(name):
 
 def test_an_interval_is_in_the_unit_of_its_mean():
     assert figures.duration(Interval(0.00197, 0.00012)) == "1.97 ±0.12 ms"
-    assert figures.duration(Interval(0.0004, 0.002)) == "400 ±2,000 us"
+    assert figures.duration(Interval(0.0004, 0.002)) == "400 (0 to 2,400) us"
     assert figures.duration(Interval(0.0, 0.0)) == "0 s"
     assert figures.size(Interval(4096.0, 123)) == "4.00 ±0.12 KiB"
     assert figures.size(Interval(0.0, 0.0)) == "0 B"
@@ -178,8 +189,8 @@ def test_the_terminal_table_has_an_interval_beside_every_figure():
     text = stream.getvalue()
     assert text.startswith("VIOLATED  small, protocol two-phase, 3 of 3 seeds from 1\n")
     assert "  seed 2: check conversion.latency.p99: 5.00 ms, wanted < 4ms\n" in text
-    assert "1.67 ±1.43 requested: 1.33 ±1.43 completed" in text
-    assert "AN15 huge mapping lost: 0.333 ±1.43 (admitted)" in text
-    assert "FAILED: conversion.latency.p99 < 4ms: 3.33 ±3.79 ms" in text
+    assert "1.67 ±1.43 requested: 1.33 (0 to 2.77) completed" in text
+    assert "AN15 huge mapping lost: 0.333 (0 to 1.77) (admitted)" in text
+    assert "FAILED: conversion.latency.p99 < 4ms: 3.33 (0 to 7.13) ms" in text
     assert "(seed 1)" in text and "\na note\n" in text
     assert all(len(line) <= 100 for line in text.splitlines())

@@ -15,9 +15,10 @@ from tests.runs import SMALL, simulated
 from tests.workloads.small_runs import decode, outcome, word
 from workloads.checkers import story, words
 from workloads.fleet import build
-from workloads.outcome.files import ANOMALIES
+from workloads.outcome.files import ANOMALIES, FindingLine
 from workloads.outcome.folder import open_folder, write
 from workloads.outcome.read import read_findings
+from workloads.outcome.stories import stories
 from workloads.outcome.summary import summarise
 from workloads.outcome.tally import tally
 from workloads.outcome.terminal import show
@@ -247,6 +248,22 @@ def test_the_report_unfolds_it(written):
     assert "<summary>How AN3 came about in h0/v3, 2.00 ms</summary>" in text
     assert "takes ilock &lt;for&gt; op 1.0\n0.0140 ms kvm" in text
     assert f"\n\nagain: gmemsim run {written[0]}/scenario.toml</pre>" in text
+
+
+def test_the_report_tells_a_story_once_for_all_that_was_found_by_it():
+    def line(name, vm="h0/v3", facts=("takes ilock", "drops ilock"), replay="gmemsim run it"):
+        story = (*facts, f"=> {name}, what it is")
+        return FindingLine(0.002, name, vm, 41, "text", True, story, replay)
+
+    other = line("I13", facts=("takes ilock",))
+    found = [line("AN3"), line("I11"), line("AN3"), other, line("I11", vm="h1/v0")]
+    one, two, three = stories([*found, FindingLine(1, "L1", "h0/v0", None, "untold", False)])
+    assert "<summary>How AN3, I11 came about in h0/v3, 2.00 ms</summary>" in one
+    assert one.count("takes ilock") == one.count("gmemsim run it") == 1
+    assert (
+        "drops ilock\n=&gt; AN3, what it is\n=&gt; I11, what it is\n\nagain: gmemsim run it" in one
+    )
+    assert "How I13 came" in two and "How I11 came about in h1/v0" in three
 
 
 def test_findings_of_older_results_are_read_without_stories(tmp_path):

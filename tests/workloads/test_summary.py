@@ -302,3 +302,12 @@ def test_an_invariant_that_the_protocol_does_not_promise_is_not_broken_by_it():
     )
     assert failable == {"I16", "AN5"}
     assert two_phase == {"I18", "I16", "AN13", "AN5"}
+
+
+def test_a_load_that_ended_before_its_answers_says_so():
+    ends = decode('scenario.duration="5ms"')
+    summary = summarise(ends, outcome(word([(1, False)] * 15)))
+    assert summary["load_ended_seconds"] == 0.005
+    # Answers come each millisecond; the bins are a little wider, and the fifth one began before the end.
+    assert summary["drain"] == {"seconds": 0.015, "answered": 10}
+    assert "drain" not in summarise(decode(), outcome(word()))

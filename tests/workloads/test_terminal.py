@@ -207,19 +207,20 @@ def test_rates_have_three_digits(value, text):
 # --- progress ------------------------------------------------------------------------------------
 
 
-def told(times, overrides=("scenario.conversions=10",), **named):
-    """What is printed when the same news comes at these wall-clock times."""
+def told(times, overrides=("scenario.conversions=10",), news=None, **named):
+    """What is printed when the same news comes at these wall-clock times, all hosts being 20 ms on."""
     stream, clock = named.pop("stream", io.StringIO()), Clock()
     plan = simulate.prepare(decode(*overrides)).plan
-    news = [word([(1, False), (1, True)], unanswered_requests=1)]
+    news = news or [word([(1, False), (1, True)], unanswered_requests=1)]
     with Progress(plan, stream=stream, clock=clock, **named) as progress:
         for clock.now in times:
-            progress.update(Totals(now=20_000_000), news)
+            progress.update(Totals(now=20_000_000, earliest=20_000_000), news)
     return stream.getvalue()
 
 
+# The requests of `word` come on top of what the load asks for: at most 10 and 3 more.
 def test_a_plain_line_comes_at_each_interval():
-    line = "2 of 10 conversions, {}/s, 20.0 ms simulated, 1 in flight, 1 failed, about {} left\n"
+    line = "2 of at most 13 conversions, {}/s, 20.0 ms simulated, 1 in flight, 1 failed, about {} left\n"
     assert told([1, 4, 5, 6, 10, 14]) == line.format("0.400", "20.0 s") + line.format(
         "0.200", "40.0 s"
     )
@@ -230,6 +231,32 @@ def test_without_a_total_the_simulated_time_tells_how_far():
     assert text == (
         "2 conversions, 0.400/s, 20.0 ms simulated, 1 in flight, 1 failed, about 5.00 s left\n"
     )
+
+
+ENDED = ('scenario.duration="20ms"', "scenario.conversions=1000")
+
+
+def test_once_the_load_has_ended_it_tells_what_is_left():
+    behind = {**word([(1, False), (1, True)], unanswered_requests=1), "backlog": 5}
+    assert told([5], ENDED, [behind]) == (
+        "2 of at most 1,003 conversions, 0.400/s, 20.0 ms simulated, 1 in flight, 1 failed; "
+        "none asked for since 20.0 ms: draining 6, about 15.0 s left\n"
+    )
+
+
+def test_of_a_backlog_that_nobody_knows_no_number_and_no_end_is_told():
+    behind = {**word([(1, False)], unanswered_requests=1), "backlog": None}
+    text = told([5], ENDED, [word(), behind])
+    assert text.endswith("0 failed; none asked for since 20.0 ms: draining\n")
+
+
+def test_a_host_that_is_behind_may_still_ask():
+    stream, clock = io.StringIO(), Clock()
+    plan = simulate.prepare(decode(*ENDED)).plan
+    with Progress(plan, stream=stream, clock=clock) as progress:
+        clock.now = 5
+        progress.update(Totals(now=30_000_000, earliest=10_000_000), [word([(1, False)])])
+    assert stream.getvalue().endswith("0 failed, about 5.00 s left\n")
 
 
 def test_a_partition_that_has_said_nothing_is_no_news():
@@ -249,7 +276,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
     text = told([1, 2], stream=Terminal())
-    assert "2 of 10 conversions" in text
+    assert "2 of at most 13 conversions" in text
     assert "\033[" in text
 
 

@@ -17,7 +17,7 @@ from workloads.outcome.comparison import (
 from workloads.outcome.figures import some
 from workloads.outcome.html import command, figure, page, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
-from workloads.outcome.seeds import ANECDOTE, RARE, SPREAD, over_seeds
+from workloads.outcome.seeds import ANECDOTE, RARE, over_seeds, spread
 
 Found = Mapping[str, Any]
 VERDICTS = {
@@ -57,7 +57,7 @@ def whole_table(found: Found) -> str:
         f"A figure with {EXCLUDED.strip()} is one that the protocol's own definition excludes.",
         *adjustment_lines(found),
         *loop_lines(found),
-        *((SPREAD, RARE) if "seeds" in found else (ANECDOTE,)),
+        *((*spread(found["seeds"]["wanted"]), RARE) if "seeds" in found else (ANECDOTE,)),
     ]
     caption = f"{some(len(found['protocols']), 'protocol')} on {found['scenario']}, simulated"
     return section(

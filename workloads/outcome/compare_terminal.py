@@ -12,7 +12,7 @@ from rich.text import Text
 from workloads.outcome.compare_rows import EXCLUDED, Row, legend, rows
 from workloads.outcome.comparison import adjustment_lines, loop_lines, marked, reasons
 from workloads.outcome.figures import some
-from workloads.outcome.seeds import ANECDOTE, RARE, SPREAD
+from workloads.outcome.seeds import ANECDOTE, RARE, spread
 from workloads.outcome.terminal import STYLES, headline, results_line, write
 from workloads.wording import printable
 
@@ -116,6 +116,7 @@ def notes(found: Found) -> Iterator[RenderableType]:
         yield Text(printable(line))
     for line in loop_lines(found):
         yield Text(printable(line))
-    yield Text(SPREAD if "seeds" in found else ANECDOTE)
+    for line in spread(found["seeds"]["wanted"]) if "seeds" in found else (ANECDOTE,):
+        yield Text(line)
     if any(" of " in cell.text for row in rows(found) for cell in row.cells):
         yield Text(RARE)

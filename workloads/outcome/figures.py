@@ -65,9 +65,11 @@ def _with(value: Value, show: Callable[[float], str]) -> str:
     """What shows a number shows a mean too, and behind it half the width of its interval."""
     if not isinstance(value, Interval):
         return NONE if value is None else show(value)
-    # What was never seen needs no interval to say so.
-    half = "" if value.half is None or not value.mean else f" \u00b1{show(value.half)}"
-    return show(value.mean) + half
+    if value.half is None or not value.mean:  # what was never seen needs no interval to say so
+        return show(value.mean)
+    if value.half > value.mean:
+        return f"{show(value.mean)} (0 to {show(value.high)})"
+    return f"{show(value.mean)} \u00b1{show(value.half)}"
 
 
 def _mean_of(value: Value) -> float | None:

@@ -6,12 +6,12 @@ import zlib
 
 from workloads.errors import UsageError
 from workloads.outcome.files import HISTORY
-from workloads.outcome.read import BYTES_MAX, folder_of, read_bytes, shown
+from workloads.outcome.read import BYTES_MAX, read_bytes, run_folder, shown
 
 
 def history_text(result: str) -> str:
     """OpenMetrics text; what is missing or damaged is a UsageError."""
-    path = folder_of(result) / HISTORY
+    path = run_folder(result) / HISTORY
     try:
         with gzip.open(io.BytesIO(read_bytes(path))) as file:
             content = file.read(BYTES_MAX + 1)

@@ -13,6 +13,10 @@ CONFIDENCE = 0.95
 class Interval:
     """The interval is mean - half to mean + half; of a single value nobody can tell, and half is None.
 
+    What a run counts or measures is never below 0, nor is its mean: an interval that would reach there ends at `low`,
+    and contains the mean no more seldom for that. Poisson's intervals would be too narrow, since failures come in
+    clusters: one VM that dies fails all that it still asks for.
+
     Where some of the values are 0 and some are not, `seen` of the `runs` are not.
     """
 
@@ -20,6 +24,16 @@ class Interval:
     half: float | None
     seen: int = 0
     runs: int = 0
+
+    @property
+    def low(self) -> float:
+        """Its lower end."""
+        return max(0.0, self.mean - (self.half or 0.0))
+
+    @property
+    def high(self) -> float:
+        """Its upper end."""
+        return self.mean + (self.half or 0.0)
 
     def __bool__(self) -> bool:
         """Was it ever anything but 0?"""

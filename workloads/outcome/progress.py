@@ -22,27 +22,36 @@ VMS_COUNTED = 100_000  # beyond, the sum over VMs takes longer than it is worth
 
 
 class Standing(NamedTuple):
-    """What has been answered, and what is being worked on."""
+    """What has been answered, and what is being worked on or waits for that (`backlog`, None where nobody knows).
+
+    `on_top` was requested beyond what the load asks for (workloads.outcome.shape.Conversions).
+    """
 
     done: int
     failed: int
     in_flight: int
+    on_top: int
+    backlog: int | None
 
 
 def standing(words: Iterable[Mapping[str, Any]]) -> Standing:
     """Of the watchers' words so far."""
-    done = failed = in_flight = 0
+    done = failed = in_flight = on_top = 0
+    backlog: int | None = 0
     for word in words:
+        behind = word["backlog"]
+        backlog = None if behind is None or backlog is None else backlog + behind
         for name, *labels, count in word["meter"]["counters"]:
             if name == "conversions":
                 done += count
                 failed += count if labels[-1] == "failed" else 0
+            on_top += count if name == "on_top" else 0
         in_flight += sum(timeline[1] for timeline in word["meter"]["timelines"])
-    return Standing(done, failed, in_flight)
+    return Standing(done, failed, in_flight, on_top, backlog)
 
 
 def total_of(plan: Plan) -> int | None:
-    """How many conversions there will be at most, if the scenario or its logs say so."""
+    """How many conversions the load asks for at most, if scenario or logs say so."""
     limit = plan.scenario.scenario.conversions or None
     traces = all(isinstance(load, Trace) for load in plan.scenario.workload)
     if not traces or plan.vms > VMS_COUNTED:
@@ -126,21 +135,45 @@ class Progress:
 
     def line(self, totals: Totals, stands: Standing, now: float) -> str:
         """Everything but the end in sight."""
-        of = f" of {number(self.total)}" if self.total is not None else ""
+        # Dead VMs, failed MapGPAs and the run's duration may leave some of them out.
+        most = "" if self.total is None else f" of at most {number(self.total + stands.on_top)}"
         spent = now - self.began
         speed = rate(stands.done / spent) if spent > 0 else "-"
         return (
-            f"{self.label}{number(stands.done)}{of} conversions, {speed}/s, "
+            f"{self.label}{number(stands.done)}{most} conversions, {speed}/s, "
             f"{duration(totals.now / NS)} simulated, {number(stands.in_flight)} in flight, "
-            f"{number(stands.failed)} failed"
+            f"{number(stands.failed)} failed{self.draining(totals, stands)}"
         )
 
-    def share(self, totals: Totals, stands: Standing) -> float:
-        """0 to 1: whichever limit is nearer, since the first one reached ends the run."""
-        counted = stands.done / self.total if self.total else 0.0
-        return min(1.0, max(counted, totals.now / self.duration))
+    def draining(self, totals: Totals, stands: Standing) -> str:
+        """What is left once no host may ask for more."""
+        if not self.over(totals):
+            return ""
+        rest = to_drain(stands)
+        if rest == 0:
+            return ""
+        left = "" if rest is None else f" {number(rest)}"
+        return f"; none asked for since {duration(self.duration / NS)}: draining{left}"
 
-    def remaining(self, share: float, now: float) -> str:
+    def over(self, totals: Totals) -> bool:
+        """Has the load come to scenario.duration on every host?"""
+        return totals.earliest >= self.duration
+
+    def share(self, totals: Totals, stands: Standing) -> float | None:
+        """0 to 1: whichever limit is nearer, since the first one reached ends the load; then by what is left of it."""
+        if self.over(totals):
+            rest = to_drain(stands)
+            return None if rest is None else stands.done / max(stands.done + rest, 1)
+        counted = stands.done / self.total if self.total else 0.0
+        return min(1.0, max(counted, totals.earliest / self.duration))
+
+    def remaining(self, share: float | None, now: float) -> str:
         """An estimate, once there is something to estimate from."""
-        spent = now - self.began
-        return f", about {duration(spent * (1 / share - 1))} left" if share > 0.01 else ""
+        if share is None or share <= 0.01:
+            return ""
+        return f", about {duration((now - self.began) * (1 / share - 1))} left"
+
+
+def to_drain(stands: Standing) -> int | None:
+    """Requests that are taken on or wait for it, where both are known."""
+    return None if stands.backlog is None else stands.in_flight + stands.backlog

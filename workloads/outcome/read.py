@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 
 from workloads.errors import UsageError
-from workloads.outcome.files import LATEST, SUMMARY, FindingLine, LatencyRow, Row, TimelineRow
+from workloads.outcome.files import (
+    COMPARISON,
+    LATEST,
+    SUMMARY,
+    FindingLine,
+    LatencyRow,
+    Row,
+    TimelineRow,
+)
 from workloads.outcome.shape import SCHEMA, Comparison, Summary
 from workloads.wording import printable
 
@@ -34,17 +42,30 @@ def read_bytes(path: Path) -> bytes:
 
 def folder_of(path: str | Path) -> Path:
     """The results folder meant by a path to it, to `latest` beside it, or to its summary."""
+    if not str(path):
+        raise UsageError(f'RESULT: found "", {EXPECTED}')
     given = Path(path)
     if given.name == LATEST and isfile(given):
         return given.parent / read_bytes(given).decode(errors="replace").strip()
     return given.parent if given.name == SUMMARY and not isdir(given) else given
 
 
+def run_folder(path: str | Path) -> Path:
+    """`folder_of`, but not a comparison's: it has no figures of its own."""
+    folder = folder_of(path)
+    if isfile(folder / COMPARISON) and not isfile(folder / SUMMARY):
+        runs = ", ".join(shown(found.parent) for found in sorted(folder.glob(f"*/{SUMMARY}")))
+        raise UsageError(
+            f"{shown(folder)}: of a comparison; expected one of its runs: {runs or 'none is left'}"
+        )
+    return folder
+
+
 def read_summary(path: str | Path) -> dict[str, Any]:
     """The summary of a results folder, of `latest`, or a summary.json by whatever name."""
     given = Path(path)
     named = isfile(given) and given.name != LATEST
-    file = given if named else folder_of(given) / SUMMARY
+    file = given if named else run_folder(given) / SUMMARY
     return _decode(read_bytes(file), file, Summary)
 
 

@@ -1,9 +1,11 @@
 """report.html: one file for people, made from the other files of its folder and nothing else."""
 
 from collections.abc import Sequence
+from os.path import isfile  # unlike Path's, False for a path that no file can have
 from pathlib import Path
 from typing import NamedTuple
 
+from workloads.errors import UsageError
 from workloads.outcome import compare_report, files, plots, read
 from workloads.outcome import tables as report_tables
 from workloads.outcome.figures import duration, number, rate
@@ -24,9 +26,14 @@ class Files(NamedTuple):
 def rebuild(result: str | Path) -> Path:
     """Write report.html into a results folder, from what is in it; returns its path."""
     folder = read.folder_of(result)
-    compared = (folder / files.COMPARISON).is_file()
+    compared = isfile(folder / files.COMPARISON)
     path = folder / files.REPORT
-    files.write_text(path, comparison_page(folder) if compared else run_page(folder))
+    page_of = comparison_page if compared else run_page
+    text = page_of(folder)
+    try:
+        files.write_text(path, text)
+    except OSError as error:
+        raise UsageError(f"{read.shown(path)}: cannot be written: {error.strerror}") from None
     return path
 
 

@@ -13,6 +13,7 @@ Summary = Mapping[str, Any]
 FIGURES = (
     "simulated_seconds",
     "answered_per_simulated_second",
+    "drain",
     "conversions",
     "latency_seconds",
     "latency_seconds_by_direction",
@@ -32,11 +33,22 @@ FIGURES = (
 )
 ENGINE = ("events", "wall_seconds", "events_per_second", "conversions_per_second", "peak_rss_bytes")
 ANECDOTE = "one seed: its counts are an anecdote; --seeds N gives means with 95% intervals"
-SPREAD = "means over the seeds; \u00b1 half the 95% interval of the mean (Student's t)"
+SPREAD = (
+    "means over the seeds; \u00b1 half the 95% interval of the mean (Student's t), "
+    "or (0 to its end) where half of it is more than the mean"
+)
+SEEDS_FEW = 10  # from here on Student's t is at most a sixth above that of many
 RARE = "1 of 5: seen in so many of the seeds, too rarely for an interval of the mean"
 RUN = ("seed", "verdict", "reasons", "digest")
 ENDS = ("mean", "low", "high")
 NO_FIGURE = object()
+
+
+def spread(count: int) -> Iterator[str]:
+    """What to know of means over so many seeds."""
+    yield SPREAD
+    if 1 < count < SEEDS_FEW:
+        yield f"{count} seeds are few: intervals are wide, and what is rare may not have been seen"
 
 
 def seeds_record(summaries: Sequence[Summary], wanted: int) -> dict[str, Any]:
@@ -125,9 +137,8 @@ def overlaid(table: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, An
 def as_json(merged: Any) -> Any:
     """Intervals as {mean, low, high}; None where a single run tells nothing of the spread."""
     if isinstance(merged, Interval):
-        mean, half = merged.mean, merged.half
-        ends = (None, None) if half is None else (mean - half, mean + half)
-        told = dict(zip(ENDS, (mean, *ends), strict=True))
+        ends = (None, None) if merged.half is None else (merged.low, merged.high)
+        told = dict(zip(ENDS, (merged.mean, *ends), strict=True))
         return told | ({"seen": merged.seen, "runs": merged.runs} if merged.seen else {})
     return None if merged is None else {key: as_json(value) for key, value in merged.items()}
 

@@ -101,6 +101,13 @@ class Dma(TypedDict):
     held_seconds: Percentiles
 
 
+class Drain(TypedDict):
+    """From scenario.duration to the end, where a run goes on so long; `answered`: in bins of the timeline since."""
+
+    seconds: float
+    answered: int
+
+
 class CheckRow(TypedDict):
     """One limit of [checks]; `value` in seconds, bytes, a fraction or a number."""
 
@@ -204,6 +211,8 @@ class Summary(TypedDict):
     protocol: str
     simulated_seconds: float
     answered_per_simulated_second: NotRequired[float | None]
+    load_ended_seconds: NotRequired[float]  # where it was answered later
+    drain: NotRequired[Drain]
     conversions: Conversions
     latency_seconds: Percentiles
     latency_seconds_by_direction: dict[str, Percentiles]

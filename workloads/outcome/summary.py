@@ -14,6 +14,7 @@ from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.meter import DIRECTION
 from workloads.outcome.arrivals import arrivals
 from workloads.outcome.bottleneck import bottleneck
+from workloads.outcome.drain import drain
 from workloads.outcome.settings import of_scenario
 from workloads.outcome.shape import SCHEMA, Conversions, FailedAttempts, FaultCount, Input
 from workloads.outcome.tally import NS, Tally, tally
@@ -55,6 +56,7 @@ def summarise(
         "protocol": protocol,
         "simulated_seconds": outcome.totals.now / NS,
         "answered_per_simulated_second": answer_rate(requests, outcome.totals.now / NS),
+        **drain(scenario, seen, outcome.totals.now),
         "conversions": requests,
         **latencies(seen),
         "boot_seconds": percentiles(seen.histogram("boot")),

@@ -5,15 +5,17 @@ from typing import Any
 
 import msgspec
 
+from workloads.outcome import drain
 from workloads.outcome.bottleneck import by_partition
 from workloads.outcome.compare_rows import FIGURES, value_at
 from workloads.outcome.faults import both, rule_name, share
 from workloads.outcome.figures import NONE, duration, lost, number, rate, size, some
 from workloads.outcome.files import FindingLine
-from workloads.outcome.html import command, folded, paragraph, section, table
+from workloads.outcome.html import command, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
-from workloads.outcome.seeds import over_seeds, seed_reasons
+from workloads.outcome.seeds import over_seeds, seed_reasons, spread
 from workloads.outcome.settings import of_summary
+from workloads.outcome.stories import stories
 from workloads.outcome.tally import admitted, meaning
 from workloads.outcome.verdict import show_value, where
 
@@ -47,13 +49,10 @@ def over_all_seeds(summary: Summary) -> str:
     rows += [(both(row), share(row)) for row in found["faults"]]
     rows += [(f"{n} {meaning(n)}", number(count)) for n, count in found["anomalies"].items()]
     runs = [(str(run["seed"]), run["verdict"], run["digest"]) for run in seeds["runs"]]
-    text = (
-        f"Means over {some(seeds['count'], 'seed')}, with half the 95% interval of the mean "
-        "(Student's t). The rest of this page is the first seed's; each of the others has a "
-        "folder with a page of its own."
-    )
+    text = "The rest of this page is the first seed's; each of the others has a folder with a page of its own."
     return section(
         "Over all seeds",
+        *map(paragraph, spread(seeds["count"])),
         paragraph(text),
         table("Means", ("", ""), rows, texts=(1,), heads=False),
         table("Seeds", ("seed", "verdict", "digest"), runs, texts=(1, 2)),
@@ -88,6 +87,7 @@ def overview(summary: Summary) -> str:
             ("protocol", summary["protocol"]),
             ("seed", str(summary["seed"])),
             ("simulated time", duration(summary["simulated_seconds"])),
+            *([("drained", drain.in_words(summary))] if "drain" in summary else []),
             ("requested", f"{c['requested']} conversions"),
             ("completed", f"{c['completed']}, of which {c['redundant']} were redundant"),
             ("failed", c["failed"]),
@@ -187,14 +187,7 @@ def anomalies(summary: Summary, findings: Sequence[FindingLine]) -> str:
         "" if rows else paragraph("No anomaly was seen, and no invariant was broken."),
         table(about, ("id", "meaning", "count", "protocol"), rows, (1, 3)),
         table("The first of each kind", ("id", "when and where", "what"), cases, (1, 2)),
-        *(
-            folded(
-                f"How {f.id} came about in {f.vm}, {duration(f.time_seconds)}",
-                (*f.story, *(("", f"again: {f.replay}") if f.replay else ())),
-            )
-            for f in findings
-            if f.story
-        ),
+        *stories(findings),
     )
 
 

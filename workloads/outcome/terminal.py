@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from workloads.outcome import arrivals, faults
+from workloads.outcome import arrivals, drain, faults
 from workloads.outcome.bottleneck import by_partition
 from workloads.outcome.figures import duration, lost, number, rate, size, some
 from workloads.outcome.progress import Progress
@@ -204,6 +204,8 @@ def speeds(summary: Summary) -> Iterator[tuple[str, str]]:
     time, engine = summary["simulated_seconds"], summary["engine"]
     simulated = rate(summary["answered_per_simulated_second"])
     yield "simulated", f"{duration(time)}; {simulated} conversions/s of simulated time"
+    if "drain" in summary:
+        yield "drained", drain.in_words(summary)
     wall, speed = duration(engine["wall_seconds"]), rate(engine["conversions_per_second"])
     yield (
         "wall clock",
@@ -234,8 +236,10 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
         f"{some(memory['huge_mappings_lost'], 'huge mapping')} split",
     )
     if "input" in summary:
-        keys = ("files", "lines", "conversions", "ignored", "damaged")
-        yield "input", ", ".join(f"{number(summary['input'][key])} {key}" for key in keys)
+        found = summary["input"]
+        counted = [some(found[f"{noun}s"], noun) for noun in ("file", "line", "conversion")]
+        rest = [f"{number(found[key])} {key}" for key in ("ignored", "damaged")]
+        yield "input", ", ".join(counted + rest)
     by = "" if engine["placement"] == "packed" else f" by {engine['placement']}"
     yield (
         "engine",

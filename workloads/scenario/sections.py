@@ -367,7 +367,8 @@ class Fault(Section, frozen=True):
     ] = msgspec.field(default=0, name="until")
     hosts: Annotated[tuple[int, ...], key.counts("hosts", "numbers from 0; empty = all")] = ()
     vms: Annotated[
-        tuple[int, ...], key.counts("VMs", "numbers from 0 within their host; empty = all")
+        tuple[int, ...],
+        key.counts("VMs", "numbers from 0 on each of hosts: 7 is VM 7 of every one; empty = all"),
     ] = ()
     memory: Annotated[
         tuple[int, ...],

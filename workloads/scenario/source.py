@@ -34,13 +34,16 @@ def read_source(source: str) -> tuple[str, str]:
         return _read_shipped(source)
     try:
         with open(source, "rb") as file:
-            return _text(file.read(BYTES_MAX + 1), printable(source)), source
+            text = _text(file.read(BYTES_MAX + 1), printable(source))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return _read_shipped(source)
     except IsADirectoryError:
         raise UsageError(f"{printable(source)}: is a directory, expected a scenario file") from None
     except OSError as error:
         raise UsageError(f"{printable(source)[:200]}: cannot be read: {error.strerror}") from None
+    if not text.strip():
+        raise UsageError(f"{printable(source)}: is empty, expected a scenario file")
+    return text, source
 
 
 def parse_toml(text: str) -> dict[str, Any]:

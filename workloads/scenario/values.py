@@ -14,7 +14,7 @@ from workloads.units import (
     parse_duration,
     parse_size,
 )
-from workloads.wording import LISTED_MAX, found, nearest, quote
+from workloads.wording import found, nearest, quote
 
 NAME_LENGTH = 100
 
@@ -121,9 +121,7 @@ def _choice(key: Key, value: object) -> str | int:
             return allowed
     close = nearest(value, map(str, key.choices)) if isinstance(value, str) else ""
     hint = f"; nearest: {quote(close)}" if close else ""
-    names = ", ".join(map(toml, key.choices))
-    known = names if len(names) <= LISTED_MAX else f"{len(key.choices)} that gmemsim show has"
-    raise _wrong(value, f"one of {known}{hint}")
+    raise _wrong(value, f"one of {', '.join(map(toml, key.choices))}{hint}")
 
 
 def _switch(_key: Key, value: object) -> bool:

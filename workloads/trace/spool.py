@@ -317,7 +317,9 @@ def resolve(name: str) -> str:
         return name
     if name in shipped():
         return str(SHIPPED / name)
-    raise UsageError(f"{name}: no such file, nor a shipped log (those are {', '.join(shipped())})")
+    raise UsageError(
+        f"{name or '(no name)'}: no such file, nor a shipped log (those are {', '.join(shipped())})"
+    )
 
 
 def lines_of(stream: io.BufferedIOBase) -> Iterator[bytes]:

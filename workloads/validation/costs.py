@@ -32,6 +32,9 @@ def changed(texts: Sequence[str]) -> tuple[Changed, ...]:
     model = Costs().model
     entries = cost_table.read(model)["cost"]
     found = tuple(_one(text, entries) for text in texts)
+    names = [cost.name for cost in found]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise UsageError(f"--cost: {twice} is given twice, expected once")
     cost_table.load(model, {cost.name: cost.value for cost in found})
     return found
 

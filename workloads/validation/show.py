@@ -34,7 +34,8 @@ def verdict_of(rows: Sequence[Row], stopped: str = "") -> str:
 
 def line(row: Row) -> str:
     """One row while others are still to come."""
-    parts = (row.id, row.kind, row.what, shown(row.simulated, row.unit), VERDICTS[row.ok])
+    held = f"{VERDICTS[row.ok]} ({row.tolerance})" if row.tolerance else VERDICTS[row.ok]
+    parts = (row.id, row.kind, row.what, shown(row.simulated, row.unit), held)
     return "  ".join(part for part in parts if part)
 
 
@@ -83,7 +84,7 @@ def _table(rows: Sequence[Row], notes: Sequence[str]) -> Iterator[str]:
     for row in rows:
         mark = f" [{notes.index(row.reason) + 1}]" if row.reason else ""
         ratio = "-" if row.ratio is None else f"{row.ratio:.3g}"
-        found = (published(row), shown(row.simulated, row.unit), ratio, row.tolerance)
+        found = (published(row), shown(row.simulated, row.unit), ratio, row.tolerance or "-")
         cells.append((row.id, row.kind, row.what, *found, VERDICTS[row.ok] + mark))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line_cells in cells:

@@ -170,7 +170,7 @@ VIOLATED  2 of 3 figures within their tolerance, 2 not judged
 VT1  fit      one       68.0 s     67.9 s  0.999  +-10%         ok
 VT2  predict  two       1.00 s     2.00 s      2  +-10%         MISSED [1]
 VT6  predict  six     10..20 s     15.0 s      1  inside +-10%  ok
-VT7  report   seven     50.0 s     60.0 s    1.2                not judged [2]
+VT7  report   seven     50.0 s     60.0 s    1.2  -             not judged [2]
 VT9  predict  nine     28.0 us          -      -  +-10%         not judged [1]
 
 [1] told why
