@@ -66,7 +66,7 @@ IN_PLACE: dict[str, Told] = {
     "queue_stuck": Told(R.TIMEOUT, "AN8",
         "The IOMMU driver looks at its queue and refuses (4), after the host's page tables were cleared (AN8). Its "
         "own mapping is as before."),
-    "two_refusals_to_private": Told(R.REFERENCES, "AN8",
+    "two_refusals_to_private": Told(R.NO_MEMORY, "AN8",
         "The no that comes first decides (4), with the host's page tables cleared (AN8). The other one comes when "
         "its consumer is told already to take back what it may have said."),
     "remove_bug": Told(R.DEAD, "AN11 I4",
