@@ -13,12 +13,13 @@ from actors.tdx_states import Entry
 from workloads.checkers import story
 from workloads.checkers.admitted import admits
 from workloads.checkers.checks import i4_new, i15_freed
+from workloads.checkers.keep import KEEP
 from workloads.checkers.operation import Operation
 from workloads.checkers.pamt import PamtBooks
 from workloads.checkers.progress import still_open
 from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
 from workloads.checkers.restored import prefix
-from workloads.checkers.shadow import KEEP, Shadow
+from workloads.checkers.shadow import Shadow
 from workloads.checkers.start import (
     PLACE_BITS,
     first_owners,

@@ -7,8 +7,9 @@ from actors.address import file_of
 from actors.contract import PAGES_2M, Reason, Share
 from actors.tdx_states import LEVEL_2M
 from workloads.checkers.checks import MMU_LOCK, Found, lock_name
+from workloads.checkers.keep import EXIT_MMAP
 from workloads.checkers.operation import Operation
-from workloads.checkers.shadow import EXIT_MMAP, Shadow
+from workloads.checkers.shadow import Shadow
 from workloads.checkers.words import ms, side, span
 
 # docs/domain.md section 14.

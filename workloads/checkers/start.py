@@ -7,7 +7,7 @@ from actors.protocols.marks import MARKS
 from actors.slots import Slots, slot_of
 from actors.tdx_pamt import PAIR
 from actors.tdx_states import LEVEL_4K, Entry
-from workloads.checkers.dma import Backing
+from workloads.checkers.dma import Backing, DeviceBooks
 from workloads.checkers.pool import PoolBooks
 from workloads.checkers.shadow import Shadow
 from workloads.plan import Plan
@@ -69,7 +69,8 @@ def new_shadow(plan: Plan, vm: int) -> Shadow:
         sept.set(start, end, entry_at_start(plan))
         leaves.set(start, end, level)
     order, huge = folios(plan, slots)
-    found = Shadow(vm, sept, leaves, order, huge, backing(plan.scenario, slots))
+    devices = DeviceBooks(backing(plan.scenario, slots))
+    found = Shadow(vm, sept, leaves, order, huge, devices)
     found.mark = MARKS.get(plan.scenario.protocol.mark, found.mark)
     if plan.scenario.fleet.pamt == "dynamic" and not comes_later(plan, vm):
         found.pool = PoolBooks(PAIR * small_regions(plan, vm))
