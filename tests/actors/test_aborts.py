@@ -17,7 +17,7 @@ from actors.observations import (
     VmBugged,
 )
 from actors.protocols.table import ALL
-from actors.tdx_module import STATE_MASK
+from actors.tdx_entries import STATE_MASK
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World

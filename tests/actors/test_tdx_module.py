@@ -6,19 +6,14 @@ import msgspec
 import pytest
 
 from actors import messages as m
+from actors import tdx_end, tdx_guest
 from actors.address import GUEST, KVM, vm_address
 from actors.contract import Fault, Reason
 from actors.guest_outcome import Outcome
 from actors.observations import EpochDrained, GuestAccepted, GuestAccess, SeamcallAnswered, Sept
-from actors.tdx_module import (
-    GIVE_UP,
-    LEVEL_SHIFT,
-    STATE_MASK,
-    STORM_VCPUS,
-    ZERO_STEP_THRESHOLD,
-    Td,
-    TdxModule,
-)
+from actors.tdx_entries import LEVEL_SHIFT, STATE_MASK, Td
+from actors.tdx_guest import GIVE_UP, STORM_VCPUS, ZERO_STEP_THRESHOLD
+from actors.tdx_module import TdxModule
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Cause, Entry, Lock, Status
 from tests.helpers import COST, LINK, SHARED, TIMER, Recorder, Sent, World, runs, table
 
@@ -338,14 +333,14 @@ def faulted(tdx, times, start=0):
     """The same access meets the same absent page again and again; what KVM is told of the last violation."""
     context = Recorder()
     for _ in range(times):
-        tdx.on_access(m.Access(VM, 4, start, 8, LEVEL_4K, True), context)
+        tdx_guest.on_access(tdx, m.Access(VM, 4, start, 8, LEVEL_4K, True), context)
     return context.sent[-1].message
 
 
 def entered(tdx):
     """VP.ENTER after it."""
     context = Recorder()
-    tdx.on_vp_enter(m.VpEnter(VM, 4), context)
+    tdx_guest.on_vp_enter(tdx, m.VpEnter(VM, 4), context)
     return context.sent[-1]
 
 
@@ -385,7 +380,7 @@ def test_an_access_that_is_given_up_is_suspicious_no_more():
     tdx, td = module(Entry.FREE)
     faulted(tdx, ZERO_STEP_THRESHOLD)
     context = Recorder()
-    tdx.on_vp_enter(m.VpEnter(VM, 4, elsewhere=True), context)
+    tdx_guest.on_vp_enter(tdx, m.VpEnter(VM, 4, elsewhere=True), context)
     assert context.take() == [Sent(VM | GUEST, m.Accessed(4, Outcome.FAILED), LINK)]
     assert (td.faults, td.zero_step_until) == ({}, 0)
 
@@ -400,7 +395,7 @@ def test_progress_resets_the_count():
     tdx, td = module(Entry.FREE)
     faulted(tdx, ZERO_STEP_THRESHOLD - 1)
     td.sept.set(0, 8, Entry.MAPPED | LEVEL_4K << LEVEL_SHIFT)
-    tdx.on_access(m.Access(VM, 4, 0, 8, LEVEL_4K, False), Recorder())
+    tdx_guest.on_access(tdx, m.Access(VM, 4, 0, 8, LEVEL_4K, False), Recorder())
     assert td.faults == {}
 
 
@@ -416,7 +411,7 @@ def test_a_zero_stepping_vcpu_costs_one_busy_and_one_kick_and_the_retry_succeeds
 
 def access(tdx, accept, level=LEVEL_4K, end=8):
     context = Recorder(costs={"td_exit_roundtrip": 3850})
-    tdx.on_access(m.Access(VM, 4, 0, end, level, accept), context)
+    tdx_guest.on_access(tdx, m.Access(VM, 4, 0, end, level, accept), context)
     return context.take()[0], context
 
 
@@ -484,7 +479,7 @@ def test_vcpus_that_tick_get_into_the_way_of_a_small_accept(ticking, level, took
         "accept_2m": 264_000,
     }
     context = Recorder(costs=costs)
-    tdx.on_access(m.Access(VM, 4, 0, 512, level, True, ticking), context)
+    tdx_guest.on_access(tdx, m.Access(VM, 4, 0, 512, level, True, ticking), context)
     assert context.take()[0].delay == took
 
 
@@ -508,7 +503,7 @@ def test_the_first_page_in_the_way_decides():
 def test_after_teardown_the_td_owns_nothing():
     tdx, td = module()
     context = Recorder()
-    tdx.on_teardown(m.Teardown(VM | 0x60), context)
+    tdx_end.on_teardown(tdx, m.Teardown(VM | 0x60), context)
     assert (runs(td.sept), runs(tdx.pamt)) == ([(0, 0)], [(0, 0)])
     assert context.take() == [
         Sent(VM | 0x60, m.TornDown(), LINK),
@@ -520,10 +515,10 @@ def test_a_page_that_could_not_be_removed_is_owned_until_the_hkid_is_reclaimed()
     tdx, td = module(Entry.BLOCKED)
     context = Recorder({"tdx.bug": Fault(Reason.BUG, 3)})
     assert answer(tdx, call(Call.REMOVE), context) == (Status.BUG, 3)
-    tdx.on_teardown(m.Teardown(VM | 0x60), context)
+    tdx_end.on_teardown(tdx, m.Teardown(VM | 0x60), context)
     assert states(td) == [(0, Entry.FREE, 0), (3, Entry.BLOCKED, LEVEL_4K), (4, Entry.FREE, 0)]
     assert runs(tdx.pamt) == [(0, 0), (0x1003, VM), (0x1004, 0)]
-    tdx.on_reclaim(m.Reclaim(VM), context)
+    tdx_end.on_reclaim(tdx, m.Reclaim(VM), context)
     assert (runs(td.sept), runs(tdx.pamt)) == ([(0, 0)], [(0, 0)])
 
 

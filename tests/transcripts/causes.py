@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from actors import messages as m
+from actors import tdx_entries
 from actors.address import (
     ALLOCATOR,
     GMEM,
@@ -237,7 +238,8 @@ def accepted_at(message: type[Message], page: int) -> Arrange:
 
         def handle(actor: object, found: Message, context: Context) -> None:
             where = vm_address(0, 0), page, page + 1, Entry.MAPPED, LEVEL_4K
-            world.tdx().enter(world.td(), *where, world.host.cells[world.address(TDX, -1)])
+            context_of = world.host.cells[world.address(TDX, -1)]
+            tdx_entries.enter(world.tdx(), world.td(), *where, context_of)
             own(actor, found, context)
 
         world.replace(KVM, message, handle)
