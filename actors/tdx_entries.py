@@ -45,6 +45,7 @@ class Td(msgspec.Struct):
         default_factory=lambda: IntervalMap.filled(0)
     )  # REMOVE failed for a bug
     faults: dict[int, Stuck] = {}  # by access
+    keyless: bool = False  # its HKID is freed
     tables: Tables | msgspec.UnsetType = msgspec.UNSET  # where they are not taken for granted
     pins: bool | msgspec.UnsetType = msgspec.UNSET  # trusted IO: what is MAPPED, the guest holds
 

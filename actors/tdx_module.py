@@ -107,7 +107,8 @@ class TdxModule(Actor):
         m.VpEnter: tdx_guest.on_vp_enter,
         m.Access: tdx_guest.on_access,
         m.Release: tdx_guest.on_release,
-        m.Teardown: tdx_end.on_teardown,
+        m.TakeOut: tdx_end.on_take_out,
+        m.FreeHkid: tdx_end.on_free_hkid,
         m.Reclaim: tdx_end.on_reclaim,
     }
 

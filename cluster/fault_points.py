@@ -72,6 +72,10 @@ PHASES = {
         "a guest with trusted IO lets go of what it has pinned, before it asks for a conversion (vm.td_pinned)",
         "the page stays pinned until the guest tries again: who asks first refuses it, who unmaps at once cannot",
     ),
+    "teardown": Phase(
+        "a file is closed and KVM takes out what it maps, when the VM is gone",
+        "what fails stays mapped until the TD is reclaimed, and is marked as the protocol does; the rest goes on",
+    ),
     "life": Phase(
         "the VMM carries out a conversion: each microsecond from its turn to its answer, in slices of 100 us",
         "SIGKILL: the kernel ends what it has begun, then the mm goes (N8), the files and the VM, whatever the class",
@@ -147,6 +151,7 @@ FAULT_POINTS = points((
     ("tdx.interrupted", "prepare", "F4", "FI-intr", "PAGE.DEMOTE is interrupted (modules before 1.5.28)"),
     ("tdx.remove_busy", "commit", "F3 F6", "FI-busy FI-bug", "PAGE.REMOVE finds a lock held"),
     ("tdx.sept_add_busy", "fault", "F3 F6", "", "SEPT.ADD of a missing page table finds a lock held (vm.sept_add)"),
+    ("tdx.teardown", "teardown", "F6", "FI-bug", "a closed file's page cannot be removed or reclaimed (AN10, AN11)"),
     ("tdx.track_busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "MEM.TRACK finds the epoch lock held"),
     ("vmm.kill", "life", "", "FI-kill", "the VMM is killed in the middle of a conversion"),
 ))

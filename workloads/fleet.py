@@ -283,7 +283,7 @@ class HostBuilder:
         """The VM's VMM; all memory is private."""
         scenario = self.scenario
         found = Vmm(vm, slots, policy(scenario), scenario.vm.devices, IntervalMap.filled(0))
-        found.follow = self.follow
+        found.follow, found.terminates = self.follow, scenario.vm.terminate
         if any("vmm.kill" in (fault.point, *fault.also) for fault in scenario.fault):
             found.life = Life.RUNNING
         return found

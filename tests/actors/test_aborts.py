@@ -60,6 +60,7 @@ OTHERS = {
     "tdx.bug",
     "tdx.remove_busy",
     "tdx.sept_add_busy",
+    "tdx.teardown",  # nothing is converted any more
     "vmm.kill",  # refuses nothing
 }
 # Fault points of steps that two-phase does not have: it keeps no list, undoes nothing, and readds from its reserve.

@@ -33,6 +33,7 @@ ELSEWHERE = (
     "tdx.accept_storm",
     "tdx.accepting",
     "tdx.sept_add_busy",
+    "tdx.teardown",
     "gmem.work",
     "gmem.readd",
     "gmem.undo_readd",

@@ -277,12 +277,13 @@ TRACED = {"two-phase": (), "two-phase-refcount": (), "undo-split-first": ()}
 
 def reused_too_soon(protocol, *overrides):
     """VM 1 is killed; before its place is free, a bug ends VM 0, whose frames are the lowest."""
-    world = host(f"protocol.name={protocol}", "protocol.bug_on=yes", *overrides)
+    late = 'costs.override={"hkid_reclaim"="30ms"}'
+    world = host(f"protocol.name={protocol}", "protocol.bug_on=yes", late, *overrides)
     kill(world, 1)
     world.run(until=1_000_000)
     world.inject("tdx.bug", vms=(0,))
     world.ask(0x10, 0x20, SHARED)
-    world.run(until=9_000_000)
+    world.run(until=29_000_000)
     assert world.vmm(0).dead and admitted(world) == []
     world.heal()
     world.run()

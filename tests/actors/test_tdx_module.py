@@ -8,14 +8,14 @@ import pytest
 from actors import messages as m
 from actors import tdx_end, tdx_guest
 from actors.address import GUEST, KVM, vm_address
-from actors.contract import Fault, Reason
+from actors.contract import Fault, Reason, opportunity, page_of
 from actors.guest_outcome import Outcome
 from actors.observations import EpochDrained, GuestAccepted, GuestAccess, SeamcallAnswered, Sept
 from actors.tdx_entries import LEVEL_SHIFT, STATE_MASK, Td
 from actors.tdx_guest import GIVE_UP, STORM_VCPUS, ZERO_STEP_THRESHOLD
 from actors.tdx_module import TdxModule
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Cause, Entry, Lock, Status
-from tests.helpers import COST, LINK, SHARED, TIMER, Recorder, Sent, World, runs, table
+from tests.helpers import COST, LINK, SHARED, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
 LEGAL = {
@@ -262,6 +262,7 @@ def test_the_rules_name_the_tree_lock_of_each_call():
         Call.DEMOTE: Lock.SHARED,
         Call.SEPT_ADD: Lock.SHARED,
         Call.SEPT_RD: Lock.SHARED,
+        Call.RECLAIM: Lock.NONE,
     }
 
 
@@ -500,22 +501,85 @@ def test_the_first_page_in_the_way_decides():
 # --- the end -------------------------------------------------------------------------------------
 
 
-def test_after_teardown_the_td_owns_nothing():
+REMOVAL = ["block", "track", "remove_4k", "wbinvd_4k", "clear_4k"]
+
+
+def test_what_is_taken_out_of_a_td_is_nobodys():
+    tdx, td = module(pages=0x20)
+    context = Recorder()
+    tdx_end.on_take_out(tdx, m.TakeOut(VM, 0, 4, 0x10), context)
+    assert states(td) == [
+        (0, Entry.MAPPED, LEVEL_4K),
+        (4, Entry.FREE, 0),
+        (0x10, Entry.MAPPED, LEVEL_4K),
+        (0x20, Entry.FREE, 0),
+    ]
+    assert runs(tdx.pamt) == [(0, 0), (0x1000, VM), (0x1004, 0), (0x1010, VM), (0x1020, 0)]
+    assert context.take() == [Sent(VM | KVM, m.TakenOut(0, 4, 0x10), len(REMOVAL) * COST)]
+
+
+@pytest.mark.parametrize(
+    ("keyless", "names"), [(False, REMOVAL), (True, ["reclaim_4k", "clear_4k"])]
+)
+def test_each_page_that_is_taken_out_has_its_time(keyless, names):
+    class Counting(Recorder):
+        def cost(self, name, count=1):
+            return count * 10 if name in names else 1_000_000
+
+    tdx, td = module(pages=0x20)
+    td.keyless = keyless
+    for pages in (1, 7):
+        context = Counting()
+        tdx_end.on_take_out(tdx, m.TakeOut(VM, 0, 8, 8 + pages), context)
+        assert context.take()[0].delay == max(LINK, pages * 10 * len(names))
+        td.sept.set(8, 16, Entry.MAPPED | LEVEL_4K << LEVEL_SHIFT)
+
+
+@pytest.mark.parametrize(("keyless", "call"), [(False, Call.REMOVE), (True, Call.RECLAIM)])
+def test_a_page_that_a_bug_keeps_in_is_named_and_the_others_go(keyless, call):
+    class Third(Recorder):
+        def choose(self, point, count=1, key=0, span=1, places=None):
+            first = 2 - page_of(key)
+            super().choose(point, count, key, span, places)
+            return Fault(Reason.BUG, first) if 0 <= first < count else None
+
+    tdx, td = module()
+    td.keyless = keyless
+    context = Third()
+    tdx_end.on_take_out(tdx, m.TakeOut(VM, 3, 0, 8), context)
+    assert context.messages() == [m.TakenOut(3, 0, 8, ((2, 3),))]
+    assert states(td) == [(0, Entry.FREE, 0), (2, Entry.MAPPED, LEVEL_4K), (3, Entry.FREE, 0)]
+    assert [(f.call, f.start, f.end, f.status, f.cause) for f in context.of(SeamcallAnswered)] == [
+        (call, 2, 3, Status.BUG, Cause.FAULT)
+    ]
+    assert [(name, count) for name, count, _ in context.asked] == [
+        ("tdx.teardown", 8),
+        ("tdx.teardown", 5),
+    ]
+    tdx_end.on_take_out(tdx, m.TakeOut(VM, 3, 0, 8), context)  # nobody tries it again
+    assert context.messages() == [m.TakenOut(3, 0, 8)]
+
+
+def test_a_leaf_of_2_mib_is_one_opportunity():
+    tdx, _ = module(level=LEVEL_2M, pages=0x400)
+    context = Recorder()
+    tdx_end.on_take_out(tdx, m.TakeOut(VM, 0, 0, 1 << 18), context)
+    assert context.asked == [("tdx.teardown", 2, opportunity(VM, 0, 0))]
+    assert context.places == [[(0, 0x200), (0x200, 0x400)]]
+
+
+def test_the_hkid_goes_in_its_time():
     tdx, td = module()
     context = Recorder()
-    tdx_end.on_teardown(tdx, m.Teardown(VM | 0x60), context)
-    assert (runs(td.sept), runs(tdx.pamt)) == ([(0, 0)], [(0, 0)])
-    assert context.take() == [
-        Sent(VM | 0x60, m.TornDown(), LINK),
-        Sent(TIMER, m.Reclaim(VM), COST),
-    ]
+    tdx_end.on_free_hkid(tdx, m.FreeHkid(VM), context)
+    assert (td.keyless, context.take()) == (True, [Sent(VM | KVM, m.HkidFreed(), COST)])
 
 
-def test_a_page_that_could_not_be_removed_is_owned_until_the_hkid_is_reclaimed():
+def test_a_page_that_could_not_be_removed_is_owned_until_the_td_is_reclaimed():
     tdx, td = module(Entry.BLOCKED)
     context = Recorder({"tdx.bug": Fault(Reason.BUG, 3)})
     assert answer(tdx, call(Call.REMOVE), context) == (Status.BUG, 3)
-    tdx_end.on_teardown(tdx, m.Teardown(VM | 0x60), context)
+    tdx_end.on_take_out(tdx, m.TakeOut(VM, 0, 0, 8), context)
     assert states(td) == [(0, Entry.FREE, 0), (3, Entry.BLOCKED, LEVEL_4K), (4, Entry.FREE, 0)]
     assert runs(tdx.pamt) == [(0, 0), (0x1003, VM), (0x1004, 0)]
     tdx_end.on_reclaim(tdx, m.Reclaim(VM), context)
