@@ -90,7 +90,8 @@ def tear_down(kvm: "KvmMmu", instance: int, context: Context) -> None:
     start, end = next_batch(kvm, ending)
     count = leaves(kvm, start, end)
     if count:
-        took += context.cost("mmu_walk", count)
+        if kvm.hkid is Hkid.HELD:  # else it is a part of what a RECLAIM takes
+            took += context.cost("mmu_walk", count)
         batch = m.TakeOut(kvm.vm, instance, start, end)
         context.send(host_base(kvm.vm) | TDX, batch, max(took, context.link))
     elif took:

@@ -464,6 +464,7 @@ class World:
         yield "invalidations", kvm.invalidations
         yield "callbacks", kvm.notifiers
         yield "zaps", kvm.zaps
+        yield "closed files", kvm.ends
         yield "punches", gmem.punches
         yield "fills", gmem.fills
         yield "parked", not kvm.dead and kvm.parked

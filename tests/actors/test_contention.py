@@ -90,7 +90,9 @@ def test_a_conversion_beside_an_accept_meets_it_once_and_succeeds_at_the_retry(o
 # --- background ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", [c for c in Call if c not in (Call.UNBLOCK, Call.RECLAIM)], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "what", [c for c in Call if c not in (Call.UNBLOCK, Call.RECLAIM)], ids=lambda c: c.name
+)
 def test_every_first_try_may_meet_the_background_and_no_retry_does(what):
     before = next((state for moved, state in LEGAL if moved == what), Entry.MAPPED)
     for attempt in (0, 1):

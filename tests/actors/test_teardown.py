@@ -2,10 +2,9 @@
 
 import pytest
 
-from actors import kvm_teardown
 from actors import messages as m
-from actors.address import GMEM, KVM, TDX, VMM, vm_address
-from actors.contract import Share, Trace
+from actors.address import GMEM, TDX, VMM, vm_address
+from actors.contract import Trace
 from actors.kvm_mmu import KvmMmu
 from actors.kvm_teardown import BATCH, Hkid
 from actors.observations import (
@@ -16,11 +15,11 @@ from actors.observations import (
     LockOrder,
     PoisonSet,
     ReferenceKept,
-    Sept,
 )
 from actors.slots import Slot
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
-from tests.helpers import LINK, PRIVATE, SHARED, Recorder, World, runs, table
+from cluster.partition import FOREVER, Order
+from tests.helpers import Recorder, World, runs, table
 
 VM = vm_address(0, 0)
 FILE = VM | GMEM
@@ -135,3 +134,86 @@ def test_a_vmm_that_terminates_the_td_has_its_hkid_freed_before_anything_is_take
         m.Reclaim(VM)
     ]
     assert (actor.hkid, actor.ends) == (Hkid.FREED, {})
+
+
+# --- with everybody ------------------------------------------------------------------------------
+
+SMALL = ("vm.start=mapped-4k", "vm.page_order=0")
+UNTRACED, REFERENCE = "two-phase-untraced", "two-phase-refcount"
+
+
+def ended(*overrides, vms=1, before=lambda world: None):
+    """VM 0's VMM stops; all that follows has happened."""
+    world = World(f"fleet.vms_per_host={vms}", *overrides)
+    before(world)
+    world.post(VMM, m.VmDead())
+    world.run()
+    assert world.pending() == {}
+    return world
+
+
+def took(world):
+    """From the last close to the frames' way back (ns)."""
+    (closed,) = [now for now, fact in world.notebook.facts if isinstance(fact, FileClosed)]
+    freed = [now for now, fact in world.notebook.facts if isinstance(fact, FramesFreed)]
+    return freed[-1] - closed
+
+
+def per_page(*overrides):
+    """What ten times the memory takes, it takes ten times as long."""
+    small, large = (took(ended(f"vm.memory={size}", *overrides)) for size in ("64MiB", "640MiB"))
+    pages = (640 - 64) << 8
+    assert abs((large - small) / pages * (64 << 8) - small) < small / 2
+    return (large - small) / pages
+
+
+def test_it_takes_time_in_proportion_to_the_pages_and_a_reclaim_a_fraction_of_a_removal():
+    """23 us are what one page takes (DS); without HKID 4.8 us (TV)."""
+    assert 22_500 < per_page(*SMALL) < 23_500
+    assert 4_500 < per_page(*SMALL, "vm.terminate=true") < 5_200
+
+
+def test_a_large_vm_is_torn_down_in_as_many_messages_as_it_has_gibibytes():
+    met = []
+
+    def before(world):
+        def handle(tdx, message, context):
+            met.append(message)
+            type(tdx).HANDLERS[m.TakeOut](tdx, message, context)
+
+        world.replace(TDX, m.TakeOut, handle, -1)
+
+    world = ended("vm.memory=1TiB", before=before)
+    assert len(met) == 1024
+    assert world.partition.advance(Order(FOREVER, 1.0)).handled < 4 * 1024
+
+
+def broken(*overrides, **rule):
+    """VM 0 ends, and its first page stays in the S-EPT for a bug; the host gives out what it gets at once."""
+    return ended(
+        *SMALL,
+        *overrides,
+        before=lambda world: world.inject("tdx.teardown", nth=(1,), **rule),
+    )
+
+
+@pytest.mark.parametrize("terminate", ["false", "true"])
+def test_a_page_that_stays_is_poisoned_and_never_given_to_anybody(terminate):
+    world = broken(f"vm.terminate={terminate}")
+    assert [(f.start, f.end) for f in world.of(PoisonSet)] == [(0, 1)]
+    assert [(f.start, f.end) for f in world.of(FramesKept)] == [(0, 1)]
+    assert sum(f.end - f.start for f in world.of(FramesFreed)) == 0x7FF
+    assert world.found == set()
+
+
+def test_with_a_reference_it_is_kept_and_nobody_has_its_name():
+    world = broken("protocol.name=" + REFERENCE)
+    assert [(f.start, f.end) for f in world.of(ReferenceKept)] == [(0, 1)]
+    assert [(f.start, f.end) for f in world.of(FramesKept)] == [(0, 1)]
+    assert world.found == {"AN10"}
+
+
+def test_without_a_mark_the_host_gives_it_away_while_it_is_the_tds():
+    world = broken("protocol.name=" + UNTRACED)
+    assert (world.of(FramesKept), "AN11" in world.found) == ([], True)
+    assert [f.trace for f in world.of(LeftMapped)] == [Trace.NONE]
