@@ -45,6 +45,7 @@ REFUSALS = [
 ]
 # Fault points that refuse nothing: they delay, end in poison, or come after the conversion.
 OTHERS = {
+    "gmem.mark",  # comes after the decision: test_marks.py
     "guest.release",  # off by default: test_td_pinned.py
     "kvm.file_split",  # another VM's KVM, which an inode with one file has not: test_files.py
     "iommu.map",

@@ -37,6 +37,7 @@ ELSEWHERE = (
     "gmem.work",
     "gmem.readd",
     "gmem.undo_readd",
+    "gmem.mark",
     "gmem.undo_tree",
     "gmem.undo_restructure",
     "kvm.file_split",

@@ -122,7 +122,7 @@ def test_an_empty_trace_is_an_empty_run(tmp_path):
 
 
 def test_policies_differ():
-    quiet = ("arrivals.rate=100", "arrivals.boots=4", "arrivals.queue=0")
+    quiet = ("arrivals.rate=30", "arrivals.boots=4", "arrivals.queue=0")
     hosts = {}
     for policy in ("first-fit", "spread"):
         outcome = simulated(*OPEN, *quiet, f"arrivals.policy={policy}")
