@@ -128,7 +128,7 @@ FAULT_POINTS = points((
     ("gmem.work", "list", "F1", "FI-work", "no memory for the list of ranges to convert (B, B1)"),
     ("gmem.vmemmap", "reserve restructure", "F1", "FI-vmemmap", "no vmemmap to split a huge folio"),
     ("gmem.stash", "reserve restructure", "F1", "FI-stash", "no record for a huge folio's metadata"),
-    ("gmem.mark", "mark", "F1", "FI-bug FI-vmemmap", "no memory for the mark of a bug (split-flag, folio-list, hwpoison)"),
+    ("gmem.mark", "mark", "F1", "FI-bug FI-vmemmap", "no memory for the mark of a bug (protocol.mark d, f, g)"),
     ("gmem.readd", "restructure", "F1", "FI-readd FI-xa", "a folio cannot be added after a split or merge"),
     ("gmem.undo_readd", "undo", "F1", "FI-readd", "nor can it be added as it was before (B, B1: AN5)"),
     ("gmem.undo_tree", "undo", "F1", "FI-tree", "no tree nodes to store the old attribute again (B, B1: AN4)"),

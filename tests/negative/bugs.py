@@ -259,6 +259,21 @@ def free_poisoned_pages(world: World, _: Patch) -> None:
     world.replace(GMEM, m.TornDown, torn_down)
 
 
+def say_nothing_of_what_stays(_: World, patch: Patch) -> None:
+    """KVM leaves no word of a page that a teardown could not take out."""
+    patch.setattr(kvm_zap, "left_mapped", lambda *_: None)
+
+
+def take_nothing_out(world: World, _: Patch) -> None:
+    """The module answers a batch of a teardown and does nothing."""
+
+    def take_out(_: TdxModule, message: m.TakeOut, context: Context) -> None:
+        done = m.TakenOut(message.instance, message.start, message.end)
+        context.send(message.vm | KVM, done, context.link)
+
+    world.replace(TDX, m.TakeOut, take_out, -1)
+
+
 def free_before_teardown(_: World, patch: Patch) -> None:
     """The last close frees memory at once; the TDX module is asked later."""
     release, free = gmem_release.release, gmem_release.free

@@ -219,6 +219,11 @@ def killed(after_ns: int) -> Arrange:
     return arrange
 
 
+def stops(after_ns: int) -> Arrange:
+    """The VMM learns so long after the request that the VM cannot go on, and exits."""
+    return lambda world: world.post(VMM, m.VmDead(), delay=after_ns)
+
+
 def released(*parts: tuple[int, int]) -> Arrange:
     """A guest with trusted IO has released these pages, and no others."""
 
