@@ -271,7 +271,7 @@ PLAIN: dict[str, Situation] = {
         "The VMM stops while consumers are asked, and calls KVM_TDX_TERMINATE_VM before it closes the file.",
         arrange=stops(13_000), overrides=("vm.terminate=true",)),
     "teardown_reclaim_bug": Situation(
-        "The same, and a bug keeps the second 2 MiB leaf from being reclaimed.",
+        "The VMM stops and calls KVM_TDX_TERMINATE_VM as well, and a bug keeps a 2 MiB leaf from being reclaimed.",
         arrange=after(stops(13_000), strike(tdx__teardown={3: 0})), overrides=("vm.terminate=true",)),
     # --- after the ioctl
     "devices_not_mapped": Situation(
