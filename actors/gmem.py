@@ -31,6 +31,7 @@ from actors.conversion import PHASES, Conversion, Verb
 from actors.gmem_own import fail, first_left, ilock
 from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
 from actors.intervals import IntervalMap
+from actors.kvm_tickets import RELEASE_OP
 from actors.locks import RwLock, Waiter
 from actors.observations import (
     ConsumerReplied,
@@ -194,6 +195,9 @@ class Gmem(Actor):
 
     def on_poison(self, message: m.Poison, context: Context) -> None:
         """A consumer could not unmap these pages: the poison callback, or a flag if that holds."""
+        if message.op & RELEASE_OP:
+            gmem_release.stays(self, message, context)
+            return
         conversion = self.conversions[message.op]
         offset, end = message.start - conversion.shift, message.end - conversion.shift
         if not gmem_marks.named(self, offset, end, paid=True):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors import gmem_chance
 from actors import gmem_folios as folios
 from actors.contract import Context, Place, Share
 from actors.conversion import Conversion
@@ -43,9 +44,14 @@ def set_aside(gmem: "Gmem", op: int, places: list[Place], context: Context) -> N
 
 
 def reserve_mark(gmem: "Gmem", conversion: Conversion, _: Who, context: Context) -> None:
-    """Memory for the mark of what could not be unmapped, on the error path: RESERVED or NO_MEMORY."""
+    """Memory for the mark of what could not be unmapped, on the error path: RESERVED or NO_MEMORY.
+
+    Whether there is any is a matter of its own (gmem.mark): what the pool says to a conversion it says by chance to
+    all that the conversion asks for, and this one has been given what it reserved.
+    """
     if pages := wanted(gmem, conversion):
-        ask_for(gmem, conversion, pages, context.link, context)
+        fault = gmem_chance.strike(gmem, conversion, "gmem.mark", context)
+        ask_for(gmem, conversion, pages, context.link, context, fault)
     else:
         gmem.drive(conversion, Event.RESERVED, context)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from actors import gmem_failure, gmem_marks
+from actors import gmem_failure, gmem_frames, gmem_marks
 from actors import gmem_folios as folios
 from actors import messages as m
 from actors.address import ALLOCATOR, VMM, host_base, vm_base
@@ -133,12 +133,12 @@ def free(
     """No folio is here any more; its frames are anybody's, or nobody's while somebody refers to them."""
     vm = vm_base(gmem.address)
     context.observe(FolioOrder(gmem.address, start + shift, end + shift, LOST))
-    first, last = gmem.base_pfn + start, gmem.base_pfn + end
-    if referenced:
-        context.observe(FramesKept(vm, first, last, start + shift))
-        return
-    context.observe(FramesFreed(vm, first, last, start + shift))
-    context.send(host_base(gmem.address) | ALLOCATOR, m.FreeMemory(first, last), context.link)
+    fact = FramesKept if referenced else FramesFreed
+    for s, e, pfn in gmem_frames.runs(gmem, start, end):
+        context.observe(fact(vm, pfn, pfn + e - s, s + shift))
+        if not referenced:
+            freed = m.FreeMemory(pfn, pfn + e - s)
+            context.send(host_base(gmem.address) | ALLOCATOR, freed, context.link)
 
 
 def on_zap_ended(gmem: "Gmem", message: m.ZapEnded, context: Context) -> None:
@@ -170,15 +170,15 @@ def fill(gmem: "Gmem", ticket: int, start: int, end: int, context: Context) -> N
             return
     runs = gmem.folios.runs(start, end)
     first, last = next((s, e) for s, e, order in runs if order == HOLE)
-    first, last = folios.rounded(
-        first, last, gmem.page_order
-    )  # whole pages of the file, as they went
+    # Whole pages of the file, as they went, and as far as their frames adjoin.
+    first, last = folios.rounded(first, last, gmem.page_order)
+    first, last, pfn = next(gmem_frames.runs(gmem, first, last))
     whole = gmem.share.only(first, last, Share.PRIVATE)
     gmem.fills[ticket] = Fill(first, last, gmem.page_order if whole else 0)
     count = (last - first) // SIZE[gmem.page_order]
     split = folios.SPLITS.get((gmem.page_order, 0))
     metadata = count * split.pages if split and not whole else 0
-    frames = gmem.base_pfn + first, gmem.base_pfn + last
+    frames = pfn, pfn + last - first
     gfn = gmem.gfns(first, last)[0][0]
     request = m.TakeFrames(gmem.address, ticket, *frames, count, metadata, gfn)
     context.send(host_base(gmem.address) | ALLOCATOR, request, context.link)

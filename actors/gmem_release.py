@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from actors import gmem_folios as folios
-from actors import gmem_frames
+from actors import gmem_frames, gmem_marks
 from actors import messages as m
 from actors.address import GMEMS_MAX, host_base, vm_base
 from actors.contract import Context
@@ -27,7 +27,14 @@ def release(gmem: "Gmem", context: Context) -> None:
     gmem.released = True
     context.observe(FileClosed(gmem.address))
     ilock(gmem, RELEASE_OP | gmem.address % GMEMS_MAX, True, context)
-    gmem.tell_kvms(m.Teardown(gmem.address), context.link, context)
+    gmem.tell_kvms(m.Teardown(gmem.address, gmem.options.trace), context.link, context)
+
+
+def stays(gmem: "Gmem", message: m.Poison, context: Context) -> None:
+    """KVM could not unmap these pages. A mark that wants memory finds none: nobody has set any aside for a release."""
+    shift = gmem.shift_at(message.start)
+    places = gmem_marks.named(gmem, message.start - shift, message.end - shift)
+    gmem_marks.set_aside(gmem, message.op, places, context)
 
 
 def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:

@@ -7,7 +7,7 @@ and sets the slot's GUEST_INHIBIT mark, which nothing takes away; then the fault
 
 from typing import TYPE_CHECKING
 
-from actors import kvm_fault, kvm_invalidation, kvm_split
+from actors import kvm_fault, kvm_split, kvm_teardown
 from actors import messages as m
 from actors.address import GMEM, VMM
 from actors.contract import PAGES_2M, Context, Message, Share
@@ -97,7 +97,7 @@ def split_over(kvm: "KvmMmu", walk: Walk, reply: Message, delay: int, context: C
     fault = kvm.faults.get(walk.op ^ ACCEPT_OP)
     closing, kvm.closing = kvm.closing, []
     for message in closing:
-        kvm_invalidation.on_teardown(kvm, message, context)
+        kvm_teardown.on_teardown(kvm, message, context)
     if fault is None or kvm.dead:
         return
     if isinstance(reply, m.Refused):

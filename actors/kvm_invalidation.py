@@ -1,4 +1,4 @@
-"""Invalidations in the KVM MMU, and the end of a file: what is done with mmu_lock held for writing and no walk.
+"""Invalidations in the KVM MMU: what is done with mmu_lock held for writing and no walk.
 
 As in the kernel (docs/domain.md sections 2.2 and 2.9) an invalidation begins and ends under the lock: a fault that
 holds it for reading is through before the range is frozen, and none is half way when the sequence moves.
@@ -6,17 +6,14 @@ holds it for reading is through before the range is frozen, and none is half way
 
 from typing import TYPE_CHECKING
 
-from actors import kvm_accept, kvm_fault, kvm_memory, kvm_split, kvm_zap
+from actors import kvm_fault, kvm_split, kvm_zap
 from actors import messages as m
-from actors.address import GMEMS_MAX
-from actors.contract import Context, Share
-from actors.kvm_tickets import FREEZE, RELEASE_OP, TEARDOWN, THAW, TICKETS
-from actors.observations import InvalidationBegin, InvalidationEnd, Leaf, LockOrder
+from actors.contract import Context
+from actors.kvm_tickets import FREEZE, THAW, TICKETS
+from actors.observations import InvalidationBegin, InvalidationEnd
 
 if TYPE_CHECKING:
     from actors.kvm_mmu import KvmMmu
-
-MMU_LOCK_RANK = 2  # docs/domain.md section 2.9: inside ilock
 
 
 def written(kvm: "KvmMmu", what: int, number: int) -> bool:
@@ -74,30 +71,3 @@ def end(kvm: "KvmMmu", op: int, context: Context) -> None:
         del kvm.notifiers[op]
     kvm_fault.thaw(kvm, context)
     kvm.drop(THAW, op, context)
-
-
-# --- the last close ------------------------------------------------------------------------------
-
-
-def on_teardown(kvm: "KvmMmu", message: m.Teardown, context: Context) -> None:
-    """The file is closed: every leaf goes, once the last vCPU is out of its ioctl and the lock is free."""
-    kvm.dead = True
-    if kvm_accept.splitting(kvm):
-        kvm.closing.append(message)
-    else:
-        kvm.take(TEARDOWN, message.gmem % GMEMS_MAX, context)
-
-
-def tear_down(kvm: "KvmMmu", instance: int, context: Context) -> None:
-    """Under mmu_lock for writing; guest_memfd has ilock meanwhile."""
-    op = RELEASE_OP | instance
-    context.observe(LockOrder(kvm.vm, op, MMU_LOCK_RANK, True))
-    kvm_memory.close(kvm, context)
-    for share, leaves in ((Share.PRIVATE, kvm.mirror), (Share.SHARED, kvm.shared_ept)):
-        for first, last, level in leaves.runs(0, leaves.starts[-1] + 1):
-            if level:
-                leaves.set(first, last, 0)
-                context.observe(Leaf(kvm.vm, first, last, share, 0))
-    context.observe(LockOrder(kvm.vm, op, MMU_LOCK_RANK, False))
-    kvm.drop(TEARDOWN, instance, context)
-    kvm.gone(kvm.file(instance), context)

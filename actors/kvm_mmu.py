@@ -15,16 +15,16 @@ from actors import (
     kvm_pinned,
     kvm_remap,
     kvm_split,
+    kvm_teardown,
     kvm_walk,
     kvm_zap,
 )
 from actors import messages as m
-from actors.address import GMEM, GUEST, TDX, VMM, host_base
+from actors.address import GMEM, GUEST, VMM
 from actors.contract import Actor, Consumer, Context, Message, Reason, Share
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_fault import PageFault
-from actors.kvm_invalidation import MMU_LOCK_RANK
 from actors.kvm_mapgpa import MapGpaCall
 from actors.kvm_memory import PageCache
 from actors.kvm_plans import (
@@ -43,6 +43,7 @@ from actors.kvm_tickets import (
     FAULT,
     FAULT_MEMORY,
     FREEZE,
+    MMU_LOCK_RANK,
     TEARDOWN,
     THAW,
     TICKETS,
@@ -82,6 +83,9 @@ class KvmMmu(Actor):
         None  # while wait_for_sept_zap is set, with delays
     )
     closing: list[m.Teardown] = []  # files that were closed while a vCPU was still in its ioctl
+    ends: dict[int, kvm_teardown.Ending] = {}  # by instance: closed files that are mapped still
+    ended: int = 0  # files that are not, any more
+    hkid: kvm_teardown.Hkid = kvm_teardown.Hkid.HELD
     dead: bool = False
     notifiers: dict[int, int] = {}  # op of a walk -> number of the callback that it is for
     zaps: dict[int, int] = {}  # op of a walk -> guest_memfd that punches a hole
@@ -205,7 +209,7 @@ class KvmMmu(Actor):
             kvm_accept.locked(self, self.faults[number], context)
         else:
             assert what == TEARDOWN, f"a ticket of kind {what} at mmu_lock"
-            kvm_invalidation.tear_down(self, number, context)
+            kvm_teardown.tear_down(self, number, context)
 
     def drop(self, what: int, number: int, context: Context) -> None:
         """Give mmu_lock back; waiters go on."""
@@ -312,8 +316,8 @@ class KvmMmu(Actor):
         self.dead = True
 
     def gone(self, gmem: int, context: Context) -> None:
-        """Nothing of the closed file is mapped here: the TDX module is next, and tells guest_memfd."""
-        context.send(host_base(self.vm) | TDX, m.Teardown(gmem), context.link)
+        """Nothing of the closed file is mapped here."""
+        kvm_teardown.gone(self, gmem, context)
 
     WAYS: ClassVar = {
         SPLITTING: Way(kvm_split.split_done, kvm_split.split_next, kvm_split.split_failed),
@@ -344,7 +348,10 @@ class KvmMmu(Actor):
         m.MapGpa: on_map_gpa,
         m.ConvertAnswer: on_convert_answer,
         m.VmDead: on_vm_dead,
-        m.Teardown: kvm_invalidation.on_teardown,
+        m.Terminate: kvm_teardown.on_terminate,
+        m.Teardown: kvm_teardown.on_teardown,
+        m.TakenOut: kvm_teardown.on_taken_out,
+        m.HkidFreed: kvm_teardown.on_hkid_freed,
         m.RangeStart: kvm_notifier.on_range_start,
         m.RangeEnd: kvm_notifier.on_range_end,
         m.Zap: kvm_hole.on_zap,

@@ -713,18 +713,51 @@ class ReleaseFile(Message, frozen=True, tag=50):
     """VMM -> guest_memfd: last close of the file."""
 
 
+class Terminate(Message, frozen=True, tag=224):
+    """VMM -> KVM: KVM_TDX_TERMINATE_VM; the HKID goes before the private memory does."""
+
+
 class Teardown(Message, frozen=True, tag=51):
-    """guest_memfd -> KVM -> TDX module: the VM is gone, give up what is mapped."""
+    """guest_memfd -> KVM: the file is closed, give up what is mapped; `trace` is how to leave word of what stays."""
 
     gmem: int
+    trace: Trace = Trace.NONE
+
+
+class TakeOut(Message, frozen=True, tag=220):
+    """KVM -> TDX module: take out of the S-EPT what it has of this file's range, at most a batch of it."""
+
+    vm: int
+    instance: int
+    start: int
+    end: int
+
+
+class TakenOut(Message, frozen=True, tag=221):
+    """TDX module -> KVM: it is out, but for the leaves that are `left` for a bug."""
+
+    instance: int
+    start: int
+    end: int
+    left: Parts = ()
 
 
 class TornDown(Message, frozen=True, tag=52):
-    """TDX module -> guest_memfd: all is unmapped that could be; the rest is owned until the HKID is reclaimed."""
+    """KVM -> guest_memfd: all is unmapped that could be; the rest is owned until the TD is reclaimed."""
+
+
+class FreeHkid(Message, frozen=True, tag=222):
+    """KVM -> TDX module: flush the vCPUs and the caches, and free the HKID. The TD will not run again."""
+
+    vm: int
+
+
+class HkidFreed(Message, frozen=True, tag=223):
+    """TDX module -> KVM."""
 
 
 class Reclaim(Message, frozen=True, tag=68):
-    """Timer of the TDX module: the TD's HKID is reclaimed, no frame of it is owned any more.
+    """KVM -> TDX module: nothing is left to take out, the TD itself is reclaimed, and no frame of it is owned any more.
 
     TDX module -> allocator, where another VM may be admitted then.
     """

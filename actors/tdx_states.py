@@ -25,6 +25,7 @@ class Call(enum.IntEnum):
     DEMOTE = 5
     SEPT_ADD = 6
     SEPT_RD = 7  # reads entries; here, whether the guest holds them
+    RECLAIM = 8  # PHYMEM.PAGE.RECLAIM, of a TD without HKID
 
 
 class Status(enum.IntEnum):
@@ -107,6 +108,9 @@ RULES: dict[int, Rule] = {
     Call.DEMOTE:  Rule(Lock.SHARED, UNBLOCKING, True, both("pamt_add_pair", "demote_2m"),
                        ("tdx.background", "tdx.demote_busy", "tdx.interrupted")),
     Call.SEPT_ADD: Rule(Lock.SHARED, {}, False, both("sept_add"), ("tdx.background", "tdx.sept_add_busy")),
+    Call.RECLAIM: Rule(Lock.NONE, {}, False,
+                       {LEVEL_4K: ("reclaim_4k", "clear_4k"), LEVEL_2M: ("reclaim_2m", "clear_2m")},
+                       ()),
     Call.SEPT_RD: Rule(Lock.SHARED, {}, False, both("sept_rd"), ("tdx.background",)),
 }
 # fmt: on

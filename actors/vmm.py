@@ -84,6 +84,7 @@ class Vmm(Actor):
     dead: bool = False
     exits: bool = False  # of its own accord, as soon as nobody is in the kernel
     leaving: bool = False  # and its mm goes
+    terminates: bool = False  # it calls KVM_TDX_TERMINATE_VM before it closes its files
     life: Life | msgspec.UnsetType = msgspec.UNSET  # where a fault plan may end it
 
     def on_request(self, message: m.ConvertRequest, context: Context) -> None:
@@ -263,6 +264,8 @@ class Vmm(Actor):
         """The process is gone, and with it whatever it had open."""
         for peer in (GUEST, KVM, HOST_MAP, PINS):
             context.send(self.vm | peer, m.VmDead(), context.link)
+        if self.terminates and (self.life is msgspec.UNSET or self.life < Life.KILLED):
+            context.send(self.vm | KVM, m.Terminate(), context.link)
         if self.devices:
             context.send(host_base(self.vm) | IOMMU, m.Detach(self.vm), context.link)
         for gmem in sorted({slot.gmem for slot in self.slots}):

@@ -44,6 +44,10 @@ PHASES = {
         "a consumer lets go and must not fail, after the decision (IP3)",
         "what is still mapped is marked as the protocol does, and the VM dies; KVM first tries a busy SEAMCALL again",
     ),
+    "mark": Phase(
+        "guest_memfd wants memory for the mark on a page that could not be unmapped (protocol.mark d, f, g)",
+        "the mark names the whole folio (f, g), or there is none (d)",
+    ),
     "store": Phase(
         "guest_memfd stores the new attribute, where nothing was set aside (A, B, B1)",
         "the call fails with the class's error, and what was unmapped stays so or is mapped again",
@@ -71,6 +75,10 @@ PHASES = {
     "release": Phase(
         "a guest with trusted IO lets go of what it has pinned, before it asks for a conversion (vm.td_pinned)",
         "the page stays pinned until the guest tries again: who asks first refuses it, who unmaps at once cannot",
+    ),
+    "teardown": Phase(
+        "a file is closed and KVM takes out what it maps, when the VM is gone",
+        "what fails stays mapped until the TD is reclaimed, and is marked as the protocol does; the rest goes on",
     ),
     "life": Phase(
         "the VMM carries out a conversion: each microsecond from its turn to its answer, in slices of 100 us",
@@ -120,6 +128,7 @@ FAULT_POINTS = points((
     ("gmem.work", "list", "F1", "FI-work", "no memory for the list of ranges to convert (B, B1)"),
     ("gmem.vmemmap", "reserve restructure", "F1", "FI-vmemmap", "no vmemmap to split a huge folio"),
     ("gmem.stash", "reserve restructure", "F1", "FI-stash", "no record for a huge folio's metadata"),
+    ("gmem.mark", "mark", "F1", "FI-bug FI-vmemmap", "no memory for the mark of a bug (protocol.mark d, f, g)"),
     ("gmem.readd", "restructure", "F1", "FI-readd FI-xa", "a folio cannot be added after a split or merge"),
     ("gmem.undo_readd", "undo", "F1", "FI-readd", "nor can it be added as it was before (B, B1: AN5)"),
     ("gmem.undo_tree", "undo", "F1", "FI-tree", "no tree nodes to store the old attribute again (B, B1: AN4)"),
@@ -147,6 +156,7 @@ FAULT_POINTS = points((
     ("tdx.interrupted", "prepare", "F4", "FI-intr", "PAGE.DEMOTE is interrupted (modules before 1.5.28)"),
     ("tdx.remove_busy", "commit", "F3 F6", "FI-busy FI-bug", "PAGE.REMOVE finds a lock held"),
     ("tdx.sept_add_busy", "fault", "F3 F6", "", "SEPT.ADD of a missing page table finds a lock held (vm.sept_add)"),
+    ("tdx.teardown", "teardown", "F6", "FI-bug", "a closed file's page cannot be removed or reclaimed (AN10, AN11)"),
     ("tdx.track_busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "MEM.TRACK finds the epoch lock held"),
     ("vmm.kill", "life", "", "FI-kill", "the VMM is killed in the middle of a conversion"),
 ))

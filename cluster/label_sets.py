@@ -31,7 +31,8 @@ CONSUMERS = tuple(dict.fromkeys(WORDS.values()))
 LOCKS = ("vmm", "ilock", "mmu_lock", "iommu_queue")
 DMA_OUTCOMES = ("done", "stale", "fault")
 REQUEST_STAGES = ("came", "refused", "queued", "placed", "turned_away", "left")
-CALLS = tuple(call.name.lower() for call in Call)
+# Those that can find a lock held: of a TD without HKID nobody holds any.
+CALLS = tuple(call.name.lower() for call in Call if call is not Call.RECLAIM)
 INVARIANTS = (
     *(f"I{n}" for n in range(1, 27)),
     *(f"L{n}" for n in range(1, 10)),

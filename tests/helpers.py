@@ -41,7 +41,8 @@ from actors.intervals import IntervalMap
 from actors.iommu import Iommu
 from actors.kvm_mmu import KvmMmu
 from actors.pins import Pins
-from actors.tdx_module import Td, TdxModule
+from actors.tdx_entries import Td
+from actors.tdx_module import TdxModule
 from actors.vmm import Vmm
 from actors.vmm_kill import Life
 from cluster.costs import Cost, CostModel
@@ -463,6 +464,7 @@ class World:
         yield "invalidations", kvm.invalidations
         yield "callbacks", kvm.notifiers
         yield "zaps", kvm.zaps
+        yield "closed files", kvm.ends
         yield "punches", gmem.punches
         yield "fills", gmem.fills
         yield "parked", not kvm.dead and kvm.parked

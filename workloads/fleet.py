@@ -44,7 +44,8 @@ from actors.pins import Pins
 from actors.protocols import PROTOCOLS, Event, FileOptions, Options, key_of
 from actors.slots import Slots
 from actors.tdx_contention import ACCEPTING, BACKGROUND, STORM, Contention
-from actors.tdx_module import LEVEL_SHIFT, Td, TdxModule
+from actors.tdx_entries import LEVEL_SHIFT, Td
+from actors.tdx_module import TdxModule
 from actors.tdx_pamt import DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Policy, Vmm
@@ -282,7 +283,7 @@ class HostBuilder:
         """The VM's VMM; all memory is private."""
         scenario = self.scenario
         found = Vmm(vm, slots, policy(scenario), scenario.vm.devices, IntervalMap.filled(0))
-        found.follow = self.follow
+        found.follow, found.terminates = self.follow, scenario.vm.terminate
         if any("vmm.kill" in (fault.point, *fault.also) for fault in scenario.fault):
             found.life = Life.RUNNING
         return found

@@ -17,7 +17,7 @@ from actors.observations import (
     VmBugged,
 )
 from actors.protocols.table import ALL
-from actors.tdx_module import STATE_MASK
+from actors.tdx_entries import STATE_MASK
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
@@ -45,6 +45,7 @@ REFUSALS = [
 ]
 # Fault points that refuse nothing: they delay, end in poison, or come after the conversion.
 OTHERS = {
+    "gmem.mark",  # comes after the decision: test_marks.py
     "guest.release",  # off by default: test_td_pinned.py
     "kvm.file_split",  # another VM's KVM, which an inode with one file has not: test_files.py
     "iommu.map",
@@ -60,6 +61,7 @@ OTHERS = {
     "tdx.bug",
     "tdx.remove_busy",
     "tdx.sept_add_busy",
+    "tdx.teardown",  # nothing is converted any more
     "vmm.kill",  # refuses nothing
 }
 # Fault points of steps that two-phase does not have: it keeps no list, undoes nothing, and readds from its reserve.

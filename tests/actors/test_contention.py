@@ -3,6 +3,7 @@
 import pytest
 
 from actors import messages as m
+from actors import tdx_guest
 from actors.contract import Fault, Reason
 from actors.observations import SeamcallAnswered, VmBugged
 from actors.tdx_contention import ACCEPTING, BACKGROUND, STORM, Contention
@@ -55,7 +56,7 @@ def test_a_block_meets_the_rate_of_what_vcpus_are_at():
     for ticking, expected in ((0, ACCEPTING), (4, STORM)):
         td.sept.set(0, 8, Entry.PENDING | LEVEL_4K << 3)
         accept = m.Access(VM, 9, 0, 4, LEVEL_4K, accept=True, ticking=ticking)
-        tdx.on_access(accept, Recorder(costs={"aug_accept_4k_storm": 3 * COST}))
+        tdx_guest.on_access(tdx, accept, Recorder(costs={"aug_accept_4k_storm": 3 * COST}))
         assert asked(tdx, block)[0] == expected
     assert asked(tdx, block, now=10 * COST) == list(RULES[Call.BLOCK].points)
 
@@ -89,7 +90,9 @@ def test_a_conversion_beside_an_accept_meets_it_once_and_succeeds_at_the_retry(o
 # --- background ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", [c for c in Call if c != Call.UNBLOCK], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "what", [c for c in Call if c not in (Call.UNBLOCK, Call.RECLAIM)], ids=lambda c: c.name
+)
 def test_every_first_try_may_meet_the_background_and_no_retry_does(what):
     before = next((state for moved, state in LEGAL if moved == what), Entry.MAPPED)
     for attempt in (0, 1):

@@ -11,7 +11,7 @@ from actors.allocator import Allocator
 from actors.contract import Reason
 from actors.kvm_memory import SPLIT_PAGES, TABLE_PAGES, PageCache
 from actors.observations import FaultFailed, PamtCounted, Reserving
-from actors.tdx_module import LEVEL_SHIFT
+from actors.tdx_entries import LEVEL_SHIFT
 from actors.tdx_pamt import PAIR, DynamicPamt, count, empty
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
 from tests.actors.test_tdx_module import VM, answer, call, module

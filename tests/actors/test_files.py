@@ -4,7 +4,7 @@ import pytest
 
 from actors import messages as m
 from actors.address import GMEM, GUEST, KVM, VMM, file_address, vm_address
-from actors.contract import KVMS, WORDS, Consumer, Fault, Reason
+from actors.contract import KVMS, WORDS, Consumer, Fault, Reason, Trace
 from actors.gmem import Binding
 from actors.gmem_files import SharedInode
 from actors.guest_outcome import Outcome
@@ -130,7 +130,8 @@ def test_frames_go_back_once_every_kvm_has_let_go():
     file, context = inode(), Recorder()
     file.receive(m.ReleaseFile(), context)
     closed = [(sent.target, sent.message) for sent in context.take()]
-    assert closed == [(VM | KVM, m.Teardown(FILE)), (OTHER | KVM, m.Teardown(FILE))]
+    teardown = m.Teardown(FILE, Trace.CALLBACK)
+    assert closed == [(VM | KVM, teardown), (OTHER | KVM, teardown)]
     file.receive(m.TornDown(), context)
     assert not file.torn_down and context.take() == []
     file.receive(m.TornDown(), context)

@@ -508,14 +508,16 @@ def test_release_waits_for_the_conversion_under_way():
     assert not actor.released
     settle(actor, context, m.Committed)
     actor.on_thawed(m.Thawed(OP), context)
-    assert (actor.released, context.messages()[-1]) == (True, m.Teardown(FILE))
+    assert (actor.released, context.messages()[-1]) == (True, m.Teardown(FILE, Trace.CALLBACK))
 
 
 def test_who_comes_after_the_release_is_told_eio():
     actor, context = gmem(), Recorder()
     gmem_release.on_release(actor, m.ReleaseFile(), context)
     convert(actor, context=context)
-    assert context.messages() == [m.Teardown(FILE)]  # the lock is held until nothing is mapped
+    assert context.messages() == [
+        m.Teardown(FILE, Trace.CALLBACK)
+    ]  # the lock is held until nothing is mapped
     gmem_release.on_torn_down(actor, m.TornDown(), context)
     assert context.messages()[-1] == m.Converted(OP, Reason.DEAD, 0x10, False)
     held = [(fact.op, fact.taken) for fact in context.of(LockOrder)]

@@ -6,10 +6,12 @@ from actors import messages as m
 from actors.address import GMEM, GUEST, HOST_MAP, KVM, VMM
 from actors.contract import PAGES_2M, Reason
 from actors.gmem_folios import HOLE, SPLITS
+from actors.gmem_frames import Tenancy
 from actors.observations import (
     FolioOrder,
     FramesFreed,
     FramesKept,
+    FramesTaken,
     GuestAccess,
     HostPte,
     Leaf,
@@ -18,7 +20,7 @@ from actors.observations import (
     Punched,
     VmBugged,
 )
-from tests.helpers import PRIVATE, SHARED, World, runs
+from tests.helpers import PRIVATE, SHARED, World, runs, table
 
 BLOCK = (0x200, 0x400)
 SPLIT_PAGES = SPLITS[9, 0].pages
@@ -49,6 +51,21 @@ def clean(world):
 
 
 # --- punching ------------------------------------------------------------------------------------
+
+
+def test_the_frames_of_a_tenant_go_and_come_back():
+    """No load punches holes in a VM that comes after another; guest_memfd would know which frames are its own."""
+    world = World()
+    tenancy = Tenancy(table((0, 0x400, 0x10000), (0x400, 0x800, 0x20000)), admitted=True)
+    world.gmem().tenancy, world.td().frames = tenancy, tenancy.frames
+    give_up(world, 0x200, 0x600)
+    world.run()
+    freed = [(f.start, f.end) for f in world.of(FramesFreed)]
+    assert freed == [(0x10200, 0x10400), (0x20400, 0x20600)]
+    for start in (0x200, 0x400):
+        world.touch(start, start + 8, PRIVATE)
+    world.run()
+    assert [(f.start, f.end) for f in world.of(FramesTaken)] == freed
 
 
 @pytest.mark.parametrize(("start", "order"), KINDS)

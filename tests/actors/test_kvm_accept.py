@@ -157,7 +157,9 @@ def test_a_file_that_is_closed_waits_for_the_last_vcpu():
     actor.receive(closed, context)
     assert (context.take(), runs(actor.mirror)[0]) == ([], (0, LEVEL_2M))
     actor.on_reserved(m.Reserved(reserve.ticket, False), context)
-    assert context.messages() == [closed]
+    (batch,) = context.messages()
+    actor.receive(m.TakenOut(batch.instance, batch.start, batch.end), context)
+    assert context.messages() == [m.TornDown(), m.FreeHkid(VM)]
     assert runs(actor.mirror) == [(0, 0)]
 
 

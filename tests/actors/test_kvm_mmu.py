@@ -526,7 +526,10 @@ def test_a_file_is_torn_down_once_those_who_hold_the_lock_are_through():
     actor.receive(m.Teardown(FILE), context)
     assert (context.take(), actor.dead) == ([], True)
     augmented(actor, context)
-    assert m.Teardown(FILE) in context.messages()
+    batch = next(sent.message for sent in context.take() if isinstance(sent.message, m.TakeOut))
+    assert (batch.instance, actor.lock.idle) == (0, False)
+    actor.receive(m.TakenOut(0, batch.start, batch.end), context)
+    assert context.messages() == [m.TornDown(), m.FreeHkid(VM)]
     assert (runs(actor.mirror), actor.lock.idle) == ([(0, 0)], True)
     op = kvm_tickets.RELEASE_OP
     assert context.of(LockOrder) == [LockOrder(VM, op, 2, True), LockOrder(VM, op, 2, False)]
@@ -638,7 +641,7 @@ def test_a_fault_that_finds_its_vm_dead_under_the_lock_goes_nowhere():
     assert (context.take(), actor.lock.idle) == ([], True)
 
 
-def test_a_dead_vm_installs_nothing():
+def test_what_the_module_has_installed_kvm_has_too_though_the_vm_died_meanwhile():
     actor = kvm()
     context = violation(actor, 3, 8)
     got(actor, context).take()
@@ -646,7 +649,8 @@ def test_a_dead_vm_installs_nothing():
     actor.on_seamcall_done(
         m.SeamcallDone(7 * kvm_tickets.TICKETS + 1, Call.AUG, Status.OK, 5), context
     )
-    assert (runs(actor.mirror), context.of(Leaf)) == ([(0, 0)], [])
+    assert runs(actor.mirror) == [(0, 0), (3, LEVEL_4K), (8, 0)]
+    assert context.of(Leaf) == [Leaf(VM, 3, 8, PRIVATE, LEVEL_4K)]
 
 
 # --- MapGPA --------------------------------------------------------------------------------------

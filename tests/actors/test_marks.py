@@ -55,6 +55,15 @@ def test_the_marks_differ_by_what_the_table_says(name, memory):
     assert (lost(world), world.found) == expected(MARKS[name], memory)
 
 
+@each_mark
+def test_memory_that_is_refused_by_chance_is_memory_that_is_not_there(name):
+    world = World(f"protocol.mark={name}")
+    world.inject("tdx.bug", "gmem.mark", nth=(1,))
+    world.request(START, END, SHARED)
+    world.run(10**11)
+    assert (lost(world), world.found) == expected(MARKS[name], memory=False)
+
+
 def test_no_two_marks_come_to_the_same_in_a_huge_folio_but_by_what_a_touch_meets():
     seen = {
         name: repr([expected(mark, memory) for memory in (True, False)])

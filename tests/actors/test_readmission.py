@@ -4,7 +4,7 @@ import pytest
 
 from actors import messages as m
 from actors import observations as o
-from actors import tdx_module
+from actors import tdx_end, tdx_verdict
 from actors.address import ALLOCATOR, GMEM, GUEST, LOAD, TDX, VMM, host_base, vm_address
 from actors.admission import Admissions
 from actors.allocator import Allocator
@@ -14,7 +14,8 @@ from actors.gmem_frames import Tenancy, dormant, runs
 from actors.guest import Guest
 from actors.intervals import IntervalMap
 from actors.observations import FramesReused, VmAdmitted
-from actors.tdx_module import Td, TdxModule
+from actors.tdx_entries import Td
+from actors.tdx_module import TdxModule
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
 from actors.vmm import Vmm
 from cluster.faults import FaultRule
@@ -127,7 +128,7 @@ def test_the_module_tells_of_a_reclaimed_hkid_only_where_somebody_waits_for_one(
         if readmits:
             tdx.readmits = True
         context = Recorder()
-        tdx.on_reclaim(m.Reclaim(VM), context)
+        tdx_end.on_reclaim(tdx, m.Reclaim(VM), context)
         told = [(s.target, s.message) for s in context.take()]
         assert told == ([(host_base(VM) | ALLOCATOR, m.Reclaim(VM))] if readmits else [])
 
@@ -276,12 +277,13 @@ TRACED = {"two-phase": (), "two-phase-refcount": (), "undo-split-first": ()}
 
 def reused_too_soon(protocol, *overrides):
     """VM 1 is killed; before its place is free, a bug ends VM 0, whose frames are the lowest."""
-    world = host(f"protocol.name={protocol}", "protocol.bug_on=yes", *overrides)
+    late = 'costs.override={"hkid_reclaim"="30ms"}'
+    world = host(f"protocol.name={protocol}", "protocol.bug_on=yes", late, *overrides)
     kill(world, 1)
     world.run(until=1_000_000)
     world.inject("tdx.bug", vms=(0,))
     world.ask(0x10, 0x20, SHARED)
-    world.run(until=9_000_000)
+    world.run(until=29_000_000)
     assert world.vmm(0).dead and admitted(world) == []
     world.heal()
     world.run()
@@ -315,7 +317,7 @@ def test_a_place_whose_new_vm_dies_while_it_boots_goes_to_the_next_one():
 
 def test_a_module_that_does_not_look_at_the_pamt_is_found(monkeypatch):
     """The planted bug: the books of the host, which outlive a TD, know whose the frame is."""
-    monkeypatch.setattr(tdx_module, "unowned", lambda _, __, message: message.count)
+    monkeypatch.setattr(tdx_verdict, "unowned", lambda _, __, message: message.count)
     world = reused_too_soon("two-phase-untraced")
     assert {"AN11", "I3", "I4"} <= world.found
 

@@ -9,7 +9,7 @@ from actors.contract import Reason
 from actors.kvm_memory import SPLIT_PAGES, TABLE_PAGES
 from actors.kvm_tables import BUILT, TAKEN
 from actors.observations import FaultFailed, ReEntered, SeamcallAnswered, VmBugged
-from actors.tdx_module import LEVEL_SHIFT
+from actors.tdx_entries import LEVEL_SHIFT
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
 from actors.tdx_tables import Tables, over
 from tests.actors.test_tdx_module import answer, call, module

@@ -20,7 +20,8 @@ from actors.observations import (
     VmBugged,
 )
 from actors.protocols import PROTOCOLS
-from actors.tdx_module import Td, TdxModule
+from actors.tdx_entries import Td
+from actors.tdx_module import TdxModule
 from actors.tdx_states import LEVEL_4K, Call, Entry, Status
 from cluster.fault_points import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, Recorder, World, runs, table

@@ -6,21 +6,16 @@ import msgspec
 import pytest
 
 from actors import messages as m
+from actors import tdx_end, tdx_guest
 from actors.address import GUEST, KVM, vm_address
-from actors.contract import Fault, Reason
+from actors.contract import Fault, Reason, opportunity, page_of
 from actors.guest_outcome import Outcome
 from actors.observations import EpochDrained, GuestAccepted, GuestAccess, SeamcallAnswered, Sept
-from actors.tdx_module import (
-    GIVE_UP,
-    LEVEL_SHIFT,
-    STATE_MASK,
-    STORM_VCPUS,
-    ZERO_STEP_THRESHOLD,
-    Td,
-    TdxModule,
-)
+from actors.tdx_entries import LEVEL_SHIFT, STATE_MASK, Td
+from actors.tdx_guest import GIVE_UP, STORM_VCPUS, ZERO_STEP_THRESHOLD
+from actors.tdx_module import TdxModule
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Cause, Entry, Lock, Status
-from tests.helpers import COST, LINK, SHARED, TIMER, Recorder, Sent, World, runs, table
+from tests.helpers import COST, LINK, SHARED, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
 LEGAL = {
@@ -267,6 +262,7 @@ def test_the_rules_name_the_tree_lock_of_each_call():
         Call.DEMOTE: Lock.SHARED,
         Call.SEPT_ADD: Lock.SHARED,
         Call.SEPT_RD: Lock.SHARED,
+        Call.RECLAIM: Lock.NONE,
     }
 
 
@@ -338,14 +334,14 @@ def faulted(tdx, times, start=0):
     """The same access meets the same absent page again and again; what KVM is told of the last violation."""
     context = Recorder()
     for _ in range(times):
-        tdx.on_access(m.Access(VM, 4, start, 8, LEVEL_4K, True), context)
+        tdx_guest.on_access(tdx, m.Access(VM, 4, start, 8, LEVEL_4K, True), context)
     return context.sent[-1].message
 
 
 def entered(tdx):
     """VP.ENTER after it."""
     context = Recorder()
-    tdx.on_vp_enter(m.VpEnter(VM, 4), context)
+    tdx_guest.on_vp_enter(tdx, m.VpEnter(VM, 4), context)
     return context.sent[-1]
 
 
@@ -385,7 +381,7 @@ def test_an_access_that_is_given_up_is_suspicious_no_more():
     tdx, td = module(Entry.FREE)
     faulted(tdx, ZERO_STEP_THRESHOLD)
     context = Recorder()
-    tdx.on_vp_enter(m.VpEnter(VM, 4, elsewhere=True), context)
+    tdx_guest.on_vp_enter(tdx, m.VpEnter(VM, 4, elsewhere=True), context)
     assert context.take() == [Sent(VM | GUEST, m.Accessed(4, Outcome.FAILED), LINK)]
     assert (td.faults, td.zero_step_until) == ({}, 0)
 
@@ -400,7 +396,7 @@ def test_progress_resets_the_count():
     tdx, td = module(Entry.FREE)
     faulted(tdx, ZERO_STEP_THRESHOLD - 1)
     td.sept.set(0, 8, Entry.MAPPED | LEVEL_4K << LEVEL_SHIFT)
-    tdx.on_access(m.Access(VM, 4, 0, 8, LEVEL_4K, False), Recorder())
+    tdx_guest.on_access(tdx, m.Access(VM, 4, 0, 8, LEVEL_4K, False), Recorder())
     assert td.faults == {}
 
 
@@ -416,7 +412,7 @@ def test_a_zero_stepping_vcpu_costs_one_busy_and_one_kick_and_the_retry_succeeds
 
 def access(tdx, accept, level=LEVEL_4K, end=8):
     context = Recorder(costs={"td_exit_roundtrip": 3850})
-    tdx.on_access(m.Access(VM, 4, 0, end, level, accept), context)
+    tdx_guest.on_access(tdx, m.Access(VM, 4, 0, end, level, accept), context)
     return context.take()[0], context
 
 
@@ -484,7 +480,7 @@ def test_vcpus_that_tick_get_into_the_way_of_a_small_accept(ticking, level, took
         "accept_2m": 264_000,
     }
     context = Recorder(costs=costs)
-    tdx.on_access(m.Access(VM, 4, 0, 512, level, True, ticking), context)
+    tdx_guest.on_access(tdx, m.Access(VM, 4, 0, 512, level, True, ticking), context)
     assert context.take()[0].delay == took
 
 
@@ -505,25 +501,88 @@ def test_the_first_page_in_the_way_decides():
 # --- the end -------------------------------------------------------------------------------------
 
 
-def test_after_teardown_the_td_owns_nothing():
+REMOVAL = ["block", "track", "remove_4k", "wbinvd_4k", "clear_4k"]
+
+
+def test_what_is_taken_out_of_a_td_is_nobodys():
+    tdx, td = module(pages=0x20)
+    context = Recorder()
+    tdx_end.on_take_out(tdx, m.TakeOut(VM, 0, 4, 0x10), context)
+    assert states(td) == [
+        (0, Entry.MAPPED, LEVEL_4K),
+        (4, Entry.FREE, 0),
+        (0x10, Entry.MAPPED, LEVEL_4K),
+        (0x20, Entry.FREE, 0),
+    ]
+    assert runs(tdx.pamt) == [(0, 0), (0x1000, VM), (0x1004, 0), (0x1010, VM), (0x1020, 0)]
+    assert context.take() == [Sent(VM | KVM, m.TakenOut(0, 4, 0x10), len(REMOVAL) * COST)]
+
+
+@pytest.mark.parametrize(
+    ("keyless", "names"), [(False, REMOVAL), (True, ["reclaim_4k", "clear_4k"])]
+)
+def test_each_page_that_is_taken_out_has_its_time(keyless, names):
+    class Counting(Recorder):
+        def cost(self, name, count=1):
+            return count * 10 if name in names else 1_000_000
+
+    tdx, td = module(pages=0x20)
+    td.keyless = keyless
+    for pages in (1, 7):
+        context = Counting()
+        tdx_end.on_take_out(tdx, m.TakeOut(VM, 0, 8, 8 + pages), context)
+        assert context.take()[0].delay == max(LINK, pages * 10 * len(names))
+        td.sept.set(8, 16, Entry.MAPPED | LEVEL_4K << LEVEL_SHIFT)
+
+
+@pytest.mark.parametrize(("keyless", "call"), [(False, Call.REMOVE), (True, Call.RECLAIM)])
+def test_a_page_that_a_bug_keeps_in_is_named_and_the_others_go(keyless, call):
+    class Third(Recorder):
+        def choose(self, point, count=1, key=0, span=1, places=None):
+            first = 2 - page_of(key)
+            super().choose(point, count, key, span, places)
+            return Fault(Reason.BUG, first) if 0 <= first < count else None
+
+    tdx, td = module()
+    td.keyless = keyless
+    context = Third()
+    tdx_end.on_take_out(tdx, m.TakeOut(VM, 3, 0, 8), context)
+    assert context.messages() == [m.TakenOut(3, 0, 8, ((2, 3),))]
+    assert states(td) == [(0, Entry.FREE, 0), (2, Entry.MAPPED, LEVEL_4K), (3, Entry.FREE, 0)]
+    assert [(f.call, f.start, f.end, f.status, f.cause) for f in context.of(SeamcallAnswered)] == [
+        (call, 2, 3, Status.BUG, Cause.FAULT)
+    ]
+    assert [(name, count) for name, count, _ in context.asked] == [
+        ("tdx.teardown", 8),
+        ("tdx.teardown", 5),
+    ]
+    tdx_end.on_take_out(tdx, m.TakeOut(VM, 3, 0, 8), context)  # nobody tries it again
+    assert context.messages() == [m.TakenOut(3, 0, 8)]
+
+
+def test_a_leaf_of_2_mib_is_one_opportunity():
+    tdx, _ = module(level=LEVEL_2M, pages=0x400)
+    context = Recorder()
+    tdx_end.on_take_out(tdx, m.TakeOut(VM, 0, 0, 1 << 18), context)
+    assert context.asked == [("tdx.teardown", 2, opportunity(VM, 0, 0))]
+    assert context.places == [[(0, 0x200), (0x200, 0x400)]]
+
+
+def test_the_hkid_goes_in_its_time():
     tdx, td = module()
     context = Recorder()
-    tdx.on_teardown(m.Teardown(VM | 0x60), context)
-    assert (runs(td.sept), runs(tdx.pamt)) == ([(0, 0)], [(0, 0)])
-    assert context.take() == [
-        Sent(VM | 0x60, m.TornDown(), LINK),
-        Sent(TIMER, m.Reclaim(VM), COST),
-    ]
+    tdx_end.on_free_hkid(tdx, m.FreeHkid(VM), context)
+    assert (td.keyless, context.take()) == (True, [Sent(VM | KVM, m.HkidFreed(), COST)])
 
 
-def test_a_page_that_could_not_be_removed_is_owned_until_the_hkid_is_reclaimed():
+def test_a_page_that_could_not_be_removed_is_owned_until_the_td_is_reclaimed():
     tdx, td = module(Entry.BLOCKED)
     context = Recorder({"tdx.bug": Fault(Reason.BUG, 3)})
     assert answer(tdx, call(Call.REMOVE), context) == (Status.BUG, 3)
-    tdx.on_teardown(m.Teardown(VM | 0x60), context)
+    tdx_end.on_take_out(tdx, m.TakeOut(VM, 0, 0, 8), context)
     assert states(td) == [(0, Entry.FREE, 0), (3, Entry.BLOCKED, LEVEL_4K), (4, Entry.FREE, 0)]
     assert runs(tdx.pamt) == [(0, 0), (0x1003, VM), (0x1004, 0)]
-    tdx.on_reclaim(m.Reclaim(VM), context)
+    tdx_end.on_reclaim(tdx, m.Reclaim(VM), context)
     assert (runs(td.sept), runs(tdx.pamt)) == ([(0, 0)], [(0, 0)])
 
 

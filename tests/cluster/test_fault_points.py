@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import tdx_module
+from actors import tdx_verdict
 from actors.contract import ERRNO, Reason
 from actors.kvm_walk import REASONS
 from cluster.fault_points import CLASSES, FAULT_POINTS, PHASES, WORDS
@@ -49,6 +49,6 @@ def test_there_is_a_word_for_every_class_of_failure():
 
 
 def test_kvm_gets_every_class_back_from_the_modules_status():
-    assert {reason: REASONS[status] for reason, status in tdx_module.STATUS.items()} == {
+    assert {reason: REASONS[status] for reason, status in tdx_verdict.STATUS.items()} == {
         reason: reason for reason in FAILURES
     }

@@ -28,9 +28,11 @@ from actors import (
     kvm_walk,
     kvm_zap,
     pins,
-    tdx_module,
+    tdx_entries,
+    tdx_guest,
     tdx_pamt,
     tdx_states,
+    tdx_verdict,
     vmm_kill,
     vmm_listeners,
 )
@@ -257,6 +259,21 @@ def free_poisoned_pages(world: World, _: Patch) -> None:
     world.replace(GMEM, m.TornDown, torn_down)
 
 
+def say_nothing_of_what_stays(_: World, patch: Patch) -> None:
+    """KVM leaves no word of a page that a teardown could not take out."""
+    patch.setattr(kvm_zap, "left_mapped", lambda *_: None)
+
+
+def take_nothing_out(world: World, _: Patch) -> None:
+    """The module answers a batch of a teardown and does nothing."""
+
+    def take_out(_: TdxModule, message: m.TakeOut, context: Context) -> None:
+        done = m.TakenOut(message.instance, message.start, message.end)
+        context.send(message.vm | KVM, done, context.link)
+
+    world.replace(TDX, m.TakeOut, take_out, -1)
+
+
 def free_before_teardown(_: World, patch: Patch) -> None:
     """The last close frees memory at once; the TDX module is asked later."""
     release, free = gmem_release.release, gmem_release.free
@@ -310,7 +327,7 @@ def two_files_of_one_memory(world: World, _: Patch) -> None:
 def two_files_and_a_careless_module(world: World, patch: Patch) -> None:
     """And the TDX module does not look who has them."""
     two_files_of_one_memory(world, patch)
-    patch.setattr(tdx_module, "unowned", lambda _, __, message: message.count)
+    patch.setattr(tdx_verdict, "unowned", lambda _, __, message: message.count)
 
 
 def one_frame_at_two_places(world: World, _: Patch) -> None:
@@ -326,23 +343,23 @@ def one_frame_at_two_places(world: World, _: Patch) -> None:
 def one_frame_and_a_careless_module(world: World, patch: Patch) -> None:
     """And the TDX module does not look whether it is mapped."""
     one_frame_at_two_places(world, patch)
-    patch.setattr(tdx_module, "unowned", lambda _, __, message: message.count)
+    patch.setattr(tdx_verdict, "unowned", lambda _, __, message: message.count)
 
 
 def keep_the_owner(_: World, patch: Patch) -> None:
     """PAGE.REMOVE leaves the PAMT's entry as it is."""
-    own = tdx_module.own
+    own = tdx_entries.own
 
     def owned(pamt: IntervalMap, first: int, last: int, vm: int) -> None:
         if vm:
             own(pamt, first, last, vm)
 
-    patch.setattr(tdx_module, "own", owned)
+    patch.setattr(tdx_entries, "own", owned)
 
 
 def own_nothing(_: World, patch: Patch) -> None:
     """PAGE.AUG does not say in the PAMT whose frame it is."""
-    patch.setattr(tdx_module, "own", lambda pamt, first, last, vm: None)
+    patch.setattr(tdx_entries, "own", lambda pamt, first, last, vm: None)
 
 
 def forget_what_is_left(_: World, patch: Patch) -> None:
@@ -546,12 +563,12 @@ def fail_by_itself(world: World, _: Patch) -> None:
 
 def refuse_to_block(_: World, patch: Patch) -> None:
     """The module takes mapped entries for ones that it cannot block."""
-    movable = tdx_module.movable
+    movable = tdx_verdict.movable
 
     def refused(*arguments: Any) -> int:
         return 0 if arguments[-1].call == Call.BLOCK else movable(*arguments)
 
-    patch.setattr(tdx_module, "movable", refused)
+    patch.setattr(tdx_verdict, "movable", refused)
 
 
 def thaw_with_the_zap(world: World, patch: Patch) -> None:
@@ -681,7 +698,7 @@ def keep_the_pair(_: World, patch: Patch) -> None:
 
 def look_closer_for_ever(_: World, patch: Patch) -> None:
     """The module's list of what it suspects is never emptied."""
-    patch.setattr(tdx_module, "came_on", lambda *_: None)
+    patch.setattr(tdx_guest, "came_on", lambda *_: None)
 
 
 def keep_what_prepare_reserved(_: World, patch: Patch) -> None:

@@ -127,6 +127,13 @@ def commit_bug(world: World) -> None:
     world.convert(START, END, SHARED)
 
 
+def teardown_bug(world: World) -> None:
+    """A page of a closed file cannot be taken out of the S-EPT."""
+    world.inject("tdx.teardown", nth=(2,))
+    world.post(VMM, m.VmDead())
+    world.run()
+
+
 def pin_dropped(world: World) -> None:
     """A cooperative VMM makes a holder let go before its time."""
     world.post(PINS, m.TakePin(START, END, 1_000_000))
@@ -497,6 +504,8 @@ CASES = [
     Case("I3", bugs.one_frame_at_two_places, to_shared_and_accepted),
     Case("I3", bugs.one_frame_and_a_careless_module, to_shared_and_accepted),
     Case("I4 AN11", bugs.free_before_teardown, vm_ends),
+    Case("I4 AN11", bugs.say_nothing_of_what_stays, teardown_bug),
+    Case("I4 AN11", bugs.take_nothing_out, vm_ends),
     Case("I4 AN11", bugs.keep_the_owner, hole_is_punched_and_filled),
     Case("I4", bugs.punch_before_the_zap, hole_is_punched_and_filled),
     Case("I5 AN5", bugs.lose_a_folio, to_shared),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from actors import messages as m
+from actors import tdx_entries
 from actors.address import (
     ALLOCATOR,
     GMEM,
@@ -218,6 +219,11 @@ def killed(after_ns: int) -> Arrange:
     return arrange
 
 
+def stops(after_ns: int) -> Arrange:
+    """The VMM learns so long after the request that the VM cannot go on, and exits."""
+    return lambda world: world.post(VMM, m.VmDead(), delay=after_ns)
+
+
 def released(*parts: tuple[int, int]) -> Arrange:
     """A guest with trusted IO has released these pages, and no others."""
 
@@ -237,7 +243,8 @@ def accepted_at(message: type[Message], page: int) -> Arrange:
 
         def handle(actor: object, found: Message, context: Context) -> None:
             where = vm_address(0, 0), page, page + 1, Entry.MAPPED, LEVEL_4K
-            world.tdx().enter(world.td(), *where, world.host.cells[world.address(TDX, -1)])
+            context_of = world.host.cells[world.address(TDX, -1)]
+            tdx_entries.enter(world.tdx(), world.td(), *where, context_of)
             own(actor, found, context)
 
         world.replace(KVM, message, handle)

@@ -39,7 +39,7 @@ PARTS = {
     "remove_bug": "A failure after the decision, or past the point of no return",
     "remapped_not_for_devices": "The way back fails, and a race",
     "two_files": "Several files on the inode",
-    "vmm_killed": "The VMM is killed",
+    "vmm_killed": "The VMM is killed, and the VM torn down",
     "devices_not_mapped": "After the ioctl",
     "list_error_reported": "Under other parameters of the protocol",
 }

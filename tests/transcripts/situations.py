@@ -31,6 +31,7 @@ from tests.transcripts.causes import (
     shared_before,
     silent,
     stays_mapped,
+    stops,
     strike,
     touched,
     tree_locked,
@@ -262,6 +263,16 @@ PLAIN: dict[str, Situation] = {
         "Another VM has a file of the inode, and its KVM cannot split anything.",
         arrange=strike(kvm__file_split={}), overrides=TWO_FILES),
     "vmm_killed": Situation("The VMM is killed while consumers are asked.", arrange=killed(13_000)),
+    "teardown_bug": Situation(
+        "The VMM is killed while consumers are asked. When its file is torn down, a bug keeps a 2 MiB leaf in "
+        "the S-EPT; the host gives out what it gets back at once.",
+        arrange=after(killed(13_000), strike(tdx__teardown={3: 0}))),
+    "teardown_reclaimed": Situation(
+        "The VMM stops while consumers are asked, and calls KVM_TDX_TERMINATE_VM before it closes the file.",
+        arrange=stops(13_000), overrides=("vm.terminate=true",)),
+    "teardown_reclaim_bug": Situation(
+        "The VMM stops and calls KVM_TDX_TERMINATE_VM as well, and a bug keeps a 2 MiB leaf from being reclaimed.",
+        arrange=after(stops(13_000), strike(tdx__teardown={3: 0})), overrides=("vm.terminate=true",)),
     # --- after the ioctl
     "devices_not_mapped": Situation(
         "The ioctl succeeds; then the VMM cannot map the range for its devices.", arrange=strike(iommu__map={})),

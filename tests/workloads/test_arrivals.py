@@ -122,7 +122,7 @@ def test_an_empty_trace_is_an_empty_run(tmp_path):
 
 
 def test_policies_differ():
-    quiet = ("arrivals.rate=100", "arrivals.boots=4", "arrivals.queue=0")
+    quiet = ("arrivals.rate=10", "arrivals.boots=4", "arrivals.queue=0", "scenario.duration=500ms")
     hosts = {}
     for policy in ("first-fit", "spread"):
         outcome = simulated(*OPEN, *quiet, f"arrivals.policy={policy}")
@@ -138,7 +138,7 @@ def test_the_terminal_tells_of_arrivals():
 
 
 def test_places_that_can_have_nobody_any_more_are_told():
-    few = summary_of(*OPEN, "fleet.generations=2")
+    few = summary_of(*OPEN, "fleet.generations=2", "scenario.duration=100ms")
     assert few["arrivals"]["places_used_up"] > 0 and few["verdict"] == "valid"
     (text,) = [text for name, text in terminal.rows(few) if name == "arrivals"]
     assert f"\n{few['arrivals']['places_used_up']} places have had all their VMs" in text

@@ -134,6 +134,12 @@ class Vm(Section, frozen=True):
             "trusted IO: nobody can BLOCK what the guest has accepted before it releases it; 4 KiB leaves only"
         ),
     ] = False
+    terminate: Annotated[
+        bool,
+        key.switch(
+            "a VMM that ends calls KVM_TDX_TERMINATE_VM: the HKID goes first, then each page takes one RECLAIM"
+        ),
+    ] = False
     guest_inhibit: Annotated[
         Inhibit,
         key.choice(

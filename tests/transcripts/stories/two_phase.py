@@ -18,6 +18,12 @@ TWO_PHASE: dict[str, Told] = {
         "KVM cannot refuse any more. It bugs the VM, tells guest_memfd by the poison callback which page is still "
         "mapped, and unmaps the rest (4). guest_memfd stores nothing, remembers the page, and answers EFAULT (5). "
         "The VMM stops the VM; after teardown every frame goes back but those of the poisoned page's folio."),
+    "teardown_bug": Told(R.DEAD, "",
+        "The conversion ends as ever (5). Of the file REMOVE fails for one leaf: KVM says which by the "
+        "poison callback and takes out the rest. The leaf's folio is kept out of use by name; all others go back."),
+    "teardown_reclaim_bug": Told(R.DEAD, "",
+        "Without an HKID a RECLAIM that fails is told of as a REMOVE would be: the leaf's folio is kept out of use by "
+        "name, and all other frames go back."),
     "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28 I12",
         "KVM cannot refuse any more. A second BUSY goes the poison callback's way (4): KVM_BUG_ON by contention alone "
         "(AN24, AN28), and the rest is unmapped. Nothing is stored, EFAULT (5)."),

@@ -11,6 +11,9 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
         "No callback and no KVM_BUG_ON: KVM leaves a reference on the page and unmaps the rest (4). guest_memfd "
         "waits for that reference for ever, its lock held and the range frozen (5): it was never told what it is "
         "(AN9)."),
+    "teardown_bug": Told(R.DEAD, "AN10",
+        "The conversion ends as ever (5). Of the file REMOVE fails for one leaf: KVM leaves a reference on "
+        "the folio, which never comes back, and nobody has its name (AN10)."),
     "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2 I12",
         "A second BUSY is KVM_BUG_ON by contention alone (AN24, AN28), with a reference on the page (4). "
         "guest_memfd waits for that reference for ever (5; AN9)."),

@@ -14,6 +14,9 @@ TWO_PHASE_UNTRACED: dict[str, Told] = {
     "remove_bug": Told(R.DEAD, "AN11 I4",
         "KVM_BUG_ON, the rest is unmapped (4), and that is all: guest_memfd is told nothing and stores (5). With the "
         "file the page goes back, and the host gives it to somebody else while the S-EPT maps it (AN11)."),
+    "teardown_bug": Told(R.DEAD, "AN11 I4",
+        "The conversion ends as ever (5). Of the file REMOVE fails for one leaf, and that is all: its folio "
+        "goes back with the others, and somebody else has it while the TD still owns it (AN11)."),
     "remove_busy_twice": Told(R.DEAD, "AN24 AN28 I12",
         "KVM_BUG_ON by contention alone (4; AN24, AN28), and that is all: guest_memfd stores (5). Teardown removes "
         "the entry before the frames go back."),

@@ -71,6 +71,9 @@ TWO_PHASES: dict[str, Told] = {
         "The thread that is in the ioctl ends it: all say READY (2), they unmap (4), and the attribute is stored (5). "
         "The answer goes nowhere. Then the mm goes (N8 exit_mmap), the file is closed, and the VM is torn down with "
         "every frame back."),
+    "teardown_reclaimed": Told(R.DEAD, "",
+        "The conversion ends as ever (5); then the file is closed. The HKID goes first, so that the TD is "
+        "in TD_TEARDOWN, and a leaf takes one PAGE.RECLAIM instead of BLOCK, TRACK, REMOVE. Every frame comes back."),
     "page_pinned": Told(R.REFERENCES, "",
         "Pins say NO (2): EAGAIN with the page, and nothing was unmapped. This VMM reports it to the guest; a "
         "cooperative one would make the device let go and try again."),
