@@ -24,7 +24,6 @@ from actors.contract import (
     Context,
     Message,
     Reason,
-    Share,
     Trace,
 )
 from actors.conversion import PHASES, Conversion, Verb
@@ -109,9 +108,7 @@ class Gmem(Actor):
         start, end, shift = conversion.start, conversion.end, conversion.shift
         conversion.locked_at = context.now
         context.observe(
-            ConvertBegin(
-                self.address, conversion.op, start + shift, end + shift, Share(conversion.to)
-            )
+            ConvertBegin(self.address, conversion.op, start + shift, end + shift, conversion.to)
         )
         ilock(self, conversion.op, True, context)
         if self.released or not self.poison.only(start, end, 0):

@@ -12,6 +12,7 @@ from actors.protocols.table import Event, Stage
 if TYPE_CHECKING:
     from actors.gmem import Gmem
 
+PRIVATE, SHARED = Share.PRIVATE, Share.SHARED  # a member is slow to look up
 ILOCK_RANK = 1  # docs/domain.md section 2.9: outermost of the kernel's locks modelled here
 
 
@@ -50,7 +51,7 @@ def gfns(conversion: Conversion) -> Place:
 def differing(gmem: "Gmem", conversion: Conversion) -> m.Parts:
     """The work list: the parts of the range in hand whose share differs, as consumers know them; () for all of it."""
     start, end = conversion.range
-    before = Share(1 - conversion.to)
+    before = PRIVATE if conversion.to is SHARED else SHARED
     if gmem.share.only(start, end, before):
         return ()
     shift = conversion.shift

@@ -14,6 +14,7 @@ from actors.tdx_tables import Tables
 if TYPE_CHECKING:
     from actors.tdx_module import TdxModule
 
+FREE, OWNING = Entry.FREE, (Entry.FREE, Entry.PENDING)  # a member is slow to look up
 LEVEL_SHIFT = 3  # an entry's value is state | level << LEVEL_SHIFT
 STATE_MASK = (1 << LEVEL_SHIFT) - 1
 
@@ -67,11 +68,11 @@ def enter(
     pairs = step = 0
     if module.dynamic is not msgspec.UNSET:
         before = td.sept.get(start) >> LEVEL_SHIFT == LEVEL_4K
-        step = (state != Entry.FREE and level == LEVEL_4K) - before
+        step = (state != FREE and level == LEVEL_4K) - before
     td.sept.set(start, end, state | level << LEVEL_SHIFT if state else 0)
     for first, last, shift in td.frames.runs(start, end):
         owner = -1
-        if state in (Entry.FREE, Entry.PENDING):
+        if state in OWNING:
             own(module.pamt, first + shift, last + shift, vm if state else 0)
             owner = module.pamt.get(first + shift)
         context.observe(Sept(vm, first, last, state, level, first + shift, owner))

@@ -15,6 +15,11 @@ from actors.tdx_entries import STATE_MASK, Td
 from actors.tdx_pamt import DynamicPamt
 from actors.tdx_states import LEVEL_4K, PAGES, RULES, Call, Cause, Entry, Lock, Rule, Status
 
+# What every SEAMCALL looks at, and a member is slow to look up.
+OK, BUG, FAULT = Status.OK, Status.BUG, Cause.FAULT
+REMOVE, TRACK, BLOCK, DEMOTE, AUG = Call.REMOVE, Call.TRACK, Call.BLOCK, Call.DEMOTE, Call.AUG
+ALONE, TOGETHER = Lock.EXCLUSIVE, Lock.SHARED
+
 
 class TdxModule(Actor):
     """One per host. `pamt` is pfn -> base address of the VM that owns the frame, 0 for none.
@@ -35,31 +40,31 @@ class TdxModule(Actor):
         td = self.tds[message.vm]
         rule = RULES[message.call]
         status, index, cause = tdx_verdict.verdict(self, td, rule, message, context)
-        if status is Status.BUG and message.call == Call.REMOVE:
+        if status is BUG and message.call == REMOVE:
             page = message.start + index * PAGES[message.level]
             td.stuck.set(page, page + PAGES[message.level], 1)
         span = index * PAGES[message.level]
         pairs = 0
         if index and rule.moves:
             pairs = self.move(td, rule, message, message.start + span, context)
-        if status is Status.OK and message.call == Call.TRACK:
+        if status is OK and message.call == TRACK:
             td.epoch += 1
-        if status is Status.OK and td.tables is not msgspec.UNSET:
+        if status is OK and td.tables is not msgspec.UNSET:
             tdx_tables.note(td.tables, message)
-        if message.call == Call.BLOCK and index:
+        if message.call == BLOCK and index:
             td.blocked_in = td.epoch
         took = duration(rule, message, max(index, 1), context)
-        if pairs and message.call != Call.DEMOTE:  # whose own costs have it
+        if pairs and message.call != DEMOTE:  # whose own costs have it
             took += context.cost("pamt_add_pair" if pairs > 0 else "pamt_remove_pair", abs(pairs))
         if index and rule.serial and message.level == LEVEL_4K:
             begin = max(context.now, td.serial_until)
             td.serial_until = begin + context.cost(rule.serial, index)
             took = max(took, td.serial_until - context.now)
-        if message.call == Call.AUG and self.by_rate is not msgspec.UNSET:
+        if message.call == AUG and self.by_rate is not msgspec.UNSET:
             self.by_rate.note(message.vm, context.now + took, 0)
-        if rule.tree is Lock.EXCLUSIVE and status is Status.OK:
+        if rule.tree is ALONE and status is OK:
             td.tree_exclusive_until = max(td.tree_exclusive_until, context.now + took - 1)
-        elif rule.tree is Lock.SHARED and index:
+        elif rule.tree is TOGETHER and index:
             td.tree_shared_until = max(td.tree_shared_until, context.now + took - 1)
         context.observe(
             SeamcallAnswered(
@@ -73,15 +78,15 @@ class TdxModule(Actor):
             index,
             pairs,
             message.level,
-            cause is Cause.FAULT,
+            cause is FAULT,
         )
         context.send(message.vm | KVM, reply, max(took, context.link))
 
     def move(self, td: Td, rule: Rule, message: m.Seamcall, end: int, context: Context) -> int:
         """Take the entries of [start, end) to their next state, run by run; as `enter`."""
         pairs = 0
-        level = 1 if message.call == Call.DEMOTE else message.level
-        if message.call == Call.AUG and message.pfn >= 0:
+        level = 1 if message.call == DEMOTE else message.level
+        if message.call == AUG and message.pfn >= 0:
             td.frames.set(message.start, end, message.pfn - message.start)
         for start, stop, value in td.sept.runs(message.start, end):
             state = rule.moves.get(value & STATE_MASK)
@@ -116,7 +121,7 @@ class TdxModule(Actor):
 def duration(rule: Rule, message: m.Seamcall, count: int, context: Context) -> int:
     """The time of `count` calls; a DEMOTE whose PAMT is static has no pair to pay for."""
     names = rule.costs[message.level]
-    if message.call == Call.DEMOTE and not message.pairs:
+    if message.call == DEMOTE and not message.pairs:
         names = tuple(name for name in names if name != "pamt_add_pair")
     took = 0
     for name in names:

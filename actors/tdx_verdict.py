@@ -17,6 +17,12 @@ from actors.tdx_states import LEVEL_4K, PAGES, Call, Cause, Entry, Lock, Rule, S
 if TYPE_CHECKING:
     from actors.tdx_module import TdxModule
 
+# What every SEAMCALL looks at, and a member is slow to look up.
+OK, CALLER, MAPPED = Status.OK, Cause.CALLER, Entry.MAPPED
+TRACK, AUG, BLOCK, DEMOTE = Call.TRACK, Call.AUG, Call.BLOCK, Call.DEMOTE
+FAULTS = (AUG, Call.SEPT_ADD)  # calls that a guest's fault makes
+LOOKS = (BLOCK, Call.SEPT_RD)
+ALONE, NO_LOCK = Lock.EXCLUSIVE, Lock.NONE
 CALL_SHIFT = 9  # of a call's number in the key of an opportunity, where attempts do not come to
 
 # How an injected failure looks to KVM (actors.kvm_walk.REASONS is the way back).
@@ -35,24 +41,24 @@ def verdict(
 ) -> tuple[Status, int, Cause]:
     """What the batch is answered, the first leaf that it fails at, and why."""
     # By rate only an epoch is held: who else is in the way, chance decides.
-    locked = module.by_rate is msgspec.UNSET or message.call == Call.TRACK
+    locked = module.by_rate is msgspec.UNSET or message.call == TRACK
     if locked and held(td, rule, message, context.now):
         return Status.BUSY, 0, Cause.LOCK
     if rule.tracked and not td.blocked_in < td.epoch == td.drained:
-        return Status.NOT_TRACKED, 0, Cause.CALLER
-    status, index, cause = Status.OK, message.count, Cause.CALLER
+        return Status.NOT_TRACKED, 0, CALLER
+    status, index, cause = OK, message.count, CALLER
     # What a fault calls again is for new faults of the same access; their number tells them apart.
-    fault = message.call in (Call.AUG, Call.SEPT_ADD)
+    fault = message.call in FAULTS
     attempt = faulted(td, message.op) if fault else message.attempt
     where = points(module, rule, message, context.now)
     if struck := strike(where, message, attempt, context):
         status, index, cause = STATUS[struck.reason], struck.first, Cause.FAULT
     if (legal := movable(td, rule, message)) < index:
-        status, index, cause = Status.WRONG_STATE, legal, Cause.CALLER
+        status, index, cause = Status.WRONG_STATE, legal, CALLER
     if td.pins is not msgspec.UNSET and (free := released(td, message)) < index:
-        status, index, cause = Status.IN_USE, free, Cause.CALLER
-    if message.call == Call.AUG and (free := unowned(module.pamt, td, message)) < index:
-        status, index, cause = Status.OWNED, free, Cause.CALLER
+        status, index, cause = Status.IN_USE, free, CALLER
+    if message.call == AUG and (free := unowned(module.pamt, td, message)) < index:
+        status, index, cause = Status.OWNED, free, CALLER
         first = message.start + free * PAGES[message.level]
         pfn = first + td.frames.get(first)
         if message.pfn >= 0:
@@ -61,7 +67,7 @@ def verdict(
         taken = next(frame for frame, _, owner in leaf if owner)
         context.observe(FrameOwned(message.vm, first, message.end, message.op, taken))
     if index and short(module, td, message, index):
-        return Status.NO_PAMT, 0, Cause.CALLER
+        return Status.NO_PAMT, 0, CALLER
     return status, index, cause
 
 
@@ -69,7 +75,7 @@ def points(module: "TdxModule", rule: Rule, message: m.Seamcall, now: int) -> tu
     """Where the call may fail by chance or schedule."""
     if message.attempt:  # the vCPUs are out
         return tuple(point for point in rule.points if point != BACKGROUND)
-    if module.by_rate is not msgspec.UNSET and message.call == Call.BLOCK:
+    if module.by_rate is not msgspec.UNSET and message.call == BLOCK:
         return (*module.by_rate.points(message.vm, now), *rule.points)
     return rule.points
 
@@ -79,7 +85,7 @@ def short(module: "TdxModule", td: Td, message: m.Seamcall, leaves: int) -> bool
     if module.dynamic is msgspec.UNSET or not makes_small(message):
         return False
     end = message.start + leaves * PAGES[message.level]
-    if message.call == Call.AUG and message.pfn >= 0:
+    if message.call == AUG and message.pfn >= 0:
         shifts = [(message.start, end, message.pfn - message.start)]
     else:
         shifts = td.frames.runs(message.start, end)
@@ -89,11 +95,11 @@ def short(module: "TdxModule", td: Td, message: m.Seamcall, leaves: int) -> bool
 
 def held(td: Td, rule: Rule, message: m.Seamcall, now: int) -> bool:
     """Does somebody hold a lock that this call needs? Nobody waits for a TDX lock."""
-    if message.call == Call.TRACK:
+    if message.call == TRACK:
         return td.drained < td.epoch  # PREVIOUS_TLB_EPOCH_BUSY
-    if rule.tree is not Lock.NONE and now < max(td.tree_exclusive_until, td.zero_step_until):
+    if rule.tree is not NO_LOCK and (now < td.tree_exclusive_until or now < td.zero_step_until):
         return True
-    if rule.tree is Lock.EXCLUSIVE and now < td.tree_shared_until:
+    if rule.tree is ALONE and now < td.tree_shared_until:
         return True
     entries = message.start < td.entry_end and td.entry_start < message.end
     return bool(rule.moves) and entries and now < td.entry_until
@@ -130,10 +136,10 @@ def unowned(pamt: IntervalMap, td: Td, message: m.Seamcall) -> int:
 
 def released(td: Td, message: m.Seamcall) -> int:
     """How many leaves of a BLOCK, or of a look before it, come before the first that the guest holds."""
-    if message.call in (Call.BLOCK, Call.SEPT_RD):
+    if message.call in LOOKS:
         end = message.start + message.count * PAGES[message.level]
         for start, _, value in td.sept.runs(message.start, end):
-            if value & STATE_MASK == Entry.MAPPED:
+            if value & STATE_MASK == MAPPED:
                 return (start - message.start) // PAGES[message.level]
     return message.count
 
@@ -146,7 +152,7 @@ def strike(
         return None
     key = opportunity(message.vm, message.op, message.start, attempt)
     span = PAGES[message.level]
-    if message.count == 1 and message.call == Call.TRACK:
+    if message.count == 1 and message.call == TRACK:
         span = message.end - message.start  # one for the whole step
     found, count = None, message.count
     for point in points:
@@ -163,4 +169,4 @@ def strike(
 
 def makes_small(message: m.Seamcall) -> bool:
     """Does the call make leaves of 4 KiB where none were?"""
-    return message.call == Call.DEMOTE or (message.call == Call.AUG and message.level == LEVEL_4K)
+    return message.call == DEMOTE or (message.call == AUG and message.level == LEVEL_4K)
