@@ -90,6 +90,7 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
         "results",
         "metrics_port",
         "linger",
+        "timelines",
     ),
 )
 def resume(result: str, **flags: Any) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workloads.errors import UsageError
-from workloads.outcome import compare_report, files, plots, read
+from workloads.outcome import compare_report, files, plots, read, timelines, trace_events
 from workloads.outcome import tables as report_tables
 from workloads.outcome.figures import duration, number, rate
 from workloads.outcome.files import FindingLine, LatencyRow, TimelineRow
 from workloads.outcome.html import figure, page, paragraph, section
 from workloads.outcome.tables import Summary, percentile_table
+from workloads.outcome.trace_events import Timeline
 
 
 class Files(NamedTuple):
@@ -21,6 +22,7 @@ class Files(NamedTuple):
     latency: Sequence[LatencyRow]
     timeline: Sequence[TimelineRow]
     findings: Sequence[FindingLine]
+    stories: Sequence[Timeline] = ()
 
 
 def rebuild(result: str | Path) -> Path:
@@ -50,6 +52,7 @@ def run_page(folder: Path) -> str:
             read.read_latency(folder / files.LATENCY),
             read.read_timeline(folder / files.TIMELINE),
             read.read_findings(folder / files.ANOMALIES),
+            trace_events.read_stories(folder / files.STORIES),
         )
     )
 
@@ -69,6 +72,7 @@ def render(found: Files) -> str:
         report_tables.failures(summary),
         report_tables.faults(summary),
         report_tables.anomalies(summary, found.findings),
+        timelines.section_of(found.stories),
         report_tables.dma(summary),
         report_tables.memory(summary),
         report_tables.replayed(summary),

@@ -54,7 +54,8 @@ STYLE: dict[Any, Any] = {
 WIDTH = 5.0  # inches; a phone shows it at nearly this size
 
 
-AxesOf = Callable[[int], "list[Axes]"]
+AxesOf = Callable[[int, bool], "list[Axes]"]
+"""So many axes, one below the other; with one x-axis for all, or not."""
 
 
 @contextmanager
@@ -69,8 +70,8 @@ def figure(height: float) -> Iterator[tuple["Figure", "AxesOf"]]:
         drawn = Figure(figsize=(WIDTH, height), layout="constrained")
         drawn.patch.set_visible(False)
 
-        def axes_of(count: int) -> list["Axes"]:
-            found = list(drawn.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
+        def axes_of(count: int, shared: bool) -> list["Axes"]:
+            found = list(drawn.subplots(count, 1, sharex=shared, squeeze=False)[:, 0])
             for axes in found:
                 axes.patch.set_visible(False)
             return found
