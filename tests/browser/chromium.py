@@ -59,7 +59,9 @@ class Browser:
 class Page:
     """A tab of its own, of this width in CSS pixels."""
 
-    def __init__(self, browser: Browser, width: int, scheme: str = "light", media: str = "") -> None:
+    def __init__(
+        self, browser: Browser, width: int, scheme: str = "light", media: str = ""
+    ) -> None:
         self.browser = browser
         browser.events.clear()
         target = browser.send("Target.createTarget", url="about:blank")["targetId"]

@@ -1,12 +1,21 @@
 """report.html: one file for people, made from the other files of its folder and nothing else."""
 
+import webbrowser
 from collections.abc import Sequence
 from os.path import isfile  # unlike Path's, False for a path that no file can have
 from pathlib import Path
 from typing import NamedTuple
 
 from workloads.errors import UsageError
-from workloads.outcome import compare_report, files, plots, read, timelines, trace_events
+from workloads.outcome import (
+    compare_report,
+    files,
+    phase_plots,
+    plots,
+    read,
+    timelines,
+    trace_events,
+)
 from workloads.outcome import tables as report_tables
 from workloads.outcome.figures import duration, number, rate
 from workloads.outcome.files import FindingLine, LatencyRow, TimelineRow
@@ -37,6 +46,12 @@ def rebuild(result: str | Path) -> Path:
     except OSError as error:
         raise UsageError(f"{read.shown(path)}: cannot be written: {error.strerror}") from None
     return path
+
+
+def show(path: Path) -> None:
+    """In the user's browser."""
+    if not webbrowser.open(path.resolve().as_uri()):
+        raise UsageError(f"--open: found no browser, expected one that can show {path}")
 
 
 def comparison_page(folder: Path) -> str:
@@ -137,8 +152,22 @@ def phases(summary: Summary) -> str:
         f"The longest p99 is that of {consumer} in {phase}."
     )
     title = "Phases by consumer"
+    c = summary["conversions"]
+    bars = phase_plots.of_consumers(summary["phases"], c["completed"] + c["failed"])
+    shares = (
+        "What an answered request took of each consumer's simulated time, phase by phase: the sum "
+        f"over all its tries. The most is {longest(bars)}."
+    )
     return section(
         title,
+        figure(phase_plots.stacked(bars, "stacked", "Phases, stacked", shares), shares),
         figure(plots.phases(summary["phases"], title, text), text),
         percentile_table("Time to answer, simulated", ("consumer", "phase"), rows),
     )
+
+
+def longest(bars: Sequence[phase_plots.Bar]) -> str:
+    """Whose bar is longest, in words."""
+    name, parts = max(bars, key=lambda bar: sum(bar[1].values()))
+    phase = max(parts, key=lambda one: parts[one])
+    return f"that of {name}, {duration(sum(parts.values()))}, most of it in {phase}"

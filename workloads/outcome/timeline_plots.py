@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workloads.checkers.tracks import CONVERSION, MARK, REQUEST, Row
 from workloads.outcome.figures import TIMES
-from workloads.outcome.svg import INK, SERIES, figure, svg
+from workloads.outcome.svg import INK, PAPER, SERIES, figure, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +15,7 @@ NS = 1_000_000_000
 DETAIL = 0.2  # a conversion that is a smaller part of its timeline is drawn once more, by itself
 MARGIN = 0.04  # of what is shown, before and behind it
 THIN = 0.004  # nothing is drawn narrower than this part of what is shown
-LETTER = 0.0165  # the width of a letter, in the same unit
+LETTER = 0.02  # the width of a letter, in the same unit
 FAILED = re.compile(r"\bE[A-Z]{3,}\b|not over|INJECTED|fails")
 
 
@@ -49,11 +49,11 @@ def timeline(rows: Sequence[Row], ident: str, title: str, text: str) -> str:
         panels = axes_of(len(spans), False)
         for axes, span in zip(panels, spans, strict=True):
             panel(axes, rows, tracks, span)
-        panels[0].set_title("all of it" if len(spans) > 1 else "", loc="left", fontsize=9)
+        panels[0].set_title("all of it" if len(spans) > 1 else "", loc="left", fontsize=10)
         if len(spans) > 1:
-            panels[1].set_title("the last conversion of these", loc="left", fontsize=9)
+            panels[1].set_title("the last conversion of these", loc="left", fontsize=10)
         handles = legend(rows)
-        drawn.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=8)
+        drawn.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=9)
         return svg(drawn, ident, title, text)
 
 
@@ -92,7 +92,9 @@ def panel(axes: "Axes", rows: Iterable[Row], tracks: Sequence[str], span: tuple[
         label = short(row)
         if len(label) * LETTER < long / width:
             middle = (first + long / 2 - begin) / scale
-            axes.text(middle, place, label, ha="center", va="center", fontsize=7)
+            box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
+            plain = {} if look(row) is WORKS else {"bbox": box}  # no text lies on a hatching
+            axes.text(middle, place, label, ha="center", va="center", fontsize=8, **plain)
     axes.set_xlim((low - begin) / scale, (high - begin) / scale)
     axes.set(ylim=(len(tracks) - 0.4, -0.6), xlabel=f"simulated time, {unit} from the first event")
     axes.set_yticks(range(len(tracks)), list(tracks))
