@@ -3,6 +3,7 @@
 import itertools
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,8 @@ def events(folder, name):
 
 def threads(folder, name):
     """Thread -> its events."""
-    found, names = {}, {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    names = {}
     for event in events(folder, name):
         if event["name"] == "thread_name":
             names[event["tid"]] = event["args"]["name"]
@@ -120,7 +122,9 @@ def test_the_slowest_conversion_is_the_slowest(asked):
 
 
 def test_of_several_partitions_the_slowest_counts(asked):
-    words = [{"inspector": {"slowest": [n, 9, 256, 4, []], "findings": []}} for n in (5, 7, 6)]
+    words: list[dict[str, Any]] = [
+        {"inspector": {"slowest": [n, 9, 256, 4, []], "findings": []}} for n in (5, 7, 6)
+    ]
     assert next(timelines.slowest(words)).title.startswith("The slowest conversion took 7.00 ns")
 
 

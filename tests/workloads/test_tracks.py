@@ -1,6 +1,7 @@
 """Facts become rows of a timeline, and rows become trace events that nest; nothing is lost on the way back."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -165,7 +166,7 @@ def nests(events):
 def assert_valid(text):
     """As the format wants it: known phases, names for all, spans that nest in their thread."""
     document = json.loads(text)
-    threads: dict[tuple[int, int], list[dict]] = {}
+    threads: dict[tuple[int, int], list[dict[str, Any]]] = {}
     named = set()
     for event in document["traceEvents"]:
         assert event["ph"] in ("M", "X", "i"), "no B that would want an E"

@@ -8,7 +8,7 @@ from workloads.checkers.inspector import place
 from workloads.checkers.tracks import MARK, TRACKS, Row
 from workloads.checkers.words import asked
 from workloads.outcome import files, timeline_plots
-from workloads.outcome.figures import duration, number
+from workloads.outcome.figures import duration, number, some
 from workloads.outcome.html import figure, folded, paragraph, section
 from workloads.outcome.tally import NS, Tally, kept, meaning
 from workloads.outcome.trace_events import Timeline
@@ -91,8 +91,19 @@ def one(number: int, found: Timeline) -> str:
     shown = [row for row in found.rows if row[2] in TRACKS]
     if not shown:
         return ""
-    drawing = timeline_plots.timeline(shown, f"timeline-{number}", found.title, found.title)
+    drawing = timeline_plots.timeline(shown, f"timeline-{number}", found.title, in_short(shown))
     return figure(drawing, f"{found.title}.") + folded("The same as text", lines(shown))
+
+
+def in_short(shown: Sequence[Row]) -> str:
+    """For who cannot see the figure; all of it stands below as text."""
+    marks = sum(row[1] == MARK for row in shown)
+    tracks = ", ".join(dict.fromkeys(row[2] for row in shown))
+    first, last = timeline_plots.extent(shown)
+    return (
+        f"{some(len(shown) - marks, 'span')} and {some(marks, 'mark')} over {duration((last - first) / NS)}, "
+        f"on the tracks {tracks}. They are listed below."
+    )
 
 
 def lines(shown: Sequence[Row]) -> Iterator[str]:
