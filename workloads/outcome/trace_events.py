@@ -16,7 +16,7 @@ from workloads.outcome.read import damaged, read_bytes
 
 US = 1000  # ns
 PLACE = {track: number for number, track in enumerate(TRACKS)}
-FIRST_THREAD = 1
+FIRST_THREAD = 100  # a thread with the number of its process is taken for the main one
 Micros = Annotated[float, msgspec.Meta(ge=0, le=2e15)]  # as far as a simulation can go
 
 
@@ -56,6 +56,7 @@ def text_of(timelines: Iterable[Timeline]) -> str:
 def process(number: int, found: Timeline) -> Iterator[dict[str, Any]]:
     """One timeline's events, names first."""
     yield named("process_name", number, 0, {"name": found.title})
+    yield named("process_sort_index", number, 0, {"sort_index": number})
     if found.note:
         yield named("process_labels", number, 0, {"labels": found.note})
     last = max((max(row[:2]) for row in found.rows), default=0)
