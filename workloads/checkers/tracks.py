@@ -15,6 +15,7 @@ from actors.tdx_states import Cause, Status
 from workloads.checkers.words import asked, at, errno, many, ms, op, sentence, side, who
 
 MARK, OPEN = -1, -2  # in the place of an end
+NOT_OVER = "(not over)"
 Row = tuple[int, int, str, str]
 """Begin (ns), end (ns; MARK or OPEN), track, what it is."""
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from workloads.checkers.tracks import CONVERSION, MARK, REQUEST, Row
+from workloads.checkers.tracks import CONVERSION, MARK, NOT_OVER, REQUEST, Row
 from workloads.outcome.figures import TIMES
 from workloads.outcome.svg import INK, PAPER, SERIES, figure, svg
 
@@ -15,8 +15,8 @@ NS = 1_000_000_000
 DETAIL = 0.2  # a conversion that is a smaller part of its timeline is drawn once more, by itself
 MARGIN = 0.04  # of what is shown, before and behind it
 THIN = 0.004  # nothing is drawn narrower than this part of what is shown
-LETTER = 0.02  # the width of a letter, in the same unit
-FAILED = re.compile(r"\bE[A-Z]{3,}\b|not over|INJECTED|fails")
+LETTER = 0.019  # the width of a letter, in the same unit
+FAILED = re.compile(r"\bE[A-Z]{3,}\b|INJECTED|fails")
 
 
 class Look(NamedTuple):
@@ -68,42 +68,64 @@ def last_conversion(rows: Iterable[Row]) -> tuple[int, int] | None:
     return max(((r[0], r[1]) for r in rows if r[2] == CONVERSION and r[1] > r[0]), default=None)
 
 
+class Window(NamedTuple):
+    """The part of simulated time that is shown (ns), and how its axis counts: from `zero`, in units of `scale` ns."""
+
+    low: float
+    high: float
+    zero: int
+    scale: float
+
+    def at(self, when: float) -> float:
+        """On the axis."""
+        return (when - self.zero) / self.scale
+
+    @property
+    def width(self) -> float:
+        """Of all that is shown; ns."""
+        return self.high - self.low
+
+
 def panel(axes: "Axes", rows: Iterable[Row], tracks: Sequence[str], span: tuple[int, int]) -> None:
-    """Rows as far as they are in the span; the axis counts from its begin."""
-    begin, width = span[0], max(span[1] - span[0], 1)
-    low, high = span[0] - MARGIN * width, span[1] + MARGIN * width
+    """Rows as far as they are in the span."""
+    width = max(span[1] - span[0], 1)
     unit, factor = next((u for u in reversed(TIMES) if width >= u[1] * NS), TIMES[0])
-    scale = factor * NS
+    shown = Window(span[0] - MARGIN * width, span[1] + MARGIN * width, span[0], factor * NS)
     for row in rows:
-        place = tracks.index(row[2])
-        if row[1] == MARK:
-            if low <= row[0] <= high:
-                failed = look(row) is FAILS
-                color, shape = (SERIES[1], "x") if failed else (INK, "d")
-                axes.plot([(row[0] - begin) / scale], [place], shape, color=color, markersize=4)
-            continue
-        first, last = max(row[0], low), min(max(row[1], row[0]), high)
-        if first > last:
-            continue
-        long = max(last - first, THIN * width)
-        axes.barh(
-            place, long / scale, 0.62, (first - begin) / scale, align="center", **look(row).style
-        )
-        label = short(row)
-        if len(label) * LETTER < long / width:
-            middle = (first + long / 2 - begin) / scale
-            box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
-            plain = {} if look(row) is WORKS else {"bbox": box}  # no text lies on a hatching
-            axes.text(middle, place, label, ha="center", va="center", fontsize=8, **plain)
-    axes.set_xlim((low - begin) / scale, (high - begin) / scale)
+        (mark if row[1] == MARK else bar)(axes, row, tracks.index(row[2]), shown)
+    axes.set_xlim(shown.at(shown.low), shown.at(shown.high))
     axes.set(ylim=(len(tracks) - 0.4, -0.6), xlabel=f"simulated time, {unit} from the first event")
     axes.set_yticks(range(len(tracks)), list(tracks))
     axes.grid(axis="y", visible=False)
 
 
+def mark(axes: "Axes", row: Row, place: int, shown: Window) -> None:
+    """What happens at once."""
+    color, shape = (SERIES[1], "x") if look(row) is FAILS else (INK, "d")
+    if shown.low <= row[0] <= shown.high:
+        axes.plot([shown.at(row[0])], [place], shape, color=color, markersize=4)
+
+
+def bar(axes: "Axes", row: Row, place: int, shown: Window) -> None:
+    """What takes time, with a few words where there is room."""
+    first, last = max(row[0], shown.low), min(row[1], shown.high)
+    if first > last:
+        return
+    long, how, label = max(last - first, THIN * shown.width), look(row), short(row)
+    axes.barh(place, long / shown.scale, 0.62, shown.at(first), align="center", **how.style)
+    if len(label) * LETTER < long / shown.width:
+        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
+        # No text lies on a hatching.
+        plain: dict[str, Any] = {} if how is WORKS else {"bbox": box}
+        where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8}
+        axes.text(shown.at(first + long / 2), place, label, **where, **plain)
+
+
 def short(row: Row) -> str:
     """A few words of it, for where there is room."""
-    return "from when it was due to its answer" if row[2] == REQUEST else row[3].split(":")[0]
+    if row[2] == REQUEST:
+        return "from when it was due to its answer"
+    return row[3].split(":")[0] + ("..." if NOT_OVER in row[3] else "")
 
 
 def legend(rows: Iterable[Row]) -> list[Any]:

@@ -79,7 +79,7 @@ def section_of(found: Sequence[Timeline]) -> str:
     """A figure for each, with all its rows as text."""
     text = (
         "What is kept of how they went: the last facts of the VM, as far as they bear on the conversion. "
-        f"{files.STORIES} has them for Perfetto."
+        f"{files.STORIES} in this folder opens in Perfetto."
     )
     return (
         section("Timelines", paragraph(text), *map(one, range(len(found)), found)) if found else ""

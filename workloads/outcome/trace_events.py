@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from workloads.checkers.tracks import MARK, OPEN, TRACKS, Row
+from workloads.checkers.tracks import MARK, NOT_OVER, OPEN, TRACKS, Row
 from workloads.outcome.read import damaged, read_bytes
 
 US = 1000  # ns
@@ -78,7 +78,7 @@ def event(pid: int, tid: int, begin: int, end: int, text: str, last: int) -> dic
     if end == MARK:
         return {**base, "ph": "i", "s": "t"}
     if end == OPEN:
-        return {**base, "name": f"{text} (not over)", "ph": "X", "dur": (last - begin) / US}
+        return {**base, "name": f"{text} {NOT_OVER}", "ph": "X", "dur": (last - begin) / US}
     return {**base, "ph": "X", "dur": (end - begin) / US}
 
 
