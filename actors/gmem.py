@@ -318,7 +318,9 @@ class Gmem(Actor):
         woken: list[Waiter] = self.ilock.drop(ticket)
         for waiter in woken:
             if context.now > waiter.since:
-                context.observe(LockWaited("ilock", context.now - waiter.since))
+                context.observe(
+                    LockWaited("ilock", context.now - waiter.since, vm_base(self.address))
+                )
                 gmem_faults.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
 

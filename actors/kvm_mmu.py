@@ -217,7 +217,7 @@ class KvmMmu(Actor):
             context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, False))
         for waiter in self.lock.drop(number * TICKETS + what):
             if context.now > waiter.since:
-                context.observe(LockWaited("mmu_lock", context.now - waiter.since))
+                context.observe(LockWaited("mmu_lock", context.now - waiter.since, self.vm))
                 kvm_fault.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
 

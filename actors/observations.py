@@ -278,10 +278,11 @@ class VmBugged(Observation, frozen=True, tag=23):
 
 
 class LockWaited(Observation, frozen=True, tag=24):
-    """A lock was granted after a wait above zero."""
+    """A lock of the VM's was granted after a wait above zero."""
 
     lock: str
     wait: int
+    vm: int
 
 
 class LockOrder(Observation, frozen=True, tag=25):

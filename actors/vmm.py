@@ -123,7 +123,7 @@ class Vmm(Actor):
             return
         pending = self.in_hand()
         if context.now > pending.queued_at:
-            context.observe(LockWaited("vmm", context.now - pending.queued_at))
+            context.observe(LockWaited("vmm", context.now - pending.queued_at, self.vm))
         op = self.op_of(pending)
         if self.life is not msgspec.UNSET:
             vmm_kill.watch(self, op, 0, context)

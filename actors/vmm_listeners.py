@@ -282,7 +282,7 @@ def on_move_window(vmm: "Vmm", message: m.MoveWindow, context: Context) -> None:
 def move(vmm: "Vmm", window: Window, context: Context) -> None:
     """Unmap; not while a part of it is private, or is not mapped at all."""
     if context.now > window.queued_at:
-        context.observe(LockWaited("vmm", context.now - window.queued_at))
+        context.observe(LockWaited("vmm", context.now - window.queued_at, vmm.vm))
     vmm.windows_moved += 1
     shared = vmm.bitmap.only(window.start, window.end, Share.SHARED)
     whole = shared and vmm.holes.only(window.start, window.end, 0)

@@ -90,6 +90,7 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
         "results",
         "metrics_port",
         "linger",
+        "timelines",
     ),
 )
 def resume(result: str, **flags: Any) -> None:
@@ -256,20 +257,26 @@ def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--openmetrics", is_flag=True, help="Print its metrics over time, to fill a Prometheus with."
 )
-def report(result: str, openmetrics: bool) -> None:
+@click.option("--open", "opened", is_flag=True, help="And show it in a browser.")
+def report(result: str, openmetrics: bool, opened: bool) -> None:
     """Make report.html of a RESULT folder again; its path is printed.
 
     \b
-    gmemsim report results/quickstart/latest
+    gmemsim report results/quickstart/latest --open
     """
     from workloads.outcome.history import history_text
-    from workloads.outcome.report import rebuild
+    from workloads.outcome.report import rebuild, show
 
+    if openmetrics and opened:
+        raise UsageError("--openmetrics and --open: give one of them; metrics are no page")
     with to_reader():
         if openmetrics:
             click.echo(history_text(result), nl=False)
-        else:
-            click.echo(rebuild(result))
+            return
+        path = rebuild(result)
+        click.echo(path)
+    if opened:
+        show(path)
 
 
 @cli.command(short_help="A Prometheus that scrapes every served run.")

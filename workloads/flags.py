@@ -1,5 +1,6 @@
 """Flags of the command line: which keys of a scenario they are, what they take, and which do nothing alone."""
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -107,6 +108,13 @@ def shared(command: Callable[..., None], without: Collection[str] = ()) -> Calla
             help="Any key of `gmemsim show`, such as vm.memory=8GiB; repeatable.",
         ),
         click.option(
+            "--timeline",
+            "timelines",
+            multiple=True,
+            metavar="vm=HOST/VM",
+            help="Write this VM's timeline, for Perfetto; such as vm=0/3, repeatable.",
+        ),
+        click.option(
             "--results",
             default="results",
             show_default=True,
@@ -152,7 +160,7 @@ def as_overrides(flags: dict[str, Any]) -> list[Any]:
         for flag, key in KEYS.items()
         if flags.get(flag) is not None
     ]
-    return [*named, *once(flags["overrides"])]
+    return [*named, *timelines(flags.get("timelines", ())), *once(flags["overrides"])]
 
 
 def once(overrides: Sequence[str]) -> Sequence[str]:
@@ -165,6 +173,19 @@ def once(overrides: Sequence[str]) -> Sequence[str]:
     if twice:
         raise UsageError(f"--set: {printable(twice[:60])} is given twice, expected once")
     return overrides
+
+
+def timelines(texts: Sequence[str]) -> list[Any]:
+    """--timeline vm=0/3, as often as it was given."""
+    from workloads.errors import UsageError
+    from workloads.scenario import Given
+    from workloads.wording import quote
+
+    for text in texts:
+        if not text.startswith("vm="):
+            raise UsageError(f"--timeline: found {quote(text)}, expected vm=HOST/VM such as vm=0/3")
+    vms = json.dumps([text.removeprefix("vm=") for text in texts])
+    return [Given(f"metrics.timelines={vms}", "--timeline")] if texts else []
 
 
 def loaded(source: str, flags: dict[str, Any]) -> Any:

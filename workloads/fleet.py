@@ -73,7 +73,9 @@ from workloads.loads.trace import TraceProgram
 from workloads.meter import Meter
 from workloads.plan import DECODER, Plan
 from workloads.readmission import admissions, successors_of
+from workloads.recorder import Recorder
 from workloads.scenario import Boot, DmaStorm, Fault, Scenario, Trace
+from workloads.scenario.recorded import all_recorded
 from workloads.vm_shape import (
     Shape,
     comes_later,
@@ -98,7 +100,7 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
         first=[],
         costs=CostModel({cost.name: cost for cost in plan.costs}),
         faults=FaultPlan(scenario.scenario.seed, fault_rules(scenario)),
-        watchers={"meter": meter(plan), **checkers(plan)},
+        watchers={"meter": meter(plan), **checkers(plan), **recorder(plan)},
         feeds={},
         census=census,
         backlog=partial(backlog, scenario.scenario.duration),
@@ -123,6 +125,12 @@ def meter(plan: Plan) -> Meter:
     if not plan.arrives:
         return Meter(name)
     return FleetMeter(name, fleet.vms_per_host * (plan.generations - 1))
+
+
+def recorder(plan: Plan) -> dict[str, Recorder]:
+    """Who writes timelines down, where somebody wants one."""
+    vms = all_recorded(plan.scenario)
+    return {"recorder": Recorder(vms)} if vms else {}
 
 
 def fault_rules(scenario: Scenario) -> list[FaultRule]:

@@ -17,6 +17,7 @@ FILES = {
     "latency.csv",
     "timeline.csv",
     "anomalies.jsonl",
+    "timelines.json",
     "metrics.om.gz",
     "metrics.prom",
     "report.html",
@@ -143,3 +144,35 @@ def test_report_is_rebuilt_from_the_folder(gmemsim, tmp_path):
 
 def test_the_version_is_printed(gmemsim):
     assert gmemsim("--version").stdout.decode().startswith("gmemsim, version ")
+
+
+def test_a_timeline_is_written_where_it_was_asked_for(gmemsim, tmp_path):
+    wanted = ("--timeline", "vm=1/2", "--timeline", "vm=0/0")
+    assert gmemsim("run", "quickstart", *SMALL, *wanted).returncode == 0
+    folder = tmp_path / "results" / "quickstart" / "latest"
+    files = {"timeline-h1-v2.json", "timeline-h0-v0.json"}
+    assert {path.name for path in folder.iterdir()} == FILES | files
+    for name in files:
+        events = json.loads((folder / name).read_text())["traceEvents"]
+        assert {event["ph"] for event in events} == {"M", "X", "i"}
+
+
+def test_a_report_is_shown_in_the_users_browser(gmemsim, tmp_path, environment):
+    gmemsim("run", "quickstart", *SMALL, "--quiet")
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" >{tmp_path}/shown\n')
+    browser.chmod(0o755)
+    environment["BROWSER"] = str(browser)
+    done = gmemsim("report", "results/quickstart/latest", "--open")
+    page = tmp_path / done.stdout.decode().strip()
+    assert page.is_file()
+    assert (tmp_path / "shown").read_text() == page.resolve().as_uri()
+
+
+def test_without_a_browser_the_path_is_told(gmemsim, tmp_path, environment):
+    gmemsim("run", "quickstart", *SMALL, "--quiet")
+    environment |= {"BROWSER": str(tmp_path / "none"), "PATH": ""}
+    done = gmemsim("report", "results/quickstart/latest", "--open")
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("gmemsim: --open: found no browser, expected one that")
+    assert done.stderr.count(b"\n") == 1

@@ -107,6 +107,12 @@ MISTAKES = {
     "partitions of one process": ((*QUICK, "--partitions", "3"), "--executor ray"),
     "a Ray for one process": ((*QUICK, "--address", "1.2.3.4:1"), "--executor ray"),
     "nothing to linger for": ((*QUICK, "--linger", "1s"), "--metrics-port"),
+    "a timeline of no VM": (
+        (*QUICK, "--timeline", "vm=99/0"),
+        '--timeline: found "99/0", expected a host from 0 to 7',
+    ),
+    "a timeline of something else": ((*QUICK, "--timeline", "host=1"), "expected vm=HOST/VM"),
+    "metrics to open": (("report", "x", "--open", "--openmetrics"), "--openmetrics and --open"),
     "results nowhere": ((*QUICK, "--results", ""), "--results"),
     "one protocol of all": (
         ("compare", *QUICK[1:], "--set", "protocol.name=undo"),

@@ -216,7 +216,7 @@ def test_the_page_is_made_again_from_the_record_alone(one, tmp_path):
 def test_the_page_is_whole_and_needs_no_network(one, two_seeds):
     for _, latest, _ in (one, two_seeds):
         text = (latest / "report.html").read_text()
-        assert text.count("<svg") == 2 and text.endswith("</html>\n")
+        assert text.count("<svg") == 3 and text.endswith("</html>\n")
         assert not re.search(r"(src|href)=\"(?!#)(?!(two-phase|twin|liar)/report\.html)", text)
         assert "http" not in text.replace("http-equiv", "")
         assert "None" not in text and "nan" not in text

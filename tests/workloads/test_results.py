@@ -27,6 +27,7 @@ EVERY_FILE = {
     "scenario.toml",
     "summary.json",
     "timeline.csv",
+    "timelines.json",
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from actors.address import CONTROLLER, host_address, host_of
 from actors.fleet_observations import BootChanged, RequestMoved, Stage
 from workloads.checkers.inspector import Finding, Inspector, found_as, place
+from workloads.checkers.tracks import Row
 from workloads.plan import Plan
 
 WAITING = (Stage.QUEUED,)  # at the end of a run: no host was left to ask
@@ -77,6 +78,8 @@ class FleetInspector(Inspector):
         ]
         return sorted([*super().open(), *lost])
 
-    def unended(self, finding: Finding) -> list[str]:
+    def unended(self, finding: Finding) -> tuple[list[str], list[Row]]:
         """Of a request there is no more to tell."""
-        return [found_as("L9", finding[-1])] if finding[1] == "L9" else super().unended(finding)
+        if finding[1] == "L9":
+            return [found_as("L9", finding[-1])], []
+        return super().unended(finding)

@@ -20,6 +20,7 @@ from workloads.checkers.progress import still_open
 from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
 from workloads.checkers.restored import prefix
 from workloads.checkers.shadow import Shadow
+from workloads.checkers.slowest import Slowest
 from workloads.checkers.start import (
     PLACE_BITS,
     first_owners,
@@ -28,13 +29,14 @@ from workloads.checkers.start import (
     small_leaves,
     vm_at,
 )
+from workloads.checkers.tracks import Row, rows_of
 from workloads.checkers.words import span
 from workloads.outcome.settings import of_scenario
 from workloads.plan import Plan
 
 FINDINGS_KEPT = 5  # of each kind: the first ones
 Finding = list[Any]
-"""[time in ns, id, VM's base address, op or -1, text, story]"""
+"""[time in ns, id, VM's base address, op or -1, text, story, rows of its timeline]"""
 
 
 NONE, FREE = Reason.NONE, Entry.FREE  # a member is slow to look up
@@ -71,7 +73,9 @@ class Inspector:
         self.window = admits("AN20", scenario.protocol.name, of_scenario(scenario))
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[Finding]] = {}  # id -> in order of time
-        self.told: tuple[Any, list[str]] = (None, [])  # the last story, and the fact that ends it
+        # The last story and its timeline, and the fact that ends it.
+        self.told: tuple[Any, list[str], list[Row]] = (None, [], [])
+        self.slowest = Slowest()
         self.checks: tuple[Check, ...] = INVARIANTS + ANOMALIES
         self.at_end = by_test((check.at_end, check.id) for check in self.checks)
         self.refused = by_test((check.refused, check.id) for check in self.checks)
@@ -79,6 +83,7 @@ class Inspector:
     def watches(self) -> Mapping[type, Callable[[int, Any], None]]:
         """See cluster.world.Watcher."""
         special: dict[type, Callable[[int, Any], None]] = {
+            o.Answered: self.slowest.after(self.watch(o.Answered), self.books),
             o.ConvertEnd: self.convert_end,
             o.FrameOwned: self.owned_frame,
             o.FramesFreed: self.freed,
@@ -156,8 +161,10 @@ class Inspector:
             # By time: hosts of a partition run one after the other.
             if len(first) < FINDINGS_KEPT or here < first[-1]:
                 if self.told[0] is not fact:  # what is found with one fact came about in one way
-                    self.told = (fact, story.tell(shadow, fact, operation))
-                insort(first, [*here, [*self.told[1], found_as(name, text)]])
+                    bare = story.bare(shadow, fact, operation)
+                    self.told = (fact, story.tell(shadow, bare), rows_of(bare.facts))
+                _, lines, rows = self.told
+                insort(first, [*here, [*lines, found_as(name, text)], rows])
                 del first[FINDINGS_KEPT:]
 
     def convert_end(self, now: int, fact: o.ConvertEnd) -> None:
@@ -341,14 +348,16 @@ class Inspector:
             "findings": self.findings,
             "open": dict(numbers),
             "guest_faults": sum(shadow.own_faults for shadow in self.shadows.values()),
-            "open_findings": [[*f, self.unended(f)] for f in first],
+            "open_findings": [[*f, *self.unended(f)] for f in first],
+            "slowest": self.slowest.result(),
         }
 
-    def unended(self, finding: Finding) -> list[str]:
-        """The story of what never ends."""
+    def unended(self, finding: Finding) -> tuple[list[str], list[Row]]:
+        """The story of what never ends, and its timeline."""
         _, name, vm, op, text = finding
         shadow = self.shadows[vm]
-        return [*story.tell(shadow, None, shadow.operations.get(op)), found_as(name, text)]
+        bare = story.bare(shadow, None, shadow.operations.get(op))
+        return [*story.tell(shadow, bare), found_as(name, text)], rows_of(bare.facts)
 
 
 def found_as(name: str, text: str) -> str:

@@ -3,8 +3,9 @@
 While nothing is found a story is a few facts that are kept; they become lines when there is something to tell.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actors import observations as o
 from actors.contract import PAGES_2M, Share
@@ -17,7 +18,7 @@ from workloads.checkers.words import CHANGES, OFTEN, WORDS, sentence
 if TYPE_CHECKING:
     from workloads.checkers.shadow import Shadow
 
-__all__ = ["KEYS", "KINDS", "LINES_MAX", "WORTH", "kept_apart", "tell"]
+__all__ = ["KEYS", "KINDS", "LINES_MAX", "WORTH", "Bare", "bare", "kept_apart", "tell"]
 
 KEPT = 48  # facts of a VM: the last ones
 KEYS_KEPT = 24  # and those of the conversion in hand without which no story is to be understood: the first ones
@@ -45,20 +46,44 @@ FRAMES = (
 )  # their ranges are no gfns
 
 
-def tell(shadow: "Shadow", fact: Any, operation: Operation | None = None) -> list[str]:
-    """The story of what is found with this fact, of the conversion it is about; but for what was found."""
+class Books(Protocol):
+    """What of a VM's books a story is told from."""
+
+    now: int
+    story: deque[Told]
+    keys: list[Told]
+    operations: dict[int, Operation]
+    last: tuple[int, Operation] | None
+    refused: deque[tuple[Operation, list[Told]]]
+
+
+class Bare(NamedTuple):
+    """A story before it is told: its facts in order of time, and the conversion that it is about."""
+
+    facts: list[Told]
+    cause: Operation | None
+
+
+def bare(shadow: Books, fact: Any, operation: Operation | None = None) -> Bare:
+    """What bears on what is found with this fact."""
     facts = list(shadow.story)
     if type(fact) in WORDS and not any(known is fact for _, known in facts[-1:]):
         facts.append((shadow.now, fact))
     cause = operation or cause_of(shadow, fact)
     if cause:
         facts = [t for t in chosen(shadow, facts, cause) if t[1] is fact or about(t[1], cause)]
+    return Bare(facts, cause)
+
+
+def tell(shadow: "Shadow", found: Bare) -> list[str]:
+    """The story in words, but for what was found."""
+    facts, cause = found
     tables = states(shadow, facts, cause)
     lines = [Line(now, f, sentence(f, tables) if f else NOT_KEPT) for now, f in facts]
     return shown(shorter(lines))
 
 
-def cause_of(shadow: "Shadow", fact: Any) -> Operation | None:
+def cause_of(shadow: Books, fact: Any) -> Operation | None:
     """The conversion that a finding is about: the fact's own, or the last of its request, or range; else the last."""
     known = [*shadow.operations.values(), *(shadow.last[1:] if shadow.last else ())]
     older = (operation for operation, _ in shadow.refused)
@@ -87,7 +112,7 @@ def of_range(fact: Any, operation: Operation) -> bool:
     return ranged and operation.covers(fact.start, fact.end)
 
 
-def chosen(shadow: "Shadow", facts: list[Told], cause: Operation) -> list[Told]:
+def chosen(shadow: Books, facts: list[Told], cause: Operation) -> list[Told]:
     """What led to this conversion, its own facts as far as they are kept, and everything after it."""
     for operation, told in shadow.refused:
         if operation is cause:
@@ -107,7 +132,7 @@ def causes(facts: Iterable[Told]) -> Iterator[Told]:
             yield now, fact
 
 
-def kept_apart(shadow: "Shadow", facts: Iterable[Told], operation: Operation) -> list[Told]:
+def kept_apart(shadow: Books, facts: Iterable[Told], operation: Operation) -> list[Told]:
     """A conversion's first facts that are not among these any more, and that some are missing."""
     keys = shadow.keys
     if not keys or keys[0][1] is not operation.begin:

@@ -26,7 +26,7 @@ def latency(told: Told, title: str, text: str) -> str:
         if mean(values["p50"]) and mean(values["p99"])
     ]
     with figure(0.9 + 0.26 * len(bars)) as (drawn, axes_of):
-        axes = axes_of(1)[0]
+        axes = axes_of(1, True)[0]
         colors = dict(zip(DIRECTIONS, SERIES, strict=False))
         for place, (_, way, values) in enumerate(bars):
             low, high, color = mean(values["p50"]), mean(values["p99"]), colors.get(way, INK)
@@ -52,7 +52,7 @@ def latency(told: Told, title: str, text: str) -> str:
 def outcomes(told: Told, title: str, text: str) -> str:
     """Completed, failed, and failed because the VM was dead, side by side in one bar."""
     with figure(1.0 + 0.3 * len(told)) as (drawn, axes_of):
-        axes = axes_of(1)[0]
+        axes = axes_of(1, True)[0]
         names, left = list(told), [0.0] * len(told)
         rows = [parts(summary["conversions"]) for summary in told.values()]
         for label, look in LOOKS.items():

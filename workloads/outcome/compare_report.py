@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from workloads.outcome import compare_plots as plots
+from workloads.outcome import phase_plots
 from workloads.outcome.compare_rows import EXCLUDED, legend, rows
 from workloads.outcome.comparison import (
     adjustment_lines,
@@ -14,7 +15,7 @@ from workloads.outcome.comparison import (
     reasons,
     verdict_of,
 )
-from workloads.outcome.figures import some
+from workloads.outcome.figures import duration, number, rate, some
 from workloads.outcome.html import command, figure, page, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
 from workloads.outcome.seeds import ANECDOTE, RARE, over_seeds, spread
@@ -37,7 +38,9 @@ def render(found: Found) -> str:
         whole_table(found),
         latency(found),
         outcomes(found),
+        phases(found),
         meanings(found),
+        engine(found),
         runs(found),
         reproduce(found),
     ]
@@ -85,6 +88,44 @@ def outcomes(found: Found) -> str:
     title = "Requests"
     text = "What became of the requests. One that is asked for again after a failure counts again."
     return section(title, figure(plots.outcomes(told(found), title, text), text))
+
+
+def phases(found: Found) -> str:
+    """What conversions take of the consumers' time."""
+    bars = [
+        (name, phase_plots.together(phase_plots.of_consumers(one["phases"], answered(one))))
+        for name, one in told(found).items()
+    ]
+    bars = [(name, parts) for name, parts in bars if any(parts.values())]
+    if not bars:
+        return ""
+    title = "Phases"
+    text = (
+        "What an answered request took of all consumers' simulated time together, phase by phase. "
+        "They work side by side, so a request may well take less. Each run's page has them by consumer."
+    )
+    return section(title, figure(phase_plots.stacked(bars, "phases", title, text), text))
+
+
+def answered(summary: Mapping[str, Any]) -> float:
+    """Requests that had an answer."""
+    requests = summary["conversions"]
+    return plots.mean(requests["completed"]) + plots.mean(requests["failed"])
+
+
+def engine(found: Found) -> str:
+    """What it took to compute this; no simulated time among it."""
+    rows = [
+        (
+            name,
+            duration(one["engine"]["wall_seconds"]),
+            number(one["engine"]["events"]),
+            rate(one["engine"]["events_per_second"]),
+        )
+        for name, one in protocol_summaries(found).items()
+    ]
+    head = ("protocol", "wall time", "events", "events a second")
+    return section("Engine (wall clock)", table("The first seed of each", head, rows))
 
 
 def meanings(found: Found) -> str:

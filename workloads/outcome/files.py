@@ -21,6 +21,7 @@ ANOMALIES, SCENARIO, METRICS, REPORT = (
     "report.html",
 )
 HISTORY = "metrics.om.gz"
+STORIES = "timelines.json"  # beside them, where it was asked for, timeline-hH-vV.json of a VM
 LATEST = "latest"
 CHECKPOINT = "checkpoint"  # only while a run is not over
 COMPARISON = "compare.json"  # beside SCENARIO and REPORT, above a folder for each protocol

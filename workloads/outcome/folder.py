@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workloads.errors import UsageError
-from workloads.outcome import files, report
+from workloads.outcome import files, report, timelines, trace_events
 from workloads.outcome.again import replay
 from workloads.outcome.read import read_summary
 from workloads.outcome.settings import of_scenario
@@ -80,8 +80,13 @@ def write(
         files.TIMELINE: files.timeline_text(seen),
         files.ANOMALIES: files.jsonl_text({**line, **again} for line in seen.findings),
         files.METRICS: metrics,
+        files.STORIES: trace_events.text_of(
+            timelines.stories(outcome.watched, seen, outcome.finished)
+        ),
         files.SUMMARY: files.json_text(summary),
     }
+    for name, timeline in timelines.recorded(outcome.watched, seen):
+        texts[name] = trace_events.text_of([timeline])
     for name, text in texts.items():
         files.write_text(folder / name, text)
     report.rebuild(folder)

@@ -42,8 +42,8 @@ figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: 0.9rem; }
 svg { display: block; width: 100%; max-width: 36rem; height: auto; }
 svg text { font-family: inherit !important; }
 code { font: 0.9em/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
-pre { white-space: pre-wrap; padding: 0.5rem 0.75rem; border: 1px solid var(--grid);
-  margin: 0.5rem 0; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: 0.5rem 0.75rem;
+  border: 1px solid var(--grid); margin: 0.5rem 0; }
 """
 # A browser would refuse whatever is not in the file.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"

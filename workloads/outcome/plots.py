@@ -22,7 +22,7 @@ def latency(rows: Sequence[LatencyRow], title: str, text: str) -> str:
     """Share of the requests that took longer, on logarithmic axes."""
     answered = sum(row.count for row in rows)
     with figure(3.0) as (drawn, axes_of):
-        axes = axes_of(1)[0]
+        axes = axes_of(1, True)[0]
         for number, (name, counts) in enumerate(slower(rows).items()):
             edges, total = sorted(counts), sum(counts.values())
             reached = list(accumulate(counts[edge] for edge in edges))
@@ -66,7 +66,7 @@ def timeline(rows: Sequence[TimelineRow], title: str, text: str) -> str:
     start = rows[0].start_seconds
     edges = [(start + width * n) / factor for n in range(len(bins) + 1)]
     with figure(3.6) as (drawn, axes_of):
-        above, below = axes_of(2)
+        above, below = axes_of(2, True)
         done = [b.completed / width if b else 0.0 for b in bins]
         lost = [b.failed / width if b else 0.0 for b in bins]
         above.stairs(done, edges, fill=True, alpha=0.3, color=SERIES[0])
@@ -123,7 +123,7 @@ def phases(found: Mapping[str, Mapping[str, Any]], title: str, text: str) -> str
         if found[phase].get(consumer, NOTHING)["count"]
     ]
     with figure(0.9 + 0.24 * len(rows)) as (drawn, axes_of):
-        axes = axes_of(1)[0]
+        axes = axes_of(1, True)[0]
         for place, (_, color, values) in enumerate(rows):
             axes.barh(place, values["p99"] - values["p50"], 0.5, values["p50"], color=color)
             axes.plot([values["p50"]], [place], "o", color=color, markersize=5)

@@ -1,17 +1,27 @@
 """report.html: one file for people, made from the other files of its folder and nothing else."""
 
+import webbrowser
 from collections.abc import Sequence
 from os.path import isfile  # unlike Path's, False for a path that no file can have
 from pathlib import Path
 from typing import NamedTuple
 
 from workloads.errors import UsageError
-from workloads.outcome import compare_report, files, plots, read
+from workloads.outcome import (
+    compare_report,
+    files,
+    phase_plots,
+    plots,
+    read,
+    timelines,
+    trace_events,
+)
 from workloads.outcome import tables as report_tables
 from workloads.outcome.figures import duration, number, rate
 from workloads.outcome.files import FindingLine, LatencyRow, TimelineRow
 from workloads.outcome.html import figure, page, paragraph, section
 from workloads.outcome.tables import Summary, percentile_table
+from workloads.outcome.trace_events import Timeline
 
 
 class Files(NamedTuple):
@@ -21,6 +31,7 @@ class Files(NamedTuple):
     latency: Sequence[LatencyRow]
     timeline: Sequence[TimelineRow]
     findings: Sequence[FindingLine]
+    stories: Sequence[Timeline] = ()
 
 
 def rebuild(result: str | Path) -> Path:
@@ -37,6 +48,12 @@ def rebuild(result: str | Path) -> Path:
     return path
 
 
+def show(path: Path) -> None:
+    """In the user's browser."""
+    if not webbrowser.open(path.resolve().as_uri()):
+        raise UsageError(f"--open: found no browser, expected one that can show {path}")
+
+
 def comparison_page(folder: Path) -> str:
     """Of a comparison's folder."""
     return compare_report.render(read.read_comparison(folder / files.COMPARISON))
@@ -50,6 +67,7 @@ def run_page(folder: Path) -> str:
             read.read_latency(folder / files.LATENCY),
             read.read_timeline(folder / files.TIMELINE),
             read.read_findings(folder / files.ANOMALIES),
+            trace_events.read_stories(folder / files.STORIES),
         )
     )
 
@@ -69,6 +87,7 @@ def render(found: Files) -> str:
         report_tables.failures(summary),
         report_tables.faults(summary),
         report_tables.anomalies(summary, found.findings),
+        timelines.section_of(found.stories),
         report_tables.dma(summary),
         report_tables.memory(summary),
         report_tables.replayed(summary),
@@ -133,8 +152,22 @@ def phases(summary: Summary) -> str:
         f"The longest p99 is that of {consumer} in {phase}."
     )
     title = "Phases by consumer"
+    c = summary["conversions"]
+    bars = phase_plots.of_consumers(summary["phases"], c["completed"] + c["failed"])
+    shares = (
+        "What an answered request took of each consumer's simulated time, phase by phase: the sum "
+        f"over all its tries. The most is {longest(bars)}."
+    )
     return section(
         title,
+        figure(phase_plots.stacked(bars, "stacked", "Phases, stacked", shares), shares),
         figure(plots.phases(summary["phases"], title, text), text),
         percentile_table("Time to answer, simulated", ("consumer", "phase"), rows),
     )
+
+
+def longest(bars: Sequence[phase_plots.Bar]) -> str:
+    """Whose bar is longest, in words."""
+    name, parts = max(bars, key=lambda bar: sum(bar[1].values()))
+    phase = max(parts, key=lambda one: parts[one])
+    return f"that of {name}, {duration(sum(parts.values()))}, most of it in {phase}"

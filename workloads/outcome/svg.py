@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Stand-ins that nothing else uses; the page's style sheet has the colours, for light and for dark.
-INK, GRID = "#010203", "#040506"
+INK, GRID, PAPER = "#010203", "#040506", "#070809"
 SERIES = ("#0a0b01", "#0a0b02", "#0a0b03")
 IN_PAGE = {
     INK: "currentColor",
     GRID: "var(--grid)",
+    PAPER: "var(--paper)",
     **{stand_in: f"var(--series-{n})" for n, stand_in in enumerate(SERIES, 1)},
 }
 # Pattern -> what stands in the page instead: no head, no names of the outside, no fixed size.
@@ -36,7 +37,7 @@ IN_FILE = {
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gmemsim",
-    "font.size": 9,
+    "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
@@ -54,7 +55,8 @@ STYLE: dict[Any, Any] = {
 WIDTH = 5.0  # inches; a phone shows it at nearly this size
 
 
-AxesOf = Callable[[int], "list[Axes]"]
+AxesOf = Callable[[int, bool], "list[Axes]"]
+"""So many axes, one below the other; with one x-axis for all, or not."""
 
 
 @contextmanager
@@ -69,8 +71,8 @@ def figure(height: float) -> Iterator[tuple["Figure", "AxesOf"]]:
         drawn = Figure(figsize=(WIDTH, height), layout="constrained")
         drawn.patch.set_visible(False)
 
-        def axes_of(count: int) -> list["Axes"]:
-            found = list(drawn.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
+        def axes_of(count: int, shared: bool) -> list["Axes"]:
+            found = list(drawn.subplots(count, 1, sharex=shared, squeeze=False)[:, 0])
             for axes in found:
                 axes.patch.set_visible(False)
             return found

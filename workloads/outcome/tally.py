@@ -1,13 +1,13 @@
 """What the partitions of a run have seen, joined: the numbers behind summary, files and report."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cluster.histogram import Histogram
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import admits
-from workloads.checkers.inspector import FINDINGS_KEPT, place
+from workloads.checkers.inspector import FINDINGS_KEPT, Finding, place
 from workloads.outcome.settings import Settings
 from workloads.timeline import Row, joined
 
@@ -49,7 +49,7 @@ class Tally(NamedTuple):
 
 
 def tally(
-    watched: Sequence[dict[str, Any]],
+    watched: Sequence[Mapping[str, Any]],
     protocol: str,
     finished: bool = True,
     settings: Settings | None = None,
@@ -90,28 +90,31 @@ def tally(
 
 
 def findings_of(
-    watched: Sequence[dict[str, Any]], protocol: str, finished: bool, settings: Settings | None
+    watched: Sequence[Mapping[str, Any]], protocol: str, finished: bool, settings: Settings | None
 ) -> list[dict[str, Any]]:
-    """Lines of anomalies.jsonl: the first of each kind, as many as one partition would keep."""
-    kept: Counter[str] = Counter()
-    lines: list[dict[str, Any]] = []
+    """Lines of anomalies.jsonl."""
+    return [
+        {
+            "time_seconds": now / NS,
+            "id": name,
+            "vm": place(vm),
+            "op": None if op < 0 else op,
+            "text": text,
+            "admitted": admitted(name, protocol, settings),
+            "story": story[0] if story else [],
+        }
+        for now, name, vm, op, text, *story in kept(watched, finished)
+    ]
+
+
+def kept(watched: Sequence[Mapping[str, Any]], finished: bool) -> Iterator[Finding]:
+    """The first findings of each kind, as many as one partition would keep."""
+    so_far: Counter[str] = Counter()
     kinds = ("findings", "open_findings") if finished else ("findings",)
-    found = sorted(f for word in watched for kind in kinds for f in word["inspector"][kind])
-    for now, name, vm, op, text, *story in found:
-        kept[name] += 1
-        if kept[name] <= FINDINGS_KEPT:
-            lines.append(
-                {
-                    "time_seconds": now / NS,
-                    "id": name,
-                    "vm": place(vm),
-                    "op": None if op < 0 else op,
-                    "text": text,
-                    "admitted": admitted(name, protocol, settings),
-                    "story": story[0] if story else [],
-                }
-            )
-    return lines
+    for found in sorted(f for word in watched for kind in kinds for f in word["inspector"][kind]):
+        so_far[found[1]] += 1
+        if so_far[found[1]] <= FINDINGS_KEPT:
+            yield found
 
 
 def meaning(name: str) -> str:

@@ -22,6 +22,7 @@ from workloads.scenario.kinds import (
     Sweep,
     Trace,
 )
+from workloads.scenario.recorded import recorded
 from workloads.scenario.struct import Scenario
 from workloads.units import format_duration, format_size
 from workloads.wording import quote
@@ -230,6 +231,15 @@ def _vms(scenario: Scenario) -> Iterator[Breach]:
         yield "fleet.vms", text
 
 
+def _timelines(scenario: Scenario) -> Iterator[Breach]:
+    """Only of VMs that there are, or may be."""
+    for text in scenario.metrics.timelines:
+        try:
+            recorded(scenario, text)
+        except ValueError as error:
+            yield "metrics.timelines", f"found {quote(text)}, expected {error}"
+
+
 def _readmission(scenario: Scenario) -> Iterator[Breach]:
     """What a VM needs that comes after another."""
     fleet, vm = scenario.fleet, scenario.vm
@@ -285,6 +295,7 @@ RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _schedules,
     _ranges,
     _vms,
+    _timelines,
     _readmission,
     arrivals.breaches,
     _stagger,

@@ -400,7 +400,11 @@ class Engine(Section, frozen=True):
 
 
 class Metrics(Section, frozen=True):
-    """[metrics]: the Prometheus exporter."""
+    """[metrics]: the Prometheus exporter, and what is recorded beside the counts."""
 
     port: Annotated[int, key.count("port", "-1 = off, 0 = any free one", -1, 65_535)] = -1
     linger: Annotated[int, key.duration("wall time for a last scrape after the run", low=0)] = 0
+    timelines: Annotated[
+        tuple[str, ...],
+        key.texts("HOST/VM", "VMs whose timelines are written, such as 0/3; numbers from 0"),
+    ] = ()

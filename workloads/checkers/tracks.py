@@ -1,0 +1,180 @@
+"""Facts of one VM as a timeline: spans and marks on a track for each actor and each lock.
+
+A span is what took time: a consumer's answer to a phase, a lock that somebody held or waited for, a range in which
+faults waited. A mark is what happened at once, in the words of a story (words.py).
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, NamedTuple
+
+from actors import observations as o
+from actors.contract import Reason
+from actors.kvm_tickets import ACCEPT_OP, HOLE, NOTIFIER, RELEASE_OP
+from actors.messages import ATTEMPT_BITS
+from actors.tdx_states import Cause, Status
+from workloads.checkers.words import asked, at, errno, many, ms, op, sentence, side, who
+
+MARK, OPEN = -1, -2  # in the place of an end
+NOT_OVER = "(not over)"
+Row = tuple[int, int, str, str]
+"""Begin (ns), end (ns; MARK or OPEN), track, what it is."""
+
+
+class Span(NamedTuple):
+    """What a fact says of a track: `took` ns until now, or ns from now on where `ahead`."""
+
+    track: str
+    text: str
+    took: int
+    ahead: bool = False
+
+
+class Edge(NamedTuple):
+    """Where a span begins or ends; `key` finds the one for the other. An end's text is added to the begin's."""
+
+    begins: bool
+    track: str
+    text: str
+    key: Hashable
+
+
+CONVERSION, REQUEST = "guest_memfd", "request"
+LOCKS = {1: "ilock", 2: "mmu_lock"}  # by rank (docs/domain.md section 2.9)
+# Every track, from the outside in: the order in which they are shown.
+TRACKS = (
+    "found", "fault plan", "VM", REQUEST, "guest", "vmm", "vmm: waiting", CONVERSION, "ilock",
+    "ilock: waiting", "kvm", "mmu_lock", "mmu_lock: waiting", "invalidation", "page faults", "tdx",
+    "mm", "pins", "iommu", "iommu queue", "devices", "notifiers", "allocator",
+)  # fmt: skip
+
+
+def replied(fact: o.ConsumerReplied) -> Span:
+    """A phase of a consumer's."""
+    no = f", {errno(fact.reason)}" if fact.reason is not Reason.NONE else ""
+    return Span(who(fact.consumer), f"{fact.phase.upper()}{no}", fact.took)
+
+
+def queued(fact: o.IotlbQueued) -> Span:
+    """An invalidation, from when it is asked for until its wait descriptor completes."""
+    wait = f", {fact.depth} ahead, waits {ms(fact.wait)}" if fact.wait else ""
+    return Span("iommu queue", f"invalidation of {at(fact)}{wait}", fact.took, ahead=True)
+
+
+def answered(fact: o.Answered) -> Span:
+    """A request, from when it was due."""
+    text = f"{asked(fact.request)}: {at(fact)} to {side(fact.to)}, {errno(fact.reason)}"
+    return Span(REQUEST, text, max(fact.latency, 0))
+
+
+SPANS: dict[type, Callable[[Any], Span]] = {
+    o.ConsumerReplied: replied,
+    o.IotlbQueued: queued,
+    o.Answered: answered,
+    o.LockWaited: lambda f: Span(f"{f.lock}: waiting", "somebody waits", f.wait),
+    o.MemoryTouched: lambda f: Span("guest", f"uses {at(f)}, {side(f.share)}", f.took),
+    o.DmaHeld: lambda f: Span("devices", "a stream waits for its window", f.wait),
+}
+EDGES: dict[type, Callable[[Any], Edge]] = {
+    o.ConvertBegin: lambda f: Edge(
+        True, CONVERSION, f"{op(f.op)}: {at(f)} to {side(f.to)}", ("conversion", f.op)
+    ),
+    o.ConvertEnd: lambda f: Edge(False, CONVERSION, f", {errno(f.reason)}", ("conversion", f.op)),
+    o.LockOrder: lambda f: Edge(
+        f.taken, LOCKS[f.rank], f"held by {holder(f.op)}" if f.taken else "", (f.rank, f.op)
+    ),
+    o.InvalidationBegin: lambda f: Edge(
+        True, "invalidation", f"faults wait at {at(f)}", ("invalidation", f.vm, f.op)
+    ),
+    o.InvalidationEnd: lambda f: Edge(False, "invalidation", "", ("invalidation", f.vm, f.op)),
+    o.FaultParked: lambda f: Edge(
+        True, "page faults", f"waits at {at(f)}", ("fault", f.vm, f.access)
+    ),
+    o.FaultResumed: lambda f: Edge(False, "page faults", "", ("fault", f.vm, f.access)),
+    o.VcpusKept: lambda f: Edge(
+        f.out, "kvm", "no vCPU may enter" if f.out else "", ("vCPUs", f.vm)
+    ),
+}
+# What happens at once, on whose track.
+MARKS: dict[type, str] = {
+    **dict.fromkeys((o.VmBugged, o.VmmKilled, o.VmStopped, o.VmAdmitted, o.FileClosed), "VM"),
+    **dict.fromkeys((o.GuestAccess, o.GuestPanicked, o.GuestReleased, o.MapGpaFailed), "guest"),
+    **dict.fromkeys((o.Bitmap, o.Retried, o.SideDiscarded), "vmm"),
+    **dict.fromkeys((o.Decided, o.NoReturn, o.Failed, o.UndoFailed, o.Spinning, o.PoisonSet,
+                     o.ShareStored, o.FolioOrder, o.Stashed, o.Punched, o.FramesFreed,
+                     o.FramesKept, o.ReferenceKept), CONVERSION),
+    **dict.fromkeys((o.PrepareUndone, o.LeftMapped, o.HugeLost, o.ErrorDropped), "kvm"),
+    **dict.fromkeys((o.FaultFailed, o.ReEntered), "page faults"),
+    **dict.fromkeys((o.SeamcallAnswered, o.EpochDrained, o.Sept, o.FrameOwned), "tdx"),
+    **dict.fromkeys((o.HostPte, o.MmUnmapped, o.MemoryFailed), "mm"),
+    **dict.fromkeys((o.Pinned, o.ReferencesFound), "pins"),
+    **dict.fromkeys((o.DmarFault,), "devices"),
+    **dict.fromkeys((o.NotifierCalled, o.NotifierError), "notifiers"),
+    **dict.fromkeys((o.MemoryRefused, o.FramesTaken), "allocator"),
+    o.Dma: "iommu",
+    o.FaultStruck: "fault plan",
+}  # fmt: skip
+# Of these not every one is worth a mark.
+WORTH: dict[type, Callable[[Any], bool]] = {
+    o.GuestAccess: lambda f: not f.ok,
+    o.SeamcallAnswered: lambda f: f.status != Status.OK,
+}
+CAUSES = {Cause.FAULT: "injected", Cause.LOCK: "a lock is held"}
+WORDED: dict[type, Callable[[Any], str]] = {
+    o.EpochDrained: lambda f: f"kick: {many(f.kicked, 'vCPU')} had to leave the guest",
+    o.SeamcallAnswered: lambda f: (
+        f"{sentence(f, {})} ({CAUSES.get(Cause(f.cause), 'not as the caller took it for')})"
+    ),
+}
+KINDS = frozenset((*SPANS, *EDGES, *MARKS))
+OTHERS = {HOLE: "a hole", NOTIFIER: "an mmu_notifier"}  # by what a request's number ends in
+
+
+def holder(number: int) -> str:
+    """For whom a lock is held."""
+    if number & RELEASE_OP:
+        return "the last close"
+    if number & ACCEPT_OP:
+        return "an ACCEPT"
+    return OTHERS.get(number >> ATTEMPT_BITS & 0b111) or op(number)
+
+
+class Tracks:
+    """Rows of what has been seen, in the order in which it ended; `open` is what has not ended yet."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.open: dict[Hashable, Row] = {}
+
+    def see(self, now: int, fact: Any) -> None:
+        """Take a fact of one of KINDS."""
+        kind = type(fact)
+        if kind in SPANS:
+            span = SPANS[kind](fact)
+            begin, end = (now, now + span.took) if span.ahead else (now - span.took, now)
+            self.rows.append((begin, end, span.track, span.text))
+        elif kind in EDGES:
+            self.edge(now, EDGES[kind](fact))
+        elif kind not in WORTH or WORTH[kind](fact):
+            text = WORDED[kind](fact) if kind in WORDED else sentence(fact, {})
+            self.rows.append((now, MARK, MARKS[kind], text))
+
+    def edge(self, now: int, edge: Edge) -> None:
+        """A span begins or ends. What ends and has begun before all that is known is no span."""
+        if edge.begins:
+            self.open.setdefault(edge.key, (now, OPEN, edge.track, edge.text))
+        elif begun := self.open.pop(edge.key, None):
+            begin, _, track, text = begun
+            self.rows.append((begin, now, track, text + edge.text))
+
+    def all(self) -> list[Row]:
+        """With what has not ended."""
+        return [*self.rows, *self.open.values()]
+
+
+def rows_of(facts: Iterable[tuple[int, Any]]) -> list[Row]:
+    """Of some facts of one VM, with their times; None in the place of a fact says that some are missing."""
+    tracks = Tracks()
+    for now, fact in facts:
+        if type(fact) in KINDS:
+            tracks.see(now, fact)
+    return sorted(tracks.all())
