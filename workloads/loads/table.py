@@ -46,7 +46,7 @@ def slotted(make: Make) -> Make:
     return lambda load, pages, seed, vm: paced(make(load, pages, seed, vm), load, seed, vm)
 
 
-# A trace needs its log and a boot needs to know how memory starts: workloads.fleet makes those two itself.
+# A trace needs its log and a boot needs to know how memory starts: workloads.load_builder makes those two itself.
 PROGRAMS: dict[type, Make] = {
     Balloon: BalloonProgram,
     Churn: ChurnProgram,
