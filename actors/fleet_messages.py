@@ -11,6 +11,7 @@ class No(enum.IntEnum):
     NONE = 0  # it does
     FULL = 1  # no place is free
     BOOTS = 2  # as many VMs boot there as may
+    MEMORY = 3  # none for a VM that would move there
 
 
 class Arrive(Message, frozen=True, tag=195):

@@ -5,6 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from actors import (
+    carry,
     gmem_failure,
     gmem_faults,
     gmem_frames,
@@ -32,6 +33,7 @@ from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICK
 from actors.intervals import IntervalMap
 from actors.kvm_tickets import RELEASE_OP
 from actors.locks import RwLock, Waiter
+from actors.move_messages import Carried
 from actors.observations import (
     ConsumerReplied,
     ConvertBegin,
@@ -389,4 +391,5 @@ class Gmem(Actor):
         m.FramesTaken: gmem_punch.on_frames_taken,
         m.MemoryFailure: gmem_failure.on_memory_failure,
         m.Admit: gmem_frames.on_admit,
+        Carried: carry.by_file,
     }

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from msgspec import UNSET, UnsetType
 
-from actors import guest_balloon, guest_release
+from actors import carry, guest_balloon, guest_release
 from actors import messages as m
 from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, host_base
 from actors.contract import PAGES_2M, Actor, Context, Message, Reason, Share
@@ -13,6 +13,7 @@ from actors.guest_outcome import Outcome
 from actors.guest_release import Releasing
 from actors.guest_task import AliasUse, Task, alias_use, in_the_way, use_of
 from actors.intervals import IntervalMap
+from actors.move_messages import Carried
 from actors.names import access_number, access_task, piece_request, whole_request, whole_task
 from actors.observations import (
     NO_LATENCY,
@@ -330,6 +331,7 @@ class Guest(Actor):
         m.LetIn: on_let_in,
         m.Flush: on_flush,
         m.VmDead: on_vm_dead,
+        Carried: carry.by_guest,
     }
 
 

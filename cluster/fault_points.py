@@ -84,6 +84,10 @@ PHASES = {
         "the VMM carries out a conversion: each microsecond from its turn to its answer, in slices of 100 us",
         "SIGKILL: the kernel ends what it has begun, then the mm goes (N8), the files and the VM, whatever the class",
     ),
+    "move": Phase(
+        "a VM moves to another host: the target is asked to take it, or its memory crosses the link (moves.kind)",
+        "it goes on at its source, whatever the class",
+    ),
     "fault": Phase(
         "KVM installs private memory that a vCPU has touched, or guest_memfd fills a hole",
         "the vCPU faults again, a thousand times at most, and a bug ends the VM; a hole that is not filled is an error",
@@ -142,6 +146,8 @@ FAULT_POINTS = points((
     ("kvm.interrupt", "mapgpa", "F4", "", "an interrupt is pending between two pieces of a MapGPA"),
     ("kvm.notifier", "notifier", "F1 F3", "", "KVM's callback fails, where its caller allows that at all (AN13, AN14)"),
     ("kvm.split_memory", "prepare", "F1", "FI-splitmem", "no page-table or mirror page to split a boundary leaf"),
+    ("move.refused", "move", "F1", "", "the host to which a VM is to move has no memory for it"),
+    ("move.transfer", "move", "F5", "", "the link fails while a block of 2 MiB crosses it"),
     ("pins.long", "prepare", "F2", "FI-refs", "a long-lived pin is taken on a page just before PREPARE"),
     ("pins.lru", "prepare", "F2", "FI-refs", "an LRU batch has a reference on a page; a drain ends it"),
     ("pins.private", "prepare restructure", "F2", "FI-refs", "somebody astray holds a reference on a private page"),

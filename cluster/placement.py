@@ -7,6 +7,7 @@ from heapq import heappop, heappush
 import msgspec
 
 from actors.address import (
+    AGENT,
     ALLOCATOR,
     GMEM,
     GUEST,
@@ -44,6 +45,7 @@ OWNERS = {
     "guest": IN_VM | GUEST,
     "iommu": IOMMU,
     "kvm": IN_VM | KVM,
+    "move": AGENT,
     "pins": IN_VM | PINS,
     "tdx": TDX,
     "vmm": IN_VM | VMM,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from actors import fleet_messages
+from actors import fleet_messages, move_messages
 from actors import messages as m
 from actors.contract import Actor, Message
 from cluster.batch import message_types
@@ -16,6 +16,7 @@ from workloads.fault_rules import fault_rules
 from workloads.fleet_meter import FleetMeter
 from workloads.host_builder import HostBuilder
 from workloads.meter import Meter
+from workloads.moves_meter import MovesMeter
 from workloads.plan import DECODER, Plan
 from workloads.recorder import Recorder
 from workloads.scenario.recorded import all_recorded
@@ -46,7 +47,7 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
         feeds |= builder.loads.feeds
     world.actors, world.first, world.feeds = actors, first, feeds
     if plan.arrives:
-        world.types = message_types(m, fleet_messages)
+        world.types = message_types(m, fleet_messages, move_messages)
     return world
 
 
@@ -55,7 +56,9 @@ def meter(plan: Plan) -> Meter:
     name, fleet = plan.scenario.protocol.name, plan.scenario.fleet
     if not plan.arrives:
         return Meter(name)
-    return FleetMeter(name, fleet.vms_per_host * (plan.generations - 1))
+    kind = MovesMeter if plan.moves else FleetMeter
+    return kind(name, fleet.vms_per_host * (plan.generations - 1))
+
 
 
 def recorder(plan: Plan) -> dict[str, Recorder]:

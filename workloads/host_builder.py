@@ -44,7 +44,7 @@ from actors.tdx_pamt import DynamicPamt
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Vmm
 from actors.vmm_kill import Life
-from workloads.arriving import agents, first_request
+from workloads.arriving import agents, first_move, first_request
 from workloads.load_builder import LoadBuilder, first_wait, others
 from workloads.loads.dma import DmaStreams
 from workloads.loads.load import load_address
@@ -107,6 +107,8 @@ class HostBuilder:
     def arriving(self) -> dict[int, Actor]:
         """Who places VMs."""
         self.first += first_request(self.plan, self.host)
+        if self.plan.moves:
+            self.first += first_move(self.plan, self.host)
         return agents(self.plan, self.host, successors_of(self.plan, self.host))
 
     def later(self, first: Sequence[Shape]) -> dict[int, Actor]:

@@ -9,13 +9,14 @@ from workloads.loads.arrived import ArrivedLoad
 from workloads.loads.dma import DmaLoad, DmaStormProgram
 from workloads.loads.files import FilesLoad
 from workloads.loads.load import Load, Program, load_address
+from workloads.loads.moving import MovingLoad
 from workloads.loads.programs import BootProgram
 from workloads.loads.table import PROGRAMS, paced
 from workloads.loads.tenant import Seat, TenantLoad
 from workloads.loads.trace import TraceProgram
 from workloads.plan import Plan
 from workloads.scenario import Boot, Scenario, Trace
-from workloads.vm_shape import comes_later
+from workloads.vm_shape import comes_later, number_of, slots_of
 
 NEVER = 0
 
@@ -35,6 +36,8 @@ class LoadBuilder:
         until = self.scenario.scenario.duration if quota >= 0 else NEVER
         sequences = 1 if program.one_sequence else program.lanes
         state = (vm, program, max(quota, 0), until, born, [0] * sequences)
+        if self.plan.moves:
+            return self.tenant(MovingLoad(*state, programs=Programs(self.plan)))
         if self.plan.arrives:
             return self.tenant(ArrivedLoad(*state))
         if self.plan.generations > 1:
@@ -72,6 +75,21 @@ class LoadBuilder:
                 return paced(BootProgram(load, pages, unaccepted, seed, vm), load, seed, vm)
             case _:
                 return PROGRAMS[type(load)](load, pages, seed, vm)
+
+
+class Programs:
+    """See workloads.loads.moving.Programs: what is asked of a VM does not depend on where it is."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def __call__(self, origin: int) -> Program:
+        """The program of the VM that was placed as this one."""
+        number = number_of(self.plan, origin)
+        scenario = self.plan.scenario
+        load = scenario.workload[self.plan.workload_of(number)]
+        pages = slots_of(self.plan, number)[0].pages
+        return PROGRAMS[type(load)](load, pages, scenario.scenario.seed, origin)
 
 
 def others(vm: int, scenario: Scenario) -> list[int]:

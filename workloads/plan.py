@@ -46,6 +46,11 @@ class Plan(msgspec.Struct, frozen=True):
         """Do VMs come and go, instead of being there from the start?"""
         return self.scenario.arrivals.kind != "none"
 
+    @property
+    def moves(self) -> bool:
+        """Do VMs move between hosts?"""
+        return self.scenario.moves.kind != "none"
+
     def vms_of(self, host: int) -> int:
         """VMs of one host."""
         full = self.scenario.fleet.vms_per_host

@@ -40,7 +40,11 @@ class ArrivedLoad(TenantLoad):
         self.tell_agent(context)
         for lane in range(self.program.lanes):
             self.schedule(lane, context)
-        if context.now + self.lifetime < self.until:  # at the end of a run nobody goes
+        self.depart_later(context)
+
+    def depart_later(self, context: Context) -> None:
+        """Set the timer for its end; at the end of a run nobody goes."""
+        if context.now + self.lifetime < self.until:
             context.after(max(1, self.lifetime), f.Depart())
 
     def tell_agent(self, context: Context) -> None:

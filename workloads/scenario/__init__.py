@@ -27,6 +27,7 @@ from workloads.scenario.kinds import (
     Trace,
     Workload,
 )
+from workloads.scenario.moves import Moves
 from workloads.scenario.overrides import Given, apply
 from workloads.scenario.read import FREE_TABLES, Origin, build
 from workloads.scenario.sections import (
@@ -66,6 +67,7 @@ __all__ = [
     "MemoryFailures",
     "MemoryPressure",
     "Metrics",
+    "Moves",
     "NotifierStorm",
     "PinHolders",
     "PoolWorkload",

@@ -7,7 +7,7 @@ from actors.address import VMS_MAX
 from actors.contract import PAGE_BYTES
 from actors.protocols import PROTOCOLS, Event
 from actors.protocols.marks import MARKS
-from workloads.scenario import arrivals
+from workloads.scenario import arrivals, moves
 from workloads.scenario.kinds import (
     Balloon,
     Boot,
@@ -298,6 +298,7 @@ RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _timelines,
     _readmission,
     arrivals.breaches,
+    moves.breaches,
     _stagger,
     _places,
 )

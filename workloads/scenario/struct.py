@@ -7,6 +7,7 @@ import msgspec
 from workloads.scenario.arrivals import Arrivals
 from workloads.scenario.keys import Section
 from workloads.scenario.kinds import AnyWorkload, Churn
+from workloads.scenario.moves import Moves
 from workloads.scenario.sections import (
     Costs,
     Engine,
@@ -26,6 +27,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     scenario: General = General()
     fleet: Fleet = Fleet()
     arrivals: Arrivals = Arrivals()
+    moves: Moves = Moves()
     vm: Vm = Vm()
     vmm: Vmm = Vmm()
     protocol: Protocol = Protocol()

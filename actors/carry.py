@@ -1,0 +1,43 @@
+"""What a guest and its guest_memfd add to the image of a VM that moves."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from actors.address import AGENT, GMEM, host_base, vm_base
+from actors.contract import Context, Share
+from actors.intervals import IntervalMap
+from actors.move_messages import Carried, Ranges
+from actors.move_observations import ImageTold
+
+if TYPE_CHECKING:
+    from actors.gmem import Gmem
+    from actors.guest import Guest
+
+
+def by_guest(guest: "Guest", message: Carried, context: Context) -> None:
+    """What it has accepted. Who is dead goes nowhere."""
+    if not guest.dead:
+        end = guest.accepted.starts[-1] + 1
+        image = msgspec.structs.replace(message.image, accepted=only(guest.accepted, 0, end, 1))
+        context.send(guest.vm | GMEM, Carried(image), context.link)
+
+
+def by_file(gmem: "Gmem", message: Carried, context: Context) -> None:
+    """What is shared, and whether all of it can be read. What changes under way is no image: then there is none."""
+    if gmem.released or gmem.conversions:
+        return
+    (binding,) = gmem.bindings  # VMs that come and go have one slot
+    first, last = binding.index, binding.index + binding.pages
+    shift = binding.gfn - binding.index
+    shared = only(gmem.share, first, last, Share.SHARED, shift)
+    whole = gmem.poison.only(first, last, 0) and gmem.kept.only(first, last, 0)
+    image = msgspec.structs.replace(message.image, shared=shared, whole=whole)
+    vm = vm_base(gmem.address)
+    context.observe(ImageTold(vm, False, shared, image.accepted))
+    context.send(host_base(vm) | AGENT, Carried(image), context.link)
+
+
+def only(table: IntervalMap, first: int, last: int, value: int, shift: int = 0) -> Ranges:
+    """Where a map has this value."""
+    return tuple((s + shift, e + shift) for s, e, has in table.runs(first, last) if has == value)
