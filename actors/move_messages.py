@@ -85,13 +85,14 @@ class MoveTime(Message, frozen=True, tag=240):
 
 
 class Receive(Message, frozen=True, tag=241):
-    """Controller -> agent: have a place and frames for this VM, which is `vm` on another host.
+    """Controller -> agent: have a place and frames for this VM, which is `vm` on another host; the fleet's `number`-th move.
 
     Agent -> load of the place: whoever gets the frames does not boot.
     """
 
     arrival: int
     vm: int
+    number: int
 
 
 class MoveOut(Message, frozen=True, tag=242):

@@ -46,8 +46,8 @@ class MovingAgent(HostAgent):
     def on_receive(self, message: v.Receive, context: Context) -> None:
         """A place and frames for a VM that is going to move here, or a no."""
         no, vm = No.NONE if self.free else No.FULL, 0
-        key = opportunity(message.vm, message.arrival)
-        if no is No.NONE and context.choose("move.refused", 1, key, places=((0, 1),)):
+        key = opportunity(message.vm, message.number)
+        if no is No.NONE and context.choose("move.refused", 1, key):
             no = No.MEMORY
         if no is No.NONE:
             vm, before = self.free.pop(0)

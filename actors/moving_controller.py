@@ -54,7 +54,8 @@ class MovingController(Controller):
     closed: int = 0
     emptied: bool = False
     resting: bool = False
-    moved: int = 0  # number of the next move that is drawn
+    drawn: int = 0  # moves that are due by chance, so far
+    begun: int = 0
 
     def on_time(self, message: v.MoveTime, context: Context) -> None:
         """Somebody moves, the next host is evacuated, or things go on."""
@@ -71,8 +72,8 @@ class MovingController(Controller):
     def move_one(self, context: Context) -> None:
         """One of those that may move now, if there is any."""
         assert self.moves is not None
-        number = self.moved
-        self.moved += 1
+        number = self.drawn
+        self.drawn += 1
         if context.now >= self.until:
             return
         wait = self.moves.wait(number + 1)
@@ -124,7 +125,8 @@ class MovingController(Controller):
         self.last = host
         self.moving[arrival] = Moving(vm, host, context.now)
         self.tell_move(arrival, vm, Phase.BEGUN, context.now, context)
-        ask = v.Receive(arrival, vm)
+        self.begun += 1
+        ask = v.Receive(arrival, vm, self.begun)
         context.send(host_address(host) | AGENT, ask, context.cost("network"))
         return True
 

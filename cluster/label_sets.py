@@ -30,12 +30,15 @@ PHASES = ("prepare", "commit", "abort", "invalidate", "remap")
 CONSUMERS = tuple(dict.fromkeys(WORDS.values()))
 LOCKS = ("vmm", "ilock", "mmu_lock", "iommu_queue")
 DMA_OUTCOMES = ("done", "stale", "fault")
+MOVE_OUTCOMES = (
+    "moved", "no_place", "not_quiet", "unmovable", "vm_gone", "transfer_failed", "import_failed",
+)  # fmt: skip
 REQUEST_STAGES = ("came", "refused", "queued", "placed", "turned_away", "left")
 # Those that can find a lock held: of a TD without HKID nobody holds any.
 CALLS = tuple(call.name.lower() for call in Call if call is not Call.RECLAIM)
 INVARIANTS = (
-    *(f"I{n}" for n in range(1, 27)),
-    *(f"L{n}" for n in range(1, 10)),
+    *(f"I{n}" for n in range(1, 30)),
+    *(f"L{n}" for n in range(1, 11)),
 )
 ANOMALIES = tuple(f"AN{n}" for n in range(1, 29))
 REST = "other"  # the one label for all partitions beyond the first 99

@@ -319,6 +319,22 @@ MEANINGS: dict[str, Meaning] = {
         "conversions are over. After a kill none begins later, and its files are closed last.",
         INVARIANT,
     ),
+    "I27": Meaning(
+        "Where VMs move, no vCPU of a VM does anything from when it was stopped to move until its host "
+        "lets it run again. And by what the hosts tell the controller it runs at the target only once all of "
+        "it is there, and at the source again only once the target has given it up, or before it was sent.",
+        INVARIANT,
+    ),
+    "I28": Meaning(
+        "Where VMs move, the files of a VM that has been stopped to move are not closed before its host has "
+        "heard that the other one runs it, unless a failure has ended it meanwhile.",
+        INVARIANT,
+    ),
+    "I29": Meaning(
+        "Where VMs move, what is shared when a VM leaves is what its image says, and when it runs at the target "
+        "the same is shared there, and the same accepted: by the books of either host, of its own facts.",
+        INVARIANT,
+    ),
     "L1": Meaning(
         "Every conversion is answered by the end of the run. How long it may take is not "
         "judged; latency shows it.",
@@ -369,6 +385,10 @@ MEANINGS: dict[str, Meaning] = {
     "L9": Meaning(
         "Where VMs arrive, every request is placed or turned away by the end of the run, or is in "
         "the controller's queue: none is with a host that never answers, or forgotten after a no.",
+        INVARIANT,
+    ),
+    "L10": Meaning(
+        "Where VMs move, every move that has begun ends, one way or the other, by the end of the run.",
         INVARIANT,
     ),
 }

@@ -93,6 +93,9 @@ INVARIANTS = (
     Check("I25", "a host boots no more VMs at once than it may"),
     Check("I26", "the mm of a VMM that ends outlives its calls into the kernel, and not its files",
           on=(*_on(p.i26, o.NotifierCalled), *_on(p.i26_begun, o.ConvertBegin), *_on(p.i26_closed, o.FileClosed))),
+    Check("I27", "a VM that moves runs on one host at a time"),
+    Check("I28", "a VM that moves keeps its memory until another host has it"),
+    Check("I29", "a VM that has moved has shared and accepted what it had before"),
     Check("L1", "every conversion is answered"),
     Check("L2", "no lock is held for ever", on=(*_on(p.an9, o.Spinning), *_on(p.l2, o.LockOrder))),
     Check("L3", "every READY meets exactly one COMMIT or ABORT", c.l3),
@@ -104,6 +107,7 @@ INVARIANTS = (
           on=(*_on(p.l7, o.ReferencesFound), *_on(p.l7_named, o.Failed)), refused=p.l7_answered),
     Check("L8", "a conversion short of memory ends before its VMM does", on=_on(p.l8, o.VmStopped)),
     Check("L9", "every request for a VM is answered, or waits"),
+    Check("L10", "every move of a VM comes to an end"),
 )  # fmt: skip
 
 ANOMALIES = (

@@ -65,6 +65,9 @@ FIGURES = (
     Figure("VMs placed", number, ("arrivals", "placed"), rare=True),
     Figure("  after, p99", duration, ("arrivals", "placement_seconds", "p99"), rare=True),
     Figure("VMs pending", number, ("arrivals", "pending"), rare=True),
+    Figure("VMs moved", number, ("moves", "moved"), rare=True),
+    Figure("  still for, p99", duration, ("moves", "downtime_seconds", "p99"), rare=True),
+    Figure("imports failed", number, ("moves", "import_failed"), rare=True),
 )
 LEGEND = {
     "seeds": "so many were run to their end, and no other is in the figures",
@@ -78,6 +81,8 @@ LEGEND = {
     "no-fail failed": "callers that cannot tolerate failure and met it",
     "VMs placed": "requests for a VM that a host has taken; after so long, as the controller learns",
     "VMs pending": "requests for a VM that found no host until the end",
+    "VMs moved": "to another host; they and those whose move failed stood still for so long",
+    "imports failed": "moves that ended because the target could not convert or accept what came",
 }
 
 

@@ -35,6 +35,7 @@ COUNTERS = {
     "huge_lost": "gmemsim_huge_mappings_lost_total",
     "dma": "gmemsim_dma_total",
     "vm_requests": "gmemsim_vm_requests_total",
+    "vm_moves": "gmemsim_vm_moves_total",
 }
 HISTOGRAMS = {
     "conversion_latency": "gmemsim_conversion_latency_seconds",
@@ -43,6 +44,8 @@ HISTOGRAMS = {
     "boot": "gmemsim_boot_seconds",
     "dma_held": "gmemsim_dma_held_seconds",
     "vm_placement": "gmemsim_vm_placement_seconds",
+    "move_downtime": "gmemsim_vm_move_downtime_seconds",
+    "evacuation": "gmemsim_host_evacuation_seconds",
 }
 
 
@@ -122,6 +125,7 @@ def _gauges(words: Words, seen: Tally, census: Mapping[str, int]) -> Iterable[Se
     deepest = max((meter["depth_max"] for meter in meters), default=0)
     mean = seen.count("iommu_depth") / max(seen.count("iommu_queued"), 1)
     yield "gmemsim_conversions_in_flight", (), in_flight
+    yield "gmemsim_vm_moves_in_flight", (), seen.count("moves_begun") - seen.count("vm_moves")
     yield "gmemsim_poisoned_bytes", (), seen.count("poisoned_pages") * PAGE_BYTES
     yield "gmemsim_leaked_bytes", (), census.get("leaked_bytes", 0)
     yield "gmemsim_iommu_queue_depth", ("mean",), mean

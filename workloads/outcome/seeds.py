@@ -23,6 +23,7 @@ FIGURES = (
     "vms_lost",
     "vms_admitted",
     "arrivals",
+    "moves",
     "no_fail_failures",
     "phases",
     "failures",

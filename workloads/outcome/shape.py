@@ -92,6 +92,25 @@ class Arrived(TypedDict):
     placement_seconds: Percentiles
 
 
+class MovesMade(TypedDict):
+    """Moves of VMs between hosts, by what has become of them; `under_way` when the run was stopped.
+
+    VMs stand still for `downtime_seconds`, failed moves included; evacuations are from when a host was closed.
+    """
+
+    begun: int
+    moved: int
+    no_place: int  # the target said no, or there was none
+    not_quiet: int  # what was under way in the VM did not end in time
+    unmovable: int  # poisoned memory
+    vm_gone: int  # it left, or died, before it was sent
+    transfer_failed: int
+    import_failed: int
+    under_way: int
+    downtime_seconds: Percentiles
+    evacuation_seconds: Percentiles
+
+
 class Dma(TypedDict):
     """DMAs of streams by what became of them, and how long streams stood still for their windows."""
 
@@ -225,6 +244,7 @@ class Summary(TypedDict):
     ]  # VMs that failures have ended, each once; results of before have none
     vms_admitted: NotRequired[int]  # in the place of others (fleet.reuse = readmit)
     arrivals: NotRequired[Arrived]  # where VMs come and go
+    moves: NotRequired[MovesMade]  # where VMs move between hosts
     # VMs among them whose guests used memory that they had not accepted.
     guest_faults: NotRequired[int]  # results of before have none
     # Of mmu_notifiers: calls, errors that callers got who cannot bear any, and the same by caller.

@@ -15,6 +15,7 @@ from workloads.meter import DIRECTION
 from workloads.outcome.arrivals import arrivals
 from workloads.outcome.bottleneck import bottleneck
 from workloads.outcome.drain import drain
+from workloads.outcome.moves import moves
 from workloads.outcome.settings import of_scenario
 from workloads.outcome.shape import SCHEMA, Conversions, FailedAttempts, FaultCount, Input
 from workloads.outcome.tally import NS, Tally, tally
@@ -65,6 +66,7 @@ def summarise(
         "vms_lost": seen.count("vms_lost"),
         **admitted(scenario, seen),
         **arrivals(scenario, seen, percentiles(seen.histogram("vm_placement"))),
+        **moves(scenario, seen, percentiles),
         **notifiers(seen),
         **dma(seen),
         "phases": phases(seen),

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from workloads.outcome import arrivals, drain, faults
+from workloads.outcome import arrivals, drain, faults, moves
 from workloads.outcome.bottleneck import by_partition
 from workloads.outcome.figures import duration, lost, number, rate, size, some
 from workloads.outcome.progress import Progress
@@ -150,6 +150,8 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "VMs admitted", f"{summary['vms_admitted']} in the place of others"
     if "arrivals" in summary:
         yield "arrivals", arrivals.in_words(summary["arrivals"])
+    if "moves" in summary:
+        yield "moves", moves.in_words(summary["moves"])
     if summary["no_fail_failures"]:
         failed = f"{number(summary['no_fail_failures'])} of {number(summary['notifier_calls'])}"
         yield (
