@@ -85,7 +85,7 @@ class MoveTime(Message, frozen=True, tag=240):
 
 
 class Receive(Message, frozen=True, tag=241):
-    """Controller -> agent: have a place and frames for this VM, which is `vm` on another host; the fleet's `number`-th move.
+    """Controller -> agent: have a place and frames for this VM, which is `vm` on another host. It is move `number`.
 
     Agent -> load of the place: whoever gets the frames does not boot.
     """

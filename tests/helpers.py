@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from actors import fleet_observations, observations
+from actors import fleet_observations, move_observations, observations
 from actors import messages as m
 from actors.address import (
     ALLOCATOR,
@@ -61,7 +61,8 @@ PRIVATE, SHARED = Share.PRIVATE, Share.SHARED
 LINK, COST = 200, 1000  # ns, of the hand-made context
 FACTS = tuple(
     kind
-    for kind in (*vars(observations).values(), *vars(fleet_observations).values())
+    for module in (observations, fleet_observations, move_observations)
+    for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Observation) and kind is not Observation
 )
 Of = TypeVar("Of")

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from actors import fleet_messages, messages
+from actors import fleet_messages, messages, move_messages
 from actors.address import host_address, vm_address
 from actors.allocator import Allocator
 from actors.contract import ERRNO, VM_KEY_SHIFT, Actor, Reason, opportunity, page_of
@@ -17,6 +17,8 @@ from actors.host_map import HostMap
 from actors.intervals import IntervalMap
 from actors.iommu import Iommu
 from actors.kvm_mmu import KvmMmu
+from actors.moving_agent import MovingAgent
+from actors.moving_controller import MovingController
 from actors.pins import Pins
 from actors.tdx_module import TdxModule
 from actors.vmm import Vmm
@@ -24,6 +26,7 @@ from cluster.batch import message_types
 from tests.helpers import LINK, Recorder, Sent
 from workloads.loads.arrived import ArrivedLoad
 from workloads.loads.load import Load
+from workloads.loads.moving import MovingLoad
 from workloads.loads.tenant import TenantLoad
 
 ACTORS = (
@@ -38,6 +41,9 @@ ACTORS = (
     Iommu,
     KvmMmu,
     Load,
+    MovingAgent,
+    MovingController,
+    MovingLoad,
     Pins,
     TdxModule,
     TenantLoad,
@@ -58,7 +64,7 @@ def test_a_message_that_an_actor_does_not_know_is_an_error():
 
 def test_every_message_has_somebody_who_handles_it():
     handled = {kind for actor in ACTORS for kind in actor.HANDLERS}
-    assert handled == set(message_types(messages, fleet_messages))
+    assert handled == set(message_types(messages, fleet_messages, move_messages))
 
 
 def test_the_state_of_an_actor_is_its_fields():

@@ -6,13 +6,13 @@ import typing
 import msgspec
 import pytest
 
-from actors import fleet_messages, messages
+from actors import fleet_messages, messages, move_messages
 from actors.contract import Consumer, Message, Observation
 from cluster.batch import BadBatchError, Codec, message_types
 from cluster.cell import SEQUENCE_BITS
 from tests.helpers import FACTS
 
-MESSAGES = message_types(messages, fleet_messages)
+MESSAGES = message_types(messages, fleet_messages, move_messages)
 SAMPLES = {
     bool: True,
     int: 1 << 62,
@@ -20,6 +20,20 @@ SAMPLES = {
     tuple[int, ...]: (1 << 40, 1),
     tuple[messages.Mapped, ...]: ((1, 1 << 52, 2),),
     messages.Parts: ((1, 1 << 52),),
+    move_messages.Image: move_messages.Image(
+        7,
+        1 << 40,
+        2 << 40,
+        1 << 40,
+        1 << 62,
+        1 << 62,
+        1,
+        (1, 2),
+        3,
+        ((0, 1 << 52),),
+        ((1, 2),),
+        False,
+    ),
 }
 
 

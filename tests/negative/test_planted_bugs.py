@@ -30,7 +30,7 @@ from actors.observations import (
     VmBugged,
 )
 from tests.helpers import PRIVATE, SHARED, World, plan_of
-from tests.negative import bugs, fleet_cases
+from tests.negative import bugs, fleet_cases, move_cases
 from tests.transcripts.causes import preempted
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import admits
@@ -941,7 +941,13 @@ def test_a_folio_that_is_split_before_the_zap_is_under_its_leaf(zap_first):
 
 def test_every_check_has_a_bug_or_a_run_that_it_finds():
     tried = {
-        name for ids in [*(c.ids for c in CASES), *(s[0] for s in SHOWN)] for name in ids.split()
+        name
+        for ids in [
+            *(c.ids for c in CASES),
+            *(s[0] for s in SHOWN),
+            *(c[0] for c in move_cases.CASES),
+        ]
+        for name in ids.split()
     }
     assert tried == {check.id for check in INVARIANTS + ANOMALIES}
 

@@ -1,0 +1,114 @@
+"""Bugs of a fleet in which VMs move: (ids of the checks that find it, the bug, overrides)."""
+
+from collections.abc import Callable
+
+import msgspec
+from pytest import MonkeyPatch
+
+from actors import carry
+from actors import messages as m
+from actors import move_messages as v
+from actors.address import VMM
+from actors.contract import Context, Share
+from actors.intervals import IntervalMap
+from actors.move_messages import Phase
+from actors.moving_agent import MovingAgent
+from tests.fleets import MOVING
+from workloads.loads.moving import MovingLoad
+
+Plant = Callable[[MonkeyPatch], None]
+IMPORT_FAILS = 'fault=[{point="tdx.aug_busy",reason="bug",hosts=[0,2],from="12ms",probability=1.0}]'
+
+
+def handle(patch: MonkeyPatch, actor: type, message: type, handler: Callable[..., None]) -> None:
+    """Another handler for this kind of message, at all actors of a kind."""
+    patch.setattr(actor, "HANDLERS", {**actor.HANDLERS, message: handler})  # type: ignore[attr-defined]
+
+
+def run_on_while_it_travels(patch: MonkeyPatch) -> None:
+    """The vCPUs are let go as soon as the image is made."""
+    own = MovingLoad.rest
+
+    def rest(load: MovingLoad, context: Context) -> None:
+        own(load, context)
+        if load.going and not load.tasks:
+            load.going = None
+            for lane in range(load.program.lanes):
+                context.after(1, m.Tick(lane))
+
+    patch.setattr(MovingLoad, "rest", rest)
+
+
+def run_before_it_is_imported(patch: MonkeyPatch) -> None:
+    """The target says so as soon as it has the image."""
+    own = MovingAgent.on_carried
+
+    def carried(agent: MovingAgent, message: v.Carried, context: Context) -> None:
+        image = message.image
+        if image.to in agent.coming:
+            agent.tell(image.arrival, image.to, Phase.RUNS, context)
+        own(agent, message, context)
+
+    handle(patch, MovingAgent, v.Carried, carried)
+
+
+def let_go_when_sent(patch: MonkeyPatch) -> None:
+    """The source gives the memory back once it has sent it."""
+    own = MovingAgent.send_off
+
+    def send_off(agent: MovingAgent, image: v.Image, context: Context) -> None:
+        own(agent, image, context)
+        context.send(image.vm | VMM, m.Exit(), context.link)
+
+    patch.setattr(MovingAgent, "send_off", send_off)
+
+
+def send_too_little(patch: MonkeyPatch) -> None:
+    """guest_memfd forgets the last range that is shared."""
+    own = carry.only
+
+    def only(table: IntervalMap, first: int, last: int, value: int, shift: int = 0) -> v.Ranges:
+        found = own(table, first, last, value, shift)
+        return found[:-1] if value is Share.SHARED else found
+
+    patch.setattr(carry, "only", only)
+
+
+def take_shared_for_private(patch: MonkeyPatch) -> None:
+    """The target imports what is private, and leaves the rest as it finds it."""
+
+    def take_in(load: MovingLoad, image: v.Image, context: Context) -> None:
+        load.accept(image, context)
+
+    patch.setattr(MovingLoad, "take_in", take_in)
+
+
+def accept_too_little(patch: MonkeyPatch) -> None:
+    """The target forgets the last range."""
+    accept, begin = MovingLoad.accept, MovingLoad.begin
+
+    def less(load: MovingLoad, image: v.Image, context: Context) -> None:
+        accept(load, msgspec.structs.replace(image, accepted=image.accepted[:-1]), context)
+
+    def as_if(load: MovingLoad, _: v.Image, context: Context) -> None:
+        assert load.image
+        begin(load, load.image, context)
+
+    patch.setattr(MovingLoad, "accept", less)
+    patch.setattr(MovingLoad, "begin", as_if)
+
+
+def leave_the_source_waiting(patch: MonkeyPatch) -> None:
+    """The target keeps to itself that it has given up."""
+    handle(patch, MovingAgent, v.GoOn, lambda *_: None)
+
+
+CASES: list[tuple[str, Plant, tuple[str, ...]]] = [
+    ("I27", run_on_while_it_travels, MOVING),
+    ("I27", run_before_it_is_imported, MOVING),
+    ("I28", let_go_when_sent, MOVING),
+    ("I29", send_too_little, MOVING),
+    ("I29", take_shared_for_private, MOVING),
+    ("I29", accept_too_little, MOVING),
+    ("L10", leave_the_source_waiting, (*MOVING, IMPORT_FAILS)),
+]
