@@ -76,15 +76,18 @@ class MovingController(Controller):
         self.drawn += 1
         if context.now >= self.until:
             return
-        wait = self.moves.wait(number + 1)
-        if wait is not None:
-            context.after(max(1, wait), v.MoveTime(Timer.MOVE))
+        self.later(self.moves.wait(number + 1), Timer.MOVE, context)
         able = self.able()
         if able:
             arrival = able[self.moves.pick(number, len(able))]
             if not self.begin(arrival, context):
                 self.tell_move(arrival, self.homes[arrival], Phase.BEGUN, 0, context)
                 self.tell_move(arrival, self.homes[arrival], Phase.REFUSED, 0, context)
+
+    def later(self, wait: int | None, timer: Timer, context: Context) -> None:
+        """Set a timer, unless it were for a time at which nobody moves any more."""
+        if wait is not None and context.now + wait < self.until:
+            context.after(max(1, wait), v.MoveTime(timer))
 
     def able(self) -> list[int]:
         """Arrivals that have booted, on hosts whose links are free."""
@@ -104,7 +107,7 @@ class MovingController(Controller):
         if not left and not self.asked[self.out] and self.out not in self.busy():
             self.emptied = True
             context.observe(HostEmptied(host_address(self.out), context.now - self.closed))
-            context.after(self.away, v.MoveTime(Timer.BACK))
+            self.later(self.away, Timer.BACK, context)
         for arrival in self.able():
             if host_of(self.homes[arrival]) == self.out and self.begin(arrival, context):
                 return
@@ -181,7 +184,7 @@ class MovingController(Controller):
         self.tell_move(arrival, vm, phase, move.since, context)
         if phase is not Phase.RELEASED and self.out >= 0 and not self.resting:
             self.resting = True
-            context.after(self.pause, v.MoveTime(Timer.AGAIN))
+            self.later(self.pause, Timer.AGAIN, context)
         self.empty(context)
         self.serve(context)
 
