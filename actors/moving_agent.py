@@ -45,10 +45,7 @@ class MovingAgent(HostAgent):
 
     def on_receive(self, message: v.Receive, context: Context) -> None:
         """A place and frames for a VM that is going to move here, or a no."""
-        no, vm = No.NONE if self.free else No.FULL, 0
-        key = opportunity(message.vm, message.number)
-        if no is No.NONE and context.choose("move.refused", 1, key):
-            no = No.MEMORY
+        no, vm = self.refusal(message.number, context), 0
         if no is No.NONE:
             vm, before = self.free.pop(0)
             self.coming[vm] = (message.arrival, message.vm)
@@ -56,6 +53,13 @@ class MovingAgent(HostAgent):
             context.send(self.host | ALLOCATOR, f.AdmitVm(vm, before), context.link)
         answer = f.Placed(message.arrival, self.host, vm, no, len(self.free))
         context.send(self.controller, answer, context.cost("network"))
+
+    def refusal(self, number: int, context: Context) -> No:
+        """Why nobody can move in. The opportunity is the place's: only one host ever knows of it."""
+        if not self.free:
+            return No.FULL
+        fault = context.choose("move.refused", 1, opportunity(self.free[0][0], number))
+        return No.MEMORY if fault else No.NONE
 
     def on_carried(self, message: v.Carried, context: Context) -> None:
         """From guest_memfd, to be sent; or from another host, to be imported."""

@@ -65,12 +65,15 @@ OTHERS = {
     "vmm.kill",  # refuses nothing
 }
 # Fault points of steps that two-phase does not have: it keeps no list, undoes nothing, and readds from its reserve.
+# And of moves of VMs, which are no conversions.
 NEVER_MET = {
     "gmem.readd",
     "gmem.undo_readd",
     "gmem.undo_restructure",
     "gmem.undo_tree",
     "gmem.work",
+    "move.refused",
+    "move.transfer",
 }
 # A transient reference that outlasts the freeze budget.
 BRIEF = ("costs.override.long_pin=10us", "costs.override.stray_ref=10us")

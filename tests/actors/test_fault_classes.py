@@ -27,7 +27,7 @@ SITUATIONS: dict[str, tuple[dict[str, float], tuple[str, ...]]] = {
 BRIEF = {"tdx.aug_busy": {"every": 3}}
 PAIRS = [*product(FAULT_POINTS, CLASSES.values())]
 # Points of steps that two-phase does not have, of callbacks that may not fail under it (test_notifier.py), and of what
-# is off by default (test_contention.py, test_files.py, test_sept_tables.py, test_td_pinned.py).
+# is off by default (test_contention.py, test_files.py, test_moving.py, test_sept_tables.py, test_td_pinned.py).
 ELSEWHERE = (
     "guest.release",
     "tdx.accept_storm",
@@ -42,6 +42,8 @@ ELSEWHERE = (
     "gmem.undo_restructure",
     "kvm.file_split",
     "kvm.notifier",
+    "move.refused",
+    "move.transfer",
 )
 # Those that every class makes a consumer, or guest_memfd, say no.
 REFUSING = (

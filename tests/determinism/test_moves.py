@@ -15,9 +15,16 @@ EVACUATED = (
     'fault=[{point="move.transfer",probability=0.05},{point="pins.transient",probability=0.05}]',
 )
 BY_CHANCE = (*MOVING, "moves.kind=poisson", "moves.rate=200", "arrivals.lifetime=40ms")
+# Rules that count remember each VM's opportunities on the host where they come.
+BY_TURNS = (
+    *BY_CHANCE,
+    'fault=[{point="move.refused",every=2},{point="move.transfer",every=70},'
+    '{point="gmem.tree",every=9,lasts="1ms"}]',
+)
+FLEETS = {"evacuated": EVACUATED, "by chance": BY_CHANCE, "by turns": BY_TURNS}
 
 
-@pytest.fixture(scope="module", params=[EVACUATED, BY_CHANCE], ids=["evacuated", "by chance"])
+@pytest.fixture(scope="module", params=[*FLEETS.values()], ids=[*FLEETS])
 def run(request):
     return request.param, simulated(*request.param)
 
