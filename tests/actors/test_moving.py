@@ -215,6 +215,14 @@ def test_a_host_has_part_in_one_move_at_a_time():
     assert asked(told(actor, v.MoveTime(Timer.MOVE))[0]) == []
 
 
+def test_nor_is_it_the_target_of_two():
+    actor = controller(0, 0, 3, homes=(vm_address(0, 0), vm_address(1, 0)))
+    assert asked(told(actor, v.MoveTime(Timer.MOVE))[0]) == [(THERE | AGENT, 1)]
+    sent, context = told(actor, v.MoveTime(Timer.MOVE))
+    assert asked(sent) == []
+    assert [fact.phase for fact in context.of(MoveChanged)] == [Phase.BEGUN, Phase.REFUSED]
+
+
 def test_nobody_moves_at_the_end_or_where_nobody_is():
     assert told(controller(3, 3, homes=(VM,)), v.MoveTime(Timer.MOVE), now=1000)[0] == []
     assert asked(told(controller(3, 3), v.MoveTime(Timer.MOVE))[0]) == []
@@ -296,6 +304,12 @@ def test_a_load_goes_off_once_nothing_is_under_way():
     image = Image(7, VM, ELSEWHERE, VM, 5, 90, 1, (3, 4), 6)
     assert to(sent, VM | GUEST) == [v.Carried(image)]
     assert context.facts == [VcpusStopped(VM, True)]
+
+
+def test_who_has_moved_before_goes_on_with_the_program_that_he_began_with():
+    actor = load(origin=vm_address(3, 0))
+    sent, _ = told(actor, v.Pause(7, ELSEWHERE))
+    assert to(sent, VM | GUEST)[0].image.origin == vm_address(3, 0)
 
 
 def test_a_load_that_stays_goes_on_with_what_was_due_and_leaves_when_it_would_have():

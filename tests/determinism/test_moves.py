@@ -17,9 +17,9 @@ EVACUATED = (
 BY_CHANCE = (*MOVING, "moves.kind=poisson", "moves.rate=200", "arrivals.lifetime=40ms")
 # Rules that count remember each VM's opportunities on the host where they come.
 BY_TURNS = (
-    *BY_CHANCE,
-    'fault=[{point="move.refused",every=2},{point="move.transfer",every=70},'
-    '{point="gmem.tree",every=9,lasts="1ms"}]',
+    *MOVING,
+    "arrivals.policy=spread",  # one target after the other
+    'fault=[{point="move.refused",every=2},{point="move.transfer",nth=[1,2,3,4]}]',
 )
 FLEETS = {"evacuated": EVACUATED, "by chance": BY_CHANCE, "by turns": BY_TURNS}
 
