@@ -70,7 +70,7 @@ class MovingController(Controller):
         self.serve(context)
 
     def move_one(self, context: Context) -> None:
-        """One of those that may move now, if there is any."""
+        """One of those that may move now, if any. Where only links are taken nobody does, and nothing is said."""
         assert self.moves is not None
         number = self.drawn
         self.drawn += 1
@@ -80,7 +80,7 @@ class MovingController(Controller):
         able = self.able()
         if able:
             arrival = able[self.moves.pick(number, len(able))]
-            if not self.begin(arrival, context):
+            if not self.begin(arrival, context) and not self.places_beside(self.homes[arrival]):
                 self.tell_move(arrival, self.homes[arrival], Phase.BEGUN, 0, context)
                 self.tell_move(arrival, self.homes[arrival], Phase.REFUSED, 0, context)
 
@@ -115,11 +115,7 @@ class MovingController(Controller):
     def begin(self, arrival: int, context: Context) -> bool:
         """Ask the host that the policy prefers, if one may take it."""
         vm, busy = self.homes[arrival], self.busy()
-        hosts = [
-            host
-            for host, free in enumerate(self.free)
-            if self.may_take(host, free) and host != host_of(vm) and host not in busy
-        ]
+        hosts = [host for host in self.places_beside(vm) if host not in busy]
         if not hosts:
             return False
         prefers = POLICIES[self.policy]
@@ -132,6 +128,11 @@ class MovingController(Controller):
         ask = v.Receive(arrival, vm, self.begun)
         context.send(host_address(host) | AGENT, ask, context.cost("network"))
         return True
+
+    def places_beside(self, vm: int) -> list[int]:
+        """Other hosts that have a place for it."""
+        known = enumerate(self.free)
+        return [host for host, free in known if host != host_of(vm) and self.may_take(host, free)]
 
     def may_take(self, host: int, free: int) -> bool:
         """Nobody goes to a host that is evacuated."""

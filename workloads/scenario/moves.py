@@ -24,7 +24,10 @@ class Moves(Section, frozen=True):
         Kind, key.choice(Kind, "nobody; any VM, at a rate; whole hosts, one after the other")
     ] = "none"
     rate: Annotated[
-        float, key.number("per second", "kind = poisson: moves in the whole fleet", 1e-6, 1e6)
+        float,
+        key.number(
+            "per second", "kind = poisson: moves in the fleet, as far as links are free", 1e-6, 1e6
+        ),
     ] = 0.1
     hosts: Annotated[
         tuple[int, ...], key.counts("hosts", "kind = evacuate: which, in this order")
