@@ -60,7 +60,6 @@ def meter(plan: Plan) -> Meter:
     return kind(name, fleet.vms_per_host * (plan.generations - 1))
 
 
-
 def recorder(plan: Plan) -> dict[str, Recorder]:
     """Who writes timelines down, where somebody wants one."""
     vms = all_recorded(plan.scenario)
