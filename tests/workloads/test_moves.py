@@ -11,7 +11,7 @@ from workloads.errors import UsageError
 from workloads.loads.moving import MovingLoad
 from workloads.loads.programs import ChurnProgram
 from workloads.moves import SECOND_NS, Drawn
-from workloads.outcome import terminal
+from workloads.outcome import tables, terminal
 from workloads.outcome.compare_rows import rows
 from workloads.outcome.readings import readings
 from workloads.outcome.summary import summarise
@@ -149,6 +149,12 @@ def test_the_terminal_and_comparisons_tell_of_moves():
     assert "VMs moved" in labels
     plain = summary_of("scenario.conversions=5", "fleet.hosts=1")
     assert "moves" not in plain and "moves" not in dict(terminal.rows(plain))
+
+
+def test_the_report_has_a_section_where_vms_move():
+    page = tables.moves(summary_of(*MOVING))
+    assert "VMs that were to move to another host" in page and "VMs stood still" in page
+    assert tables.moves(summary_of("scenario.conversions=5", "fleet.hosts=1")) == ""
 
 
 def test_metrics_tell_of_moves():

@@ -11,6 +11,7 @@ from actors.move_messages import ENDS, Phase, Ranges
 from actors.move_observations import ImageTold, MoveChanged, MoveSettled, VcpusStopped
 from workloads.checkers.fleet import FleetInspector
 from workloads.checkers.inspector import Finding, found_as, place
+from workloads.checkers.tracks import Row
 from workloads.plan import Plan
 
 Watch = Callable[[int, Any], None]
@@ -131,9 +132,11 @@ class MovesInspector(FleetInspector):
         ]
         return sorted([*super().open(), *lost])
 
-    def unended(self, finding: Finding) -> list[str]:
+    def unended(self, finding: Finding) -> tuple[list[str], list[Row]]:
         """Of a move there is no more to tell."""
-        return [found_as("L10", finding[-1])] if finding[1] == "L10" else super().unended(finding)
+        if finding[1] == "L10":
+            return [found_as("L10", finding[-1])], []
+        return super().unended(finding)
 
 
 def before(look: Watch, then: Watch | None) -> Watch:

@@ -9,6 +9,7 @@ from workloads.outcome.figures import duration, number
 from workloads.outcome.tally import Tally
 from workloads.scenario import Scenario
 
+MOVE_COUNTS = ("begun", *MOVE_OUTCOMES, "under_way")
 RANKS = ("p50", "p90", "max")
 
 

@@ -89,6 +89,7 @@ def render(found: Files) -> str:
         report_tables.anomalies(summary, found.findings),
         timelines.section_of(found.stories),
         report_tables.dma(summary),
+        report_tables.moves(summary),
         report_tables.memory(summary),
         report_tables.replayed(summary),
         report_tables.engine(summary),

@@ -13,6 +13,7 @@ from workloads.outcome.figures import NONE, duration, lost, number, rate, size, 
 from workloads.outcome.files import FindingLine
 from workloads.outcome.html import command, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
+from workloads.outcome.moves import MOVE_COUNTS
 from workloads.outcome.seeds import over_seeds, seed_reasons, spread
 from workloads.outcome.settings import of_summary
 from workloads.outcome.stories import stories
@@ -206,6 +207,24 @@ def dma(summary: Summary) -> str:
         "DMA",
         table("DMAs of the devices' streams", ("", ""), rows, heads=False),
         percentile_table("Streams that stood still", ("",), held),
+    )
+
+
+def moves(summary: Summary) -> str:
+    """What became of VMs that were to move to other hosts."""
+    made = summary.get("moves")
+    if not made:
+        return ""
+    counts: Mapping[str, Any] = {**made}
+    rows = [(name.replace("_", " "), number(counts[name])) for name in MOVE_COUNTS]
+    times = [
+        (("VMs stood still",), made["downtime_seconds"]),
+        (("hosts were emptied",), made["evacuation_seconds"]),
+    ]
+    return section(
+        "Moves",
+        table("VMs that were to move to another host", ("", ""), rows, heads=False),
+        percentile_table("How long it took (simulated)", ("",), times),
     )
 
 
