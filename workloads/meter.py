@@ -33,6 +33,7 @@ class Meter:
         self.labels = [[(protocol, DIRECTION[to], outcome) for outcome in OUTCOMES] for to in Share]
         self.timelines: dict[int, Timeline] = {}
         self.depth_max = 0
+        self.last_answer = 0  # when (ns)
         self.ended: set[int] = set()  # VMs that will not run again
 
     def watches(self) -> Mapping[type, Callable[[int, Any], None]]:
@@ -70,6 +71,7 @@ class Meter:
     def answered(self, now: int, fact: o.Answered) -> None:
         to, reason, latency = fact.to, fact.reason, fact.latency
         failed = reason is not NONE
+        self.last_answer = max(self.last_answer, now)
         self.counters["conversions", *self.labels[to][failed]] += 1
         if fact.redundant:
             self.counters["redundant",] += 1
@@ -185,4 +187,5 @@ class Meter:
             "histograms": [[*key, h.pack()] for key, h in self.histograms.items()],
             "timelines": [timeline.pack() for timeline in self.timelines.values()],
             "depth_max": self.depth_max,
+            "last_answer": self.last_answer,
         }

@@ -123,7 +123,7 @@ def timeline(summary: Summary, rows: Sequence[TimelineRow]) -> str:
     if not rows:
         return section(title, paragraph("No conversion was requested."))
     answered = sum(row.completed + row.failed for row in rows)
-    time = summary["simulated_seconds"]
+    time = summary["last_answer_seconds"]
     mean = f", {rate(answered / time)} a second on average" if time else ""
     text = (
         f"{number(answered)} requests were answered in {duration(time)} of simulated time{mean}; "

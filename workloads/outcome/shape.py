@@ -229,6 +229,7 @@ class Summary(TypedDict):
     seed: int
     protocol: str
     simulated_seconds: float
+    last_answer_seconds: float
     answered_per_simulated_second: NotRequired[float | None]
     load_ended_seconds: NotRequired[float]  # where it was answered later
     drain: NotRequired[Drain]

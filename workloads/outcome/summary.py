@@ -56,7 +56,8 @@ def summarise(
         "seed": scenario.scenario.seed,
         "protocol": protocol,
         "simulated_seconds": outcome.totals.now / NS,
-        "answered_per_simulated_second": answer_rate(requests, outcome.totals.now / NS),
+        "last_answer_seconds": seen.last_answer / NS,
+        "answered_per_simulated_second": answer_rate(requests, seen.last_answer / NS),
         **drain(scenario, seen, outcome.totals.now),
         "conversions": requests,
         **latencies(seen),
@@ -139,7 +140,7 @@ def with_load(requests: Conversions, asked: int, waiting: int, on_top: int) -> C
 
 
 def answer_rate(requests: Conversions, seconds: float) -> float | None:
-    """Answers a second of simulated time, if any passed."""
+    """Answers a second of simulated time up to the last one, if there is any."""
     return (requests["completed"] + requests["failed"]) / seconds if seconds else None
 
 

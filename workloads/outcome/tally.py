@@ -33,6 +33,7 @@ class Tally(NamedTuple):
     open: Counter[str]
     opportunities: Counter[Place]
     struck: Counter[Place]
+    last_answer: int  # ns
 
     def count(self, family: str, *labels: str) -> int:
         """All that was counted under a family and the first of its labels."""
@@ -86,6 +87,7 @@ def tally(
         still,
         opportunities,
         struck,
+        max((word["meter"]["last_answer"] for word in watched), default=0),
     )
 
 

@@ -203,9 +203,13 @@ def latencies(summary: Summary) -> Iterator[tuple[str, str]]:
 
 def speeds(summary: Summary) -> Iterator[tuple[str, str]]:
     """Answers by simulated and by wall-clock time, never in one figure."""
-    time, engine = summary["simulated_seconds"], summary["engine"]
-    simulated = rate(summary["answered_per_simulated_second"])
-    yield "simulated", f"{duration(time)}; {simulated} conversions/s of simulated time"
+    time, engine = duration(summary["simulated_seconds"]), summary["engine"]
+    simulated, last = (
+        rate(summary["answered_per_simulated_second"]),
+        duration(summary["last_answer_seconds"]),
+    )
+    until = f" up to the last answer, at {last}" if last != time else ""
+    yield "simulated", f"{time}; {simulated} conversions/s of simulated time{until}"
     if "drain" in summary:
         yield "drained", drain.in_words(summary)
     wall, speed = duration(engine["wall_seconds"]), rate(engine["conversions_per_second"])
