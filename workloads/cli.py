@@ -88,6 +88,7 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
         "protocol",
         "overrides",
         "results",
+        "pace",
         "metrics_port",
         "linger",
         "timelines",

@@ -13,6 +13,7 @@ KEYS = {
     "placement": "engine.placement",
     "seed": "scenario.seed",
     "protocol": "protocol.name",
+    "pace": "engine.pace",
     "metrics_port": "metrics.port",
     "linger": "metrics.linger",
 }
@@ -82,6 +83,11 @@ VALUES = (
         "Conversion protocol, one of `gmemsim list protocols`. [default: two-phase]",
     ),
     ("--expect-digest", "HEX", "Fail unless the run has this digest: exit status 1."),
+    (
+        "--pace",
+        "DURATION",
+        "Simulated time in each second of wall time, such as 1ms, to watch it. [default: as fast as it can]",
+    ),
     ("--metrics-port", "PORT", "Serve Prometheus metrics; 0 = any port. [default: none]"),
     (
         "--linger",
