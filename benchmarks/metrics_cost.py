@@ -1,130 +1,149 @@
-"""What metrics cost: processor time of equal runs that nobody watches, that keep a history, and that are scraped.
+"""What it costs to be watched, in processor time: metrics that are scraped each second, and the view of --live.
 
-A difference of a percent is less than what equal runs differ by, so the metrics' own time is taken too: that of the
-driver's words, which become values twice a second, and of the threads that answer scrapes.
+Off is the same run with a listener that wants nothing. What actors report is counted in any case, for the summary.
+The share is what was metered: the words of partitions, what becomes of them, and the exporter's threads.
 """
 
-import gc
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
-from statistics import median
 from typing import Any
+from unittest import mock
 
 from benchmarks import common
 from benchmarks.drive import Quiet
-from cluster.drive import Totals
+from cluster.drive import Listener, Totals
 from cluster.exporter import Exporter
 from cluster.openmetrics import History
+from cluster.partition import Partition
+from cluster.telling import packed
 from workloads import simulate
+from workloads.outcome.live import Live
 from workloads.outcome.progress import Progress
+from workloads.outcome.readings import at_start
+from workloads.scenario import Scenario, load
 from workloads.watch import Stop, Watch
 
-NOBODY, OFF, ON = "nobody watches", "metrics off", "metrics on, scraped"
-RUN_ID = "benchmark"
-# As Prometheus asks, each second (dashboards/prometheus/prometheus.yml), from a process of its own.
-SCRAPER = """
-import sys, time, urllib.request
-while True:
-    wanted = urllib.request.Request(sys.argv[1], headers={"Accept-Encoding": "gzip"})
-    urllib.request.urlopen(wanted, timeout=10).read()
-    print("scraped", flush=True)
-    time.sleep(1)
-"""
+SCRAPER = (  # a process of its own, as Prometheus is
+    "import sys, time, urllib.request\n"
+    "while True:\n"
+    "    urllib.request.urlopen(sys.argv[1], timeout=5).read()\n"
+    "    time.sleep(1)\n"
+)
 
 
-class Counted(Watch):
-    """As every run of gmemsim has it, with the time that it takes."""
+class Terminal:
+    """Takes what is drawn, and throws it away."""
 
-    seconds = 0.0
+    encoding = "utf-8"
 
-    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
-        began = time.thread_time()
-        super().progress(totals, watched)
-        self.seconds += time.thread_time() - began
+    def isatty(self) -> bool:
+        return True
 
+    def write(self, text: str) -> int:
+        return len(text)
 
-class Cost:
-    """The job, with each run's share of metrics in its processor time, by side."""
-
-    def __init__(self, job: simulate.Job) -> None:
-        self.job = job
-        self.digests: set[str] = set()
-        self.shares: dict[str, list[float]] = {NOBODY: [], OFF: [], ON: []}
-
-    def unwatched(self) -> float:
-        """Seconds of processor time of a run that only simulates."""
-        return self.spent(NOBODY, None)
-
-    def watched(self, served: bool) -> float:
-        """The same of one with the listener that it has as a command."""
-        with Exporter() if served else nullcontext() as exporter:
-            quiet = Progress(self.job.plan, quiet=True)
-            scenario = self.job.plan.scenario
-            watch = Counted(scenario, Stop(None), quiet, exporter, RUN_ID, History())
-            with scraped(exporter) if exporter else nullcontext():
-                return self.spent(ON if served else OFF, watch)
-
-    def spent(self, side: str, watch: Counted | None) -> float:
-        gc.collect()
-        began, own = time.process_time(), time.thread_time()
-        outcome = simulate.run(self.job, watch or Quiet())
-        taken, own = time.process_time() - began, time.thread_time() - own
-        self.digests.add(outcome.digest)
-        self.shares[side].append((taken - own + watch.seconds if watch else 0.0) / taken)
-        return taken
+    def flush(self) -> None:
+        pass
 
 
 @contextmanager
-def scraped(exporter: Exporter) -> Iterator[None]:
-    """By another process, from its first answer on."""
-    command = [sys.executable, "-c", SCRAPER, exporter.url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as scraper:
-        assert scraper.stdout is not None
-        scraper.stdout.readline()
+def off(_: simulate.Job) -> Iterator[Listener]:
+    yield Quiet()
+
+
+@contextmanager
+def metrics(job: simulate.Job) -> Iterator[Listener]:
+    found = job.plan.scenario
+    with Exporter(readings=at_start(found, "run")) as exporter:
+        scraper = subprocess.Popen([sys.executable, "-c", SCRAPER, exporter.url])
         try:
-            yield
+            progress = Progress(job.plan, quiet=True)
+            yield Watch(found, Stop(None), progress, exporter, "run", History())
         finally:
-            assert scraper.poll() is None, "it was not scraped to its end"
             scraper.terminate()
+            scraper.wait()
 
 
-def row(side: str, seconds: Sequence[float], alone: Sequence[float], cost: Cost) -> dict[str, Any]:
-    """One side's figures; ratios are taken round by round, their interval is the median's."""
-    ratios = [a / b - 1 for a, b in zip(seconds, alone, strict=True)]
-    low, high = common.median_interval(ratios)
-    return {
-        "side": side,
-        "CPU s": median(seconds),
-        "more, %": 100 * median(ratios),
-        "from": 100 * low,
-        "to": 100 * high,
-        "metrics' own, %": 100 * median(cost.shares[side]),
-        "most": 100 * max(cost.shares[side]),
-    }
+@contextmanager
+def live(job: simulate.Job) -> Iterator[Listener]:
+    with Live(job.plan, stream=Terminal()) as view:  # type: ignore[arg-type]
+        yield Watch(job.plan.scenario, Stop(None), view, None, "run", History())
+
+
+SIDES = {"off": off, "metrics, scraped each second": metrics, "--live": live}
+
+
+class Metered:
+    """Hands on what a listener is told, with a clock on it."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.spent = 0.0
+
+    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
+        began = time.thread_time()
+        self.listener.progress(totals, watched)
+        self.spent += time.thread_time() - began
+
+    def should_stop(self) -> bool:
+        return self.listener.should_stop()
+
+    def watched(self, partition: Partition) -> bytes:
+        """A partition's word, on the same clock."""
+        began = time.thread_time()
+        found = packed(partition.world.watchers, partition.world.faults.counts())
+        self.spent += time.thread_time() - began
+        return found
+
+
+def seconds(wanted: Scenario, side: Callable[..., Any], shares: list[float]) -> float:
+    """Processor time of this process for one run; adds the share of it that went into being watched."""
+    job = simulate.prepare(wanted)
+    with side(job) as listener:
+        metered = Metered(listener)
+        with mock.patch.object(Partition, "watched", lambda found: metered.watched(found)):
+            process, thread = time.process_time(), time.thread_time()
+            simulate.run(job, metered)
+            process, thread = time.process_time() - process, time.thread_time() - thread
+    shares.append((metered.spent + process - thread) / process)  # what others do is the exporter's
+    return process
 
 
 def main() -> None:
     parser = common.flags(__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="at least 6")
-    parser.add_argument("--hosts", type=int, default=16)
-    parser.add_argument("--conversions", type=int, default=8_000, help="of the fleet")
+    parser.add_argument("--conversions", type=int, default=6_000, help="of quickstart")
+    parser.add_argument("--rounds", type=int, default=12)
     options = parser.parse_args()
-    size = f"fleet.hosts={options.hosts}", f"scenario.conversions={options.conversions}"
-    cost = Cost(simulate.prepare(common.scenario("fleet.vms_per_host=8", *size)))
-    sides: dict[str, Callable[[], float]] = {
-        NOBODY: cost.unwatched,
-        OFF: partial(cost.watched, False),
-        ON: partial(cost.watched, True),
+    wanted = load("quickstart", [f"scenario.conversions={options.conversions}"])
+    shares: dict[str, list[float]] = {name: [] for name in SIDES}
+    sides = {name: partial(seconds, wanted, side, shares[name]) for name, side in SIDES.items()}
+    found = common.interleaved(sides, options.rounds)
+    rows = [row(name, found[name], found["off"], shares[name]) for name in SIDES]
+    common.publish({"sides": rows, "seconds": found, "shares": shares}, rows, options.json)
+
+
+def row(name: str, taken: list[float], base: list[float], shares: list[float]) -> dict[str, Any]:
+    """One side: the share that was metered, and by how much it is slower, within a round."""
+    return {
+        "side": name,
+        "seconds": common.spread(taken)[0],
+        "share, %": middle_and_quartiles(shares),
+        "more than off, %": middle_and_quartiles(
+            [a / b - 1 for a, b in zip(taken, base, strict=True)]
+        ),
+        "by the least, %": 100 * (min(taken) / min(base) - 1),
     }
-    seconds = common.interleaved(sides, options.rounds)
-    assert len(cost.digests) == 1, f"metrics change the run: {cost.digests}"
-    rows = [row(side, taken, seconds[NOBODY], cost) for side, taken in seconds.items()]
-    result = {"rounds": options.rounds, "seconds": seconds, "shares": cost.shares, "rows": rows}
-    common.publish(result, rows, options.json)
+
+
+def middle_and_quartiles(parts: list[float]) -> str:
+    """In percent."""
+    low, middle, high = (100 * n for n in statistics.quantiles(parts, method="inclusive"))
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

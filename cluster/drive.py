@@ -153,11 +153,17 @@ class Driver:
                 self.watched[place] = self.handles[place].watched()
             else:
                 self._keep_pace(place, report)
-                watch = self._due_to_watch()
-                self._begin(place, self._order(self.pace.horizon(), watch, [], report.wanted))
+                self._begin(place, self._next(report))
         if stopped:
             parts.all()
         return not stopped
+
+    def _next(self, report: Report) -> Order:
+        """The order after a report. One that ends when who watches is to be told again brings the words for it."""
+        left = max(0.0, self._told + WATCH_SECONDS - time.perf_counter())
+        watch = left < self.pace.order_seconds
+        order = self._order(self.pace.horizon(), watch, [], report.wanted)
+        return msgspec.structs.replace(order, wall=left) if watch else order
 
     def _keep_pace(self, place: int, report: Report) -> None:
         """What has handled everything due gets its next order a tick after the last one."""

@@ -24,6 +24,11 @@ class Pace:
         """The run stands at `now` ns."""
         self._now, self._began = now, time.perf_counter()
 
+    @property
+    def order_seconds(self) -> float:
+        """How long an order takes, about."""
+        return min(self.yield_after, TICK_SECONDS) if self.rate else self.yield_after
+
     def horizon(self) -> int:
         """The time of all events before it has come, ns."""
         if not self.rate:

@@ -133,6 +133,9 @@ def shared(command: Callable[..., None], without: Collection[str] = ()) -> Calla
             is_flag=True,
             help="What summary.json has, or compare.json, on standard output, alone.",
         ),
+        click.option(
+            "--live", is_flag=True, help="A view of the run in the terminal, twice a second."
+        ),
         click.option("--quiet", is_flag=True, help="No progress and no table."),
     ]
     for option in reversed(options):

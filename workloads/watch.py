@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cluster.drive import Totals
 from cluster.openmetrics import History
 from workloads import simulate
+from workloads.outcome.live import Live
 from workloads.outcome.progress import Progress
 from workloads.outcome.readings import readings
 from workloads.scenario import Scenario
@@ -71,7 +72,7 @@ class Watch:
         self,
         scenario: Scenario,
         stop: Stop,
-        progress: Progress,
+        progress: Progress | Live,
         exporter: "Exporter | None",
         run_id: str,
         history: History,
