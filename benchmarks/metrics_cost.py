@@ -106,7 +106,11 @@ def seconds(wanted: Scenario, side: Callable[..., Any], shares: list[float]) -> 
     job = simulate.prepare(wanted)
     with side(job) as listener:
         metered = Metered(listener)
-        with mock.patch.object(Partition, "watched", lambda found: metered.watched(found)):
+
+        def watched(partition: Partition) -> bytes:
+            return metered.watched(partition)
+
+        with mock.patch.object(Partition, "watched", watched):
             process, thread = time.process_time(), time.thread_time()
             simulate.run(job, metered)
             process, thread = time.process_time() - process, time.thread_time() - thread
