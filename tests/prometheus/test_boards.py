@@ -34,7 +34,11 @@ LOAD = (
     "scenario.conversions=0",
     "fleet.hosts=2",
 )
-PROTOCOLS = ("failable-notifier", "two-phase")
+RUNS = (  # scenario, flags, keys
+    ("quickstart", ("--protocol", "failable-notifier", "--pace", "1ms"), LOAD),
+    ("quickstart", ("--protocol", "two-phase", "--pace", "1ms"), LOAD),
+    ("fleet-arrivals", ("--pace", "5s"), ("scenario.duration=20h",)),
+)
 PATIENCE = 100.0  # seconds, for a machine with much else to do
 # Panels that are empty on a run without a bug: a bar for each kind that was found.
 FINDINGS = {"Anomalies"}
@@ -62,7 +66,7 @@ def test_every_alert_fires_on_what_it_is_about_and_on_nothing_else():
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
-    """Asks a Prometheus that watches two runs. Paced, and with no end within reach, they go on until all is there:
+    """Asks a Prometheus that watches some runs. Paced, and with no end within reach, they go on until all is there:
 
     Prometheus finds new targets every five seconds alone, and rate() sees only what happens after a first scrape.
     """
@@ -70,7 +74,7 @@ def watched(tmp_path_factory):
     targets = folder / HOME / "targets"
     with ExitStack() as stack:
         url = stack.enter_context(prometheus(folder, free_port()))
-        runs = [stack.enter_context(going_on(folder, name)) for name in PROTOCOLS]
+        runs = [stack.enter_context(going_on(folder, *about)) for about in RUNS]
 
         def ask(query, wanted):
             return wait_for(lambda: asked(url, query), wanted, runs)
@@ -80,12 +84,11 @@ def watched(tmp_path_factory):
 
 
 @contextmanager
-def going_on(folder, protocol):
+def going_on(folder, scenario, flags, keys):
     """A run that ends with the context."""
-    words = [text for key in LOAD for text in ("--set", key)]
-    words += ["--protocol", protocol, "--pace", "1ms", "--metrics-port", "0"]
-    command = [sys.executable, "-m", "workloads", "run", "quickstart", *words]
-    command += ["--quiet", "--results", str(folder)]
+    words = [scenario, *flags, *(text for key in keys for text in ("--set", key))]
+    words += ["--metrics-port", "0", "--quiet", "--results", str(folder)]
+    command = [sys.executable, "-m", "workloads", "run", *words]
     with subprocess.Popen(command) as run:
         try:
             yield run
@@ -113,7 +116,7 @@ def test_every_panel_has_data(board, watched):
     for row in board.rows:
         for panel in row.panels:
             for query in panel.queries:
-                text = re.sub(r"\$(run_id|job|instance|protocol)", ".+", query.expr)
+                text = re.sub(r"\$(run_id|job|instance|protocol|host_group)", ".+", query.expr)
                 text = text.replace("$__rate_interval", "5m")
                 needed = (lambda _: True) if panel.title in FINDINGS else finite
                 found = watched(text, needed)
@@ -123,15 +126,15 @@ def test_every_panel_has_data(board, watched):
 
 
 def test_what_a_run_says_of_itself_is_what_its_target_says(watched):
-    about = watched("gmemsim_run_info", lambda found: len(found) == len(PROTOCOLS))
+    about = watched("gmemsim_run_info", lambda found: len(found) == len(RUNS))
     in_flight = watched("gmemsim_conversions_in_flight", lambda found: len(found) == len(about))
     for found in (about, in_flight):
-        assert {series["metric"]["scenario"] for series in found} == {"quickstart"}
+        assert {series["metric"]["scenario"] for series in found} == {name for name, *_ in RUNS}
         assert not any(
             name.startswith("exported_") for series in found for name in series["metric"]
         )
     ids = [{series["metric"]["run_id"] for series in found} for found in (about, in_flight)]
-    assert ids[0] == ids[1] and len(ids[0]) == len(PROTOCOLS)
+    assert ids[0] == ids[1] and len(ids[0]) == len(RUNS)
 
 
 def test_a_prometheus_that_does_not_start_says_why(tmp_path, monkeypatch):
@@ -148,8 +151,11 @@ def test_a_prometheus_that_does_not_start_says_why(tmp_path, monkeypatch):
 
 def test_a_run_is_announced_while_it_is_served(tmp_path):
     labels = {"run_id": "R-1", "scenario": "a", "seed": "1"}
-    with announced(tmp_path, "http://127.0.0.1:5/metrics", labels):
-        (file,) = (tmp_path / HOME / "targets").glob("*")
+    with (
+        announced(tmp_path, "http://127.0.0.1:5/metrics", labels),
+        announced(tmp_path, "http://127.0.0.1:6/metrics", labels | {"scenario": "b"}),
+    ):
+        file, _ = sorted((tmp_path / HOME / "targets").glob("*"))
         assert json.loads(file.read_text()) == [{"targets": ["127.0.0.1:5"], "labels": labels}]
     assert not file.exists()
 
