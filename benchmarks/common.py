@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 import os
 import platform
 import statistics
@@ -60,17 +59,6 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
 def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
     """Median of the ratios within each round: both sides of one round met the same machine."""
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
-
-
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Of at least six: the order statistics between which the median of all is with at least 95% confidence."""
-    count, outside, rank = len(values), 0, 0
-    while 40 * (outside + math.comb(count, rank)) <= 2**count:
-        outside += math.comb(count, rank)
-        rank += 1
-    assert rank, f"{count} values are too few"
-    found = sorted(values)
-    return found[rank - 1], found[-rank]
 
 
 def say(text: str) -> None:

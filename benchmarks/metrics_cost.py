@@ -28,12 +28,16 @@ from workloads.outcome.readings import at_start
 from workloads.scenario import Scenario, load
 from workloads.watch import Stop, Watch
 
-SCRAPER = (  # a process of its own, as Prometheus is
-    "import sys, time, urllib.request\n"
-    "while True:\n"
-    "    urllib.request.urlopen(sys.argv[1], timeout=5).read()\n"
-    "    time.sleep(1)\n"
-)
+SCRAPER = """
+import sys, time, urllib.request
+ask = urllib.request.Request(sys.argv[1], headers={
+    "Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+    "Accept-Encoding": "gzip",
+})
+while True:
+    urllib.request.urlopen(ask, timeout=5).read()
+    time.sleep(1)
+"""  # a process of its own, which asks as Prometheus does
 
 
 class Terminal:

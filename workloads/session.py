@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cluster.exposition import exposition
 from cluster.openmetrics import History, openmetrics
 from workloads import simulate
 from workloads.errors import UsageError
@@ -100,8 +101,6 @@ class Session:
 
         Until it is over the folder has what `gmemsim resume` needs.
         """
-        from cluster.exporter import exposition
-
         scenario, run_id = job.plan.scenario, self.folder.name
         folder.mkdir(parents=True, exist_ok=True)
         results.write_scenario(folder, scenario)

@@ -13,7 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain
 
 from cluster import drive
-from cluster.exporter import Exporter, PortError, PortInUseError, exposition
+from cluster.exporter import Exporter, PortError, PortInUseError
+from cluster.exposition import exposition
 from cluster.label_sets import Labels
 from cluster.metrics import FAMILIES, Readings
 from cluster.partition import Partition
@@ -23,6 +24,10 @@ from tests.runs import Silent
 from workloads import scenario, simulate
 from workloads.outcome.readings import at_start, readings
 
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 ZERO = Readings.of(RUN, {}, {})
 RETRIES = "gmemsim_retries_total"
@@ -135,11 +140,21 @@ def test_no_created_series_appear(exporter, accept):
     assert "_created" not in scrape(exporter.url, accept)
 
 
-def test_the_openmetrics_form_is_valid_and_says_the_same(exporter):
-    exporter.readings = Readings.of(RUN, {RETRIES: {(): 3.0}}, {})
-    other = values_of(openmetrics(scrape(exporter.url, OPENMETRICS)))
-    assert other == values_of(plain(scrape(exporter.url)))
-    assert other[f"{RETRIES}", frozenset()] == 3.0
+def test_the_library_says_the_same_as_we_do(exporter):
+    found = scenario.decode("", "small.toml", ["scenario.conversions=200", "fleet.hosts=2"])
+    outcome = simulate.run(simulate.prepare(found), Silent())
+    exporter.readings = readings(found, outcome.watched, outcome.totals, "run")
+    ours = values_of(plain(scrape(exporter.url)))
+    assert values_of(openmetrics(scrape(exporter.url, OPENMETRICS))) == ours
+    assert len({*ours.values()}) > 50
+
+
+@pytest.mark.parametrize("accept", [PROMETHEUS, "*/*, text/plain"])
+def test_who_takes_plain_text_gets_ours_and_it_is_not_compressed(exporter, accept):
+    headers = {"Accept": accept, "Accept-Encoding": "gzip"}
+    with urllib.request.urlopen(urllib.request.Request(exporter.url, headers=headers)) as answer:
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert answer.read().decode() == exposition(ZERO)
 
 
 def test_a_scraper_may_ask_for_some_families(exporter):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cluster.drive import Totals
-from cluster.exporter import Exporter, exposition
+from cluster.exporter import Exporter
+from cluster.exposition import exposition
 from cluster.metrics import Readings
 from dashboards.monitor import announced, prometheus
 from tests.runs import Silent
