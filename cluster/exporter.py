@@ -7,7 +7,7 @@ run's time for it. Whoever wants OpenMetrics, or some families alone, gets them 
 """
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -29,6 +29,10 @@ PLAIN = "text/plain"
 CONTENT_TYPE = f"{PLAIN}; version=0.0.4; charset=utf-8"
 
 
+Make = Callable[[], Readings | None]
+"""What is shown, made when somebody looks."""
+
+
 class PortError(Exception):
     """The exporter cannot listen; the text is one line for people."""
 
@@ -38,14 +42,14 @@ class PortInUseError(PortError):
 
 
 class _Latest(Collector):
-    """Yields the families of the Readings that were current when the scrape began."""
+    """Yields the families of the Readings that are current when the scrape begins."""
 
-    def __init__(self, readings: Readings | None) -> None:
-        self.readings = readings
+    def __init__(self, make: Make) -> None:
+        self.make = make
 
     def collect(self) -> Iterable[Metric]:
-        # One look at the reference: a swap half way through a scrape must not mix two snapshots.
-        readings = self.readings
+        # One look: a swap half way through a scrape must not mix two snapshots.
+        readings = self.make()
         return [_family(family, readings) for family in FAMILIES.values()]
 
     def describe(self) -> Iterable[Metric]:
@@ -110,7 +114,7 @@ def _app(latest: _Latest) -> WSGIApplication:
     library: WSGIApplication = make_wsgi_app(_registry(latest), disable_compression=True)
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        readings = latest.readings
+        readings = latest.make()
         if readings is None or not _usual(environ):
             return library(environ, start_response)
         start_response("200 OK", [("Content-Type", CONTENT_TYPE)])
@@ -134,7 +138,7 @@ class Exporter:
     def __init__(
         self, port: int = 0, addr: str = "127.0.0.1", readings: Readings | None = None
     ) -> None:
-        self._latest = _Latest(readings)
+        self._latest = _Latest(lambda: readings)
         try:
             self._server, self._thread = start_http_server(port, addr, _registry(self._latest))
         except (OSError, OverflowError) as error:
@@ -146,11 +150,15 @@ class Exporter:
     @property
     def readings(self) -> Readings | None:
         """What scrapes see from now on; any thread may set it."""
-        return self._latest.readings
+        return self._latest.make()
 
     @readings.setter
     def readings(self, readings: Readings) -> None:
-        self._latest.readings = readings
+        self.show(lambda: readings)
+
+    def show(self, make: Make) -> None:
+        """The same, made anew by each scrape, in its own thread."""
+        self._latest.make = make
 
     @property
     def url(self) -> str:
