@@ -9,7 +9,7 @@ import msgspec
 
 from cluster.keeping import Keeper, Saved
 from cluster.pace import Pace
-from cluster.partition import Order, Report
+from cluster.partition import FOREVER, Order, Report
 from cluster.telling import Retold
 
 WATCH_SECONDS = 0.5
@@ -151,14 +151,15 @@ class Driver:
             if stopped or (report.next_time is None and not report.wanted):
                 working.remove(place)
                 self.watched[place] = self.handles[place].watched()
+                self._tell()
             else:
                 self._keep_pace(place, report)
-                self._begin(place, self._next(report))
+                self._begin(place, self._following(report))
         if stopped:
             parts.all()
         return not stopped
 
-    def _next(self, report: Report) -> Order:
+    def _following(self, report: Report) -> Order:
         """The order after a report. One that ends when who watches is to be told again brings the words for it."""
         left = max(0.0, self._told + WATCH_SECONDS - time.perf_counter())
         watch = left < self.pace.order_seconds

@@ -63,7 +63,7 @@ def ended(found: scenario.Scenario, outcome: simulate.Outcome) -> Readings:
 @contextmanager
 def watched(folder: Path, exporter: Exporter) -> Iterator[Callable[[str], list[float]]]:
     """A Prometheus that scrapes it every second; yields a function that queries it for values."""
-    labels = {"run_id": "run"}
+    labels = {"run_id": "run", "scenario": "storm"}
     with announced(folder, exporter.url, labels), prometheus(folder, free_port()) as url:
         yield lambda query: [float(sample["value"][1]) for sample in asked(url, query)]
 
