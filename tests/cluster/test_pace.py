@@ -3,6 +3,7 @@
 import pytest
 
 from cluster import keeping
+from cluster.pace import Pace
 from tests.negative.fleet_cases import ARRIVING
 from tests.runs import SMALL, Silent, in_pieces, simulated
 from workloads import scenario, simulate
@@ -48,7 +49,7 @@ def test_it_is_watched_and_can_be_stopped_while_the_next_event_is_long_in_coming
         words = 0
 
         def progress(self, totals, watched):
-            assert all(watched)
+            assert watched and all(watched)
             self.words += 1
 
         def should_stop(self):
@@ -59,13 +60,22 @@ def test_it_is_watched_and_can_be_stopped_while_the_next_event_is_long_in_coming
 
 
 @each_fleet
-def test_what_goes_on_after_a_checkpoint_keeps_the_pace_from_there(fleet, tmp_path):
+def test_what_goes_on_after_a_checkpoint_keeps_the_pace_from_there(fleet, tmp_path, monkeypatch):
     free = simulated(*fleet)
     found = scenario.decode("", "test.toml", [*fleet, lasting_a_second(free)])
     job, path = simulate.prepare(found), tmp_path / "checkpoint"
     begun = simulate.run(job, Silent(reports=8), path=path)
     assert not begun.finished
+    stood: list[int] = []
+    begin = Pace.begin
+
+    def beginning(pace: Pace, now: int) -> None:
+        stood.append(now)
+        begin(pace, now)
+
+    monkeypatch.setattr(Pace, "begin", beginning)
     ended = simulate.run(job, Silent(), saved=keeping.read(path))
+    assert stood == [0, begun.totals.now]
     assert ended.digest == free.digest
     left = (free.totals.now - begun.totals.now) / free.totals.now
     assert left <= ended.totals.seconds
