@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from cluster.digest import fleet_digest
 from cluster.drive import Driver, Handle, Pages, Totals, WaitAny
+from cluster.pace import Pace
 from cluster.run import Executor, Fleet, add_up, placed, started, unpack
 from workloads.scenario import Scenario
 from workloads.simulate import Job, prepare
@@ -55,7 +56,7 @@ def timed(
     clock: Clock = time.perf_counter,
 ) -> tuple[float, Totals]:
     """Every event of partitions whose hosts do not talk: (seconds, totals)."""
-    driver = Driver(handles, None, pages, wait_any, Quiet(), LOCAL.yield_after)
+    driver = Driver(handles, None, pages, wait_any, Quiet(), Pace(LOCAL.yield_after))
     gc.collect()
     began = clock()
     driver.run()

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from cluster.keeping import Keeper, Saved
+from cluster.pace import Pace
 from cluster.partition import FOREVER, Order, Report
 from cluster.telling import Retold
 
@@ -49,7 +50,10 @@ class Handle(Protocol):
 
 
 class Totals(msgspec.Struct):
-    """What the engine did, in wall-clock terms; `busy` and `wait` are seconds by partition, of `seconds` in all."""
+    """What the engine did, in wall-clock terms; `busy` and `wait` are seconds by partition, of `seconds` in all.
+
+    `behind` is by how many seconds it cannot keep the pace that was asked for.
+    """
 
     events: int = 0
     windows: int = 0
@@ -60,6 +64,7 @@ class Totals(msgspec.Struct):
     now: int = 0
     earliest: int = 0  # no host has anything left to do before
     seconds: float = 0.0
+    behind: float = 0.0
     busy: list[float] = []
     wait: list[float] = []
 
@@ -90,7 +95,7 @@ class Driver:
         pages: Pages,
         wait_any: WaitAny,
         listener: Listener,
-        yield_after: float,
+        pace: Pace,
         retold: Retold | None = None,
         keeper: Keeper | None = None,
     ) -> None:
@@ -99,7 +104,7 @@ class Driver:
         self.pages = pages
         self.wait_any = wait_any
         self.listener = listener
-        self.yield_after = yield_after
+        self.pace = pace
         self.retold = retold
         self.keeper = keeper
         self.totals = Totals(busy=[0.0] * len(handles), wait=[0.0] * len(handles))
@@ -115,11 +120,16 @@ class Driver:
         for handle, state in zip(self.handles, saved.states if saved else (), strict=False):
             if state:
                 handle.resume(state)
+        if saved and self.pace.rate:
+            self._everywhere({place: Order(0, 0.0) for place in range(len(self.handles))})
+        self.pace.begin(self.totals.now)
         if self.lookahead is None:
             finished = self._alone()
         else:
             finished = self._windows(self.lookahead, self._first(saved))
         self._count_losses()
+        if finished:
+            self.totals.behind = self.pace.behind(self.totals.now)
         self.totals.seconds = time.perf_counter() - began
         return finished
 
@@ -128,24 +138,40 @@ class Driver:
     def _alone(self) -> bool:
         working = list(range(len(self.handles)))
         for place in working:
-            self._begin(place, Order(FOREVER, self.yield_after))
+            self._begin(place, Order(self.pace.horizon(), self.pace.yield_after))
         stopped = False
         parts = Parts(self.handles, self.keeper)
         while working:
             place = working[self.wait_any([self.handles[place] for place in working])]
             report = self._finish(place)
             parts.at_rest(place, working)
+            if report.watched:
+                self._tell()
             stopped = stopped or self.listener.should_stop()
             if stopped or (report.next_time is None and not report.wanted):
                 working.remove(place)
                 self.watched[place] = self.handles[place].watched()
+                self._tell()
             else:
-                watch = self._due_to_watch()
-                self._begin(place, self._order(FOREVER, watch, [], report.wanted))
-            self._tell()
+                self._keep_pace(place, report)
+                self._begin(place, self._following(report))
         if stopped:
             parts.all()
         return not stopped
+
+    def _following(self, report: Report) -> Order:
+        """The order after a report. One that ends when who watches is to be told again brings the words for it."""
+        left = max(0.0, self._told + WATCH_SECONDS - time.perf_counter())
+        watch = left < self.pace.order_seconds
+        order = self._order(self.pace.horizon(), watch, [], report.wanted)
+        return msgspec.structs.replace(order, wall=left) if watch else order
+
+    def _keep_pace(self, place: int, report: Report) -> None:
+        """What has handled everything due gets its next order a tick after the last one."""
+        if report.next_time is not None:
+            self.totals.behind = self.pace.behind(report.next_time)
+        if report.finished:
+            self.pace.rest(self._began[place])
 
     # --- hosts that talk: windows ----------------------------------------------------------------
 
@@ -169,14 +195,26 @@ class Driver:
             ]
             if not times:
                 return True
+            horizon = min(times) + lookahead
+            self._wait_for(horizon)
             stop = self.listener.should_stop()
             if self.keeper and (stop or self.keeper.due()):
                 self._keep(self.keeper, reports)
             if stop:
                 return False
-            reports = self._window(min(times) + lookahead, reports)
+            reports = self._window(horizon, reports)
             self.totals.windows += 1
             self._tell()
+
+    def _wait_for(self, horizon: int) -> None:
+        """The time of a whole window comes; who watches is told meanwhile, too."""
+        self.totals.behind = self.pace.behind(horizon)
+        while self.pace.horizon() < horizon and not self.listener.should_stop():
+            self.pace.rest(time.perf_counter())
+            if self._due_to_watch():
+                words = (handle.watched() for handle in self.handles)
+                self.watched = [self.retold.result()] if self.retold else list(words)
+                self._tell()
 
     def _keep(self, keeper: Keeper, reports: dict[int, Report]) -> None:
         """All partitions stand at the end of one window."""
@@ -244,7 +282,7 @@ class Driver:
     ) -> Order:
         """Only without windows does wall time end an order: with them, it has to end alike if it is given again."""
         pages = [(source, page, self.pages(source, page)) for source, page in wanted]
-        wall = self.yield_after if self.lookahead is None else math.inf
+        wall = self.pace.yield_after if self.lookahead is None else math.inf
         return Order(horizon, wall, watch, inbound, pages)
 
     def _begin(self, place: int, order: Order) -> None:

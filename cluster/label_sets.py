@@ -1,4 +1,4 @@
-"""Closed sets of label values, and which of them go together. None grows with hosts or VMs."""
+"""Closed sets of label values, and which of them go together. None grows with VMs; hosts are in 16 groups at most."""
 
 from collections.abc import Callable, Iterable
 from itertools import product
@@ -10,6 +10,7 @@ from actors.tdx_states import Call
 from cluster.failures import failures_of
 
 SETS_MAX = 100  # label sets of one family
+GROUPS_MAX = 16  # of hosts
 Labels = tuple[str, ...]
 """Label values, in the order of the family's label names."""
 
@@ -22,6 +23,7 @@ class Run(NamedTuple):
     about: Labels  # values of run_info's labels
     build: Labels  # and of build_info's
     injected: tuple[R, ...] = ()  # classes that a fault has instead of its point's own
+    hosts: int = 1
 
 
 DIRECTIONS = ("private_to_shared", "shared_to_private")
@@ -71,3 +73,20 @@ def partition_label(partition: int) -> str:
 def partitions(run: Run) -> Iterable[Labels]:
     """The run's partitions."""
     return ((partition_label(n),) for n in range(min(run.partitions, SETS_MAX)))
+
+
+def group_size(hosts: int) -> int:
+    """How many hosts with numbers in a row make a group; the last one may have fewer."""
+    return -(-hosts // GROUPS_MAX)
+
+
+def group_labels(hosts: int) -> tuple[str, ...]:
+    """Group -> its label: 7 of a host alone, 0-3 of the first four."""
+    size = group_size(hosts)
+    ends = ((first, min(first + size, hosts) - 1) for first in range(0, hosts, size))
+    return tuple(str(first) if first == last else f"{first}-{last}" for first, last in ends)
+
+
+def host_groups(*values: Labels) -> Sets:
+    """Every combination under each group of the run's hosts."""
+    return lambda run: product(group_labels(run.hosts), *values)

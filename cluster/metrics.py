@@ -27,6 +27,7 @@ from cluster.label_sets import (
     by_protocol,
     each,
     failures,
+    host_groups,
     partitions,
 )
 
@@ -74,6 +75,12 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (
            "", ("protocol", "phase", "consumer", "reason"), failures),
     Family("gmemsim_conversions_in_flight", "gauge", "simulated",
            "Conversions that a VMM has accepted and not answered, queued ones included."),
+    Family("gmemsim_host_group_conversions_total", "counter", "simulated",
+           "Conversions answered, by groups of hosts with numbers in a row, at most 16 groups.",
+           "", ("host_group", "outcome"), host_groups(OUTCOMES)),
+    Family("gmemsim_host_group_conversions_in_flight", "gauge", "simulated",
+           "Conversions in flight, by groups of hosts with numbers in a row, at most 16 groups.",
+           "", ("host_group",), host_groups()),
     Family("gmemsim_retries_total", "counter", "simulated", "Attempts that a VMM made again."),
     Family("gmemsim_vcpu_kicks_total", "counter", "simulated", "vCPUs forced out of the guest."),
     Family("gmemsim_vms_bugged_total", "counter", "simulated",

@@ -7,9 +7,8 @@ samples, any other one has all: rates over short windows need them.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from cluster.histogram import NS
-from cluster.label_sets import Labels
-from cluster.metrics import FAMILIES, Family, Readings
+from cluster.exposition import label_sets, numbers, series
+from cluster.metrics import FAMILIES, Readings
 
 MOST = 240  # snapshots; beyond, every other one is dropped and the interval doubled
 INTERVAL_SECONDS = 1.0
@@ -45,46 +44,13 @@ def openmetrics(snapshots: Sequence[Snapshot], labels: Mapping[str, str]) -> Ite
         if family.unit:
             yield f"# UNIT {name} {family.unit}"
         yield f"# HELP {name} {family.help}"
-        yield from _HOW[family.kind](family, snapshots, labels)
+        for values in label_sets(family, snapshots[-1][1]):
+            names = series(family, values, labels)
+            samples = [(at, numbers(family, found, values)) for at, found in snapshots]
+            for at, told in _telling(samples):
+                for one, number in zip(names, told, strict=True):
+                    yield f"{one} {number!r} {at:.3f}"
     yield "# EOF"
-
-
-def _plain(
-    family: Family, snapshots: Sequence[Snapshot], extra: Mapping[str, str]
-) -> Iterator[str]:
-    for values in snapshots[-1][1].values[family.name]:
-        series = family.name + _braces(_own(family, values) | dict(extra))
-        samples = [(at, found.values[family.name].get(values, 0.0)) for at, found in snapshots]
-        for at, value in _telling(samples):
-            yield f"{series} {value!r} {at:.3f}"
-
-
-def _histogram(
-    family: Family, snapshots: Sequence[Snapshot], extra: Mapping[str, str]
-) -> Iterator[str]:
-    bounds = [*(str(bound / NS) for bound in family.bounds), "+Inf"]
-    for values in snapshots[-1][1].bars[family.name]:
-        own = _own(family, values) | dict(extra)
-        buckets = [f"{family.name}_bucket{_braces(own | {'le': bound})}" for bound in bounds]
-        of_all = _braces(own)
-        for at, bars in _telling(
-            [(at, found.bars[family.name][values]) for at, found in snapshots]
-        ):
-            for series, below in zip(buckets, (*bars.below, bars.number), strict=True):
-                yield f"{series} {below} {at:.3f}"
-            yield f"{family.name}_count{of_all} {bars.number} {at:.3f}"
-            yield f"{family.name}_sum{of_all} {bars.seconds!r} {at:.3f}"
-
-
-_HOW = {"counter": _plain, "gauge": _plain, "info": _plain, "histogram": _histogram}
-
-
-def _own(family: Family, values: Labels) -> dict[str, str]:
-    return dict(zip(family.labels, values, strict=True))
-
-
-def _braces(labels: Mapping[str, str]) -> str:
-    return "{" + ",".join(f'{label}="{_escaped(value)}"' for label, value in labels.items()) + "}"
 
 
 def _telling(samples: Sequence[tuple[float, Value]]) -> Iterator[tuple[float, Value]]:
@@ -96,7 +62,3 @@ def _telling(samples: Sequence[tuple[float, Value]]) -> Iterator[tuple[float, Va
         if changes or at - told >= GAP_SECONDS or at == last:
             told = at
             yield at, value
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -17,6 +17,7 @@ from cluster.faults import FaultPlan
 from cluster.keeping import Keeper, Saved, key_of
 from cluster.local import LocalHandle, first_of
 from cluster.memory import usual_collector
+from cluster.pace import Pace
 from cluster.partition import Partition
 from cluster.placement import (
     LOOKAHEAD_NS_MIN,
@@ -56,6 +57,7 @@ class Executor:
     address: str | None = None
     checkpoint_interval: float = 0.0  # wall seconds, 0 for none
     yield_after: float = 0.2  # wall seconds
+    pace: int = 0  # ns of simulated time for each wall second, 0 for as fast as it can
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def run_on(
             pages,
             wait_any,
             listener,
-            executor.yield_after,
+            Pace(executor.yield_after, executor.pace),
             found.retold,
             keeper,
         )

@@ -28,7 +28,8 @@ class Variable(NamedTuple):
 
 
 OF_THE_RUN = 'run_id=~"$run_id", job=~"$job", instance=~"$instance"'
-BY_PROTOCOL = f'{OF_THE_RUN}, protocol=~"$protocol"'
+# What else a reader chooses by, in families with that label.
+CHOSEN = {label: f'{label}=~"${label}"' for label in ("protocol", "host_group")}
 VARIABLES = (
     Variable("job", "Job", "scrape job", "label_values(gmemsim_run_info, job)"),
     Variable(
@@ -45,6 +46,12 @@ VARIABLES = (
         "Protocol",
         "of the conversions",
         f"label_values(gmemsim_conversions_total{{{OF_THE_RUN}}}, protocol)",
+    ),
+    Variable(
+        "host_group",
+        "Hosts",
+        "numbers of the first and the last, at most 16 groups",
+        f"label_values(gmemsim_host_group_conversions_total{{{OF_THE_RUN}}}, host_group)",
     ),
 )
 

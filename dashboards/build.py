@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from dashboards import consumers, engine, faults, overview, protocols
+from dashboards import consumers, engine, faults, fleet, overview, protocols
 from dashboards.board import Board
 
 HERE = Path(__file__).parent
@@ -13,6 +13,7 @@ BOARDS: tuple[Board, ...] = (
     protocols.BOARD,
     consumers.BOARD,
     faults.BOARD,
+    fleet.BOARD,
     engine.BOARD,
 )
 

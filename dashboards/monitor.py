@@ -1,6 +1,6 @@
 """A Prometheus of one's own: it scrapes every run that says where it is, and keeps what it saw beside the results.
 
-RESULTS/.monitor/targets/RUN.json   where a run is served, written by the run (Prometheus' file_sd)
+RESULTS/.monitor/targets/*.json     where a run is served, written by the run (Prometheus' file_sd)
 RESULTS/.monitor/data               what was scraped
 RESULTS/.monitor/*.yml              the shipped configuration and rules
 """
@@ -27,9 +27,10 @@ class MonitorError(Exception):
 
 @contextmanager
 def announced(results: Path, url: str, labels: Mapping[str, str]) -> Iterator[None]:
-    """While a run is served at `url`, tell who looks. `labels` name it; `run_id` is one of them."""
+    """While a run is served at `url`, tell who looks. `labels` name it; `scenario` and `run_id` are among them."""
     target = url.removeprefix("http://").removesuffix("/metrics")
-    path = results / HOME / "targets" / f"{labels['run_id']}.json"
+    # Runs of two scenarios that begin in one second have one run_id.
+    path = results / HOME / "targets" / f"{labels['scenario']}-{labels['run_id']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")  # Prometheus never sees half a file
     draft.write_text(json.dumps([{"targets": [target], "labels": dict(labels)}]) + "\n")

@@ -3,7 +3,7 @@
 import re
 
 from cluster.metrics import FAMILIES
-from dashboards.board import BY_PROTOCOL, OF_THE_RUN
+from dashboards.board import CHOSEN, OF_THE_RUN
 from dashboards.panels import Query
 
 SUFFIX = re.compile("_(bucket|count|sum)$")
@@ -13,10 +13,10 @@ EVENTS = f"sum(rate(gmemsim_engine_events_total{{{OF_THE_RUN}}}[{WINDOW}]))"
 
 
 def of(family: str, *labels: str) -> str:
-    """The family in the chosen runs; of the chosen protocols, where it has that label."""
+    """The family in the chosen runs; of the chosen protocols and hosts, where it has these labels."""
     known = FAMILIES[SUFFIX.sub("", family)].labels
-    chosen = BY_PROTOCOL if "protocol" in known else OF_THE_RUN
-    return f"{family}{{{', '.join((chosen, *labels))}}}"
+    chosen = [text for label, text in CHOSEN.items() if label in known]
+    return f"{family}{{{', '.join((OF_THE_RUN, *chosen, *labels))}}}"
 
 
 def total(family: str, by: str = "", *labels: str) -> str:

@@ -108,7 +108,7 @@ def in_pieces(*overrides: str, placement: str, partitions: int = 0) -> Outcome:
     found = scenario.decode("", "test.toml", list(overrides))
     job = simulate.prepare(found)
     fleet = simulate.fleet_of(job.plan)
-    executor = Executor("ray", partitions, placement)
+    executor = Executor("ray", partitions, placement, pace=found.engine.pace)
     return engine.run_on(fleet, executor, in_this_process, job.page, Silent())
 
 

@@ -88,6 +88,7 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
         "protocol",
         "overrides",
         "results",
+        "pace",
         "metrics_port",
         "linger",
         "timelines",
@@ -107,7 +108,7 @@ def resume(result: str, **flags: Any) -> None:
 
 @cli.command(short_help="Run a scenario as a Ray job.")
 @click.argument("scenario")
-@partial(shared, without=("expect_digest", "metrics_port", "linger"))
+@partial(shared, without=("expect_digest", "metrics_port", "linger", "live"))
 def submit(scenario: str, **flags: Any) -> None:
     """SCENARIO as a Ray job at a job server; log, results and exit status come back here.
 

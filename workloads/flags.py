@@ -13,6 +13,7 @@ KEYS = {
     "placement": "engine.placement",
     "seed": "scenario.seed",
     "protocol": "protocol.name",
+    "pace": "engine.pace",
     "metrics_port": "metrics.port",
     "linger": "metrics.linger",
 }
@@ -82,6 +83,11 @@ VALUES = (
         "Conversion protocol, one of `gmemsim list protocols`. [default: two-phase]",
     ),
     ("--expect-digest", "HEX", "Fail unless the run has this digest: exit status 1."),
+    (
+        "--pace",
+        "DURATION",
+        "Simulated time in each second of wall time, such as 1ms, to watch it. [default: as fast as it can]",
+    ),
     ("--metrics-port", "PORT", "Serve Prometheus metrics; 0 = any port. [default: none]"),
     (
         "--linger",
@@ -126,6 +132,9 @@ def shared(command: Callable[..., None], without: Collection[str] = ()) -> Calla
             "as_json",
             is_flag=True,
             help="What summary.json has, or compare.json, on standard output, alone.",
+        ),
+        click.option(
+            "--live", is_flag=True, help="A view of the run in the terminal, twice a second."
         ),
         click.option("--quiet", is_flag=True, help="No progress and no table."),
     ]

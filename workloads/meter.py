@@ -186,6 +186,7 @@ class Meter:
             "counters": [[*labels, count] for labels, count in self.counters.items()],
             "histograms": [[*key, h.pack()] for key, h in self.histograms.items()],
             "timelines": [timeline.pack() for timeline in self.timelines.values()],
+            "hosts": list(self.timelines),  # whose they are
             "depth_max": self.depth_max,
             "last_answer": self.last_answer,
         }

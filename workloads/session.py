@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cluster.exposition import exposition
 from cluster.openmetrics import History, openmetrics
 from workloads import simulate
 from workloads.errors import UsageError
 from workloads.outcome import folder as results
 from workloads.outcome.figures import duration, number
 from workloads.outcome.files import CHECKPOINT
+from workloads.outcome.live import Live
 from workloads.outcome.progress import Progress
 from workloads.outcome.readings import at_start, partitions_of, readings
 from workloads.outcome.summary import summarise
@@ -45,6 +47,7 @@ class Settings:
     seeds: int = 1
     as_json: bool = False
     quiet: bool = False
+    live: bool = False
 
     @classmethod
     def of(cls, flags: dict[str, Any]) -> "Settings":
@@ -62,7 +65,11 @@ class Settings:
             )
         names = ("results", "address", "as_json", "quiet")
         given = {name: flags[name] for name in names}
-        return cls(time_limit=seconds, expect_digest=digest, seeds=seeds, **given)
+        live = bool(flags.get("live"))
+        if live and (given["quiet"] or given["as_json"]):
+            other = "--quiet" if given["quiet"] else "--json"
+            raise UsageError(f"--live: found {other} beside it, expected one of the two")
+        return cls(time_limit=seconds, expect_digest=digest, seeds=seeds, live=live, **given)
 
     @property
     def silent(self) -> bool:
@@ -94,13 +101,11 @@ class Session:
 
         Until it is over the folder has what `gmemsim resume` needs.
         """
-        from cluster.exporter import exposition
-
         scenario, run_id = job.plan.scenario, self.folder.name
         folder.mkdir(parents=True, exist_ok=True)
         results.write_scenario(folder, scenario)
         checkpoint = folder / CHECKPOINT
-        with Progress(job.plan, quiet=self.settings.silent, label=label) as bar:
+        with self.shown(job, label) as bar:
             history = History()
             history.add(time.time(), at_start(scenario, run_id))
             watch = Watch(scenario, self.stop, bar, self.exporter, run_id, history)
@@ -126,6 +131,12 @@ class Session:
         if label and not self.settings.silent:
             print(f"{label}: {in_short(summary)}", file=sys.stderr, flush=True)
         return summary
+
+    def shown(self, job: simulate.Job, label: str) -> Progress | Live:
+        """Who tells of a run while it goes."""
+        if self.settings.live and sys.stderr.isatty():
+            return Live(job.plan, label=label)
+        return Progress(job.plan, quiet=self.settings.silent, label=label)
 
     def seeds(self, job: simulate.Job, folder: Path, label: str = "") -> list[Summary]:
         """The scenario under each of the seeds, until it is to end; further ones have folders within the first's."""
@@ -173,6 +184,12 @@ def labels_of(scenario: Scenario, run_id: str) -> dict[str, str]:
 @contextmanager
 def session(scenario: Scenario, settings: Settings, folder: Path) -> Iterator[Session]:
     """Everything that is up while the runs go, and the metrics while the results are told."""
+    if settings.live and not sys.stderr.isatty():
+        print(
+            "--live: standard error is no terminal; a line every five seconds instead",
+            file=sys.stderr,
+            flush=True,
+        )
     with serving(scenario, settings, folder.name) as exporter:
         yield Session(settings, folder, Stop(settings.time_limit), exporter)
 

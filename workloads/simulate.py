@@ -121,6 +121,7 @@ def run(
         address,
         how.checkpoint_interval / SECOND_NS,
         how.yield_after / SECOND_NS,
+        how.pace,
     )
     fleet = fleet_of(job.plan)
     try:

@@ -5,12 +5,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache, partial
 from types import FrameType
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from cluster.drive import Totals
 from cluster.openmetrics import History
 from workloads import simulate
+from workloads.outcome.live import Live
 from workloads.outcome.progress import Progress
 from workloads.outcome.readings import readings
 from workloads.scenario import Scenario
@@ -71,7 +75,7 @@ class Watch:
         self,
         scenario: Scenario,
         stop: Stop,
-        progress: Progress,
+        progress: Progress | Live,
         exporter: "Exporter | None",
         run_id: str,
         history: History,
@@ -87,15 +91,18 @@ class Watch:
         """See cluster.drive.Listener."""
         words = [simulate.unpack(word) for word in watched if word]
         now = time.time()
-        due = self.history.due(now)
-        if self.exporter or due:
-            latest = readings(self.scenario, words, totals, self.run_id)
-            if self.exporter:
-                self.exporter.readings = latest
-            if due:
-                self.history.add(now, latest)
+        latest = cache(partial(readings, self.scenario, words, snapshot(totals), self.run_id))
+        if self.exporter:
+            self.exporter.show(latest)
+        if self.history.due(now):
+            self.history.add(now, latest())
         self.progress_bar.update(totals, words)
 
     def should_stop(self) -> bool:
         """See cluster.drive.Listener."""
         return self.stop.asked()
+
+
+def snapshot(totals: Totals) -> Totals:
+    """The driver goes on with its own."""
+    return msgspec.structs.replace(totals, busy=[*totals.busy], wait=[*totals.wait])

@@ -113,6 +113,11 @@ MISTAKES = {
     ),
     "a timeline of something else": ((*QUICK, "--timeline", "host=1"), "expected vm=HOST/VM"),
     "metrics to open": (("report", "x", "--open", "--openmetrics"), "--openmetrics and --open"),
+    "a view of what is to be quiet": ((*QUICK, "--live", "--quiet"), "--live: found --quiet"),
+    "a pace that is a bare number": (
+        (*QUICK, "--pace", "0.001"),
+        "--pace: found 0.001, expected a duration such as",
+    ),
     "results nowhere": ((*QUICK, "--results", ""), "--results"),
     "one protocol of all": (
         ("compare", *QUICK[1:], "--set", "protocol.name=undo"),

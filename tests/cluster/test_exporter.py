@@ -5,21 +5,29 @@ import re
 import socket
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle
+from itertools import count, cycle
 from threading import Event, Thread
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from cluster.exporter import Exporter, PortError, PortInUseError, exposition
+from cluster import drive
+from cluster.exporter import Exporter, PortError, PortInUseError
+from cluster.exposition import exposition
 from cluster.label_sets import Labels
 from cluster.metrics import FAMILIES, Readings
+from cluster.partition import Partition
 from tests.cluster.test_metrics import RUN
+from tests.negative.fleet_cases import ARRIVING
 from tests.runs import Silent
 from workloads import scenario, simulate
 from workloads.outcome.readings import at_start, readings
 
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 ZERO = Readings.of(RUN, {}, {})
 RETRIES = "gmemsim_retries_total"
@@ -132,11 +140,21 @@ def test_no_created_series_appear(exporter, accept):
     assert "_created" not in scrape(exporter.url, accept)
 
 
-def test_the_openmetrics_form_is_valid_and_says_the_same(exporter):
-    exporter.readings = Readings.of(RUN, {RETRIES: {(): 3.0}}, {})
-    other = values_of(openmetrics(scrape(exporter.url, OPENMETRICS)))
-    assert other == values_of(plain(scrape(exporter.url)))
-    assert other[f"{RETRIES}", frozenset()] == 3.0
+def test_the_library_says_the_same_as_we_do(exporter):
+    found = scenario.decode("", "small.toml", ["scenario.conversions=200", "fleet.hosts=2"])
+    outcome = simulate.run(simulate.prepare(found), Silent())
+    exporter.readings = readings(found, outcome.watched, outcome.totals, "run")
+    ours = values_of(plain(scrape(exporter.url)))
+    assert values_of(openmetrics(scrape(exporter.url, OPENMETRICS))) == ours
+    assert len({*ours.values()}) > 50
+
+
+@pytest.mark.parametrize("accept", [PROMETHEUS, "*/*, text/plain"])
+def test_who_takes_plain_text_gets_ours_and_it_is_not_compressed(exporter, accept):
+    headers = {"Accept": accept, "Accept-Encoding": "gzip"}
+    with urllib.request.urlopen(urllib.request.Request(exporter.url, headers=headers)) as answer:
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert answer.read().decode() == exposition(ZERO)
 
 
 def test_a_scraper_may_ask_for_some_families(exporter):
@@ -188,9 +206,35 @@ def test_many_scrapers_never_see_half_a_swap(exporter):
 # --- real runs -----------------------------------------------------------------------------------
 
 
+def test_a_scrape_in_the_middle_of_a_window_shows_the_last_word_of_the_run(exporter, monkeypatch):
+    monkeypatch.setattr(drive, "WATCH_SECONDS", 0.0)
+    found = scenario.decode("", "windows.toml", [*ARRIVING, "vm.memory=8MiB"])
+    told = [at_start(found, "run")]
+    seen: list[tuple[str, str]] = []
+    orders, advance = count(), Partition.advance
+    exporter.readings = told[0]
+
+    class Shown(Silent):
+        def progress(self, totals, watched):
+            words = [simulate.unpack(word) for word in watched if word]
+            told.append(readings(found, words, totals, "run"))
+            exporter.readings = told[-1]
+
+    def scraped(partition, order):
+        report = advance(partition, order)
+        if next(orders) % 10 == 0:  # the partition has gone on, and the driver does not know
+            seen.append((scrape(exporter.url), exposition(told[-1])))
+        return report
+
+    monkeypatch.setattr(Partition, "advance", scraped)
+    simulate.run(simulate.prepare(found), Shown())
+    assert all(shown == last for shown, last in seen)
+    assert len({shown for shown, _ in seen}) > 3
+
+
 def exposed(vms):
-    """(series at the start, series at the end) of a run with so many VMs."""
-    overrides = ["scenario.conversions=200", "fleet.hosts=2", f"fleet.vms_per_host={vms // 2}"]
+    """(series at the start, series at the end) of a run with so many VMs on twenty hosts, which are ten groups."""
+    overrides = ["scenario.conversions=200", "fleet.hosts=20", f"fleet.vms_per_host={vms // 20}"]
     found = scenario.decode("", "cardinality.toml", overrides)
     outcome = simulate.run(simulate.prepare(found), Silent())
     final = readings(found, outcome.watched, outcome.totals, "run", census=outcome.census)
@@ -198,4 +242,4 @@ def exposed(vms):
 
 
 def test_series_do_not_depend_on_the_number_of_vms():
-    assert len({frozenset(found) for vms in (2, 20) for found in exposed(vms)}) == 1
+    assert len({frozenset(found) for vms in (20, 10_000) for found in exposed(vms)}) == 1

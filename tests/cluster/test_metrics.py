@@ -31,7 +31,7 @@ def test_names_obey_the_rules(family):
     assert family.kind == "counter" or not family.name.endswith("_total")
     assert not re.search(r"_(bucket|sum|count|created)$", family.name)
     assert family.name.removesuffix(ending).endswith(family.unit)
-    assert all(re.fullmatch("[a-z]+(_id)?", label) for label in family.labels)
+    assert all(re.fullmatch("[a-z]+(_id|_group)?", label) for label in family.labels)
     assert not {"job", "instance", "le", "vm", "host", "page", "gfn"} & {*family.labels}
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cluster.drive import Totals
-from cluster.exporter import Exporter, exposition
+from cluster.exporter import Exporter
+from cluster.exposition import exposition
 from cluster.metrics import Readings
 from dashboards.monitor import announced, prometheus
 from tests.runs import Silent
@@ -62,7 +63,7 @@ def ended(found: scenario.Scenario, outcome: simulate.Outcome) -> Readings:
 @contextmanager
 def watched(folder: Path, exporter: Exporter) -> Iterator[Callable[[str], list[float]]]:
     """A Prometheus that scrapes it every second; yields a function that queries it for values."""
-    labels = {"run_id": "run"}
+    labels = {"run_id": "run", "scenario": "storm"}
     with announced(folder, exporter.url, labels), prometheus(folder, free_port()) as url:
         yield lambda query: [float(sample["value"][1]) for sample in asked(url, query)]
 

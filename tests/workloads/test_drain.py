@@ -5,6 +5,7 @@ from collections import Counter
 
 from cluster import drive
 from cluster.local import LocalHandle, first_of
+from cluster.pace import Pace
 from cluster.partition import FOREVER, Order, Partition
 from cluster.placement import packed
 from cluster.run import Executor, unpack
@@ -59,7 +60,7 @@ def test_the_driver_knows_how_far_the_last_host_is(monkeypatch):
     fleet, executor = simulate.fleet_of(job.plan), Executor("ray", 2, yield_after=0.002)
     with in_this_process(fleet, executor, packed(2, 2)) as (handles, *_):
         partitions = [handle.partition for handle in handles if isinstance(handle, LocalHandle)]
-        driver = drive.Driver(handles, None, job.page, first_of, Looking(), 0.002)
+        driver = drive.Driver(handles, None, job.page, first_of, Looking(), Pace(0.002))
         assert driver.run()
     assert all(known <= due for known, due in looks)
     assert looks[-1][0] > END // 10

@@ -47,7 +47,8 @@ def by_name(scenario: Scenario) -> list[str]:
 
 def plain(scenario: Scenario) -> Scenario:
     """Without what serves its watchers alone."""
-    return msgspec.structs.replace(scenario, metrics=Metrics())
+    engine = msgspec.structs.replace(scenario.engine, pace=0)
+    return msgspec.structs.replace(scenario, metrics=Metrics(), engine=engine)
 
 
 def changes(base: Scenario, wanted: Scenario) -> Iterator[tuple[str, str]]:

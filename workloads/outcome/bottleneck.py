@@ -11,7 +11,12 @@ FEW = 4  # partitions that are told one by one
 
 
 def bottleneck(
-    seconds: float, wall: float, busy: Sequence[float], windows: int, recoveries: int = 0
+    seconds: float,
+    wall: float,
+    busy: Sequence[float],
+    windows: int,
+    recoveries: int = 0,
+    paced: bool = False,
 ) -> str:
     """Of a run that took `wall` seconds, `seconds` of them with partitions at work; `busy` is by partition."""
     if not seconds or wall - seconds > seconds:
@@ -26,6 +31,8 @@ def bottleneck(
         of = "the partition was" if len(busy) == 1 else f"all {len(busy)} partitions were"
         return f"events: {of} busy {share(mean / seconds)} of the time"
     idle = f"partitions were busy {share(mean / seconds)} of the time"
+    if paced:
+        return f"the pace that was asked for: {idle}"
     if recoveries:
         return f"losses: {idle}, {some(recoveries, 'worker')} had to be replaced"
     if windows:

@@ -20,6 +20,7 @@ TIMES: Units = (
 )
 SIZES: Units = tuple((unit, 1024.0**n) for n, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB")))
 BYTES_WHOLE = 1000
+BEHIND_SECONDS = 1.0  # less is no lag that anybody would see
 
 
 def duration(seconds: Value) -> str:
@@ -54,6 +55,12 @@ def lost(vms: Value, own: Value) -> str:
     """What became of VMs; `own` of them used memory that they had not accepted."""
     text = f"{number(vms)} will not run again"
     return f"{text}, {number(own)} by their guests' own access" if own else text
+
+
+def behind(seconds: Value) -> str:
+    """What there is to say of a run that cannot keep its pace."""
+    mean = _mean_of(seconds)
+    return f", {duration(seconds)} behind its pace" if mean and mean > BEHIND_SECONDS else ""
 
 
 def share(part: Value) -> str:

@@ -12,7 +12,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from cluster.drive import Totals
-from workloads.outcome.figures import duration, number, rate
+from workloads.outcome.figures import behind, duration, number, rate
 from workloads.plan import Plan
 from workloads.scenario import Trace
 
@@ -142,7 +142,8 @@ class Progress:
         return (
             f"{self.label}{number(stands.done)}{most} conversions, {speed}/s, "
             f"{duration(totals.now / NS)} simulated, {number(stands.in_flight)} in flight, "
-            f"{number(stands.failed)} failed{self.draining(totals, stands)}"
+            f"{number(stands.failed)} failed{behind(totals.behind)}"
+            f"{self.draining(totals, stands)}"
         )
 
     def draining(self, totals: Totals, stands: Standing) -> str:

@@ -14,6 +14,7 @@ from cluster.label_sets import ANOMALIES, INVARIANTS, Labels, Run, partition_lab
 from cluster.metrics import Readings
 from cluster.placement import runs
 from workloads import __version__
+from workloads.outcome.host_groups import host_groups
 from workloads.outcome.summary import findings
 from workloads.outcome.tally import Tally, tally
 from workloads.scenario import Scenario
@@ -89,6 +90,7 @@ def readings(
     series = [
         *_counters(seen),
         *_gauges(words, seen, census or {}),
+        *_groups(words, scenario.fleet.hosts),
         *_findings(findings(seen, finished), protocol),
         *_engine(totals),
     ]
@@ -96,7 +98,8 @@ def readings(
     for family, labels, value in series:
         values[family][labels] += value
     injected = dict.fromkeys(CLASSES[f.reason] for f in scenario.fault if f.reason in CLASSES)
-    run = Run(protocol, len(totals.busy), about, build(), tuple(injected))
+    hosts = scenario.fleet.hosts
+    run = Run(protocol, len(totals.busy), about, build(), tuple(injected), hosts)
     return Readings.of(run, values, _histograms(seen))
 
 
@@ -130,6 +133,14 @@ def _gauges(words: Words, seen: Tally, census: Mapping[str, int]) -> Iterable[Se
     yield "gmemsim_leaked_bytes", (), census.get("leaked_bytes", 0)
     yield "gmemsim_iommu_queue_depth", ("mean",), mean
     yield "gmemsim_iommu_queue_depth", ("max",), deepest
+
+
+def _groups(words: Words, hosts: int) -> Iterable[Series]:
+    for label, group in host_groups(words, hosts).items():
+        answered = "gmemsim_host_group_conversions_total"
+        yield answered, (label, "completed"), group.answered - group.failed
+        yield answered, (label, "failed"), group.failed
+        yield "gmemsim_host_group_conversions_in_flight", (label,), group.in_flight
 
 
 def _findings(found: Mapping[str, int], protocol: str) -> Iterable[Series]:

@@ -145,7 +145,10 @@ class Parameter(TypedDict):
 
 
 class Engine(TypedDict):
-    """What ran it. Wall clock, except for the counts; busy and wait by partition."""
+    """What ran it. Wall clock, except for the counts; busy and wait by partition.
+
+    `behind_pace_seconds` is by how much it ended later than `--pace` asked, None without one.
+    """
 
     executor: str
     placement: str
@@ -156,6 +159,7 @@ class Engine(TypedDict):
     lookahead_seconds: float | None
     cross_messages: int
     wall_seconds: float
+    behind_pace_seconds: float | None
     events_per_second: float
     conversions_per_second: float
     recoveries: int

@@ -258,6 +258,7 @@ def engine(scenario: Scenario, outcome: Outcome, seen: Tally) -> dict[str, Any]:
         "lookahead_seconds": None if outcome.lookahead is None else outcome.lookahead / NS,
         "cross_messages": totals.cross_messages,
         "wall_seconds": wall,
+        "behind_pace_seconds": totals.behind if scenario.engine.pace else None,
         "events_per_second": totals.events / wall if wall else 0.0,
         "conversions_per_second": seen.count("conversions") / wall if wall else 0.0,
         "recoveries": outcome.totals.recoveries,
@@ -266,7 +267,12 @@ def engine(scenario: Scenario, outcome: Outcome, seen: Tally) -> dict[str, Any]:
         "busy_seconds": totals.busy,
         "wait_seconds": totals.wait,
         "bottleneck": bottleneck(
-            totals.seconds, wall, totals.busy, totals.windows, totals.recoveries
+            totals.seconds,
+            wall,
+            totals.busy,
+            totals.windows,
+            totals.recoveries,
+            paced=bool(scenario.engine.pace),
         ),
     }
 

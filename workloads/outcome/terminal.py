@@ -12,7 +12,7 @@ from rich.text import Text
 
 from workloads.outcome import arrivals, drain, faults, moves
 from workloads.outcome.bottleneck import by_partition
-from workloads.outcome.figures import duration, lost, number, rate, size, some
+from workloads.outcome.figures import behind, duration, lost, number, rate, size, some
 from workloads.outcome.progress import Progress
 from workloads.outcome.seeds import over_seeds, seed_reasons
 from workloads.outcome.settings import of_summary
@@ -215,7 +215,8 @@ def speeds(summary: Summary) -> Iterator[tuple[str, str]]:
     wall, speed = duration(engine["wall_seconds"]), rate(engine["conversions_per_second"])
     yield (
         "wall clock",
-        f"{wall}; {speed} conversions/s, {rate(engine['events_per_second'])} events/s",
+        f"{wall}; {speed} conversions/s, {rate(engine['events_per_second'])} events/s"
+        f"{behind(engine.get('behind_pace_seconds'))}",
     )
 
 

@@ -397,6 +397,12 @@ class Engine(Section, frozen=True):
         int,
         key.duration("shortest wall time between two checkpoints; 0s = none are taken", low=0),
     ] = 30 * SECOND
+    pace: Annotated[
+        int,
+        key.duration(
+            "simulated time in each second of wall time at most; 0s = as much as can be", low=0
+        ),
+    ] = 0
 
 
 class Metrics(Section, frozen=True):

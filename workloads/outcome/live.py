@@ -1,0 +1,127 @@
+"""`gmemsim run --live`: a small view of the run in the terminal, drawn anew with each word of it, twice a second."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live as Screen
+from rich.table import Table
+from rich.text import Text
+
+from cluster.drive import Totals
+from cluster.histogram import Histogram
+from workloads.outcome.figures import behind, duration, number, rate
+from workloads.outcome.host_groups import host_groups
+from workloads.outcome.progress import NS, standing, total_of
+from workloads.plan import Plan
+
+BAR_WIDTH = 30  # columns of the fullest one
+Words = Sequence[Mapping[str, Any]]
+
+
+class Live:
+    """Told now and then how the run stands, as workloads.outcome.progress.Progress; needs a terminal."""
+
+    def __init__(self, plan: Plan, stream: TextIO | None = None, label: str = "") -> None:
+        scenario = plan.scenario
+        self.title = f"{label or scenario.protocol.name}: {scenario.scenario.name}"
+        self.total = total_of(plan)
+        self.hosts = scenario.fleet.hosts
+        console = Console(file=stream or sys.stderr, highlight=False, markup=False, emoji=False)
+        self.screen = Screen(console=console, auto_refresh=False, transient=True)
+        self.before = (
+            time.perf_counter(),
+            0,
+            0,
+        )  # at the last word: wall and simulated time, answers
+
+    def __enter__(self) -> Self:
+        self.before = (time.perf_counter(), 0, 0)
+        self.screen.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.screen.stop()
+
+    def update(self, totals: Totals, words: Words) -> None:
+        """The latest word of every partition that has spoken."""
+        if words:
+            figures, bars = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
+            for name, text in self.figures(totals, words):
+                figures.add_row(Text(name), Text(text))
+            for label, bar, text in self.bars(words):
+                bars.add_row(Text(label), Text(bar), Text(text))
+            self.screen.update(Group(Text(self.title, "bold"), figures, bars), refresh=True)
+
+    def figures(self, totals: Totals, words: Words) -> Iterator[tuple[str, str]]:
+        """(name, text) of each line. Speeds are those since the last word, percentiles those of the run so far."""
+        stands = standing(words)
+        now, simulated, done = self.before
+        self.before = (time.perf_counter(), totals.now, stands.done)
+        answers, wall, passed = stands.done - done, self.before[0] - now, totals.now - simulated
+        of = f" of {number(self.total)}" if self.total is not None else ""
+        yield (
+            "conversions",
+            f"{number(stands.done)}{of}, {number(stands.failed)} failed for good, "
+            f"{duration(totals.now / NS)} simulated{behind(totals.behind)}",
+        )
+        yield (
+            "throughput",
+            f"{speed(answers, wall)}/s, {speed(answers, passed / NS)}/s of simulated time",
+        )
+        yield "latency", ", ".join(f"{name} {text}" for name, text in percentiles(words).items())
+        yield "in flight", number(stands.in_flight)
+        failed = ", ".join(f"{name} {number(n)}" for name, n in reasons(words).most_common())
+        yield "failures", failed or "none"
+
+    def bars(self, words: Words) -> Iterator[tuple[str, str, str]]:
+        """Host or hosts, what is in flight there as a bar, figures."""
+        groups = host_groups(words, self.hosts)
+        most = max(group.in_flight for group in groups.values())
+        for label, group in groups.items():
+            width = -(-BAR_WIDTH * group.in_flight // most) if most else 0
+            yield (
+                f"host{'s' if '-' in label else ''} {label}",
+                "\u2588" * width,
+                f"{number(group.in_flight)} in flight, {number(group.answered)} answered, "
+                f"{number(group.failed)} failed",
+            )
+
+
+def speed(count: int, seconds: float) -> str:
+    """Where nothing happened, or no time passed, there is no figure to round."""
+    return rate(count / seconds) if count and seconds else "0"
+
+
+def percentiles(words: Words) -> dict[str, str]:
+    """p50 and p99 of all that was answered."""
+    latency = Histogram.joined(
+        packed
+        for word in words
+        for family, *_, packed in word["meter"]["histograms"]
+        if family == "conversion_latency"
+    )
+    shares = {"p50": 0.5, "p99": 0.99}
+    return {
+        name: duration(latency.quantile(share) / NS) if latency.count else "-"
+        for name, share in shares.items()
+    }
+
+
+def reasons(words: Words) -> Counter[str]:
+    """Failed attempts by reason."""
+    found: Counter[str] = Counter()
+    for word in words:
+        for family, *labels, count in word["meter"]["counters"]:
+            if family == "failures":
+                found[labels[-1]] += count
+    return found
