@@ -30,6 +30,7 @@ MEANINGS = {
     "consumer": "who was asked, or who failed",
     "direction": "which side the memory goes to",
     "executor": "`engine.executor`",
+    "host_group": "hosts by number, at most 16 groups of equal size",
     "invariant": "id in [docs/domain.md](../domain.md) section 6",
     "lock": "in the order in which a conversion meets them",
     "operation": "SEAMCALL",
@@ -48,7 +49,7 @@ MEANINGS = {
     "version": "version of gmemsim",
 }
 # Labels whose values the run decides.
-OPEN = {"partition", "protocol", "run_id", "scenario", "seed", "executor", "placement"}
+OPEN = {"partition", "host_group", "protocol", "run_id", "scenario", "seed", "executor", "placement"}
 OPEN |= {"version", "python"}
 ABOUT, BUILD = FAMILIES["gmemsim_run_info"].labels, FAMILIES["gmemsim_build_info"].labels
 
