@@ -49,7 +49,16 @@ MEANINGS = {
     "version": "version of gmemsim",
 }
 # Labels whose values the run decides.
-OPEN = {"partition", "host_group", "protocol", "run_id", "scenario", "seed", "executor", "placement"}
+OPEN = {
+    "partition",
+    "host_group",
+    "protocol",
+    "run_id",
+    "scenario",
+    "seed",
+    "executor",
+    "placement",
+}
 OPEN |= {"version", "python"}
 ABOUT, BUILD = FAMILIES["gmemsim_run_info"].labels, FAMILIES["gmemsim_build_info"].labels
 
