@@ -95,8 +95,8 @@ def test_every_check_has_a_meaning_and_none_is_left_over():
     assert {check.id for check in ANOMALIES + INVARIANTS} <= set(MEANINGS)
     assert set(MEANINGS) == {
         *IDS,
-        *(f"I{n}" for n in range(1, 27)),
-        *(f"L{n}" for n in range(1, 10)),
+        *(f"I{n}" for n in range(1, 30)),
+        *(f"L{n}" for n in range(1, 11)),
     }
     assert all(meaning.text.endswith(".") and meaning.source for meaning in MEANINGS.values())
 

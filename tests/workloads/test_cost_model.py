@@ -34,7 +34,7 @@ host_refault shared_refault tree_reserve tree_store page_alloc folio_truncate fo
 folio_merge_2m folio_merge_1g folio_split_1g_2m folio_merge_1g_2m convert_ioctl vmm_overhead
 vfio_map_4k vfio_unmap_4k vfio_map_2m
 vfio_unmap_2m vfio_ioctl side_discard_4k iotlb_invalidate iotlb_outlier iommu_hang
-transient_ref long_pin stray_ref link kick_link network
+transient_ref long_pin stray_ref link kick_link network transfer_page
 """
 NAMES = set(NAMES_TEXT.split())
 
