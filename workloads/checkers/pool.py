@@ -1,5 +1,6 @@
 """I20: what is had of a host's pools, pages and descriptors of the invalidation queue, against what goes back."""
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from actors import observations as o
@@ -8,6 +9,8 @@ from actors.contract import Share
 if TYPE_CHECKING:
     from workloads.checkers.operation import Operation
     from workloads.checkers.shadow import Shadow
+
+PRIVATE = Share.PRIVATE  # a member is slow to look up
 
 
 class PoolBooks:
@@ -50,9 +53,10 @@ def i20_slots(shadow: "Shadow", fact: o.IotlbQueued) -> str | None:
     """Descriptors are those of conversions to private; who has committed has given his back before he queues."""
     if not fact.depth:
         return None
-    begun = [op for each in shadow.neighbours for op in each.operations.values()]
-    may = sum(op.begin.to is Share.PRIVATE for op in begun)
-    may -= any(op.settled and op.covers(fact.start, fact.end) for op in shadow.operations.values())
+    given = any(op.settled and op.covers(fact.start, fact.end) for op in shadow.operations.values())
+    begun = (op for each in shadow.neighbours for op in each.operations.values())
+    takers = (op for op in begun if op.begin.to is PRIVATE)
+    may = sum(1 for _ in islice(takers, fact.depth + given)) - given  # no more than it takes
     if fact.depth <= may:
         return None
     return f"{fact.depth} descriptors of the invalidation queue are taken, and {may} conversions may have one"
