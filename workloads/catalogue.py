@@ -139,7 +139,7 @@ def show_kind(kind: str | None, as_json: bool) -> str:
 def paragraphs(rows: Rows) -> str:
     """Rows of which one column is too long for a table: a block for each."""
     return "\n".join(
-        textwrap.indent(textwrap.fill(text, WIDEST - len(indent)), indent)
+        textwrap.indent(textwrap.fill(text, WIDEST - len(indent), break_on_hyphens=False), indent)
         for row in rows
         for indent, text in (
             ("  ", f"{row['name']}  {row['title']}"),

@@ -144,7 +144,7 @@ def _claim(claim: Claim) -> Iterator[str]:
     ]
     rows += _struck(list(runs.values()))
     rows += [
-        ("conversions refused", *(_count(run.failed) for run in runs.values())),
+        ("conversions failed", *(_count(run.failed) for run in runs.values())),
         ("without an answer", *(_count(run.unfinished) for run in runs.values())),
         ("VMs lost", *(_count(run.lost) for run in runs.values())),
     ]

@@ -40,8 +40,8 @@ def checkpoint(folder: Path) -> Saved:
         # Of a comparison, or of several seeds: one of its runs.
         hint = f"; nearest: {shown(within[0].parent)}" if within else ""
         raise UsageError(
-            f"{shown(path)}: no such file; expected the results of a run that is not over and has lived "
-            f"for engine.checkpoint_interval{hint}"
+            f"{shown(path)}: no such file; expected the results of a run that is not over, and was "
+            f"stopped or has lived for engine.checkpoint_interval{hint}"
         ) from None
     except OSError as error:
         raise UsageError(f"{shown(path)}: cannot be read: {error.strerror}") from None

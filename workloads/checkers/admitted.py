@@ -176,7 +176,6 @@ WINDOWS = (
     Window("AN17", C_FAMILY, FREEZE_LATE, "faults are let in until the decision"),
     Window("AN19", (B, B1), SWALLOW, "an inner variable hides that the list could not be made"),
     Window("AN20", (B2H,), STORE_LATE, "RW1: the invalidation ends before the store"),
-    Window("AN21", (B,), NEVER, "leaves are zapped before their folios are split, or the VM is dead"),
     Window("AN21", (B2H,), SPLIT_FIRST, "the branch without its fix-ups"),
     Window("AN21", (A, B, B1, B2H, *C_FAMILY), UNIFORM, "a 1 GiB folio becomes small at once, under leaves of 2 MiB"),
     Window("AN26", (A, *C_FAMILY), NEVER, "attributes are read without a lock, as later versions of the series do"),

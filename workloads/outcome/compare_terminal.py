@@ -13,6 +13,7 @@ from workloads.outcome.compare_rows import EXCLUDED, Row, legend, rows
 from workloads.outcome.comparison import adjustment_lines, loop_lines, marked, reasons
 from workloads.outcome.figures import some
 from workloads.outcome.seeds import ANECDOTE, RARE, spread
+from workloads.outcome.tally import CHECKS
 from workloads.outcome.terminal import STYLES, headline, results_line, write
 from workloads.wording import printable
 
@@ -109,6 +110,8 @@ def notes(found: Found) -> Iterator[RenderableType]:
     lines = legend(found)
     if any(EXCLUDED in cell.text for row in rows(found) for cell in row.cells):
         lines.append((EXCLUDED.strip(), "what the protocol's own definition excludes"))
+    if any(row.label.strip() in CHECKS for row in rows(found)):
+        lines.append(("", f"what has no{EXCLUDED} beside it, the protocol's own definition admits"))
     for name, meaning in lines:
         meanings.add_row(Text(name), Text(meaning))
     yield meanings

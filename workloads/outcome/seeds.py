@@ -12,6 +12,7 @@ Summary = Mapping[str, Any]
 # What of a summary is figures. The rest says what ran, or lists single cases.
 FIGURES = (
     "simulated_seconds",
+    "last_answer_seconds",
     "answered_per_simulated_second",
     "drain",
     "conversions",

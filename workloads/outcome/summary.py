@@ -140,8 +140,9 @@ def with_load(requests: Conversions, asked: int, waiting: int, on_top: int) -> C
 
 
 def answer_rate(requests: Conversions, seconds: float) -> float | None:
-    """Answers a second of simulated time up to the last one, if there is any."""
-    return (requests["completed"] + requests["failed"]) / seconds if seconds else None
+    """Answers a second of simulated time up to the last one, if there is any; but for those of VMs that had died."""
+    answered = requests["completed"] + requests["failed"] - requests["at_dead_vms"]
+    return answered / seconds if seconds else None
 
 
 def latencies(seen: Tally) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from workloads.outcome.verdict import show_value, where
 Summary = Mapping[str, Any]
 RANKS = {"mean": "mean", "p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "max"}
 VERDICTS = {
-    "valid": "Every invariant held, every check passed, and no anomaly was one that is excluded.",
+    "valid": "Nothing was found but what the protocol's own definition admits, and every check passed.",
     "violated": "A promise was broken, or a check failed:",
     "unknown": "The run did not finish. All figures are of the part that was simulated.",
 }

@@ -128,10 +128,11 @@ def own_costs(summary: Summary) -> Iterator[tuple[str, str]]:
 def rows(summary: Summary) -> Iterator[tuple[str, str]]:
     """(name, text) of every line."""
     c = {key: number(value) for key, value in summary["conversions"].items()}
+    dead = f" ({c['at_dead_vms']} at dead VMs)" if summary["conversions"]["at_dead_vms"] else ""
     yield (
         "conversions",
         f"{c['requested']} requested: {c['completed']} completed ({c['redundant']} redundant), "
-        f"{c['failed']} failed, {c['unfinished']} unfinished; "
+        f"{c['failed']} failed{dead}, {c['unfinished']} unfinished; "
         f"{c['retries']} retries, {c['in_flight_peak']} in flight at most",
     )
     yield from own_costs(summary)
@@ -257,7 +258,7 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
     if engine["partitions"] > 1:
         yield "partitions", by_partition(engine)
         yield "bottleneck", engine["bottleneck"]
-    if engine["lookahead_seconds"] is not None:
+    if engine["lookahead_seconds"] is not None and engine["partitions"] > 1:
         yield (
             "lookahead",
             f"{duration(engine['lookahead_seconds'])} by the links between partitions, "
