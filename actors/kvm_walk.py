@@ -7,7 +7,17 @@ from actors import kvm_entry, kvm_memory
 from actors import messages as m
 from actors.address import GUEST, TDX, host_base
 from actors.contract import PAGES_2M, Context, Place, Reason, Share
-from actors.kvm_plans import LOOKING, PLANS, SPLITTING, UNBLOCKING, ZAPPING_SHARED, Do, Walk
+from actors.intervals import IntervalMap
+from actors.kvm_plans import (
+    LOOKING,
+    PLANS,
+    SPLITTING,
+    UNBLOCKING,
+    ZAPPING,
+    ZAPPING_SHARED,
+    Do,
+    Walk,
+)
 from actors.kvm_tickets import TICKETS, WALK
 from actors.observations import Leaf
 from actors.tdx_pamt import PAIR
@@ -19,6 +29,11 @@ if TYPE_CHECKING:
 # What every step looks at, and a member is slow to look up.
 OK, TRACK, BLOCK, KICK, ZAP_SHARED = Status.OK, Call.TRACK, Call.BLOCK, Do.KICK, Do.ZAP_SHARED
 PAIRED = (Call.DEMOTE, Call.AUG)  # what may make leaves of 4 KiB where none were
+PRIVATE = Share.PRIVATE
+SIDES = {
+    ZAPPING: PRIVATE,
+    ZAPPING_SHARED: Share.SHARED,
+}  # whose leaves a zap has chosen before it has the lock
 CALLED_OFF = (SPLITTING, LOOKING)  # by an ABORT that comes while they wait for mmu_lock
 PASSES = {ZAPPING_SHARED: "shared_zap_4k", LOOKING: "walk_absent_4k"}  # costs of walking there
 UNBLOCK_RETRY_NS, UNBLOCK_RETRY_MAX_NS = 1_000, 1_000_000
@@ -68,6 +83,10 @@ def locked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     start, end, level = walk.todo[0]
     if walk.plan == SPLITTING and kvm.mirror.get(start) != level:
         step_over(kvm, walk, context)  # an ACCEPT had it split meanwhile (freeze_at = commit)
+        return
+    if walk.plan in SIDES and not table_of(kvm, SIDES[walk.plan]).only(start, end, level):
+        walk.cursor = start  # somebody else's walk has been here: look again, as under the lock
+        step_over(kvm, walk, context)
         return
     name = PASSES.get(walk.plan, "mmu_walk")
     act(kvm, walk, context.cost(name, (end - start) // PAGES[level]), context)
@@ -221,10 +240,14 @@ def give_up(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     kvm.drop(WALK, walk.op, context)
 
 
+def table_of(kvm: "KvmMmu", share: Share) -> IntervalMap:
+    """gfn -> level, of the side."""
+    return kvm.mirror if share is PRIVATE else kvm.shared_ept
+
+
 def leaf(
     kvm: "KvmMmu", start: int, end: int, share: Share, level: int, context: Context, op: int = -1
 ) -> None:
     """Write KVM's own tables."""
-    table = kvm.mirror if share is Share.PRIVATE else kvm.shared_ept
-    table.set(start, end, level)
+    table_of(kvm, share).set(start, end, level)
     context.observe(Leaf(kvm.vm, start, end, share, level, op))

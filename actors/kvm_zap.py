@@ -12,7 +12,7 @@ from actors.contract import PAGES_2M, TELLS, Context, Message, Reason, Share, Tr
 from actors.conversion import Verb
 from actors.intervals import IntervalMap
 from actors.kvm_plans import ZAPPING, ZAPPING_SHARED, Walk
-from actors.kvm_tickets import WALK
+from actors.kvm_tickets import WALK, converts
 from actors.observations import LeftMapped, PrepareUndone, TlbFlushed
 from actors.tdx_states import LEVEL_2M, PAGES, Call
 
@@ -31,7 +31,7 @@ def commit(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
 
 def next_step(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     """Queue for mmu_lock with the next leaves, or finish."""
-    leaves = kvm.mirror if walk.plan == ZAPPING else kvm.shared_ept
+    leaves = kvm_walk.table_of(kvm, kvm_walk.SIDES[walk.plan])
     absent = 0
     while walk.cursor < walk.end:
         end, level = leaves.run_at(walk.cursor, walk.end)
@@ -65,7 +65,7 @@ def zapped(kvm: "KvmMmu", walk: Walk, leaves: int, context: Context) -> None:
     start, _, level = walk.todo[0]
     if not leaves:
         return
-    side = Share.PRIVATE if walk.plan == ZAPPING else Share.SHARED
+    side = kvm_walk.SIDES[walk.plan]
     last = start + leaves * PAGES[level]
     at = last if walk.protects else start
     for first, stop in [*walk.kept, (last, last)]:
@@ -93,7 +93,8 @@ def committed(kvm: "KvmMmu", walk: Walk, took: int, context: Context) -> None:
 
 def unsplit(kvm: "KvmMmu", walk: Walk, end: int, context: Context) -> None:
     """A boundary leaf of 2 MiB where PREPARE left none: to zap a part of it is a bug (v3), and nothing is unmapped."""
-    context.observe(PrepareUndone(kvm.vm, walk.op, walk.cursor, end))
+    if converts(walk.op):
+        context.observe(PrepareUndone(kvm.vm, walk.op, walk.cursor, end))
     kvm.bug("commit", Reason.BUG, False, context)
     left_mapped(kvm, walk, Reason.BUG, walk.cursor, end, context)
     walk.cursor = end

@@ -139,6 +139,10 @@ STORE_LATE = When("protocol.store_first", ("false",), "false")
 UNIFORM = When("protocol.uniform_split", ("true",), "false")
 SPLIT_FIRST = When("protocol.zap_first", ("no", "mixed"), "yes")
 REST_STORED = When("protocol.on_poison", ("proceed-rest",), "bail")
+REST_STORED_ALIVE = REST_STORED._replace(also=ALIVE)
+REST_STORED_TOLD = REST_STORED._replace(also=When("protocol.mark", NAMED, "protocol"))
+REST_STORED_TOLD_ALIVE = REST_STORED._replace(also=TOLD_OF)
+REST_STORED_TOLD_OWN = REST_STORED._replace(also=TOLD_OF_BY_ITSELF)
 MM_FAILS = When("protocol.notifier_scope", ("mmu_notifier",), "mmu_notifier")
 
 # fmt: off
@@ -157,6 +161,10 @@ WINDOWS = (
     Window("AN3", (CR,), TOLD_OF_BY_ITSELF, "as AN1"),
     Window("AN3", (C0,), TOLD_OF, "as AN1"),
     Window("AN4", (C,), REST_STORED, "a bug in COMMIT is reported, and all but its pages is stored"),
+    Window("AN4", (CR, C0), REST_STORED_TOLD, "as C, whose marks these are"),
+    Window("AN7", (C,), REST_STORED_ALIVE, "as AN4, in a VM that lives"),
+    Window("AN7", (C0,), REST_STORED_TOLD_ALIVE, "as C"),
+    Window("AN7", (CR,), REST_STORED_TOLD_OWN, "as C"),
     Window("AN7", (C, C0), SPLIT, "a folio is split for the mark alone"),
     Window("AN7", (CR,), SPLIT_BY_ITSELF, "as C"),
     Window("AN8", C_FAMILY, NEVER, "what is cleared in PREPARE is back, from a list, before ABORT is acknowledged"),

@@ -309,7 +309,7 @@ def i19_told(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for start, end, size, trace in op.left:
         mark, table = shadow.mark, shadow.kept if trace == Trace.REFERENCE else shadow.poison
         first, last = start, end
-        if size > 0 and mark.whole:
+        if size > 0 and mark.whole and trace != Trace.REFERENCE:  # on one page it holds the folio
             first, last = start >> size << size, -(-end >> size) << size
         lost = size > 0 and (not mark.survives or mark.takes == SPLIT)
         bad = None if lost and table.only(first, last, 0) else unmarked(table, first, last)
