@@ -56,6 +56,7 @@ PAIRED: dict[str, tuple[str, ...]] = {
     "I6": ("AN4",),  # B, B1: an undo that fails between store and split
     "I7": ("AN21",),
     "I8": ("AN6",),
+    "I9": ("AN19",),  # told of a success that was none, the VMM has devices hold what is private
     "I10": ("AN4", "AN5", "AN6", "AN7"),
     "I11": ("AN3",),
     "I12": ("AN28",),
