@@ -61,8 +61,7 @@ def i9_restructured(shadow: Shadow, fact: o.FolioOrder) -> Found:
         return None
     for op in shadow.operations.values():
         start, end = max(fact.start, op.begin.start), min(fact.end, op.begin.end)
-        if start < end and any(not t.only(start, end, 0) for t in shadow.counted.values()):
-            extra = references(shadow, start, end)
+        if start < end and (extra := references(shadow, start, end)):
             found = ", ".join(f"{number} by {name}" for name, number in extra.items())
             own = end - start
             count = own + sum(extra.values())

@@ -6,6 +6,7 @@ from typing import Any
 from actors import observations as o
 from actors.contract import Consumer, Reason, Share, Trace
 from actors.tdx_states import Call, Entry, Status
+from workloads.checkers.dma import forget
 from workloads.checkers.operation import UNTOUCHED, Operation
 from workloads.checkers.shadow import Shadow
 
@@ -65,8 +66,8 @@ def folio_order(shadow: Shadow, fact: o.FolioOrder) -> None:
     if fact.order < 0:
         for operation in shadow.operations.values():
             operation.emptied = True
-    if fact.order >= 0 and shadow.punched.fragments > 1:
-        shadow.punched.set(fact.start, fact.end, 0)
+    if fact.order >= 0:
+        forget(shadow.punched, fact.start, fact.end)
 
 
 def hole(shadow: Shadow, fact: o.Punched) -> None:
@@ -160,8 +161,8 @@ def leaf(shadow: Shadow, fact: o.Leaf) -> None:
         shadow.shared.set(fact.start, fact.end, fact.level)
         if fact.op in shadow.operations:
             shadow.operations[fact.op].unflushed = True
-    if not fact.level and shadow.left.fragments > 1:
-        shadow.left.set(fact.start, fact.end, 0)
+    if not fact.level:
+        forget(shadow.left, fact.start, fact.end)
 
 
 def flushed(shadow: Shadow, fact: o.TlbFlushed) -> None:
@@ -211,8 +212,7 @@ def bitmap_set(shadow: Shadow, fact: o.Bitmap) -> None:
 
 def guest_accepted(shadow: Shadow, fact: o.GuestAccepted) -> None:
     shadow.accepted.set(fact.start, fact.end, 1)
-    if shadow.halfway.fragments > 1:
-        shadow.halfway.set(fact.start, fact.end, 0)
+    forget(shadow.halfway, fact.start, fact.end)
 
 
 def guest_released(shadow: Shadow, fact: o.GuestReleased) -> None:

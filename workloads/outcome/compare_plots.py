@@ -6,11 +6,12 @@ from typing import Any
 from workloads.outcome.figures import rate
 from workloads.outcome.interval import Interval
 from workloads.outcome.plots import DIRECTIONS, decades, tick
+from workloads.outcome.stacked import Look, stack
 from workloads.outcome.svg import INK, SERIES, figure, svg
 
 Told = Mapping[str, Mapping[str, Any]]
 """Protocol -> its summary; of several seeds with intervals in the places of figures."""
-LOOKS: Mapping[str, dict[str, Any]] = {
+LOOKS: Mapping[str, Look] = {
     "completed": {"facecolor": SERIES[0], "edgecolor": SERIES[0]},
     "failed": {"facecolor": "none", "edgecolor": SERIES[1], "hatch": "////"},
     "failed at a dead VM": {"facecolor": "none", "edgecolor": SERIES[2], "hatch": "xxxx"},
@@ -53,25 +54,11 @@ def outcomes(told: Told, title: str, text: str) -> str:
     """Completed, failed, and failed because the VM was dead, side by side in one bar."""
     with figure(1.0 + 0.3 * len(told)) as (drawn, axes_of):
         axes = axes_of(1, True)[0]
-        names, left = list(told), [0.0] * len(told)
         rows = [parts(summary["conversions"]) for summary in told.values()]
-        for label, look in LOOKS.items():
-            counts = [row[label] for row in rows]
-            # An edge around nothing would still be seen.
-            shown = [place for place, count in enumerate(counts) if count]
-            axes.barh(
-                shown,
-                [counts[place] for place in shown],
-                0.6,
-                [left[place] for place in shown],
-                label=label,
-                **look,
-            )
-            left = [one + count for one, count in zip(left, counts, strict=True)]
-        axes.set(xlabel="requests", ylim=(len(names) - 0.5, -0.5))
+        counts = {label: [row[label] for row in rows] for label in LOOKS}
+        stack(axes, list(told), counts, LOOKS)
+        axes.set(xlabel="requests")
         axes.xaxis.set_major_formatter(lambda value, _: rate(value) if value else "0")
-        axes.set_yticks(range(len(names)), names)
-        axes.grid(axis="y", visible=False)
         drawn.legend(loc="outside upper right", ncols=len(LOOKS))
         return svg(drawn, "outcomes", title, text)
 

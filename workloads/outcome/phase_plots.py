@@ -5,6 +5,7 @@ from typing import Any
 
 from workloads.outcome.compare_plots import mean
 from workloads.outcome.figures import TIMES
+from workloads.outcome.stacked import Look, stack
 from workloads.outcome.svg import PAPER, SERIES, figure, svg
 
 Phases = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -12,7 +13,7 @@ Phases = Mapping[str, Mapping[str, Mapping[str, Any]]]
 Bar = tuple[str, dict[str, float]]
 """Its name, and phase -> seconds."""
 # Neighbours in a bar never look alike without colours.
-LOOKS: Sequence[dict[str, Any]] = (
+LOOKS: Sequence[Look] = (
     {"facecolor": SERIES[0], "edgecolor": PAPER},
     {"facecolor": "none", "edgecolor": SERIES[1], "hatch": "////"},
     {"facecolor": "none", "edgecolor": SERIES[2], "hatch": "xxxx"},
@@ -48,27 +49,11 @@ def stacked(bars: Sequence[Bar], ident: str, title: str, text: str) -> str:
     longest = max(sum(parts.values()) for _, parts in bars)
     unit, factor = next((u for u in reversed(TIMES) if longest >= u[1]), TIMES[0])
     phases = [phase for phase in bars[0][1] if any(parts[phase] for _, parts in bars)]
-    looks = dict(zip(bars[0][1], LOOKS, strict=False))
+    looks = dict.fromkeys(phases, LOOKS[0]) | dict(zip(bars[0][1], LOOKS, strict=False))
     with figure(1.0 + 0.3 * len(bars)) as (drawn, axes_of):
         axes = axes_of(1, True)[0]
-        left = [0.0] * len(bars)
-        for phase in phases:
-            sizes = [parts[phase] / factor for _, parts in bars]
-            # An edge around nothing would still be seen.
-            shown = [place for place, size in enumerate(sizes) if size]
-            axes.barh(
-                shown,
-                [sizes[place] for place in shown],
-                0.6,
-                [left[place] for place in shown],
-                label=phase,
-                **looks.get(phase, LOOKS[0]),
-            )
-            left = [one + size for one, size in zip(left, sizes, strict=True)]
-        axes.set(
-            xlabel=f"simulated time per answered request, {unit}", ylim=(len(bars) - 0.5, -0.5)
-        )
-        axes.set_yticks(range(len(bars)), [name for name, _ in bars])
-        axes.grid(axis="y", visible=False)
+        sizes = {phase: [parts[phase] / factor for _, parts in bars] for phase in phases}
+        stack(axes, [name for name, _ in bars], sizes, looks)
+        axes.set(xlabel=f"simulated time per answered request, {unit}")
         drawn.legend(loc="outside upper right", ncols=len(phases))
         return svg(drawn, ident, title, text)
