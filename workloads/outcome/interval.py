@@ -59,21 +59,7 @@ def interval(values: Sequence[float]) -> Interval:
 
 @cache
 def t_quantile(freedom: int) -> float:
-    """The t that |T| stays below with a probability of 95%, for a whole number of degrees of freedom."""
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if within(middle, freedom) > CONFIDENCE else (middle, high)
-    return math.sqrt(freedom) * math.tan(low)
+    """The t that |T| stays below with a probability of 95%."""
+    from scipy.special import stdtrit
 
-
-def within(angle: float, freedom: int) -> float:
-    """P(|T| < sqrt(freedom) * tan(angle)): a finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = freedom % 2
-    term = cosine if odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for n in range(2 + odd, freedom - 1, 2):
-        term *= cosine * cosine * (n - 1) / n
-        total += term
-    return (angle + sine * total) * 2 / math.pi if odd else sine * total
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
