@@ -38,6 +38,8 @@ from actors.observations import (
     ConsumerReplied,
     ConvertBegin,
     ErrorDropped,
+    LockAsked,
+    LockLeft,
     LockWaited,
     ReferenceKept,
     Spinning,
@@ -298,7 +300,9 @@ class Gmem(Actor):
 
     def take(self, ticket: int, exclusive: bool, context: Context) -> None:
         """Ask for ilock; goes on at once when it is free."""
-        if self.ilock.take(ticket, exclusive, context.now):
+        granted = self.ilock.take(ticket, exclusive, context.now)
+        context.observe(LockAsked("ilock", vm_base(self.address), not granted))
+        if granted:
             self.granted(ticket, context)
 
     def granted(self, ticket: int, context: Context) -> None:
@@ -317,12 +321,12 @@ class Gmem(Actor):
 
     def drop(self, ticket: int, context: Context) -> None:
         """Give ilock back and let the next ones go on."""
+        now, vm = context.now, vm_base(self.address)
+        context.observe(LockLeft("ilock", vm, now - self.ilock.since[ticket]))
         woken: list[Waiter] = self.ilock.drop(ticket)
         for waiter in woken:
-            if context.now > waiter.since:
-                context.observe(
-                    LockWaited("ilock", context.now - waiter.since, vm_base(self.address))
-                )
+            context.observe(LockWaited("ilock", now - waiter.since, vm))
+            if now > waiter.since:
                 gmem_faults.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
 

@@ -52,8 +52,11 @@ def invalidate(
     if reason is Reason.TIMEOUT or (waited > iommu.timeout and not iommu.hangs):
         reason, waited = Reason.TIMEOUT, iommu.timeout
         iommu.free_at = max(iommu.free_at, context.now + waited)  # everybody behind it waits too
-    queued = IotlbQueued(iommu.host, iommu.slots, wait, what.vm, what.start, what.end, waited)
-    context.observe(queued)
+    busy = iommu.free_at - begin
+    where = what.start, what.end
+    context.observe(
+        IotlbQueued(iommu.host, iommu.slots, wait, what.vm, *where, waited, ready_in, busy)
+    )
     for domain in what.domains:
         if reason is not Reason.NONE:
             linger(iommu, domain, what.start, what.end)

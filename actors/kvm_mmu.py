@@ -51,7 +51,7 @@ from actors.kvm_tickets import (
 )
 from actors.kvm_walk import Way
 from actors.locks import RwLock
-from actors.observations import LockOrder, LockWaited, VmBugged
+from actors.observations import LockAsked, LockLeft, LockOrder, LockWaited, VmBugged
 from actors.slots import Slots
 from actors.tdx_states import Call
 
@@ -187,8 +187,11 @@ class KvmMmu(Actor):
 
     def take(self, what: int, number: int, context: Context) -> None:
         """Ask for mmu_lock: faults read, all others write."""
-        if self.lock.take(number * TICKETS + what, what != FAULT, context.now):
-            self.granted(number * TICKETS + what, context)
+        ticket = number * TICKETS + what
+        granted = self.lock.take(ticket, what != FAULT, context.now)
+        context.observe(LockAsked("mmu_lock", self.vm, not granted))
+        if granted:
+            self.granted(ticket, context)
 
     def granted(self, ticket: int, context: Context) -> None:
         """The lock is held for this ticket."""
@@ -215,9 +218,11 @@ class KvmMmu(Actor):
         """Give mmu_lock back; waiters go on."""
         if what == WALK:
             context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, False))
-        for waiter in self.lock.drop(number * TICKETS + what):
+        ticket = number * TICKETS + what
+        context.observe(LockLeft("mmu_lock", self.vm, context.now - self.lock.since[ticket]))
+        for waiter in self.lock.drop(ticket):
+            context.observe(LockWaited("mmu_lock", context.now - waiter.since, self.vm))
             if context.now > waiter.since:
-                context.observe(LockWaited("mmu_lock", context.now - waiter.since, self.vm))
                 kvm_fault.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
 

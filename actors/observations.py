@@ -111,7 +111,10 @@ class Sept(Observation, frozen=True, tag=9):
 
 
 class SeamcallAnswered(Observation, frozen=True, tag=10):
-    """Status of one batch of SEAMCALLs over a range; `cause` (actors.tdx_states.Cause) is why it is not OK."""
+    """Status of one batch of SEAMCALLs over a range; `cause` (actors.tdx_states.Cause) is why it is not OK.
+
+    The TD's S-EPT tree lock is held for it from now on, for `held`.
+    """
 
     vm: int
     call: int
@@ -120,6 +123,7 @@ class SeamcallAnswered(Observation, frozen=True, tag=10):
     status: int
     op: int
     cause: int = 0
+    held: int = 0
 
 
 class EpochDrained(Observation, frozen=True, tag=11):
@@ -210,7 +214,8 @@ class Dma(Observation, frozen=True, tag=17):
 class IotlbQueued(Observation, frozen=True, tag=18):
     """An invalidation of a range of the VM entered the unit's queue behind `depth` others and waited `wait`.
 
-    Its driver waits for `took` in all, from now: until the wait descriptor completes, or it gives up.
+    Its driver waits for `took` in all, from now: until the wait descriptor completes, or it gives up. It is in the
+    queue `ready` from now, and has the unit `busy` after its wait.
     """
 
     host: int
@@ -220,6 +225,8 @@ class IotlbQueued(Observation, frozen=True, tag=18):
     start: int
     end: int
     took: int = 0
+    ready: int = 0
+    busy: int = 0
 
 
 class Bitmap(Observation, frozen=True, tag=19):
@@ -278,11 +285,36 @@ class VmBugged(Observation, frozen=True, tag=23):
 
 
 class LockWaited(Observation, frozen=True, tag=24):
-    """A lock of the VM's was granted after a wait above zero."""
+    """A lock of the VM's was granted to one who had to wait (0 if it was free in the same nanosecond again)."""
 
     lock: str
     wait: int
     vm: int
+
+
+class LockAsked(Observation, frozen=True, tag=270):
+    """Somebody asks for a lock of the VM's, and has it at once or `waits`."""
+
+    lock: str
+    vm: int
+    waits: bool
+
+
+class LockLeft(Observation, frozen=True, tag=271):
+    """One who asked for it `took` ago gives the lock back, or (`waits`) goes away without it."""
+
+    lock: str
+    vm: int
+    took: int
+    waits: bool = False
+
+
+class AugQueued(Observation, frozen=True, tag=272):
+    """The part of an AUG that the TD's vCPUs cannot do side by side waits for those before, then takes `busy`."""
+
+    vm: int
+    wait: int
+    busy: int
 
 
 class LockOrder(Observation, frozen=True, tag=25):
@@ -304,11 +336,12 @@ class Reserving(Observation, frozen=True, tag=26):
 
 
 class Requested(Observation, frozen=True, tag=27):
-    """The VMM took on a request, or a dead VM was asked for one."""
+    """The VMM took on a request, `late` after it was due, or a dead VM was asked for one."""
 
     vm: int
     request: int
     to: Share
+    late: int = 0
 
 
 class Retried(Observation, frozen=True, tag=28):

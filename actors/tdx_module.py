@@ -9,7 +9,7 @@ from actors import tdx_end, tdx_entries, tdx_guest, tdx_tables, tdx_verdict
 from actors.address import KVM
 from actors.contract import Actor, Context
 from actors.intervals import IntervalMap
-from actors.observations import EpochDrained, SeamcallAnswered
+from actors.observations import AugQueued, EpochDrained, SeamcallAnswered
 from actors.tdx_contention import Contention
 from actors.tdx_entries import STATE_MASK, Td
 from actors.tdx_pamt import DynamicPamt
@@ -58,18 +58,22 @@ class TdxModule(Actor):
             took += context.cost("pamt_add_pair" if pairs > 0 else "pamt_remove_pair", abs(pairs))
         if index and rule.serial and message.level == LEVEL_4K:
             begin = max(context.now, td.serial_until)
-            td.serial_until = begin + context.cost(rule.serial, index)
+            busy = context.cost(rule.serial, index)
+            td.serial_until = begin + busy
             took = max(took, td.serial_until - context.now)
+            context.observe(AugQueued(message.vm, begin - context.now, busy))
         if message.call == AUG and self.by_rate is not msgspec.UNSET:
             self.by_rate.note(message.vm, context.now + took, 0)
+        held = 0
         if rule.tree is ALONE and status is OK:
-            td.tree_exclusive_until = max(td.tree_exclusive_until, context.now + took - 1)
+            held = took - 1
+            td.tree_exclusive_until = max(td.tree_exclusive_until, context.now + held)
         elif rule.tree is TOGETHER and index:
-            td.tree_shared_until = max(td.tree_shared_until, context.now + took - 1)
+            held = took - 1
+            td.tree_shared_until = max(td.tree_shared_until, context.now + held)
+        where = message.start, message.end
         context.observe(
-            SeamcallAnswered(
-                message.vm, message.call, message.start, message.end, status, message.op, cause
-            )
+            SeamcallAnswered(message.vm, message.call, *where, status, message.op, cause, held)
         )
         reply = m.SeamcallDone(
             message.ticket,

@@ -12,6 +12,8 @@ from actors.intervals import IntervalMap
 from actors.messages import ATTEMPT_BITS
 from actors.observations import (
     Answered,
+    LockAsked,
+    LockLeft,
     LockWaited,
     Requested,
     Retried,
@@ -98,7 +100,8 @@ class Vmm(Actor):
             message.reply_to,
         )
         self.pending[message.request] = pending
-        context.observe(Requested(self.vm, message.request, message.to))
+        late = context.now - message.since
+        context.observe(Requested(self.vm, message.request, message.to, late))
         if self.dead:
             self.answer(pending, Reason.DEAD, -1, False, context)
         else:
@@ -107,7 +110,12 @@ class Vmm(Actor):
     def enqueue(self, pending: Pending, context: Context) -> None:
         """Wait for the conversion lock."""
         pending.queued_at = context.now
-        self.queue.append(pending.request)
+        self.line_up(pending.request, context)
+
+    def line_up(self, number: int, context: Context) -> None:
+        """Behind all others that want the conversion lock, of whom there may be none."""
+        context.observe(LockAsked("vmm", self.vm, True))
+        self.queue.append(number)
         self.next(context)
 
     def next(self, context: Context) -> None:
@@ -122,8 +130,7 @@ class Vmm(Actor):
             vmm_listeners.move(self, self.windows[self.current], context)
             return
         pending = self.in_hand()
-        if context.now > pending.queued_at:
-            context.observe(LockWaited("vmm", context.now - pending.queued_at, self.vm))
+        context.observe(LockWaited("vmm", context.now - pending.queued_at, self.vm))
         op = self.op_of(pending)
         if self.life is not msgspec.UNSET:
             vmm_kill.watch(self, op, 0, context)
@@ -137,6 +144,10 @@ class Vmm(Actor):
     def in_hand(self) -> Pending:
         """The request that has the conversion lock."""
         return self.pending[self.current]
+
+    def queued_at(self, number: int) -> int:
+        """When who has this number in the queue asked for the conversion lock."""
+        return (self.windows if number < IDLE else self.pending)[number].queued_at
 
     @staticmethod
     def op_of(pending: Pending) -> int:
@@ -195,7 +206,7 @@ class Vmm(Actor):
         if page >= 0:
             context.send(self.vm | PINS, m.DropPins(page, page + 1), context.link)
         context.after(max(wait, context.link), m.Retry(pending.request))
-        self.release(context)
+        self.release(pending.queued_at, context)
 
     def on_retry(self, message: m.Retry, context: Context) -> None:
         """The wait is over."""
@@ -212,7 +223,7 @@ class Vmm(Actor):
             vmm_listeners.take_back(self, pending, telling, context)
             return
         self.answer(pending, reason, offset, redundant, context)
-        self.release(context)
+        self.release(pending.queued_at, context)
 
     def answer(
         self, pending: Pending, reason: Reason, offset: int, redundant: bool, context: Context
@@ -235,8 +246,9 @@ class Vmm(Actor):
         reply = m.ConvertAnswer(pending.request, reason, offset)
         context.send(pending.reply_to, reply, context.link)
 
-    def release(self, context: Context) -> None:
-        """The next in the queue may go on."""
+    def release(self, asked_at: int, context: Context) -> None:
+        """Who had asked for the conversion lock then gives it back: the next in the queue may go on."""
+        context.observe(LockLeft("vmm", self.vm, context.now - asked_at))
         self.current = IDLE
         self.next(context)
 
@@ -256,6 +268,8 @@ class Vmm(Actor):
         """Nothing is put back from here on; the request in hand is left to what is under way for it."""
         self.dead = True
         context.observe(VmStopped(self.vm, regular))
+        for number in self.queue:
+            context.observe(LockLeft("vmm", self.vm, context.now - self.queued_at(number), True))
         self.queue = []
         for pending in [p for p in self.pending.values() if p.request != self.current]:
             self.answer(pending, Reason.DEAD, -1, False, context)

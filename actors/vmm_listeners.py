@@ -275,14 +275,12 @@ def on_move_window(vmm: "Vmm", message: m.MoveWindow, context: Context) -> None:
     window = Window(message.stream, message.start, message.end, message.listener, context.now)
     number = vmm.window_number(message.stream)
     vmm.windows[number] = window
-    vmm.queue.append(number)
-    vmm.next(context)
+    vmm.line_up(number, context)
 
 
 def move(vmm: "Vmm", window: Window, context: Context) -> None:
     """Unmap; not while a part of it is private, or is not mapped at all."""
-    if context.now > window.queued_at:
-        context.observe(LockWaited("vmm", context.now - window.queued_at, vmm.vm))
+    context.observe(LockWaited("vmm", context.now - window.queued_at, vmm.vm))
     vmm.windows_moved += 1
     shared = vmm.bitmap.only(window.start, window.end, Share.SHARED)
     whole = shared and vmm.holes.only(window.start, window.end, 0)
@@ -303,7 +301,7 @@ def window_moved(vmm: "Vmm", _: Round, __: int, context: Context) -> None:
     """The stream goes on."""
     window = vmm.windows.pop(vmm.current)
     context.send(vmm.vm | DEVICES, m.WindowMoved(window.stream), context.link)
-    vmm.release(context)
+    vmm.release(window.queued_at, context)
 
 
 AFTER: dict[str, Callable[["Vmm", Round, int, Context], None]] = {

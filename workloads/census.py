@@ -11,6 +11,8 @@ from actors.gmem import Gmem
 from actors.gmem_folios import HOLE
 from actors.gmem_frames import dormant
 from actors.guest import Guest
+from workloads.inside import KEYS as INSIDE
+from workloads.inside import inside
 from workloads.loads.load import Load
 
 
@@ -33,6 +35,12 @@ def census(actors: Iterable[Actor]) -> dict[str, int]:
         elif isinstance(actor, Load):
             found[ASKED] += actor.requests
     return dict(found)
+
+
+def all_counts(actors: Iterable[Actor]) -> dict[str, int]:
+    """Memory, and who is in a queue (workloads.inside)."""
+    here = list(actors)
+    return census(here) | inside(here)
 
 
 def waiting(guest: Guest) -> int:
@@ -86,4 +94,4 @@ KEYS = (
 
 def complete(counts: dict[str, int]) -> dict[str, int]:
     """With every key, also where nothing was counted."""
-    return {key: counts.get(key, 0) for key in KEYS}
+    return {key: counts.get(key, 0) for key in (*KEYS, *INSIDE)}

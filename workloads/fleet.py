@@ -10,7 +10,7 @@ from cluster.batch import message_types
 from cluster.costs import CostModel
 from cluster.faults import FaultPlan
 from cluster.world import Feed, World
-from workloads.census import backlog, census
+from workloads.census import all_counts, backlog
 from workloads.checkers import checkers
 from workloads.fault_rules import fault_rules
 from workloads.fleet_meter import FleetMeter
@@ -18,6 +18,7 @@ from workloads.host_builder import HostBuilder
 from workloads.meter import Meter
 from workloads.moves_meter import MovesMeter
 from workloads.plan import DECODER, Plan
+from workloads.queues import Queues
 from workloads.recorder import Recorder
 from workloads.scenario.recorded import all_recorded
 
@@ -32,9 +33,9 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
         first=[],
         costs=CostModel({cost.name: cost for cost in plan.costs}),
         faults=FaultPlan(scenario.scenario.seed, fault_rules(scenario)),
-        watchers={"meter": meter(plan), **checkers(plan), **recorder(plan)},
+        watchers={"meter": meter(plan), "queues": Queues(plan), **checkers(plan), **recorder(plan)},
         feeds={},
-        census=census,
+        census=all_counts,
         backlog=partial(backlog, scenario.scenario.duration),
     )
     actors: dict[int, dict[int, Actor]] = {}

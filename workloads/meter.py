@@ -103,7 +103,8 @@ class Meter:
         found.add(fact.took)
 
     def lock_waited(self, _: int, fact: o.LockWaited) -> None:
-        self.histogram("lock_wait", fact.lock).add(fact.wait)
+        if fact.wait:
+            self.histogram("lock_wait", fact.lock).add(fact.wait)
 
     def seamcall(self, _: int, fact: o.SeamcallAnswered) -> None:
         if fact.status == BUSY:

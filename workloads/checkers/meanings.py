@@ -391,4 +391,11 @@ MEANINGS: dict[str, Meaning] = {
         "Where VMs move, every move that has begun ends, one way or the other, by the end of the run.",
         INVARIANT,
     ),
+    "L11": Meaning(
+        "At every lock that queues, the IOMMU's queue, the AUGs of a TD, the requests of a VMM and the "
+        "controller's queue the integral of the number inside, by when customers were seen to come and go, equals "
+        "the sum of their times, by what their actors say of each, to the nanosecond; so for those who wait. "
+        "Whoever is still inside at the end is in the actor's state, since the time that is missing.",
+        INVARIANT,
+    ),
 }

@@ -116,6 +116,7 @@ MARKS: dict[type, str] = {
 # Of these not every one is worth a mark.
 WORTH: dict[type, Callable[[Any], bool]] = {
     o.GuestAccess: lambda f: not f.ok,
+    o.LockWaited: lambda f: f.wait > 0,
     o.SeamcallAnswered: lambda f: f.status != Status.OK,
 }
 CAUSES = {Cause.FAULT: "injected", Cause.LOCK: "a lock is held"}
@@ -148,13 +149,15 @@ class Tracks:
     def see(self, now: int, fact: Any) -> None:
         """Take a fact of one of KINDS."""
         kind = type(fact)
+        if kind in WORTH and not WORTH[kind](fact):
+            return
         if kind in SPANS:
             span = SPANS[kind](fact)
             begin, end = (now, now + span.took) if span.ahead else (now - span.took, now)
             self.rows.append((begin, end, span.track, span.text))
         elif kind in EDGES:
             self.edge(now, EDGES[kind](fact))
-        elif kind not in WORTH or WORTH[kind](fact):
+        else:
             text = WORDED[kind](fact) if kind in WORDED else sentence(fact, {})
             self.rows.append((now, MARK, MARKS[kind], text))
 

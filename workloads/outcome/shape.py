@@ -127,6 +127,23 @@ class Drain(TypedDict):
     answered: int
 
 
+class Resource(TypedDict):
+    """What requests wait for, over all VMs or hosts that have one (`stations`): figures are of the mean one.
+
+    From the start to each host's last answer. `utilisation` is the part of that time in which a server was busy,
+    `utilisation_max` that of the busiest station; `refused` were told at once that it is taken, and did not wait.
+    """
+
+    utilisation: float
+    utilisation_max: float
+    mean_waiting: float
+    mean_in_system: float
+    arrivals: int
+    refused: int
+    mean_wait_seconds: float
+    stations: int
+
+
 class CheckRow(TypedDict):
     """One limit of [checks]; `value` in seconds, bytes, a fraction or a number."""
 
@@ -258,6 +275,7 @@ class Summary(TypedDict):
     no_fail_callers_failed: NotRequired[Counts]
     dma: NotRequired[Dma]
     phases: dict[str, dict[str, Percentiles]]
+    resources: NotRequired[dict[str, Resource]]  # results of before have none
     failures: Counts
     failures_by_consumer: dict[str, Counts]
     failed_attempts: list[FailedAttempts]

@@ -11,7 +11,9 @@ from cluster.label_sets import DMA_OUTCOMES
 from workloads import __version__, checks
 from workloads.census import ASKED, WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
+from workloads.inside import KEYS as INSIDE
 from workloads.meter import DIRECTION
+from workloads.outcome import little
 from workloads.outcome.arrivals import arrivals
 from workloads.outcome.bottleneck import bottleneck
 from workloads.outcome.drain import drain
@@ -41,8 +43,10 @@ def summarise(
     """summary.json. `stopped` says why the run ended early, if it did."""
     protocol = scenario.protocol.name
     seen = tally(outcome.watched, protocol, outcome.finished, of_scenario(scenario))
-    found = findings(seen, outcome.finished)
     memory = dict(outcome.census)
+    here = {key: memory.pop(key, 0) for key in INSIDE}
+    seen.findings.extend(little.findings(seen.queues, here, outcome.totals.now))
+    found = findings(seen, outcome.finished)
     requests = with_load(
         conversions(seen), memory.pop(ASKED), memory.pop(WAITING), seen.count("on_top")
     )
@@ -71,6 +75,7 @@ def summarise(
         **notifiers(seen),
         **dma(seen),
         "phases": phases(seen),
+        "resources": little.resources(seen.queues),
         **failures(seen),
         "faults": faults(scenario, seen),
         "memory": {**memory, "huge_mappings_lost": seen.count("huge_lost")},
@@ -105,6 +110,7 @@ def percentiles(histogram: Histogram) -> dict[str, Any]:
 def findings(seen: Tally, finished: bool) -> Counter[str]:
     """How often each check found something. What is still under way has broken no promise yet."""
     found = seen.found + seen.open
+    found["L11"] += sum(finding["id"] == "L11" for finding in seen.findings)
     if finished:
         # A conversion may hang before it takes its lock, or after.
         found["L1"] += max(conversions(seen)["unfinished"] - seen.open["L1"], 0)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cluster.histogram import Histogram
+from workloads import queues
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import admits
 from workloads.checkers.inspector import FINDINGS_KEPT, Finding, place
@@ -34,6 +35,7 @@ class Tally(NamedTuple):
     opportunities: Counter[Place]
     struck: Counter[Place]
     last_answer: int  # ns
+    queues: dict[str, dict[str, int]]  # by resource (workloads.queues)
 
     def count(self, family: str, *labels: str) -> int:
         """All that was counted under a family and the first of its labels."""
@@ -88,6 +90,7 @@ def tally(
         opportunities,
         struck,
         max((word["meter"]["last_answer"] for word in watched), default=0),
+        queues.joined(word.get("queues", {}) for word in watched),
     )
 
 
