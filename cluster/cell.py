@@ -78,8 +78,7 @@ class Cell:
 
     def cost(self, name: str, count: int = 1) -> int:
         """See actors.contract.Context."""
-        costs = self.host.costs
-        fixed, mean, sigma, half = costs.sums[name, count]
+        fixed, mean, sigma, half, quantiles = self.host.costs.sums[name, count]
         if fixed:  # a constant: no draw
             return fixed
         drawn = self._drawn
@@ -89,7 +88,7 @@ class Cell:
             self._draws = block_bytes(self._key, drawn // DRAWS_PER_BLOCK)
         self._drawn = drawn + 1
         draws = self._draws
-        z = costs.normal[draws[2 * left] | draws[2 * left + 1] << 8]
+        z = quantiles[draws[2 * left] | draws[2 * left + 1] << 8]
         return int(mean * exp(sigma * z - half) + 0.5) or 1  # Sum.at, without its call
 
     def choose(

@@ -3,44 +3,66 @@
 import math
 from array import array
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
 
-from cluster.draws import normal_quantiles
+from cluster.draws import log_exponential_quantiles, normal_quantiles
 
 _SUMS_KEPT = 4096
-_NORMAL = array("d")  # not a tuple: half a megabyte instead of two, met at random
+LOGNORMAL, EXPONENTIAL = "lognormal", "exponential"
+EXPONENTIAL_SPREAD = math.sqrt(math.log(2))  # of the lognormal with an exponential's moments
 
 
 class Cost(msgspec.Struct, frozen=True, array_like=True):
-    """One duration. `mean` is ns per unit; `spread` is the log's sigma of one unit, 0 for a constant."""
+    """One duration. `mean` is ns per unit; `spread` is the log's sigma of one unit, 0 for a constant.
+
+    With `law` EXPONENTIAL one unit is drawn from that, whatever the spread; several are again a lognormal.
+    """
 
     name: str
     mean: float
     spread: float
+    law: str = LOGNORMAL
+
+
+@cache
+def quantiles(law: str) -> "array[float]":
+    """By a draw of 16 bits: z of a standard normal, or the log of a unit exponential."""
+    make = {LOGNORMAL: normal_quantiles, EXPONENTIAL: log_exponential_quantiles}[law]
+    return array("d", make())  # not a tuple: half a megabyte instead of two, met at random
 
 
 class Sum(NamedTuple):
-    """The cost of some number of units: `fixed` (ns) where `sigma` is 0, else a lognormal of this mean (ns)."""
+    """The cost of some number of units: `fixed` (ns), or where it is 0 mean * exp(sigma * z - half), ns.
+
+    A lognormal of this mean, where `half` is that of sigma squared; an exponential, where z is the log of a unit one.
+    """
 
     fixed: int
     mean: float
     sigma: float
-    half: float  # of sigma squared
+    half: float
+    quantiles: "array[float]"  # z by draw
 
     @classmethod
     def of(cls, cost: Cost, count: int) -> "Sum":
-        """A constant times `count`, or the lognormal that stands for the sum of `count` draws."""
+        """A constant times `count`, one exponential, or the lognormal that stands for the sum of `count` draws."""
         mean, sigma = cost.mean * count, cost.spread
+        if cost.law == EXPONENTIAL:
+            if count == 1:
+                return cls(0, mean, 1.0, 0.0, quantiles(EXPONENTIAL))
+            sigma = EXPONENTIAL_SPREAD
         if sigma and count != 1:
             sigma = math.sqrt(math.log1p(math.expm1(sigma * sigma) / count))
-        return cls(0 if sigma else max(1, round(mean)), mean, sigma, sigma * sigma / 2)
+        fixed = 0 if sigma else max(1, round(mean))
+        return cls(fixed, mean, sigma, sigma * sigma / 2, quantiles(LOGNORMAL))
 
-    def at(self, z: float) -> int:
-        """ns at this quantile of the standard normal."""
-        fixed, mean, sigma, half = self
-        return fixed or int(mean * math.exp(sigma * z - half) + 0.5) or 1
+    def at(self, draw: int) -> int:
+        """ns by a draw of 16 bits."""
+        fixed, mean, sigma, half, z = self
+        return fixed or int(mean * math.exp(sigma * z[draw] - half) + 0.5) or 1
 
 
 class Sums(dict[tuple[str, int], Sum]):
@@ -71,17 +93,15 @@ def floor_of_links(costs: Mapping[str, Cost]) -> int:
 class CostModel:
     """Durations of n units at once: mean n times one unit's, variance n times one unit's, never below 1 ns.
 
-    Lognormal throughout: sums of lognormals are replaced by the lognormal with their first two moments
-    (docs/domain.md section 16). A uniform or exponential cost comes here as the lognormal of its moments.
+    Sums of lognormals are replaced by the lognormal with their first two moments (docs/domain.md section 16). A
+    uniform or exponential entry of a cost table comes here as the lognormal of its moments; who wants an exponential
+    as such says so (Cost.law), as the models of queueing theory do.
     """
 
     def __init__(self, costs: Mapping[str, Cost]) -> None:
         self.costs = dict(costs)
         self.sums = Sums(self.costs)
-        if not _NORMAL:
-            _NORMAL[:] = array("d", normal_quantiles())
-        self.normal = _NORMAL
 
     def duration(self, cost: Cost, count: int, draw: int) -> int:
         """ns of `count` units, from a draw of 16 bits; a constant needs none."""
-        return self.sums[cost.name, count].at(self.normal[draw])
+        return self.sums[cost.name, count].at(draw)
