@@ -220,6 +220,27 @@ def validate(
     sys.exit(run_rows(rows, costs, seed, as_json, quiet, seconds_of(time_limit)))
 
 
+@cli.command(short_help="The engine on queues that theory has solved.")
+@click.option(
+    "--seed",
+    type=Count(0),
+    default=1,
+    show_default=True,
+    help="Everything random follows from it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Rows as JSON on standard output, alone.")
+@click.option("--quiet", is_flag=True, help="No line a model on standard error.")
+def theory(seed: int, as_json: bool, quiet: bool) -> None:
+    """The engine on queues that theory has solved: M/M/1, M/D/1, M/M/c, repairman, networks. Half a minute.
+
+    \b
+    gmemsim theory --json
+    """
+    from workloads.theory.command import theory as run_rows
+
+    sys.exit(run_rows(seed, as_json, quiet))
+
+
 @cli.command("list", short_help="What can be named: scenarios, protocols, faults, ...")
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")

@@ -1,0 +1,1 @@
+"""The engine on models that queueing theory has solved: `gmemsim theory` (docs/theory.md)."""
