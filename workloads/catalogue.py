@@ -11,12 +11,15 @@ from actors.contract import ERRNO
 from actors.protocols import PROTOCOLS
 from cluster.fault_points import FAULT_POINTS, WORDS
 from workloads import cost_table
+from workloads import experiment as experiments
 from workloads import scenario as scenarios
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import described
 from workloads.checks import METRICS
 from workloads.errors import UsageError
+from workloads.experiment.analyses import ANALYSES
 from workloads.scenario import KINDS
+from workloads.scenario.source import EXPERIMENTS, shipped
 from workloads.trace import spool as trace_spool
 from workloads.wording import quote, suggestion
 
@@ -37,6 +40,24 @@ def scenario_rows() -> Rows:
     """Shipped scenarios."""
     found = [(name, scenarios.load(name)) for name in scenarios.shipped()]
     return [{"name": name, "meaning": one.scenario.description} for name, one in found]
+
+
+def experiment_rows() -> Rows:
+    """Shipped experiments."""
+    found = [(name, experiments.load(name)) for name in shipped(EXPERIMENTS)]
+    return [{"name": name, "question": first_sentence(one.about.question)} for name, one in found]
+
+
+def analysis_rows() -> Rows:
+    """What can be made of an experiment's points."""
+    return [
+        {
+            "name": name,
+            "options": ", ".join(f"{key}: {text}" for key, text in one.options.items()),
+            "meaning": one.meaning,
+        }
+        for name, one in ANALYSES.items()
+    ]
 
 
 def trace_rows() -> Rows:
@@ -111,6 +132,7 @@ def metric_rows() -> Rows:
 
 LISTS: dict[str, Callable[[], Rows]] = {
     "scenarios": scenario_rows,
+    "experiments": experiment_rows,
     "traces": trace_rows,
     "workloads": workload_rows,
     "protocols": protocol_rows,
@@ -119,6 +141,7 @@ LISTS: dict[str, Callable[[], Rows]] = {
     "invariants": lambda: check_rows(INVARIANTS),
     "costs": cost_rows,
     "checks": metric_rows,
+    "analyses": analysis_rows,
 }
 
 
@@ -150,6 +173,19 @@ def paragraphs(rows: Rows) -> str:
     )
 
 
+def show(source: str, overrides: Sequence[str], as_json: bool) -> str:
+    """A scenario, or an experiment, by its name or by what its file holds."""
+    if source in shipped(EXPERIMENTS) or experiments.is_experiment(source):
+        return show_experiment(source, tuple(overrides), as_json)
+    return show_scenario(source, overrides, as_json)
+
+
+def show_experiment(source: str, overrides: tuple[str, ...], as_json: bool) -> str:
+    """What is asked, what is run, what is made of it."""
+    found = experiments.explain(experiments.load(source, overrides))
+    return json.dumps(found, indent=2) if as_json else experiments.in_words(found, WIDEST)
+
+
 def show_scenario(source: str, overrides: Sequence[str], as_json: bool) -> str:
     """Every key with value, default, unit and meaning."""
     rows = scenarios.explain(scenarios.load(source, overrides, FAULT_POINTS))
@@ -177,6 +213,11 @@ def columns(rows: Rows) -> str:
         for cells in table
     )
     return "\n".join(f"  {line.rstrip()}" for line in lines)
+
+
+def first_sentence(text: str) -> str:
+    """On one line."""
+    return " ".join(text.split()).partition("? ")[0].removesuffix("?") + "?"
 
 
 def _first_line(kind: type) -> str:

@@ -14,7 +14,7 @@ from workloads.wording import quote, suggestion
 
 EXAMPLE = 'a limit such as "< 5ms", "<= 0.1%", ">= 1000", "== 0"'
 
-Unit = Literal["duration", "count", "ratio", "size"]
+Unit = Literal["duration", "count", "ratio", "size", "number"]
 Summary = Mapping[str, Any]
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
@@ -50,7 +50,7 @@ def parse(name: str, limit: str) -> Check:
         known = suggestion(name, METRICS)
         raise UsageError(f"checks.{quote(name)[1:-1]}: unknown check; {known}")
     try:
-        sign, bound = _limit(limit, METRICS[name].unit)
+        sign, bound = limit_of(limit, METRICS[name].unit)
     except ValueError as error:
         raise UsageError(f"checks.{name}: {error}") from None
     return Check(name, limit, sign, bound)
@@ -67,7 +67,8 @@ def _row(check: Check, summary: Summary) -> dict[str, Any]:
     return {"name": check.name, "limit": check.limit, "value": value, "ok": ok}
 
 
-def _limit(limit: str, unit: Unit) -> tuple[str, float]:
+def limit_of(limit: str, unit: Unit) -> tuple[str, float]:
+    """(operator, bound in the unit of results); ValueError tells what was found and what is allowed."""
     text = limit.strip()
     if text == "none" and unit in ("count", "size"):
         return "==", 0
@@ -97,17 +98,25 @@ def _ratio(text: str) -> float:
     return ratio
 
 
+def _number(text: str) -> float:
+    if not re.fullmatch(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?", text):
+        raise ValueError(f"found {quote(text)}, expected a number such as 1.5")
+    return float(text)
+
+
 PARSERS: Mapping[Unit, Callable[[str], float]] = {
     "duration": _seconds,
     "count": _whole,
     "ratio": _ratio,
     "size": parse_size,
+    "number": _number,
 }
 EXAMPLES: Mapping[Unit, str] = {
     "duration": 'a limit such as "< 5ms"',
     "count": 'a limit such as ">= 1000", "== 0"',
     "ratio": 'a limit such as "<= 0.1%"',
     "size": 'a limit such as "< 2MiB"',
+    "number": 'a limit such as ">= 1.5"',
 }
 
 
@@ -121,12 +130,10 @@ def _at(section: str, key: str) -> Callable[[Summary], float | None]:
     return lambda summary: _figure(summary, section, key)
 
 
-def _latency(key: str) -> Callable[[Summary], float | None]:
+def _times(section: str, key: str) -> Callable[[Summary], float | None]:
     # Percentiles of nothing may be written as zeros, which would meet any "<".
     return lambda summary: (
-        _figure(summary, "latency_seconds", key)
-        if _figure(summary, "latency_seconds", "count")
-        else None
+        _figure(summary, section, key) if _figure(summary, section, "count") else None
     )
 
 
@@ -146,7 +153,8 @@ def _anomalies(summary: Summary) -> float | None:
 
 METRICS: Mapping[str, Metric] = {
     **{
-        f"conversion.latency.{key}": Metric("duration", _latency(key))
+        f"{name}.{key}": Metric("duration", _times(section, key))
+        for name, section in (("conversion.latency", "latency_seconds"), ("boot", "boot_seconds"))
         for key in ("mean", "p50", "p90", "p99", "p999", "max")
     },
     **{

@@ -76,6 +76,43 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
     sys.exit(run_all(loaded(scenario, flags), chosen(protocols), Settings.of(flags)))
 
 
+@cli.command(short_help="A grid or a search over scenarios, resumable.")
+@click.argument("experiment")
+@click.option("--workers", type=Count(1, 4096), help="Runs at a time on Ray. [default: one a CPU]")
+@click.option(
+    "--seeds",
+    type=Count(1, 1000),
+    help="Of each point: its seed and those after it. [default: the experiment's]",
+)
+@partial(
+    shared,
+    without=(
+        "partitions",
+        "placement",
+        "seed",
+        "protocol",
+        "expect_digest",
+        "pace",
+        "metrics_port",
+        "linger",
+        "timelines",
+        "live",
+    ),
+)
+def sweep(experiment: str, **flags: Any) -> None:
+    """Run EXPERIMENT, a TOML file or the name of a shipped one, and answer its question.
+
+    Points that were finished before, by the same code, are not run again: after Ctrl-C the same command goes on.
+
+    \b
+    gmemsim sweep host-capacity
+    gmemsim sweep my.toml --executor local --seeds 5 --time-limit 10min
+    """
+    from workloads.experiment.command import sweep as run_all
+
+    sys.exit(run_all(experiment, flags))
+
+
 @cli.command(short_help="Go on with a run that was stopped.")
 @click.argument("result")
 @partial(
@@ -245,14 +282,16 @@ def theory(seed: int, as_json: bool, quiet: bool) -> None:
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(kind: str | None, as_json: bool) -> None:
-    """What can be named: scenarios, traces, workloads, protocols, faults, anomalies, invariants, costs, checks."""
+    """What can be named: scenarios, experiments, workloads, protocols, faults, anomalies, costs, and more."""
     from workloads.catalogue import show_kind
 
     with to_reader():
         click.echo(show_kind(kind, as_json))
 
 
-@cli.command(short_help="Every key of a scenario, with its meaning.")
+@cli.command(
+    short_help="Every key of a scenario, with its meaning; what an experiment asks and runs."
+)
 @click.argument("scenario")
 @click.option(
     "--set",
@@ -263,15 +302,15 @@ def list_(kind: str | None, as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Every key of SCENARIO with its value, default, unit and meaning.
+    """Every key of SCENARIO with its value, default, unit and meaning; or what an EXPERIMENT asks and runs.
 
     \b
     gmemsim show quickstart --set vm.memory=8GiB
     """
-    from workloads.catalogue import show_scenario
+    from workloads.catalogue import show as shown
 
     with to_reader():
-        click.echo(show_scenario(scenario, once(overrides), as_json))
+        click.echo(shown(scenario, once(overrides), as_json))
 
 
 @cli.command(short_help="Make report.html of results again.")

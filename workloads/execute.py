@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,10 +35,15 @@ def execute(
         return told(settings, job, folder, note)
 
 
+def results_folder(settings: Settings, scenario: Scenario) -> AbstractContextManager[Path]:
+    """A folder for the results of a scenario."""
+    return opened(settings, scenario.scenario.name, scenario.scenario.seed)
+
+
 @contextmanager
-def results_folder(settings: Settings, scenario: Scenario) -> Iterator[Path]:
-    """A folder for the results; it goes again if nothing can be run for a mistake of the user's."""
-    folder = results.open_folder(settings.results, scenario.scenario.name, scenario.scenario.seed)
+def opened(settings: Settings, name: str, seed: int) -> Iterator[Path]:
+    """A folder for results; it goes again if nothing can be run for a mistake of the user's."""
+    folder = results.open_folder(settings.results, name, seed)
     try:
         yield folder
     except UsageError:

@@ -1,6 +1,6 @@
 """Numbers as people read them: three significant digits in a fitting unit; of several runs, mean and interval."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from workloads.outcome.interval import Interval
 
@@ -66,6 +66,27 @@ def behind(seconds: Value) -> str:
 def share(part: Value) -> str:
     """0.0123 -> 1.23%."""
     return _with(part, lambda one: f"{one * 100:.3g}%")
+
+
+def plain(value: Value) -> str:
+    """Of no unit: 0.00012345 -> 0.000123, 20512.7 -> 20,500."""
+    return _with(value, lambda one: f"{one:.3g}" if abs(one) < 999.5 else rate(one))
+
+
+def per_second(value: Value) -> str:
+    """20512.7 -> 20,500/s."""
+    return NONE if value is None else f"{plain(value)}/s"
+
+
+UNITS: Mapping[str, Callable[[Value], str]] = {
+    "duration": duration,
+    "size": size,
+    "ratio": share,
+    "count": number,
+    "number": plain,
+    "rate": per_second,
+}
+"""How a figure of each unit is shown."""
 
 
 def _with(value: Value, show: Callable[[float], str]) -> str:

@@ -25,6 +25,8 @@ STORIES = "timelines.json"  # beside them, where it was asked for, timeline-hH-v
 LATEST = "latest"
 CHECKPOINT = "checkpoint"  # only while a run is not over
 COMPARISON = "compare.json"  # beside SCENARIO and REPORT, above a folder for each protocol
+# Of a sweep, beside REPORT.
+POINTS, POINTS_CSV, EXPERIMENT = "points.json", "points.csv", "experiment.toml"
 # NaN is in no range. Whoever edits a file by hand may write anything.
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Count = Annotated[int, msgspec.Meta(ge=0)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workloads.errors import UsageError
-from workloads.outcome import files, report, timelines, trace_events
+from workloads.outcome import files, report, sweep_table, timelines, trace_events
 from workloads.outcome.again import replay
 from workloads.outcome.read import read_summary
 from workloads.outcome.settings import of_scenario
@@ -27,6 +27,7 @@ __all__ = [
     "write_history",
     "write_scenario",
     "write_summary",
+    "write_sweep",
 ]
 
 STAMP = "%Y%m%dT%H%M%SZ"  # when a run began, in the name of its folder
@@ -113,6 +114,14 @@ def write_comparison(folder: Path, scenario: Scenario, found: dict[str, Any]) ->
     """A comparison's own files; the runs have written theirs."""
     files.write_text(folder / files.SCENARIO, to_toml(scenario))
     files.write_text(folder / files.COMPARISON, files.json_text(found))
+    report.rebuild(folder)
+
+
+def write_sweep(folder: Path, experiment: str, found: dict[str, Any]) -> None:
+    """A sweep's files: the experiment's own text, its points, what they came to."""
+    files.write_text(folder / files.EXPERIMENT, experiment)
+    files.write_text(folder / files.POINTS_CSV, sweep_table.csv_text(found))
+    files.write_text(folder / files.POINTS, files.json_text(found))
     report.rebuild(folder)
 
 

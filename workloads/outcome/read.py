@@ -19,6 +19,7 @@ from workloads.outcome.files import (
     TimelineRow,
 )
 from workloads.outcome.shape import SCHEMA, Comparison, Summary
+from workloads.outcome.sweep_shape import Swept
 from workloads.wording import printable
 
 EXPECTED = "expected a results folder such as results/NAME/TIME-SEED"
@@ -72,6 +73,11 @@ def read_summary(path: str | Path) -> dict[str, Any]:
 def read_comparison(path: Path) -> dict[str, Any]:
     """compare.json."""
     return _decode(read_bytes(path), path, Comparison)
+
+
+def read_sweep(path: Path) -> dict[str, Any]:
+    """points.json."""
+    return _decode(read_bytes(path), path, Swept)
 
 
 def _decode(content: bytes, path: Path, layout: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from workloads.outcome import (
     phase_plots,
     plots,
     read,
+    sweep_report,
     timelines,
     trace_events,
 )
@@ -37,9 +38,9 @@ class Files(NamedTuple):
 def rebuild(result: str | Path) -> Path:
     """Write report.html into a results folder, from what is in it; returns its path."""
     folder = read.folder_of(result)
-    compared = isfile(folder / files.COMPARISON)
     path = folder / files.REPORT
-    page_of = comparison_page if compared else run_page
+    kinds = {files.POINTS: sweep_page, files.COMPARISON: comparison_page}
+    page_of = next((page for name, page in kinds.items() if isfile(folder / name)), run_page)
     text = page_of(folder)
     try:
         files.write_text(path, text)
@@ -57,6 +58,11 @@ def show(path: Path) -> None:
 def comparison_page(folder: Path) -> str:
     """Of a comparison's folder."""
     return compare_report.render(read.read_comparison(folder / files.COMPARISON))
+
+
+def sweep_page(folder: Path) -> str:
+    """Of a sweep's folder."""
+    return sweep_report.render(read.read_sweep(folder / files.POINTS))
 
 
 def run_page(folder: Path) -> str:

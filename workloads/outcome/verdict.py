@@ -5,7 +5,7 @@ from typing import Any
 
 from workloads import checks
 from workloads.checkers import words
-from workloads.outcome.figures import duration, number, share, size
+from workloads.outcome.figures import UNITS, duration, number
 from workloads.outcome.settings import of_summary
 from workloads.outcome.tally import admitted, meaning
 
@@ -19,7 +19,6 @@ GROWING = (
     "memory.huge_mappings_lost",
     "memory.poisoned_bytes",
 )
-UNITS = {"duration": duration, "size": size, "ratio": share, "count": number}
 EXIT_STATUS = {"valid": 0, "violated": 1, "unknown": 3}
 
 

@@ -51,7 +51,7 @@ def build(document: Table, origin: Origin, fault_points: Collection[str] | None)
         if name not in SECTIONS and name not in ("workload", "fault", "checks"):
             raise origin.wrong((name,), unknown((name,)))
     sections: dict[str, Any] = {
-        name: _section(kind, document.get(name, {}), (name,), origin)
+        name: section(kind, document.get(name, {}), (name,), origin)
         for name, kind in SECTIONS.items()
     }
     scenario = Scenario(
@@ -88,23 +88,26 @@ def known_keys() -> Iterator[str]:
     yield from ("workload", "fault", "checks")
 
 
-def _table(raw: object, path: Path, origin: Origin) -> Table:
+def table_of(raw: object, path: Path, origin: Origin) -> Table:
+    """What stands at `path`, if it is a table."""
     if not isinstance(raw, dict):
         raise origin.wrong(path, f"found {found(raw)}, expected a table")
     return raw
 
 
-def _array(raw: object, path: Path, origin: Origin) -> Iterator[tuple[Path, Table]]:
+def tables(raw: object, path: Path, origin: Origin) -> Iterator[tuple[Path, Table]]:
+    """Each table of an array, with its path."""
     if not isinstance(raw, list):
-        raise origin.wrong(path, f"found {found(raw)}, expected an array: [[{path[0]}]]")
+        raise origin.wrong(path, f"found {found(raw)}, expected an array: [[{dotted(path)}]]")
     for index, item in enumerate(raw):
         here = (*path, str(index))
-        yield here, _table(item, here, origin)
+        yield here, table_of(item, here, origin)
 
 
-def _section(kind: type[S], raw: object, path: Path, origin: Origin) -> S:
+def section(kind: type[S], raw: object, path: Path, origin: Origin) -> S:
+    """The record that a table describes, every key of it judged."""
     known, values = entries(kind), dict[str, Any]()
-    for name, value in _table(raw, path, origin).items():
+    for name, value in table_of(raw, path, origin).items():
         here = (*path, name)
         if name not in known:
             raise origin.wrong(here, unknown(here) if path[0] in SECTIONS else _foreign(kind, name))
@@ -125,7 +128,7 @@ def _value(key: Key, value: object, path: Path, origin: Origin) -> Any:
         # One by one, so that an error names the entry.
         return {
             _value(TEXT, name, path, origin): _value(COST, cost, (*path, name), origin)
-            for name, cost in _table(value, path, origin).items()
+            for name, cost in table_of(value, path, origin).items()
         }
     try:
         return read(key, value)
@@ -147,19 +150,19 @@ def _keep_below(
 
 
 def _workloads(raw: object, origin: Origin) -> Iterator[AnyWorkload]:
-    for path, table in _array([{}] if raw == [] else raw, ("workload",), origin):
+    for path, table in tables([{}] if raw == [] else raw, ("workload",), origin):
         kind = table.get("kind", DEFAULT_KIND)
         if not isinstance(kind, str) or kind not in KINDS:
             hint = suggestion(kind if isinstance(kind, str) else "", KINDS, "workloads")
             text = f"found {found(kind)}, expected a kind of workload; {hint}"
             raise origin.wrong((*path, "kind"), text)
         rest = {key: value for key, value in table.items() if key != "kind"}
-        yield _section(KINDS[kind], rest, path, origin)
+        yield section(KINDS[kind], rest, path, origin)
 
 
 def _faults(raw: object, origin: Origin, points: Collection[str] | None) -> Iterator[Fault]:
-    for path, table in _array(raw, ("fault",), origin):
-        fault = _section(Fault, table, path, origin)
+    for path, table in tables(raw, ("fault",), origin):
+        fault = section(Fault, table, path, origin)
         for key, point in (("point", fault.point), *(("also", name) for name in fault.also)):
             if not point or (points is not None and point not in points):
                 hint = f"; {suggestion(point, sorted(points), 'faults')}" if points else ""
@@ -170,7 +173,7 @@ def _faults(raw: object, origin: Origin, points: Collection[str] | None) -> Iter
 
 def _checks(raw: object, origin: Origin) -> dict[str, str]:
     limits = dict[str, str]()
-    for name, limit in _table(raw, ("checks",), origin).items():
+    for name, limit in table_of(raw, ("checks",), origin).items():
         if not isinstance(limit, str):
             text = f"found {found(limit)}, expected {checks.EXAMPLE}"
             raise origin.wrong(("checks", name), text)

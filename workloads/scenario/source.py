@@ -1,4 +1,4 @@
-"""Where scenarios come from: files, the shipped ones, and the TOML text in them."""
+"""Where scenarios and experiments come from: files, the shipped ones, and the TOML text in them."""
 
 import importlib.resources
 import re
@@ -12,6 +12,7 @@ from workloads.wording import printable, quote, suggestion
 
 BYTES_MAX = 1 << 20
 DEPTH_MAX = 64
+SCENARIOS, EXPERIMENTS = "scenarios", "experiments"  # folders; without its s the name of one
 
 # A quoted string, ended or not; possessive, so that no text takes more than one pass.
 _QUOTED = re.compile(r""""(?:[^"\\]++|\\.)*+"?|'[^']*+'?""")
@@ -23,27 +24,33 @@ _PLAINER = {
 }
 
 
-def shipped() -> tuple[str, ...]:
-    """The names of the scenarios that come with the package."""
-    return tuple(sorted(_shipped_files()))
+def shipped(folder: str = SCENARIOS) -> tuple[str, ...]:
+    """The names of those that come with the package."""
+    return tuple(sorted(_shipped_files(folder)))
 
 
-def read_source(source: str) -> tuple[str, str]:
-    """The text of a scenario and the name to call it by; a shipped name wins over a file."""
-    if source in shipped():  # this project's own folder has a script called quickstart
-        return _read_shipped(source)
+def read_source(source: str, folder: str = SCENARIOS) -> tuple[str, str]:
+    """The text of a scenario or experiment and the name to call it by; a shipped name wins over a file."""
+    if source in shipped(folder):  # this project's own folder has a script called quickstart
+        return _read_shipped(source, folder)
+    kind = folder[:-1]
     try:
         with open(source, "rb") as file:
-            text = _text(file.read(BYTES_MAX + 1), printable(source))
+            text = _text(file.read(BYTES_MAX + 1), printable(source), kind)
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return _read_shipped(source)
+        return _read_shipped(source, folder)
     except IsADirectoryError:
-        raise UsageError(f"{printable(source)}: is a directory, expected a scenario file") from None
+        raise UsageError(f"{printable(source)}: is a directory, expected {a(kind)} file") from None
     except OSError as error:
         raise UsageError(f"{printable(source)[:200]}: cannot be read: {error.strerror}") from None
     if not text.strip():
-        raise UsageError(f"{printable(source)}: is empty, expected a scenario file")
+        raise UsageError(f"{printable(source)}: is empty, expected {a(kind)} file")
     return text, source
+
+
+def a(noun: str) -> str:
+    """With its article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -71,9 +78,9 @@ def _syntax(message: str, text: str) -> str:
     return f"{place}: {short}"
 
 
-def _text(content: bytes, where: str) -> str:
+def _text(content: bytes, where: str, kind: str) -> str:
     if len(content) > BYTES_MAX:
-        raise UsageError(f"{where}: larger than 1MiB, expected a scenario file")
+        raise UsageError(f"{where}: larger than 1MiB, expected {a(kind)} file")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -82,16 +89,16 @@ def _text(content: bytes, where: str) -> str:
         raise UsageError(f"{where}: {text}") from None
 
 
-def _shipped_files() -> dict[str, Traversable]:
-    folder = importlib.resources.files("workloads") / "scenarios"
-    files = folder.iterdir() if folder.is_dir() else ()
+def _shipped_files(folder: str) -> dict[str, Traversable]:
+    found = importlib.resources.files("workloads") / folder
+    files = found.iterdir() if found.is_dir() else ()
     return {file.name[:-5]: file for file in files if file.name.endswith(".toml")}
 
 
-def _read_shipped(name: str) -> tuple[str, str]:
-    files = _shipped_files()
+def _read_shipped(name: str, folder: str) -> tuple[str, str]:
+    files, kind = _shipped_files(folder), folder[:-1]
     file = files.get(name.removesuffix(".toml"))
     if file is None:
-        hint = suggestion(PurePath(name).name.removesuffix(".toml"), sorted(files), "scenarios")
-        raise UsageError(f"{quote(name)}: no such file and no shipped scenario; {hint}")
-    return _text(file.read_bytes(), file.name), file.name
+        hint = suggestion(PurePath(name).name.removesuffix(".toml"), sorted(files), folder)
+        raise UsageError(f"{quote(name)}: no such file and no shipped {kind}; {hint}")
+    return _text(file.read_bytes(), file.name, kind), file.name

@@ -47,7 +47,7 @@ def toml(value: Any) -> str:
     if isinstance(value, dict):
         inner = ", ".join(f"{toml(name)} = {toml(item)}" for name, item in value.items())
         return f"{{ {inner} }}" if inner else "{}"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return f"[{', '.join(map(toml, value))}]"
     return repr(value)
 

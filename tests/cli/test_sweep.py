@@ -1,0 +1,137 @@
+"""`gmemsim sweep` as a user has it: results, a real Ctrl-C and how it goes on, a time limit, mistakes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+TEXT = """
+[experiment]
+question = "How long does a conversion take?"
+prediction = "Longer with more VMs."
+seeds = 2
+
+[base]
+"fleet.hosts" = 1
+"scenario.conversions" = 60
+
+[[axis]]
+name = "VMs"
+key = "fleet.vms_per_host"
+values = [1, 2, 3]
+
+[[measure]]
+name = "p99"
+path = "conversion.latency.p99"
+unit = "duration"
+
+[conclusion]
+analysis = "extremes"
+text = "It takes {least p99} to {most p99}."
+
+[checks]
+"most p99" = "< 1s"
+"""
+LOCAL = ("--executor", "local")
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_sweep_leaves_its_results_and_is_not_run_twice(gmemsim, experiment, tmp_path):
+    done = gmemsim("sweep", "small.toml", *LOCAL)
+    told = done.stdout.decode()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert told.startswith("VALID  small, 3 of 3 points, 0 from before, 2 seeds each\n")
+    assert "It takes " in told and "closed loop" in told
+    latest = tmp_path / "results" / "small" / "latest"
+    names = {"experiment.toml", "points.csv", "points.json", "report.html"}
+    assert {path.name for path in latest.iterdir()} == names
+    assert (latest / "experiment.toml").read_text() == TEXT
+    page = (latest / "report.html").read_text()
+    assert "Longer with more VMs." in page and "gmemsim sweep small.toml" in page
+
+    again = gmemsim("sweep", "small.toml", *LOCAL, "--json")
+    found = json.loads(again.stdout)
+    assert {"points", "done", "reused", "conclusion", "checks"} <= found.keys()
+    assert (found["points"], found["done"], found["reused"]) == (3, 3, 3)
+    assert found["checks"][0]["ok"]
+    assert gmemsim("report", latest).returncode == 0
+    assert (latest / "report.html").read_text() != page  # the second one's, of other wall time
+
+
+def started(environment, folder, *words):
+    command = [sys.executable, "-m", "workloads", "sweep", "small.toml", *LOCAL, "--quiet", *words]
+    return subprocess.Popen(command, cwd=folder, env=environment)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_what_ends_it_loses_no_finished_point(gmemsim, experiment, environment, tmp_path, number):
+    long = ("--seeds", "400")
+    process = started(environment, tmp_path, *long)
+    runs = tmp_path / "results" / "small" / "runs"
+    until = time.monotonic() + 60
+    while len(list(runs.glob("*.json")) if runs.exists() else []) < 4:
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    status = process.wait(timeout=60)
+    kept = {path: path.stat().st_mtime_ns for path in runs.glob("*.json")}
+    assert all(json.loads(path.read_text())["finished"] for path in kept)
+    if number == signal.SIGKILL:
+        assert status == -signal.SIGKILL
+    else:
+        assert status == 3
+        found = json.loads((tmp_path / "results/small/latest/points.json").read_text())
+        assert found["verdict"] == "unknown"
+        assert f"ended early: stopped by {signal.Signals(number).name}" in found["reasons"]
+        assert (found["runs"]["done"], found["runs"]["wanted"]) == (len(kept), 1200)
+        assert found["missing"]
+
+    rest = json.loads(gmemsim("sweep", "small.toml", *LOCAL, "--json").stdout)
+    assert (rest["verdict"], rest["done"]) == ("valid", 3)
+    assert rest["runs"]["reused"] >= 2  # the seeds of the first point
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_the_time_limit_is_a_budget(gmemsim, experiment, tmp_path):
+    done = gmemsim("sweep", "small.toml", *LOCAL, "--seeds", "1000", "--time-limit", "1s", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["verdict"]) == (3, "unknown")
+    assert found["reasons"][0] == "ended early: the time limit was reached"
+    assert found["missing"][-1] == "VMs 3"
+
+
+def test_mistakes_are_one_line_and_leave_nothing(gmemsim, experiment, tmp_path):
+    for words, told in (
+        (["sweep", "smal.toml"], "no such file and no shipped experiment"),
+        (
+            ["sweep", "small.toml", "--executor", "loca"],
+            '--executor: found "loca", expected local or ray',
+        ),
+        (["sweep", "small.toml", *LOCAL, "--workers", "2"], "--workers: found no Ray to use it"),
+        (["sweep", "small.toml", "--set", "fleet.vms_per_host=3"], "the experiment varies it"),
+        (
+            ["sweep", "small.toml", "--set", "vm.vcpu=3"],
+            "--set: vm.vcpu: unknown key; nearest: vm.vcpus",
+        ),
+    ):
+        done = gmemsim(*words)
+        assert done.returncode == 2
+        assert told in done.stderr.decode()
+        assert done.stderr.count(b"\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_it_is_listed_and_shown(gmemsim, experiment):
+    shown = gmemsim("show", "small.toml").stdout.decode()
+    assert "axis VMs: 1, 2, 3" in shown and "prediction: Longer" in shown
+    assert json.loads(gmemsim("show", "small.toml", "--json").stdout)["combinations"] == 3
+    assert b"extremes" in gmemsim("list", "analyses").stdout

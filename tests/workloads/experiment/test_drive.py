@@ -1,0 +1,185 @@
+"""Points are run, kept, never run again; searches go on from what they are told; what is lost or left is said."""
+
+import pytest
+
+from tests.workloads.experiment.small import GRID, HEAD, SEARCH, Answers, grid, plain, summary
+from workloads.experiment import decode
+from workloads.experiment.drive import Drive
+from workloads.experiment.pursuit import Pursuits
+from workloads.experiment.record import record
+from workloads.experiment.store import Store
+from workloads.outcome import sweep_report
+from workloads.outcome.sweep_table import csv_text
+
+ABOUT = {
+    "command": "gmemsim sweep small.toml",
+    "closed_loops": [],
+    "wall_seconds": 1.0,
+    "redone": 0,
+}
+
+
+def never():
+    return False
+
+
+def swept(folder, experiment, pool, asked=never, stopped=""):
+    """The record of a sweep in this folder."""
+    pursuits = Pursuits(experiment)
+    told: list[object] = []
+    drive = Drive(experiment, experiment.about.seeds, Store(folder), told.append)
+    drive.run(pursuits.all(), pool, asked)
+    assert told
+    return plain(record(experiment, drive, pursuits, stopped, ABOUT))
+
+
+def test_a_grid_is_run_whole_and_only_once(tmp_path):
+    pool = Answers()
+    found = swept(tmp_path, grid(), pool)
+    assert (found["points"], found["done"], found["reused"]) == (4, 4, 0)
+    assert len(pool.ran) == found["runs"]["wanted"] == 8
+    assert {one.scenario.seed for one in pool.ran} == {1, 2}
+    assert found["verdict"] == "valid"
+    again = Answers()
+    found = swept(tmp_path, grid(), again)
+    assert (found["done"], found["reused"], again.ran) == (4, 4, [])
+
+
+def test_what_changes_a_run_makes_it_another_one(tmp_path, monkeypatch):
+    swept(tmp_path, grid(), Answers())
+    other = Answers()
+    swept(tmp_path, grid("vm.vcpus=4"), other)
+    assert len(other.ran) == 8
+    same = Answers()
+    swept(tmp_path, grid("metrics.port=0", "engine.yield_after=10ms"), same)
+    assert same.ran == []
+    monkeypatch.setattr("workloads.one_run.code_version", lambda: "another")
+    newer = Answers()
+    swept(tmp_path, grid(), newer)
+    assert len(newer.ran) == 8
+
+
+def test_a_file_that_is_damaged_is_run_again(tmp_path):
+    swept(tmp_path, grid(), Answers())
+    first, second, *_ = sorted(tmp_path.iterdir())
+    first.write_text("{")
+    second.write_text('{"finished": false}')
+    pool = Answers()
+    found = swept(tmp_path, grid(), pool)
+    assert (len(pool.ran), found["done"]) == (2, 4)
+
+
+def test_what_was_finished_when_it_was_stopped_is_kept(tmp_path):
+    pool = Answers(size=1)
+    found = swept(tmp_path, grid(), pool, lambda: len(pool.ran) == 5, "stopped by SIGINT")
+    assert (found["verdict"], found["done"]) == ("unknown", 2)
+    assert len(found["missing"]) == 2
+    assert "ended early: stopped by SIGINT" in found["reasons"]
+    rest = Answers()
+    found = swept(tmp_path, grid(), rest)
+    assert (len(rest.ran), found["done"], found["reused"], found["verdict"]) == (3, 4, 2, "valid")
+
+
+def test_points_that_are_the_same_run_share_it(tmp_path):
+    text = f"{HEAD}\n[[point]]\nlabel = 'a'\n[[point]]\nlabel = 'b'\nset = {{ 'vm.vcpus' = 16 }}"
+    pool = Answers()
+    found = swept(tmp_path, decode(text, "same.toml"), pool)
+    assert (found["points"], found["done"], len(pool.ran)) == (2, 2, 1)
+
+
+def test_a_violated_point_makes_it_violated_and_a_lost_one_unknown(tmp_path):
+    def bad(scenario):
+        wrong = scenario.fleet.vms_per_host == 2 and scenario.scenario.seed == 2
+        return summary(scenario, verdict="violated", reasons=["I1"]) if wrong else summary(scenario)
+
+    found = swept(tmp_path / "a", grid(), Answers(bad))
+    assert found["verdict"] == "violated"
+    assert found["reasons"][0].endswith("VMs 2: seed 2: I1")
+
+    def lost(scenario):
+        return "3 workers were lost" if scenario.fleet.vms_per_host == 2 else summary(scenario)
+
+    found = swept(tmp_path / "b", grid(), Answers(lost))
+    assert (found["verdict"], found["done"], len(found["missing"])) == ("unknown", 2, 2)
+    assert any("3 workers were lost" in reason for reason in found["reasons"])
+
+
+def test_a_check_that_does_not_hold_makes_it_violated(tmp_path):
+    found = swept(tmp_path, grid(text=GRID.replace("< 1s", "< 1us")), Answers())
+    assert found["verdict"] == "violated"
+    assert found["checks"] == [{"name": "most p99", "limit": "< 1us", "value": 0.001, "ok": False}]
+
+
+def test_a_figure_that_nobody_has_is_unknown(tmp_path):
+    text = GRID.replace("{p99 undo 1}", "{p99 undo 3}")
+    found = swept(tmp_path, grid(text=text), Answers())
+    assert found["verdict"] == "unknown"
+    assert found["reasons"] == ["no figure p99 undo 3; nearest: p99 undo 2"]
+
+
+def edge(scenario):
+    """The IOMMU's cost decides how many VMs: 11 as it is, 23 with it halved; two-phase bears one more."""
+    cost = scenario.costs.override.get("iotlb_invalidate")
+    most = (23 if cost else 11) + (scenario.protocol.name == "two-phase")
+    busy = {"utilisation": 0.9, "mean_waiting": 4.0}
+    idle = {"utilisation": 0.3, "mean_waiting": 0.1}
+    p99 = 0.001 if scenario.fleet.vms_per_host <= most else 0.02
+    return summary(scenario, p99, {"tdx": idle, "iommu": busy})
+
+
+def test_a_search_finds_the_edge_its_limit_and_what_relieving_it_brings(tmp_path):
+    found = swept(tmp_path, decode(SEARCH, "small.toml"), Answers(edge))
+    answers = {one["place"]["protocol"]: one for one in found["found"]}
+    assert answers["two-phase"]["answer"]["value"] == 12
+    assert answers["undo"]["answer"]["value"] == 11
+    assert {one["limiting"] for one in answers.values()} == {"iommu"}
+    assert answers["undo"]["relieved"]["answer"]["value"] == 23
+    assert found["conclusion"]["text"] == "11 to 12, with half the cost 2.09 times that; iommu (2)"
+    assert found["verdict"] == "valid"
+    relieved = [row for row in found["rows"] if row["relieved"]]
+    assert {row["relieved"] for row in relieved} == {"iommu"}
+
+
+def test_a_search_that_meets_two_edges_says_so(tmp_path):
+    def twice(scenario):
+        return summary(scenario, 0.001 if scenario.fleet.vms_per_host in (1, 2, 3, 5) else 0.02)
+
+    found = swept(tmp_path, decode(SEARCH, "small.toml"), Answers(twice))
+    assert not found["found"][0]["answer"]["monotone"]
+    assert found["verdict"] == "violated"
+    assert "check monotone: no, wanted == yes" in found["reasons"]
+
+
+def test_a_search_goes_on_from_what_is_on_disk(tmp_path):
+    pool = Answers(edge, size=1)
+    found = swept(
+        tmp_path, decode(SEARCH, "small.toml"), pool, lambda: len(pool.ran) == 7, "stopped"
+    )
+    assert (found["verdict"], found["done"]) == ("unknown", 7)
+    rest = Answers(edge)
+    found = swept(tmp_path, decode(SEARCH, "small.toml"), rest)
+    assert found["reused"] == 7
+    assert len(rest.ran) + 7 == found["points"] == found["done"]
+
+
+@pytest.mark.parametrize("text", [GRID, SEARCH])
+def test_report_and_table_are_made_of_the_record_alone(tmp_path, text):
+    found = swept(tmp_path, decode(text, "small.toml"), Answers(edge))
+    page = sweep_report.render(found)
+    for words in ("How much?", "So much.", found["conclusion"]["text"], "gmemsim sweep small.toml"):
+        assert words in page
+    assert page.count("<svg") == 1
+    head, *rows = csv_text(found).splitlines()
+    assert head == "protocol,VMs,relieved,held,seeds,verdict,p99,p99_low,p99_high"
+    assert len(rows) == found["done"]
+    assert rows[0].startswith("two-phase,1,,")
+    assert rows[-1].startswith("undo,")
+    assert swept(tmp_path, decode(text, "small.toml"), Answers(edge))["rows"] == found["rows"]
+
+
+def test_intervals_are_over_the_seeds(tmp_path):
+    found = swept(tmp_path, grid(), Answers(lambda s: summary(s, 0.001 * s.scenario.seed)))
+    value = found["rows"][0]["values"]["p99"]
+    assert value["mean"] == pytest.approx(0.0015)
+    # Student's t with one degree of freedom, times the standard error.
+    assert value["high"] - value["mean"] == pytest.approx(12.706 * 0.0005, rel=1e-3)

@@ -1,0 +1,75 @@
+"""Figures of summaries: what a measure is of one run, and over the seeds of a point."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workloads import checks
+from workloads.experiment.records import Measure
+from workloads.outcome.interval import Interval, interval
+
+Summary = Mapping[str, Any]
+# How a limit on a figure of this unit is read (workloads.checks).
+LIMITS: Mapping[str, checks.Unit] = {
+    "number": "number",
+    "count": "number",
+    "duration": "duration",
+    "size": "size",
+    "ratio": "ratio",
+    "rate": "number",
+}
+
+
+def over_seeds(measure: Measure, summaries: Sequence[Summary]) -> Interval | None:
+    """Mean and 95% interval over the runs that have the figure; None if none has."""
+    values = [value_of(measure, summary) for summary in summaries]
+    found = [value for value in values if value is not None]
+    return interval(found) if found else None
+
+
+def value_of(measure: Measure, summary: Summary) -> float | None:
+    """Of one run; what has no value, or is divided by nothing, is None."""
+    value = at(measure.path, summary)
+    if not measure.per or value is None:
+        return value
+    by = at(measure.per, summary)
+    return value / by if by else None
+
+
+def at(path: str, summary: Summary) -> float | None:
+    """What stands there: a number, or the sum of a table's numbers. A counter that a run does not name is 0."""
+    if path in checks.METRICS:
+        return checks.METRICS[path].value(summary)
+    node: Any = summary
+    for part in path.split("."):
+        if not isinstance(node, Mapping):
+            return None
+        if part not in node:
+            return 0.0 if all(type(value) is int for value in node.values()) else None
+        node = node[part]
+    return total(node)
+
+
+def total(node: Any) -> float | None:
+    """A number, or all numbers below; None where there is none."""
+    if isinstance(node, bool) or node is None:
+        return None
+    if isinstance(node, int | float):
+        return float(node)
+    if isinstance(node, Mapping):
+        parts = [total(value) for value in node.values()]
+        return sum((part for part in parts if part is not None), 0.0)
+    return None
+
+
+def holds(objective: Mapping[str, str], summaries: Sequence[Summary]) -> bool:
+    """Does the mean over the seeds keep within every limit? A run without the figure does not."""
+    for name, limit in objective.items():
+        check = checks.parse(name, limit)
+        values = [checks.METRICS[name].value(summary) for summary in summaries]
+        present = [value for value in values if value is not None]
+        if len(present) < len(values) or not present:
+            return False
+        mean = sum(present) / len(present)
+        if not checks.OPERATORS[check.operator](mean, check.bound):
+            return False
+    return True

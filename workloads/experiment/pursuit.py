@@ -1,0 +1,97 @@
+"""Which points an experiment wants run, each chosen by what the ones before it came to. Runs nothing."""
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from workloads.experiment import relief, search
+from workloads.experiment.measures import Summary, holds
+from workloads.experiment.points import Point, candidates, combinations
+from workloads.experiment.records import Experiment
+
+Summaries = Sequence[Summary]
+Pursuit = Generator[Point, Summaries, None]
+"""Yields a point, is sent the summaries of its seeds."""
+
+
+class Found(msgspec.Struct):
+    """What a search came to. `limiting` is the resource that holds conversions up at the first miss; `over` once
+    nothing more is to be run for it."""
+
+    point: Point
+    answer: search.Answer
+    limiting: str = ""
+    resources: dict[str, Any] = {}
+    relieved: "Found | None" = None
+    over: bool = False
+
+
+class Seen(msgspec.Struct):
+    """A point with the summaries of its seeds; `held` is None where no objective is asked for."""
+
+    point: Point
+    summaries: Summaries
+    held: bool | None = None
+
+
+class Pursuits:
+    """All of an experiment's, and what they have come to so far."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.seen: list[Seen] = []
+        self.found: list[Found] = []
+
+    def all(self) -> Iterator[Pursuit]:
+        """One for each combination of the axes; they depend on nothing of each other's."""
+        for point in combinations(self.experiment.axes):
+            yield self.searching(point) if self.experiment.search else self.single(point)
+
+    def in_order(self) -> tuple[list[Seen], list[Found]]:
+        """Everything so far in the order of the axes' values, whichever was finished first."""
+        axes = len(self.experiment.axes)
+        places = [point.place for point in combinations(self.experiment.axes)]
+        order = {place: number for number, place in enumerate(places)}
+
+        def of(seen: Seen) -> tuple[int, bool, tuple[Any, ...]]:
+            place = seen.point.place
+            return order[place[:axes]], bool(seen.point.relieved), tuple(v for _, v in place[axes:])
+
+        return sorted(self.seen, key=of), sorted(self.found, key=lambda one: order[one.point.place])
+
+    def single(self, point: Point) -> Pursuit:
+        """It is wanted, and that is all."""
+        self.seen.append(Seen(point, (yield point)))
+
+    def searching(self, point: Point) -> Pursuit:
+        """The answer, then what limits it, then the answer with that relieved."""
+        found = yield from self.one_search(point)
+        self.found.append(found)
+        costs = self.experiment.relief.get(found.limiting, ())
+        if costs:
+            sets = relief.halved(self.experiment, point, costs)
+            cheaper = Point(point.place, (*point.sets, *sets), found.limiting)
+            found.relieved = yield from self.one_search(cheaper)
+        found.over = True
+
+    def one_search(self, point: Point) -> Generator[Point, Summaries, Found]:
+        """For one combination, as it is."""
+        wanted = self.experiment.search
+        assert wanted
+        asking = search.largest(candidates(wanted))
+        runs: dict[search.Number, Summaries] = {}
+        value = next(asking)
+        while True:
+            here = point.at(wanted.title, value, wanted.key)
+            runs[value] = yield here
+            held = holds(self.experiment.objective, runs[value])
+            self.seen.append(Seen(here, runs[value], held))
+            try:
+                value = asking.send(held)
+            except StopIteration as end:
+                answer: search.Answer = end.value
+                break
+        edge = answer.missed if answer.missed is not None else answer.value
+        resources = relief.pooled(runs[edge]) if edge is not None else {}
+        return Found(point, answer, relief.limiting(resources), resources)

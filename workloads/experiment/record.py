@@ -1,0 +1,142 @@
+"""A sweep as one plain record: points.json, and what `gmemsim sweep --json` prints."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from workloads.experiment.analyses.contract import Evidence
+from workloads.experiment.conclude import conclude, judged
+from workloads.experiment.drive import Drive
+from workloads.experiment.points import combinations
+from workloads.experiment.pursuit import Found, Pursuits
+from workloads.experiment.records import Experiment
+from workloads.experiment.rows import Row, row_of
+from workloads.outcome.figures import number, some
+from workloads.outcome.seeds import as_json
+from workloads.outcome.shape import SCHEMA
+from workloads.outcome.summary import versions
+from workloads.outcome.verdict import worst
+
+REASONS_MAX = 20
+
+
+def record(
+    experiment: Experiment, drive: Drive, pursuits: Pursuits, stopped: str, about: dict[str, Any]
+) -> dict[str, Any]:
+    """Of what is done so far. `stopped` says why it is not more; `about` goes in as it is."""
+    seen, searches = pursuits.in_order()
+    rows = [row_of(experiment, one) for one in seen]
+    found = [of_search(one) for one in searches]
+    evidence = Evidence(experiment, rows, found, experiment.options)
+    conclusion, checks, no_figure = conclude(evidence)
+    missing = list(left(experiment, pursuits))
+    counts = drive.counts
+    broken = [*reasons_of(rows), *judged(checks)]
+    early = [f"ended early: {stopped}"] if stopped else []
+    early += drive.lost
+    if missing:
+        early.append(
+            f"{some(len(missing), 'point')} missing: {', '.join(missing[:3])}" + dots(missing, 3)
+        )
+    early += no_figure
+    return {
+        "schema": SCHEMA,
+        "verdict": worst(
+            [row.verdict for row in rows]
+            + ["violated"] * any(judged(checks))
+            + ["unknown"] * bool(early)
+        ),
+        "reasons": shortened(broken) + early,
+        "experiment": experiment.about.name,
+        "question": experiment.about.question.strip(),
+        "prediction": experiment.about.prediction.strip(),
+        "points": counts.points,
+        "done": counts.done,
+        "reused": counts.reused,
+        "seeds": drive.seeds,
+        "runs": {
+            "wanted": counts.runs,
+            "done": counts.runs_done,
+            "reused": counts.runs_reused,
+            "redone": about["redone"],
+        },
+        "conclusion": conclusion,
+        "checks": checks,
+        **shown(experiment),
+        "rows": [row_json(row) for row in rows],
+        "found": found,
+        "missing": missing,
+        "adjustments": drive.changed,
+        "versions": versions(),
+        **{key: value for key, value in about.items() if key != "redone"},
+    }
+
+
+def left(experiment: Experiment, pursuits: Pursuits) -> Iterator[str]:
+    """Combinations without a row, or without an answer."""
+    if experiment.search:
+        over = {one.point.place for one in pursuits.found if one.over}
+    else:
+        over = {seen.point.place for seen in pursuits.seen}
+    return (
+        point.name or "the search"
+        for point in combinations(experiment.axes)
+        if point.place not in over
+    )
+
+
+def reasons_of(rows: list[Row]) -> list[str]:
+    """The first reason of every point that is not valid."""
+    return [f"{row.name}: {row.reasons[0]}" for row in rows if row.reasons]
+
+
+def shortened(lines: list[str]) -> list[str]:
+    """No more than can be read."""
+    more = len(lines) - REASONS_MAX
+    return lines[:REASONS_MAX] + ([f"and {number(more)} more"] if more > 0 else [])
+
+
+def dots(names: list[str], most: int) -> str:
+    """That there are more."""
+    return ", ..." if len(names) > most else ""
+
+
+def of_search(one: Found) -> dict[str, Any]:
+    """As JSON."""
+    return {
+        "place": dict(one.point.place),
+        "answer": one.answer._asdict(),
+        "limiting": one.limiting,
+        "resources": one.resources,
+        "relieved": of_search(one.relieved) if one.relieved else None,
+    }
+
+
+def row_json(row: Row) -> dict[str, Any]:
+    """As JSON: intervals as {mean, low, high}."""
+    found = {name: getattr(row, name) for name in row.__struct_fields__ if name != "sets"}
+    return {**found, "values": {name: as_json(value) for name, value in row.values.items()}}
+
+
+def shown(experiment: Experiment) -> dict[str, Any]:
+    """What of the experiment a report needs."""
+    search = experiment.search
+    return {
+        "axes": [
+            {"name": axis.name, "unit": axis.unit, "values": [one.label for one in axis.choices]}
+            for axis in experiment.axes
+        ],
+        "search": search
+        and {
+            "name": search.title,
+            "unit": search.unit,
+            "low": search.low,
+            "high": search.high,
+            "objective": experiment.objective,
+        },
+        "measures": [
+            {"name": m.name, "unit": m.unit, "meaning": m.meaning} for m in experiment.measures
+        ],
+        "plots": [msgspec.to_builtins(plot) for plot in experiment.plots],
+    }

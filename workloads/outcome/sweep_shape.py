@@ -1,0 +1,142 @@
+"""The layout of points.json: what a sweep came to, enough to make its report from."""
+
+from typing import Any, TypedDict
+
+from workloads.outcome.shape import Changed, Verdict
+
+Place = dict[str, str | int | float | bool]
+
+
+class Runs(TypedDict):
+    """Points times seeds, as far as they are known to be wanted; `redone` were on a worker that was lost."""
+
+    wanted: int
+    done: int
+    reused: int
+    redone: int
+
+
+class AxisShown(TypedDict):
+    """What was varied, over what."""
+
+    name: str
+    unit: str
+    values: list[Any]
+
+
+class MeasureShown(TypedDict):
+    """A column."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+class PlotShown(TypedDict):
+    """A figure: measure over axis."""
+
+    x: str
+    y: str
+    xscale: str
+    yscale: str
+
+
+class RowShown(TypedDict):
+    """A point that is done. `relieved` is the resource whose cost was halved, `held` whether the objective held."""
+
+    name: str
+    place: Place
+    relieved: str
+    held: bool | None
+    seeds: int
+    verdict: Verdict
+    reasons: list[str]
+    values: dict[str, Any]  # measure -> {mean, low, high}, or None
+
+
+class AnswerShown(TypedDict):
+    """See workloads.experiment.search.Answer."""
+
+    value: float | None
+    missed: float | None
+    most: bool
+    monotone: bool
+    tried: list[tuple[float, bool]]
+
+
+class FoundShown(TypedDict):
+    """What the search came to in one combination of the axes; `relieved` is the same with its limit cheaper."""
+
+    place: Place
+    answer: AnswerShown
+    limiting: str
+    resources: dict[str, dict[str, float]]
+    relieved: Any
+
+
+class FigureShown(TypedDict):
+    """A figure of the conclusion."""
+
+    value: float | str | None
+    low: float | None
+    high: float | None
+    unit: str
+    text: str
+
+
+class ConclusionShown(TypedDict):
+    """The answer in words, and the figures that an analysis made."""
+
+    analysis: str
+    text: str
+    figures: dict[str, FigureShown]
+
+
+class SearchShown(TypedDict):
+    """What was searched for."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    objective: dict[str, str]
+
+
+class AnswerCheck(TypedDict):
+    """A limit on a figure of the conclusion; `value` None is that there is none."""
+
+    name: str
+    limit: str
+    value: float | str | None
+    ok: bool
+
+
+class Swept(TypedDict):
+    """points.json. `points` are those that are known to be wanted, `done` those with all seeds, `reused` those of them
+    that were there before."""
+
+    schema: int
+    verdict: Verdict
+    reasons: list[str]
+    experiment: str
+    question: str
+    prediction: str
+    command: str
+    points: int
+    done: int
+    reused: int
+    seeds: int
+    runs: Runs
+    conclusion: ConclusionShown
+    checks: list[AnswerCheck]
+    axes: list[AxisShown]
+    search: SearchShown | None
+    measures: list[MeasureShown]
+    plots: list[PlotShown]
+    rows: list[RowShown]
+    found: list[FoundShown]
+    missing: list[str]
+    closed_loops: list[str]
+    adjustments: dict[str, dict[str, Changed]]
+    wall_seconds: float
+    versions: dict[str, str | None]

@@ -1,0 +1,148 @@
+"""A sweep's points and answers as cells of text, for the terminal, the report and points.csv."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from workloads.outcome.figures import NONE, UNITS, number, plain, share
+from workloads.outcome.seeds import from_json
+
+Found = Mapping[str, Any]
+NAMES_MAX = 3
+ENDS = ("", "_low", "_high")
+HELD = {True: "holds", False: "missed", None: NONE}
+
+
+def places(found: Found) -> list[str]:
+    """What the points differ in: the axes, and what was searched."""
+    names = [axis["name"] for axis in found["axes"]]
+    return names + ([found["search"]["name"]] if found["search"] else [])
+
+
+def titled(found: Found) -> list[str]:
+    """The same with their units."""
+    units = [axis["unit"] for axis in found["axes"]]
+    units += [found["search"]["unit"]] if found["search"] else []
+    return [
+        name + (f", {unit}" if unit else "")
+        for name, unit in zip(places(found), units, strict=True)
+    ]
+
+
+def relieves(found: Found) -> bool:
+    """Were points run with a resource relieved?"""
+    return any(row["relieved"] for row in found["rows"])
+
+
+def point_head(found: Found) -> list[str]:
+    """Heads of the table of points."""
+    head = titled(found)
+    head += ["relieved"] if relieves(found) else []
+    head += ["objective"] if found["search"] else []
+    return head + [measure["name"] for measure in found["measures"]]
+
+
+def point_rows(found: Found) -> Iterator[list[str]]:
+    """Each point that is done: means with half their 95% intervals."""
+    for row in found["rows"]:
+        cells = [at(row["place"].get(name)) for name in places(found)]
+        cells += [row["relieved"] or NONE] if relieves(found) else []
+        cells += [HELD[row["held"]]] if found["search"] else []
+        yield cells + [
+            UNITS[measure["unit"]](from_json(row["values"][measure["name"]]))
+            for measure in found["measures"]
+        ]
+
+
+def at(value: Any) -> str:
+    """A place on an axis."""
+    return NONE if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def answer_head(found: Found) -> list[str]:
+    """Heads of the table of answers."""
+    searched = titled(found)[-1]
+    return [*titled(found)[:-1], searched, "limited by", "used", "waiting", f"{searched}, relieved"]
+
+
+def answer_rows(found: Found) -> Iterator[list[str]]:
+    """Each combination's answer, what limits it, and the answer with that at half its cost."""
+    for one in found["found"]:
+        limit = one["resources"].get(one["limiting"], {})
+        yield [
+            *(at(one["place"].get(axis["name"])) for axis in found["axes"]),
+            answer(one["answer"]),
+            one["limiting"] or NONE,
+            share(limit.get("utilisation")),
+            plain(limit.get("mean_waiting")),
+            answer(one["relieved"]["answer"]) if one["relieved"] else NONE,
+        ]
+
+
+def answer(found: Found) -> str:
+    """The largest value at which the objective holds; a star where a larger one held, too."""
+    if found["value"] is None:
+        return "none"
+    most = "at least " if found["most"] else ""
+    return most + number(found["value"]) + ("" if found["monotone"] else "*")
+
+
+def notes(found: Found) -> Iterator[str]:
+    """What to know of the figures."""
+    if found["search"]:
+        limits = " and ".join(
+            f"{name} {limit}" for name, limit in found["search"]["objective"].items()
+        )
+        yield (
+            f"searched: the largest {found['search']['name']} from {found['search']['low']:g} to "
+            f"{found['search']['high']:g} at which, in the mean over seeds, {limits}"
+        )
+        yield (
+            "assumed: beyond the first miss all miss; the neighbours of each answer were run to look"
+            + (
+                ""
+                if monotone(found)
+                else ". * is where that is not so: the answer is one edge of several"
+            )
+        )
+    if found["closed_loops"]:
+        yield "closed loop: who is slow is asked for less, so this is no offered load"
+        yield from (f"  {line}" for line in found["closed_loops"])
+    for keys, names in adjusted(found).items():
+        yield f"ran with {keys}: {', '.join(names[:NAMES_MAX])}{', ...' if names[NAMES_MAX:] else ''}"
+
+
+def adjusted(found: Found) -> dict[str, list[str]]:
+    """What had to be changed for a protocol -> the points where it was."""
+    names: dict[str, list[str]] = {}
+    for name, changed in found["adjustments"].items():
+        keys = ", ".join(f"{key} = {c['now']} (not {c['was']})" for key, c in changed.items())
+        names.setdefault(keys, []).append(name)
+    return names
+
+
+def monotone(found: Found) -> bool:
+    """Of every search."""
+    return all(
+        one["answer"]["monotone"] and (not one["relieved"] or one["relieved"]["answer"]["monotone"])
+        for one in found["found"]
+    )
+
+
+def csv_text(found: Found) -> str:
+    """points.csv: a row for each point that is done; numbers as they are, in seconds, bytes and fractions."""
+    names = [measure["name"] for measure in found["measures"]]
+    head = [*places(found), "relieved", "held", "seeds", "verdict"]
+    rows: list[Sequence[Any]] = [[*head, *(name + end for name in names for end in ENDS)]]
+    for row in found["rows"]:
+        place = [row["place"].get(name, "") for name in places(found)]
+        held = "" if row["held"] is None else str(row["held"]).lower()
+        cells = [*place, row["relieved"], held, row["seeds"], row["verdict"]]
+        for name in names:
+            value = row["values"][name] or {}
+            cells += [value.get(end) for end in ("mean", "low", "high")]
+        rows.append(["" if cell is None else cell for cell in cells])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
