@@ -30,7 +30,7 @@ from actors.observations import (
     VmBugged,
 )
 from tests.helpers import PRIVATE, SHARED, World, plan_of
-from tests.negative import bugs, fleet_cases, move_cases
+from tests.negative import bugs, fleet_cases, little_cases, move_cases
 from tests.transcripts.causes import preempted
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import admits
@@ -946,6 +946,7 @@ def test_every_check_has_a_bug_or_a_run_that_it_finds():
             *(c.ids for c in CASES),
             *(s[0] for s in SHOWN),
             *(c[0] for c in move_cases.CASES),
+            *(c.ids for c in little_cases.CASES),
         ]
         for name in ids.split()
     }

@@ -32,8 +32,8 @@ def resource(of: Mapping[str, int]) -> Resource:
     )
 
 
-def breaches(sums: Sums, states: Mapping[str, int], now: int) -> list[str]:
-    """L11, one line for each queue at which Little's law does not hold; `now` is the run's end (ns)."""
+def breaches(sums: Sums, states: Mapping[str, int]) -> list[str]:
+    """L11, one line for each queue at which Little's law does not hold."""
     found = []
     for name in (*QUEUES, *SERVERS):
         for number, came, who in ((*PARTS[:2], "in the system"), (*PARTS[2:], "waiting")):
@@ -50,7 +50,7 @@ def breaches(sums: Sums, states: Mapping[str, int], now: int) -> list[str]:
 
 
 def findings(sums: Sums, states: Mapping[str, int], now: int) -> list[dict[str, Any]]:
-    """The same as lines of anomalies.jsonl."""
+    """The same as lines of anomalies.jsonl; `now` is the run's end (ns)."""
     return [
         {
             "time_seconds": now / NS,
@@ -61,5 +61,5 @@ def findings(sums: Sums, states: Mapping[str, int], now: int) -> list[dict[str, 
             "admitted": False,
             "story": [],
         }
-        for text in breaches(sums, states, now)
+        for text in breaches(sums, states)
     ]

@@ -1,0 +1,1 @@
+"""The engine on queues that theory has solved."""
