@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from workloads.scenario.source import EXPERIMENTS, shipped
+
 TEXT = """
 [experiment]
 question = "How long does a conversion take?"
@@ -72,7 +74,10 @@ def started(environment, folder, *words):
     return subprocess.Popen(command, cwd=folder, env=environment)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly), signal.SIGKILL],
+)
 def test_what_ends_it_loses_no_finished_point(gmemsim, experiment, environment, tmp_path, number):
     long = ("--seeds", "400")
     process = started(environment, tmp_path, *long)
@@ -117,11 +122,6 @@ def test_mistakes_are_one_line_and_leave_nothing(gmemsim, experiment, tmp_path):
             '--executor: found "loca", expected local or ray',
         ),
         (["sweep", "small.toml", *LOCAL, "--workers", "2"], "--workers: found no Ray to use it"),
-        (["sweep", "small.toml", "--set", "fleet.vms_per_host=3"], "the experiment varies it"),
-        (
-            ["sweep", "small.toml", "--set", "vm.vcpu=3"],
-            "--set: vm.vcpu: unknown key; nearest: vm.vcpus",
-        ),
     ):
         done = gmemsim(*words)
         assert done.returncode == 2
@@ -135,3 +135,14 @@ def test_it_is_listed_and_shown(gmemsim, experiment):
     assert "axis VMs: 1, 2, 3" in shown and "prediction: Longer" in shown
     assert json.loads(gmemsim("show", "small.toml", "--json").stdout)["combinations"] == 3
     assert b"extremes" in gmemsim("list", "analyses").stdout
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", shipped(EXPERIMENTS))
+def test_shipped_experiments_have_their_answer(name, environment, tmp_path):
+    command = [sys.executable, "-m", "workloads", "sweep", name, "--json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["verdict"], found["reasons"]) == (0, "valid", [])
+    assert "-" not in found["conclusion"]["text"].split()

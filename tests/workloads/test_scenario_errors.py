@@ -125,7 +125,7 @@ def test_a_missing_file_is_refused_on_one_line(source):
 
 
 def test_a_missing_file_has_the_nearest_shipped_scenario_named(a_file, monkeypatch):
-    monkeypatch.setattr("workloads.scenario.source._shipped_files", lambda: {"quick": a_file})
+    monkeypatch.setattr("workloads.scenario.source._shipped_files", lambda _: {"quick": a_file})
     with pytest.raises(UsageError) as raised:
         load("scenarios/qick.toml")
     text = '"scenarios/qick.toml": no such file and no shipped scenario; nearest: quick'
@@ -135,7 +135,7 @@ def test_a_missing_file_has_the_nearest_shipped_scenario_named(a_file, monkeypat
 def test_a_bare_shipped_name_is_that_scenario_and_a_path_is_a_file(a_file, monkeypatch):
     a_file.write_text("[fleet]\nhosts = 1")
     Path("b").write_text("[fleet]\nhosts = 2")
-    monkeypatch.setattr("workloads.scenario.source._shipped_files", lambda: {"b": a_file})
+    monkeypatch.setattr("workloads.scenario.source._shipped_files", lambda _: {"b": a_file})
     assert (load("b").fleet.hosts, load("./b").fleet.hosts) == (1, 2)
 
 

@@ -9,6 +9,11 @@ from workloads.experiment.records import Experiment
 from workloads.units import format_duration
 
 Resources = dict[str, dict[str, float]]
+# Who holds the first of a VM's holds the second within: the outer one is busy whenever the inner one is, whatever of
+# its own it has to do. What is left is its own time.
+INNER = {"vmm": "ilock", "ilock": "mmu_lock", "mmu_lock": "tdx_tree"}
+# Places where requests or pages are, that serve nobody one at a time.
+NO_SERVERS = ("requests", "allocator")
 
 
 def pooled(summaries: Sequence[Mapping[str, Any]]) -> Resources:
@@ -33,10 +38,13 @@ def number(value: object) -> bool:
 
 
 def limiting(resources: Resources) -> str:
-    """Where most is waiting: a busy server nobody waits for limits nobody. None where nobody waits anywhere."""
-    waiting = {name: row.get("mean_waiting", 0.0) for name, row in resources.items()}
-    most = max(waiting, key=lambda name: waiting[name], default="")
-    return most if most and waiting[most] > 0 else ""
+    """Whose own time fills the largest share of a station's; "" where nobody has measured any."""
+    own = {
+        name: row["utilisation"] - resources.get(INNER.get(name, ""), {}).get("utilisation", 0.0)
+        for name, row in resources.items()
+        if name not in NO_SERVERS and "utilisation" in row
+    }
+    return max(own, key=lambda name: own[name], default="")
 
 
 def halved(

@@ -122,9 +122,9 @@ def edge(scenario):
     cost = scenario.costs.override.get("iotlb_invalidate")
     most = (23 if cost else 11) + (scenario.protocol.name == "two-phase")
     busy = {"utilisation": 0.9, "mean_waiting": 4.0}
-    idle = {"utilisation": 0.3, "mean_waiting": 0.1}
+    idle = {"utilisation": 0.3, "mean_waiting": 9.0}
     p99 = 0.001 if scenario.fleet.vms_per_host <= most else 0.02
-    return summary(scenario, p99, {"tdx": idle, "iommu": busy})
+    return summary(scenario, p99, {"tdx": idle, "iommu": busy, "requests": {"utilisation": 1.0}})
 
 
 def test_a_search_finds_the_edge_its_limit_and_what_relieving_it_brings(tmp_path):
