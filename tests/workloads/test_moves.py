@@ -190,6 +190,7 @@ def test_without_moves_nothing_is_different():
             "moves.hosts=[]",
             'moves.hosts: found none, expected the hosts to evacuate with moves.kind = "evacuate"',
         ),
+        ("moves.hosts=[1,0,1]", "moves.hosts: found 1 twice, expected each host once"),
         ("moves.hosts=3", "moves.hosts: found 3, expected numbers from 0 to 2"),
         (
             'workload=[{kind="hostile"}]',

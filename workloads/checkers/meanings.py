@@ -391,4 +391,10 @@ MEANINGS: dict[str, Meaning] = {
         "Where VMs move, every move that has begun ends, one way or the other, by the end of the run.",
         INVARIANT,
     ),
+    "L11": Meaning(
+        "Where VMs move, nothing is left where a VM does not live: every page that the source had, or the target of a "
+        "move that failed, has gone back or is kept for a failure that was told of, and the host's agent has the place "
+        "again, by the end of the run and by the facts of that host.",
+        INVARIANT,
+    ),
 }

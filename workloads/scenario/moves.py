@@ -69,6 +69,11 @@ def breaches(scenario: "Scenario") -> Iterator[tuple[str, str]]:
     if moves.hosts and max(moves.hosts) >= fleet.hosts:
         text = f"found {max(moves.hosts)}, expected numbers from 0 to {fleet.hosts - 1}"
         yield "moves.hosts", text
+    if len(set(moves.hosts)) < len(moves.hosts):
+        twice = next(
+            host for number, host in enumerate(moves.hosts) if host in moves.hosts[:number]
+        )
+        yield "moves.hosts", f"found {twice} twice, expected each host once"
     for index, workload in enumerate(scenario.workload):
         if not isinstance(workload, MOVABLE):
             text = f'found "{workload.kind}", expected {MOVABLE_KINDS} {here}'
