@@ -14,11 +14,13 @@ from actors.gmem import Gmem
 from actors.intervals import IntervalMap
 from actors.move_messages import Phase
 from actors.moving_agent import MovingAgent
-from tests.fleets import MOVING
+from tests.fleets import LOADS, MOVING
 from workloads.loads.moving import MovingLoad
 
 TRANSFER_FAILS = 'fault=[{point="move.transfer",nth=1}]'
 Plant = Callable[[MonkeyPatch], None]
+Begin = Callable[[MovingLoad, v.Image, Context], None]
+BALLOON = (*MOVING, f"workload=[{{kind='balloon',{LOADS['balloon']}}}]")
 IMPORT_FAILS = 'fault=[{point="tdx.aug_busy",reason="bug",hosts=[0,2],from="12ms",probability=1.0}]'
 
 
@@ -85,19 +87,36 @@ def take_shared_for_private(patch: MonkeyPatch) -> None:
     patch.setattr(MovingLoad, "take_in", take_in)
 
 
+def as_if(begin: Begin) -> Begin:
+    """It begins as the image has it, not as the one that a bug has made of it."""
+
+    def whole(load: MovingLoad, _: v.Image, context: Context) -> None:
+        assert load.image
+        begin(load, load.image, context)
+
+    return whole
+
+
 def accept_too_little(patch: MonkeyPatch) -> None:
     """The target forgets the last range."""
-    accept, begin = MovingLoad.accept, MovingLoad.begin
+    accept = MovingLoad.accept
 
     def less(load: MovingLoad, image: v.Image, context: Context) -> None:
         accept(load, msgspec.structs.replace(image, accepted=image.accepted[:-1]), context)
 
-    def as_if(load: MovingLoad, _: v.Image, context: Context) -> None:
-        assert load.image
-        begin(load, load.image, context)
-
     patch.setattr(MovingLoad, "accept", less)
-    patch.setattr(MovingLoad, "begin", as_if)
+    patch.setattr(MovingLoad, "begin", as_if(MovingLoad.begin))
+
+
+def leave_no_hole(patch: MonkeyPatch) -> None:
+    """The target fills a balloon that the guest holds for full."""
+    accept = MovingLoad.accept
+
+    def filled(load: MovingLoad, image: v.Image, context: Context) -> None:
+        accept(load, msgspec.structs.replace(image, holes=()), context)
+
+    patch.setattr(MovingLoad, "accept", filled)
+    patch.setattr(MovingLoad, "begin", as_if(MovingLoad.begin))
 
 
 def leave_the_source_waiting(patch: MonkeyPatch) -> None:
@@ -157,6 +176,7 @@ CASES: list[tuple[str, Plant, tuple[str, ...]]] = [
     ("I29", send_too_little, MOVING),
     ("I29", take_shared_for_private, MOVING),
     ("I29", accept_too_little, MOVING),
+    ("I29", leave_no_hole, BALLOON),
     ("L10", leave_the_source_waiting, (*MOVING, IMPORT_FAILS)),
     ("L11", keep_the_place_of_who_does_not_come, (*MOVING, TRANSFER_FAILS)),
     ("L11", keep_what_has_moved, MOVING),

@@ -150,7 +150,10 @@ class MovesInspector(FleetInspector):
     def told_of(self, now: int, fact: ImageTold) -> None:
         """I29: as it leaves, against the books of the source; as it arrives, against those of the target."""
         books = self.books(fact.vm)
-        tables = [("shared", fact.shared, books.share, int(Share.SHARED))]
+        tables = [
+            ("shared", fact.shared, books.share, int(Share.SHARED)),
+            ("a hole", fact.holes, books.freed, 1),
+        ]
         if fact.arrives:
             tables.append(("accepted", fact.accepted, books.accepted, 1))
         for name, said, table, value in tables:
