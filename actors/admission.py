@@ -19,6 +19,7 @@ from actors.observations import FramesReused, VmAdmitted
 if TYPE_CHECKING:
     from actors.allocator import Allocator
 
+FREE, HELD = 1, 2  # frames for anybody; frames that a balloon has given back, and may want again
 Grant = tuple[int, int, int]
 """(first index, the one after the last, first pfn)"""
 
@@ -88,5 +89,6 @@ def grant(
 def whole(frames: IntervalMap, unit: int) -> list[tuple[int, int]]:
     """The free frames, as far as they are whole units."""
     runs = frames.runs(0, frames.starts[-1] + 1)
-    inner = [(-(-start // unit) * unit, end // unit * unit) for start, end, free in runs if free]
+    free = [(start, end) for start, end, state in runs if state == FREE]
+    inner = [(-(-start // unit) * unit, end // unit * unit) for start, end in free]
     return [(start, end) for start, end in inner if start < end]

@@ -8,7 +8,7 @@ from actors import admission
 from actors import fleet_messages as f
 from actors import messages as m
 from actors.address import vm_base
-from actors.admission import Admissions
+from actors.admission import FREE, HELD, Admissions
 from actors.contract import Actor, Context, Reason, opportunity
 from actors.intervals import IntervalMap
 from actors.observations import (
@@ -21,7 +21,7 @@ from actors.observations import (
 
 
 class Allocator(Actor):
-    """`free` pages are left in the pool; `frames` is pfn -> 1 where guest memory is free for another VM."""
+    """`free` pages are left in the pool; `frames` is pfn -> FREE where guest memory is free for another VM, or HELD."""
 
     free: int
     frames: IntervalMap
@@ -54,13 +54,25 @@ class Allocator(Actor):
 
     def on_free_memory(self, message: m.FreeMemory, context: Context) -> None:
         """Guest memory that nobody refers to any more; a busy host has a use for it."""
-        self.frames.set(message.start, message.end, 1)
+        held = message.hole and self.agent()
+        self.frames.set(message.start, message.end, HELD if held else FREE)
         if self.reuse:
             context.observe(FramesReused(self.host, message.start, message.end))
 
+    def agent(self) -> bool:
+        """Does an agent say who is admitted? It has promised each VM its memory, a balloon's part of it too."""
+        return self.admits is not msgspec.UNSET and self.admits.agent is not msgspec.UNSET
+
+    def on_no_hole(self, message: m.NoHole, _: Context) -> None:
+        """What was kept for its VM is anybody's. What somebody still refers to was never given back."""
+        for start, end, state in self.frames.runs(message.start, message.end):
+            if state == HELD:
+                self.frames.set(start, end, FREE)
+
     def on_take_frames(self, message: m.TakeFrames, context: Context) -> None:
         """A hole gets its frames again, unless they are somebody else's by now."""
-        free = self.frames.only(message.start, message.end, 1) and message.pages <= self.free
+        back = HELD if self.agent() else FREE
+        free = self.frames.only(message.start, message.end, back) and message.pages <= self.free
         vm = vm_base(message.reply_to)
         key = opportunity(vm, message.ticket, message.reply_to & 0xFF)
         hole = (message.gfn, message.gfn + message.end - message.start)
@@ -76,6 +88,7 @@ class Allocator(Actor):
         m.Reserve: on_reserve,
         m.GiveBack: on_give_back,
         m.FreeMemory: on_free_memory,
+        m.NoHole: on_no_hole,
         m.TakeFrames: on_take_frames,
         m.Reclaim: admission.on_reclaim,
         f.AdmitVm: admission.on_admit_vm,

@@ -6,6 +6,7 @@ import msgspec
 
 from actors.address import AGENT, GMEM, host_base, vm_base
 from actors.contract import Context, Share
+from actors.gmem_folios import HOLE
 from actors.intervals import IntervalMap
 from actors.move_messages import Carried, Ranges
 from actors.move_observations import ImageTold
@@ -24,17 +25,18 @@ def by_guest(guest: "Guest", message: Carried, context: Context) -> None:
 
 
 def by_file(gmem: "Gmem", message: Carried, context: Context) -> None:
-    """What is shared, and whether all of it can be read. What changes under way is no image: then there is none."""
-    if gmem.released or gmem.conversions:
+    """What is shared, what is a hole, and whether all can be read. What changes under way is no image."""
+    if gmem.released or gmem.conversions or gmem.punches:
         return
     (binding,) = gmem.bindings  # VMs that come and go have one slot
     first, last = binding.index, binding.index + binding.pages
     shift = binding.gfn - binding.index
     shared = only(gmem.share, first, last, Share.SHARED, shift)
     whole = gmem.poison.only(first, last, 0) and gmem.kept.only(first, last, 0)
-    image = msgspec.structs.replace(message.image, shared=shared, whole=whole)
+    holes = only(gmem.folios, first, last, HOLE, shift)
+    image = msgspec.structs.replace(message.image, shared=shared, whole=whole, holes=holes)
     vm = vm_base(gmem.address)
-    context.observe(ImageTold(vm, False, shared, image.accepted))
+    context.observe(ImageTold(vm, False, shared, image.accepted, holes))
     context.send(host_base(vm) | AGENT, Carried(image), context.link)
 
 

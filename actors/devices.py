@@ -4,6 +4,7 @@ A stream keeps to its part of the pool. Now and then it has the VMM unmap and ma
 new buffer, and stands still meanwhile; what falls due then comes late.
 """
 
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Protocol
 
 from actors import messages as m
@@ -44,7 +45,10 @@ class Streams(Protocol):
 
 
 class Devices(Actor):
-    """`since` is when a stream began to stand still, `late` when a DMA fell due then; `program` is no state."""
+    """`since` is when a stream began to stand still, `late` when a DMA fell due then; `program` is no state.
+
+    Where VMs move, `programs` are the devices' of the VM that was placed first as this one.
+    """
 
     vm: int
     program: Streams
@@ -54,16 +58,30 @@ class Devices(Actor):
     since: list[int]
     late: list[int]
     running: bool = False
+    programs: Callable[[int], Streams] | None = None
 
     @classmethod
     def of(cls, vm: int, program: Streams, listeners: int) -> "Devices":
         """Silent until they are told to start."""
-        zero = [0] * program.streams
-        never = [NEVER] * program.streams
-        return cls(vm, program, listeners, zero, list(zero), never, list(never))
+        found = cls(vm, program, listeners, [], [], [], [])
+        found.rest()
+        return found
 
-    def on_start(self, _: m.StartDma, context: Context) -> None:
-        """The pool is shared."""
+    def rest(self) -> None:
+        """All streams are at their beginning."""
+        streams = self.program.streams
+        self.numbers, self.windows = [0] * streams, [0] * streams
+        self.since, self.late = [NEVER] * streams, [NEVER] * streams
+
+    def on_start(self, message: m.StartDma, context: Context) -> None:
+        """The pool is shared, or the VM runs again. Timers from before it stood still are nobody's."""
+        if message.origin and self.programs:
+            self.program = self.programs(message.origin)
+            self.rest()
+        elif message.again:
+            self.numbers = [number + 1 for number in self.numbers]
+            self.windows = [number + 1 for number in self.windows]
+            self.late = [NEVER] * len(self.late)
         self.running = True
         for stream in range(self.program.streams):
             self.plan(stream, context)
@@ -75,18 +93,20 @@ class Devices(Actor):
 
     def plan(self, stream: int, context: Context) -> None:
         """Set the timer for the stream's next DMA."""
-        wait = self.program.dma(stream, self.numbers[stream]).wait
-        context.after(max(wait, 1), m.DmaDue(stream))
+        number = self.numbers[stream]
+        wait = self.program.dma(stream, number).wait
+        context.after(max(wait, 1), m.DmaDue(stream, number))
 
     def plan_window(self, stream: int, context: Context) -> None:
         """The same for its next window."""
-        wait = self.program.window(stream, self.windows[stream]).wait
+        number = self.windows[stream]
+        wait = self.program.window(stream, number).wait
         if wait != NEVER:
-            context.after(max(wait, 1), m.WindowDue(stream))
+            context.after(max(wait, 1), m.WindowDue(stream, number))
 
     def on_due(self, message: m.DmaDue, context: Context) -> None:
         """One DMA, at once or as soon as the stream moves again."""
-        if not self.running:
+        if not self.running or message.number != self.numbers[message.stream]:
             return
         if self.since[message.stream] == NEVER:
             self.issue(message.stream, context)
@@ -108,7 +128,7 @@ class Devices(Actor):
     def on_window_due(self, message: m.WindowDue, context: Context) -> None:
         """Ask the VMM, and stand still."""
         stream = message.stream
-        if not self.running:
+        if not self.running or message.number != self.windows[stream]:
             return
         window = self.program.window(stream, self.windows[stream])
         self.windows[stream] += 1

@@ -32,3 +32,9 @@ class BootChanged(Observation, frozen=True, tag=204):
     vm: int
     arrival: int
     begins: bool
+
+
+class PlaceFreed(Observation, frozen=True, tag=255):
+    """A host's agent has the place of this VM back, for the next one if there is any."""
+
+    vm: int

@@ -137,7 +137,7 @@ def free(
     for s, e, pfn in gmem_frames.runs(gmem, start, end):
         context.observe(fact(vm, pfn, pfn + e - s, s + shift))
         if not referenced:
-            freed = m.FreeMemory(pfn, pfn + e - s)
+            freed = m.FreeMemory(pfn, pfn + e - s, hole=True)
             context.send(host_base(gmem.address) | ALLOCATOR, freed, context.link)
 
 

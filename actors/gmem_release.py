@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from actors import gmem_folios as folios
 from actors import gmem_frames, gmem_marks
 from actors import messages as m
@@ -48,6 +50,8 @@ def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
 def free(gmem: "Gmem", context: Context) -> None:
     """Free every folio that has no poisoned page, no reference that stays, and is still in the filemap."""
     give_back_splits(gmem, context)
+    if gmem.tenancy is not msgspec.UNSET:
+        give_up_holes(gmem, context)
     vm = vm_base(gmem.address)
     for binding in gmem.bindings:
         first, last = binding.index, binding.index + binding.pages
@@ -64,6 +68,15 @@ def free(gmem: "Gmem", context: Context) -> None:
                 if goes:
                     frames = m.FreeMemory(pfn, pfn + e - s)
                     context.send(host_base(gmem.address), frames, context.link)
+
+
+def give_up_holes(gmem: "Gmem", context: Context) -> None:
+    """Their frames went when they were punched; nobody will want them again."""
+    for binding in gmem.bindings:
+        for start, end, order in gmem.folios.runs(binding.index, binding.index + binding.pages):
+            for s, e, pfn in gmem_frames.runs(gmem, start, end) if order == HOLE else ():
+                frames = m.NoHole(pfn, pfn + e - s)
+                context.send(host_base(gmem.address), frames, context.link)
 
 
 def free_runs(gmem: "Gmem", first: int, last: int) -> list[tuple[int, int, bool | None]]:

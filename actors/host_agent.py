@@ -11,7 +11,7 @@ from actors import messages as m
 from actors.address import ALLOCATOR, LOAD
 from actors.contract import Actor, Context
 from actors.fleet_messages import No
-from actors.fleet_observations import BootChanged
+from actors.fleet_observations import BootChanged, PlaceFreed
 
 
 class HostAgent(Actor):
@@ -57,10 +57,15 @@ class HostAgent(Actor):
         """A VM is gone for good."""
         vm = message.vm
         arrival = self.end_boot(vm, context) if vm in self.booting else self.living.pop(vm)
+        self.free_place(vm, arrival, True, context)
+
+    def free_place(self, vm: int, arrival: int, left: bool, context: Context) -> None:
+        """For another one; with `left` the fleet has lost the VM of this arrival."""
+        context.observe(PlaceFreed(vm))
         successor = self.successors.pop(vm, 0)
         if successor:
             self.free.append((successor, vm))
-        self.news(arrival, True, context)
+        self.news(arrival, left, context)
 
     def end_boot(self, vm: int, context: Context) -> int:
         """Whose boot it was."""

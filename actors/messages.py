@@ -191,7 +191,15 @@ class GiveBack(Message, frozen=True, tag=17):
 
 
 class FreeMemory(Message, frozen=True, tag=18):
-    """guest_memfd -> allocator: these host frames (pfn) may be used again."""
+    """guest_memfd -> allocator: these host frames (pfn) may be used again; of a `hole` that may be filled again."""
+
+    start: int
+    end: int
+    hole: bool = False
+
+
+class NoHole(Message, frozen=True, tag=256):
+    """guest_memfd -> allocator: the file is gone, and with it the hole that might have wanted these frames (pfn)."""
 
     start: int
     end: int
@@ -1003,7 +1011,10 @@ class DmaUnmapped(Message, frozen=True, tag=92):
 
 
 class StartDma(Message, frozen=True, tag=93):
-    """Load -> devices: the pool is shared, begin to use it."""
+    """Load -> devices: the pool is shared, begin to use it, or go on (`again`), for the VM that `origin` was."""
+
+    again: bool = False
+    origin: int = 0
 
 
 class StopDma(Message, frozen=True, tag=94):
@@ -1011,15 +1022,17 @@ class StopDma(Message, frozen=True, tag=94):
 
 
 class DmaDue(Message, frozen=True, tag=95):
-    """Timer of the devices: a stream's next DMA."""
+    """Timer of the devices: a stream's next DMA, of this number."""
 
     stream: int
+    number: int = 0
 
 
 class WindowDue(Message, frozen=True, tag=96):
-    """Timer of the devices: a stream is to move its window."""
+    """Timer of the devices: a stream is to move its window, for the time of this number."""
 
     stream: int
+    number: int = 0
 
 
 class MoveWindow(Message, frozen=True, tag=97):

@@ -56,7 +56,7 @@ class Image(msgspec.Struct, frozen=True, array_like=True):
 
     `paused` is since when it stands still, `lifetime` what is left of it (ns), `born` when its program began;
     `steps` and `requests` are its load's. `accepted` is private and in use, `shared` is shared, all else private and
-    not accepted. `whole` is False where memory is marked that nobody may read.
+    not accepted, or in a balloon (`holes`). `whole` is False where memory is marked that nobody may read.
     """
 
     arrival: int
@@ -71,6 +71,7 @@ class Image(msgspec.Struct, frozen=True, array_like=True):
     accepted: Ranges = ()
     shared: Ranges = ()
     whole: bool = True
+    holes: Ranges = ()
 
     @property
     def pages(self) -> int:

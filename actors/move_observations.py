@@ -28,6 +28,7 @@ class ImageTold(Observation, frozen=True, tag=252):
     arrives: bool
     shared: Ranges
     accepted: Ranges
+    holes: Ranges = ()
 
 
 class MoveSettled(Observation, frozen=True, tag=253):

@@ -186,13 +186,13 @@ class MovingAgent(HostAgent):
             self.on_imported(v.Imported(vm, False), context)
         if vm in self.discarded:
             self.discarded.remove(vm)
-            self.free_place(vm, -1, context)
+            self.free_place(vm, -1, False, context)
             return
         leaving = self.leaving.get(vm)
         if leaving and leaving.sent:  # the target says what becomes of it
             leaving.dead = True
             del self.living[vm]
-            self.free_place(vm, -1, context)
+            self.free_place(vm, -1, False, context)
             return
         if leaving:
             del self.leaving[vm]
@@ -200,13 +200,6 @@ class MovingAgent(HostAgent):
             self.forget(leaving.to, context)
             self.tell(leaving.arrival, vm, Phase.GONE, context)
         super().on_reclaim(message, context)
-
-    def free_place(self, vm: int, arrival: int, context: Context) -> None:
-        """For another one."""
-        successor = self.successors.pop(vm, 0)
-        if successor:
-            self.free.append((successor, vm))
-        self.news(arrival, False, context)
 
     def tell(self, arrival: int, vm: int, phase: Phase, context: Context) -> None:
         """The controller."""

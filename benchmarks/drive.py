@@ -54,9 +54,10 @@ def timed(
     wait_any: WaitAny,
     pages: Pages = no_pages,
     clock: Clock = time.perf_counter,
+    lookahead: int | None = None,
 ) -> tuple[float, Totals]:
-    """Every event of partitions whose hosts do not talk: (seconds, totals)."""
-    driver = Driver(handles, None, pages, wait_any, Quiet(), Pace(LOCAL.yield_after))
+    """Every event of partitions, whose hosts talk if there is a lookahead: (seconds, totals)."""
+    driver = Driver(handles, lookahead, pages, wait_any, Quiet(), Pace(LOCAL.yield_after))
     gc.collect()
     began = clock()
     driver.run()
@@ -71,7 +72,7 @@ def drive(
 ) -> Driven:
     """As cluster.run.run, but for the clock."""
     with started(fleet, executor, placed(fleet, executor).places) as (handles, wait_any, _):
-        seconds, totals = timed(handles, wait_any, pages, clock)
+        seconds, totals = timed(handles, wait_any, pages, clock, fleet.lookahead)
         hosts: dict[int, bytes] = {}
         for handle in handles:
             hosts |= handle.digests()

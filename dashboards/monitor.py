@@ -27,10 +27,9 @@ class MonitorError(Exception):
 
 @contextmanager
 def announced(results: Path, url: str, labels: Mapping[str, str]) -> Iterator[None]:
-    """While a run is served at `url`, tell who looks. `labels` name it; `scenario` and `run_id` are among them."""
+    """While a run is served at `url`, tell who looks. `labels` name it; `run_id` is among them."""
     target = url.removeprefix("http://").removesuffix("/metrics")
-    # Runs of two scenarios that begin in one second have one run_id.
-    path = results / HOME / "targets" / f"{labels['scenario']}-{labels['run_id']}.json"
+    path = results / HOME / "targets" / f"{labels['run_id'].replace('/', '-')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")  # Prometheus never sees half a file
     draft.write_text(json.dumps([{"targets": [target], "labels": dict(labels)}]) + "\n")

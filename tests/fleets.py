@@ -39,6 +39,33 @@ MOVING = (
     'costs.override={"boot_fixed"="1ms","hkid_reclaim"="300us"}',
 )
 
+# What a VM of 8 MiB can be asked for, a little of each kind.
+LOADS = {
+    "churn": "think='3ms'",
+    "boot": "swiotlb_min='2MiB',firmware_conversions=20,accept='4MiB'",
+    "hot-range": "vcpus=2,pace='open',rate=200",
+    "hostile": "pause='3ms',think='3ms'",
+    "dma-storm": "pool='2MiB',dma_rate=2000,think='3ms'",
+    "notifier-storm": "pool='4MiB',rate=200,think='3ms'",
+    "pin-holders": "pool='4MiB',think='3ms'",
+    "memory-pressure": "pace='open',conversion_rate=200",
+    "memory-failure": "pace='open',conversion_rate=200,rate=1",
+    "balloon": "size='4MiB',pace='open',rate=300,rounds=6,conversion_rate=200",
+    "sweep": "passes=200,window='2MiB',writers=1,write_rate=500",
+    "shutdown": "shared='2MiB',uptime='300ms'",
+}
+ALL_KINDS = ",".join(f"{{kind='{kind}',{keys}}}" for kind, keys in LOADS.items())
+MIXED = (
+    *MOVING,
+    f"workload=[{ALL_KINDS}]",
+    "vm.devices=1",
+    "moves.kind=poisson",
+    "moves.rate=200",
+    "arrivals.population=9",
+    "arrivals.lifetime=50ms",
+    "fleet.generations=16",
+)
+
 Seen = Callable[[int, int, int, Message], None]
 """Told of every message when it is handled: time, sender, receiver, message."""
 

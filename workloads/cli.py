@@ -145,7 +145,14 @@ def resume(result: str, **flags: Any) -> None:
 
 @cli.command(short_help="Run a scenario as a Ray job.")
 @click.argument("scenario")
-@partial(shared, without=("expect_digest", "metrics_port", "linger", "live"))
+@partial(
+    shared,
+    without=("expect_digest", "metrics_port", "linger", "live"),
+    otherwise={
+        "--executor": "One process of the job, or the cluster. [default: ray]",
+        "--address": "The job server's URL. [default: RAY_API_SERVER_ADDRESS]",
+    },
+)
 def submit(scenario: str, **flags: Any) -> None:
     """SCENARIO as a Ray job at a job server; log, results and exit status come back here.
 

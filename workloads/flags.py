@@ -1,7 +1,7 @@
 """Flags of the command line: which keys of a scenario they are, what they take, and which do nothing alone."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import click
@@ -102,10 +102,18 @@ VALUES = (
 )
 
 
-def shared(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
-    """The flags of every command that simulates (docs/reference/results.md has what comes out)."""
+def shared(
+    command: Callable[..., None], without: Collection[str] = (), otherwise: Mapping[str, str] = {}
+) -> Callable[..., None]:
+    """The flags of every command that simulates (docs/reference/results.md has what comes out).
+
+    `otherwise` is what a flag is for this command, where that is something else.
+    """
     options = [
-        *(click.option(flag, metavar=value, help=text) for flag, value, text in VALUES),
+        *(
+            click.option(flag, metavar=value, help=otherwise.get(flag, text))
+            for flag, value, text in VALUES
+        ),
         click.option(
             "--set",
             "overrides",

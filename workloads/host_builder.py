@@ -45,8 +45,7 @@ from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
 from actors.vmm import Vmm
 from actors.vmm_kill import Life
 from workloads.arriving import agents, first_move, first_request
-from workloads.load_builder import LoadBuilder, first_wait, others
-from workloads.loads.dma import DmaStreams
+from workloads.load_builder import LoadBuilder, Streams, first_wait, others
 from workloads.loads.load import load_address
 from workloads.loads.tenant import Moved
 from workloads.options import failable, follow, options, page_cache, policy, unit
@@ -210,13 +209,16 @@ class HostBuilder:
             self.iommu.scattered[vm] = True
 
     def devices(self, number: int, vm: int) -> dict[int, Actor]:
-        """Devices that do DMA, where the VM's workload has some."""
-        load = self.scenario.workload[self.plan.workload_of(number)]
-        if not isinstance(load, DmaStorm):
+        """Devices that do DMA, where the VM's workload has some, or that of one which may move here."""
+        own = self.plan.workload_of(number)
+        loads = self.scenario.workload if self.plan.moves else self.scenario.workload[own : own + 1]
+        if not any(isinstance(load, DmaStorm) for load in loads):
             return {}
         self.iommu.streams = True
-        streams = DmaStreams(load, self.scenario.scenario.seed, vm)
-        return {vm | DEVICES: Devices.of(vm, streams, self.iommu.listeners)}
+        found = Devices.of(vm, Streams(self.plan)(vm), self.iommu.listeners)
+        if self.plan.moves:
+            found.programs = Streams(self.plan)
+        return {vm | DEVICES: found}
 
     def guest(self, vm: int, vcpus: int, leaves: IntervalMap) -> Guest:
         """The TD guest; what is mapped at the start is accepted, unless it is only prefaulted."""

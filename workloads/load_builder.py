@@ -6,16 +6,16 @@ from actors.slots import Slots
 from cluster.draws import key_of as draws_of
 from cluster.world import Feed
 from workloads.loads.arrived import ArrivedLoad
-from workloads.loads.dma import DmaLoad, DmaStormProgram
+from workloads.loads.dma import DmaLoad, DmaStormProgram, DmaStreams
 from workloads.loads.files import FilesLoad
 from workloads.loads.load import Load, Program, load_address
 from workloads.loads.moving import MovingLoad
 from workloads.loads.programs import BootProgram
 from workloads.loads.table import PROGRAMS, paced
-from workloads.loads.tenant import Seat, TenantLoad
+from workloads.loads.tenant import Moved, Seat, TenantLoad
 from workloads.loads.trace import TraceProgram
 from workloads.plan import Plan
-from workloads.scenario import Boot, Scenario, Trace
+from workloads.scenario import AnyWorkload, Boot, DmaStorm, Scenario, Trace
 from workloads.vm_shape import comes_later, number_of, slots_of
 
 NEVER = 0
@@ -62,7 +62,6 @@ class LoadBuilder:
         """What the VM is going to do."""
         scenario = self.scenario
         load = scenario.workload[self.plan.workload_of(number)]
-        pages, seed = slots[0].pages, scenario.scenario.seed
         match load:
             case Trace():
                 log = self.plan.log_of(number)
@@ -70,11 +69,8 @@ class LoadBuilder:
                 trace = TraceProgram(load, log)
                 self.feeds[load_address(vm)] = trace
                 return trace
-            case Boot():
-                unaccepted = not scenario.vm.start.startswith("mapped")
-                return paced(BootProgram(load, pages, unaccepted, seed, vm), load, seed, vm)
             case _:
-                return PROGRAMS[type(load)](load, pages, seed, vm)
+                return program_of(scenario, load, slots[0].pages, vm)
 
 
 class Programs:
@@ -83,13 +79,35 @@ class Programs:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
 
-    def __call__(self, origin: int) -> Program:
-        """The program of the VM that was placed as this one."""
+    def __call__(self, origin: int, vm: int) -> Program:
+        """The program of the VM that was placed as `origin` and is `vm` now."""
         number = number_of(self.plan, origin)
-        scenario = self.plan.scenario
-        load = scenario.workload[self.plan.workload_of(number)]
+        load = self.plan.scenario.workload[self.plan.workload_of(number)]
         pages = slots_of(self.plan, number)[0].pages
-        return PROGRAMS[type(load)](load, pages, scenario.scenario.seed, origin)
+        return Moved(program_of(self.plan.scenario, load, pages, origin), origin, vm)
+
+
+class Streams:
+    """See actors.devices.Devices: what is asked of a VM's devices does not depend on where it is either."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def __call__(self, origin: int) -> DmaStreams:
+        """Of the VM that was placed as this one; some, if it has none."""
+        scenario = self.plan.scenario
+        own = scenario.workload[self.plan.workload_of(number_of(self.plan, origin))]
+        storms = (load for load in (own, *scenario.workload) if isinstance(load, DmaStorm))
+        return DmaStreams(next(storms), scenario.scenario.seed, origin)
+
+
+def program_of(scenario: Scenario, load: AnyWorkload, pages: int, vm: int) -> Program:
+    """The program of a VM that no log drives."""
+    seed = scenario.scenario.seed
+    if isinstance(load, Boot):
+        unaccepted = not scenario.vm.start.startswith("mapped")
+        return paced(BootProgram(load, pages, unaccepted, seed, vm), load, seed, vm)
+    return PROGRAMS[type(load)](load, pages, seed, vm)
 
 
 def others(vm: int, scenario: Scenario) -> list[int]:

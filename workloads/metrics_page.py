@@ -41,7 +41,7 @@ MEANINGS = {
     "protocol": "the run's one protocol",
     "python": "version of Python",
     "reason": "errno",
-    "run_id": "folder of its results",
+    "run_id": "folder of its results, NAME/TIME-SEED",
     "scenario": "`scenario.name`",
     "seed": "`scenario.seed`",
     "stage": "of a request for a VM; `refused` by a host, `queued` for want of one",

@@ -57,13 +57,15 @@ def publish(url: str, token_file: str | None, source: str, dry: bool, result: st
 
 
 def marks_of(result: str) -> "tuple[str, list[Mark]]":
-    """The run's id, which is its folder's name and begins with the time at which it began; and what to mark."""
+    """The run's id, and what to mark; its folder's name begins with the time at which it began."""
     from dashboards.marks import marks
+    from workloads.outcome.folder import run_id_of
     from workloads.outcome.read import folder_of, read_summary
 
-    run_id = folder_of(result).resolve().name
+    folder = folder_of(result).resolve()
+    run_id = run_id_of(folder)
     try:
-        began = datetime.strptime(run_id.partition("-")[0], STAMP).replace(tzinfo=UTC)
+        began = datetime.strptime(folder.name.partition("-")[0], STAMP).replace(tzinfo=UTC)
     except ValueError:
         raise UsageError(f"--result: {result}: expected a folder such as TIME-SEED") from None
     return run_id, list(marks(read_summary(result), run_id, round(1000 * began.timestamp())))

@@ -87,7 +87,7 @@ def seconds_of(limit: str | None) -> float | None:
 
 @dataclass
 class Session:
-    """A command that simulates. `folder` is where its results go, its name the id of the metrics."""
+    """A command that simulates. `folder` is where its results go, and names the run in the metrics."""
 
     settings: Settings
     folder: Path
@@ -101,7 +101,7 @@ class Session:
 
         Until it is over the folder has what `gmemsim resume` needs.
         """
-        scenario, run_id = job.plan.scenario, self.folder.name
+        scenario, run_id = job.plan.scenario, results.run_id_of(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         results.write_scenario(folder, scenario)
         checkpoint = folder / CHECKPOINT
@@ -190,7 +190,7 @@ def session(scenario: Scenario, settings: Settings, folder: Path) -> Iterator[Se
             file=sys.stderr,
             flush=True,
         )
-    with serving(scenario, settings, folder.name) as exporter:
+    with serving(scenario, settings, results.run_id_of(folder)) as exporter:
         yield Session(settings, folder, Stop(settings.time_limit), exporter)
 
 

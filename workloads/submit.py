@@ -12,16 +12,20 @@ from pathlib import Path
 import msgspec
 
 from cluster.ray_jobs import Job, JobServerError, send
+from workloads import arrivals as arrivals_file
+from workloads import cost_table
 from workloads.errors import LostError, UsageError
 from workloads.outcome.files import SUMMARY
-from workloads.outcome.folder import point_latest
+from workloads.outcome.folder import point_latest, write_scenario
 from workloads.parcel import MARK, BadParcelError, unpack
 from workloads.scenario import AnyWorkload, Scenario, Trace, to_toml
 from workloads.session import Settings
 from workloads.trace.spool import resolve
+from workloads.wording import quote
 
 PACKAGES = ("actors", "cluster", "workloads", "dashboards")
 ADDRESS = "RAY_API_SERVER_ADDRESS"  # as Ray's own command line has it
+OURS, MISTAKE = "gmemsim: ", 2  # how a mistake is told, and the exit status of a run that met one
 SCENARIO, LOGS = "scenario.toml", "logs"
 JOB_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
@@ -32,20 +36,37 @@ JOB_ENVIRONMENT = {
 
 def submit(scenario: Scenario, settings: Settings, limit: str | None) -> int:
     """Send, follow, fetch; returns the run's exit status."""
-    address = settings.address or os.environ.get(ADDRESS)
-    if not address:
-        raise UsageError(f"--address: expected the job server's URL, here or in {ADDRESS}")
+    address = address_of(settings)
     words = ["python", "-m", "workloads.parcel", "run", SCENARIO]
     words += ["--time-limit", limit] if limit else []
     try:
         with package(scenario) as folder:
             job = send(address, folder, words, JOB_ENVIRONMENT)
         print(f"job {job.id} at {address}", file=sys.stderr, flush=True)
-        marked = [line for line in followed(job) if told(line, settings)]
+        marked, words_of_it = list[str](), ""
+        for line in followed(job):
+            if told(line, settings):
+                marked.append(line)
+            elif line.startswith(OURS):
+                words_of_it = line.removeprefix(OURS)
         status, why = job.ended()
     except JobServerError as error:
         raise UsageError(f"--address: {error}") from None
+    if status == MISTAKE and words_of_it:
+        raise UsageError(f"job {job.id}: {words_of_it}")
     return fetched(marked, scenario, settings, status, f"job {job.id}: {why}")
+
+
+def address_of(settings: Settings) -> str:
+    """The job server's URL. What else Ray would take is a cluster's address, or waits for one for minutes."""
+    found = settings.address or os.environ.get(ADDRESS)
+    if not found:
+        raise UsageError(f"--address: expected the job server's URL, here or in {ADDRESS}")
+    if not found.startswith(("http://", "https://")):
+        where = "--address" if settings.address else ADDRESS
+        text = "expected the job server's URL, such as http://HEAD:8265"
+        raise UsageError(f"{where}: found {quote(found)}, {text}")
+    return found
 
 
 def stop(job: Job) -> None:
@@ -84,6 +105,7 @@ def fetched(
         raise LostError(f"{why}: {error}") from None
     except OSError as error:
         raise UsageError(f"--results: {settings.results}: {error.strerror}") from None
+    write_scenario(folder, scenario)  # which names the logs where they are here
     point_latest(folder)
     if settings.as_json:
         print(json.dumps(json.loads((folder / SUMMARY).read_text()), indent=2))
@@ -107,7 +129,12 @@ def package(scenario: Scenario) -> Iterator[Path]:
 
 
 def with_logs(scenario: Scenario, folder: Path) -> Scenario:
-    """The scenario with its logs beside it; shipped ones are in the package already."""
+    """The scenario with its logs beside it; shipped ones are in the package already.
+
+    What can be looked up without reading the logs is looked up here, so that a mistake is told before anything is sent.
+    """
+    cost_table.load(scenario.costs.model, scenario.costs.override)
+    arrivals_file.read(scenario)
 
     def moved(number: int, workload: AnyWorkload) -> AnyWorkload:
         if not isinstance(workload, Trace):
@@ -128,9 +155,10 @@ def copied(log: str, folder: Path, mark: str) -> str:
     """Its name in the package."""
     if log == "-":
         raise UsageError("a trace from standard input cannot be sent, expected a file")
+    found = resolve(log)
     if not Path(log).exists():
-        return log
+        return log  # a shipped one
     folder.mkdir(exist_ok=True)
     name = f"{mark}-{Path(log).name}"
-    shutil.copy(resolve(log), folder / name)
+    shutil.copy(found, folder / name)
     return f"{folder.name}/{name}"

@@ -4,6 +4,7 @@ import pytest
 
 from actors import messages as m
 from actors.address import vm_address
+from actors.admission import Admissions, whole
 from actors.allocator import Allocator
 from actors.contract import Fault, Reason
 from actors.intervals import IntervalMap
@@ -50,3 +51,15 @@ def test_freed_guest_memory_is_remembered_by_frame():
     actor = pool(0)
     actor.on_free_memory(m.FreeMemory(0x100, 0x180), Recorder())
     assert runs(actor.frames) == [(0, 0), (0x100, 1), (0x180, 0)]
+
+
+def test_frames_of_a_hole_are_kept_for_it_where_an_agent_admits_vms():
+    actor = Allocator(8, IntervalMap.filled(0), admits=Admissions({}, 512, 512, 0, agent=64))
+    actor.on_free_memory(m.FreeMemory(0, 512, hole=True), Recorder())
+    assert whole(actor.frames, 512) == []  # not for a VM that comes
+    context = Recorder()
+    actor.on_take_frames(m.TakeFrames(96, 1, 0, 512, 1, 0, 0), context)
+    assert context.messages() == [m.FramesTaken(1, True, 0)]
+    actor.on_free_memory(m.FreeMemory(0, 512, hole=True), Recorder())
+    actor.on_no_hole(m.NoHole(0, 1024), Recorder())  # what was never given back stays as it is
+    assert whole(actor.frames, 512) == [(0, 512)]

@@ -17,7 +17,7 @@ from actors.address import (
 from actors.contract import Reason
 from actors.controller import POLICIES, Controller
 from actors.fleet_messages import No
-from actors.fleet_observations import BootChanged, RequestMoved, Stage
+from actors.fleet_observations import BootChanged, PlaceFreed, RequestMoved, Stage
 from actors.host_agent import HostAgent
 from tests.helpers import COST, TIMER, Recorder
 from tests.negative.fleet_cases import ARRIVING
@@ -214,7 +214,7 @@ def test_a_vm_that_dies_while_it_boots_boots_no_more_and_is_told_of_once():
     heard(actor, f.Place(5, 99))
     sent, facts = heard(actor, m.Reclaim(FIRST))
     assert sent == {CONTROLLER: f.HostNews(5, HOST, True, 1)}  # nobody comes after it
-    assert facts == [BootChanged(FIRST, 5, False)]
+    assert facts == [BootChanged(FIRST, 5, False), PlaceFreed(FIRST)]
     assert heard(actor, f.BootOver(FIRST)) == ({}, [])
 
 

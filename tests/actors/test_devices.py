@@ -8,7 +8,7 @@ from actors.devices import NEVER, Devices, Dma, Window
 from actors.observations import DmaHeld
 from tests.helpers import LINK, TIMER, Recorder, Sent
 
-VM = vm_address(0, 0)
+VM, ELSEWHERE = vm_address(0, 0), vm_address(1, 0)
 
 
 class Two:
@@ -34,7 +34,7 @@ def started(listeners=1, windows=True):
 
 def due(actor, context, stream=0):
     context.take()
-    actor.on_due(m.DmaDue(stream), context)
+    actor.on_due(m.DmaDue(stream, actor.numbers[stream]), context)
     return context.take()
 
 
@@ -85,7 +85,7 @@ def test_a_stream_stands_still_while_its_window_moves_and_then_makes_up_for_one(
     context.now = 700
     actor.on_window_moved(m.WindowMoved(0), context)
     window, dma, timer = context.messages()
-    assert (window, type(dma), timer) == (m.WindowDue(0), m.DmaAccess, m.DmaDue(0))
+    assert (window, type(dma), timer) == (m.WindowDue(0, 1), m.DmaAccess, m.DmaDue(0, 1))
     assert context.of(DmaHeld) == [DmaHeld(VM, 700)]
 
 
@@ -94,7 +94,27 @@ def test_a_stream_that_was_not_due_meanwhile_makes_up_for_nothing():
     actor.on_window_due(m.WindowDue(0), context)
     context.take()
     actor.on_window_moved(m.WindowMoved(0), context)
-    assert context.messages() == [m.WindowDue(0)]
+    assert context.messages() == [m.WindowDue(0, 1)]
+
+
+def test_devices_that_go_on_have_one_chain_of_timers_each():
+    actor, context = started()
+    actor.on_stop(m.StopDma(), context)
+    actor.on_start(m.StartDma(again=True), context)
+    context.take()
+    actor.on_due(m.DmaDue(0, 0), context)  # from before
+    actor.on_window_due(m.WindowDue(0, 0), context)
+    assert context.take() == []
+    actor.on_due(m.DmaDue(0, 1), context)
+    assert len(context.take()) == 2
+
+
+def test_devices_of_a_vm_that_has_moved_do_what_they_did_where_it_was():
+    actor, context = Devices.of(VM, Two(), 1), Recorder()
+    other = Two(windows=False)
+    actor.programs = lambda origin: other if origin == ELSEWHERE else Two()
+    actor.on_start(m.StartDma(origin=ELSEWHERE), context)
+    assert actor.program is other and context.messages() == [m.DmaDue(0), m.DmaDue(1)]
 
 
 @pytest.mark.parametrize("message", [m.DmaDue(0), m.WindowDue(0)])

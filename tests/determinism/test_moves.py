@@ -5,7 +5,7 @@ import pytest
 from cluster import keeping
 from cluster.placement import PLACEMENTS
 from tests.determinism.test_arrivals import counted
-from tests.fleets import MOVING
+from tests.fleets import MIXED, MOVING
 from tests.runs import Silent, in_pieces, simulated
 from workloads import scenario, simulate
 
@@ -21,10 +21,14 @@ BY_TURNS = (
     "arrivals.policy=spread",  # one target after the other
     'fault=[{point="move.refused",every=2},{point="move.transfer",nth=[1,2,3,4]}]',
 )
-FLEETS = {"evacuated": EVACUATED, "by chance": BY_CHANCE, "by turns": BY_TURNS}
+FLEETS = {"evacuated": EVACUATED, "by chance": BY_CHANCE, "by turns": BY_TURNS, "all kinds": MIXED}
+ONCE = [
+    pytest.param(fleet, marks=pytest.mark.nightly if fleet is MIXED else ())
+    for fleet in FLEETS.values()
+]
 
 
-@pytest.fixture(scope="module", params=[*FLEETS.values()], ids=[*FLEETS])
+@pytest.fixture(scope="module", params=ONCE, ids=[*FLEETS])
 def run(request):
     return request.param, simulated(*request.param)
 

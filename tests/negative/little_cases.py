@@ -139,7 +139,7 @@ class Case(NamedTuple):
     queue: str
     bug: object
     keys: tuple[str, ...] = CHURN
-    ids: str = "L11"
+    ids: str = "L12"
 
 
 CASES = [

@@ -1,4 +1,4 @@
-"""L11: Little's law at every queue of a run, and slips that it finds."""
+"""L12: Little's law at every queue of a run, and slips that it finds."""
 
 import pytest
 

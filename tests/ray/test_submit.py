@@ -215,12 +215,38 @@ def test_a_server_that_wants_a_token_gets_it_or_says_so(submit):
         assert all(token not in text for text in (without.stderr, wrong.stderr, given.stderr))
 
 
+def test_the_repository_as_a_working_directory_is_light_and_runs(head, tmp_path):
+    url, environment = head
+    words = ["python", "-m", "workloads", "run", "quickstart", "--executor", "ray"]
+    ray = [str(Path(sys.executable).parent / "ray"), "job", "submit", "--address", url]
+    done = subprocess.run(
+        [*ray, "--working-dir", ".", "--", *words, *SMALL],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "quickstart" / "latest" / "summary.json").read_text())
+    assert (summary["verdict"], summary["engine"]["executor"]) == ("valid", "ray")
+    sent = Path(environment["HOME"]).glob(
+        "r/session_latest/runtime_resources/working_dir_files/_ray_pkg_*/tools"
+    )
+    (folder,) = (path.parent for path in sent)
+    assert {"actors", "cluster", "workloads"} <= {path.name for path in folder.iterdir()}
+    assert size_of(folder) < LIGHT_BYTES
+
+
+def size_of(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def test_the_package_is_light_and_holds_our_packages_alone():
     with package(decode("", "test.toml", [])) as folder:
         assert {path.name for path in folder.iterdir()} == {*PACKAGES, "scenario.toml"}
-        assert (
-            sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < LIGHT_BYTES
-        )
+        assert size_of(folder) < LIGHT_BYTES
 
 
 def test_a_parcel_is_taken_whole_or_not_at_all(tmp_path):

@@ -1,20 +1,36 @@
 """Moves: what whole runs come to, who may move, and what is said of it."""
 
+from typing import Any
+
 import pytest
 
-from actors.move_observations import HostEmptied, MoveChanged
+from actors.admission import HELD
+from actors.allocator import Allocator
+from actors.gmem import Gmem
+from actors.gmem_folios import HOLE
+from actors.move_observations import HostEmptied, ImageTold, MoveChanged
+from actors.observations import (
+    Answered,
+    DmaDone,
+    FaultFailed,
+    FramesTaken,
+    MemoryTouched,
+    NotifierCalled,
+)
 from cluster.label_sets import MOVE_OUTCOMES
-from tests.fleets import MOVING, Fleet
+from tests.fleets import LOADS, MOVING, Fleet
 from tests.runs import simulated
 from workloads import scenario
 from workloads.errors import UsageError
 from workloads.loads.moving import MovingLoad
 from workloads.loads.programs import ChurnProgram
+from workloads.loads.tenant import Moved
 from workloads.moves import SECOND_NS, Drawn
 from workloads.outcome import tables, terminal
 from workloads.outcome.compare_rows import rows
 from workloads.outcome.readings import readings
 from workloads.outcome.summary import summarise
+from workloads.scenario.kinds import KINDS
 from workloads.simulate import prepare
 
 BY_CHANCE = (
@@ -117,6 +133,56 @@ def test_devices_see_at_the_target_what_they_saw_at_the_source():
     assert summary["moves"]["moved"] > 0 and summary["invariant_violations"] == {}
 
 
+def test_loads_of_every_kind_but_traces_are_tried():
+    assert {*LOADS} == {*KINDS} - {"trace"}
+
+
+@pytest.mark.parametrize("kind", LOADS)
+def test_vms_move_whatever_they_do(kind):
+    chosen = f"workload=[{{kind='{kind}',{LOADS[kind]}}}]"
+    fleet = Fleet(*MOVING, chosen, "vm.devices=1", "moves.hosts=[1,0]")
+    fleet.run()
+    moved = [load for load in fleet.actors(MovingLoad) if load.image and load.origin]
+    assert moved and fleet.found == set()
+    told: list[Any] = [*fleet.of(Answered), *fleet.of(MemoryTouched), *fleet.of(NotifierCalled)]
+    gone_on = {load.vm for load in moved} & {fact.vm for fact in told}
+    assert gone_on or kind in ("boot", "shutdown")  # which have nothing to do between two times
+
+
+def test_a_balloon_comes_along_and_is_emptied_where_it_is():
+    load = f"workload=[{{kind='balloon',{LOADS['balloon']}}}]"
+    fleet = Fleet(*MOVING, load, "moves.hosts=[1,0]", "scenario.duration=120ms")
+    fleet.run()
+    came = [fact for fact in fleet.of(ImageTold) if fact.arrives and fact.holes]
+    assert came and fleet.found == set()
+    filled = {fact.vm for fact in fleet.of(FramesTaken)}
+    assert filled & {fact.vm for fact in came}
+    # A host gives nobody else the frames of a hole, and keeps them for nobody who is gone.
+    assert fleet.of(FaultFailed) == []
+    gone = [gmem.folios.pages(0, 2048, HOLE) for gmem in fleet.actors(Gmem) if gmem.torn_down]
+    held = [actor.frames.pages(0, 1 << 20, HELD) for actor in fleet.actors(Allocator)]
+    assert sum(gone) > 0 and sum(held) == 0
+
+
+def test_devices_are_silent_while_their_vm_travels_and_go_on_where_it_is():
+    storm = f"workload=[{{kind='dma-storm',{LOADS['dma-storm']}}}]"
+    fleet = Fleet(*MOVING, storm, "vm.devices=1")
+    fleet.run()
+    times: dict[int, list[int]] = {}
+    for at, fact in fleet.notebook.facts:
+        if isinstance(fact, DmaDone):
+            times.setdefault(fact.vm, []).append(at)
+    moved = [load for load in fleet.actors(MovingLoad) if load.image and load.origin]
+    assert moved
+    for load in moved:
+        image = load.image
+        assert image
+        there, here = times[image.vm], times[load.vm]
+        assert max(there) < image.paused + 100_000 and min(here) > max(there)
+        rate = len(here) / (max(here) - min(here))
+        assert rate == pytest.approx(4 * 2000 / SECOND_NS, rel=0.3)  # four streams, once
+
+
 def test_a_vm_does_what_it_would_have_done_where_it_was():
     """The program is the VM's, not the place's: jobs come in the order in which they would have come."""
     fleet = Fleet(*MOVING)
@@ -125,8 +191,9 @@ def test_a_vm_does_what_it_would_have_done_where_it_was():
     assert len(moved) == 2
     for load in moved:
         before, image = fleet.actor(load.origin), load.image
-        assert image and isinstance(load.program, ChurnProgram)
-        assert load.vm != load.origin and load.program.keys == before.program.keys
+        assert image and isinstance(load.program, Moved) and load.vm != load.origin
+        own = load.program.program
+        assert isinstance(own, ChurnProgram) and own.keys == before.program.keys
         assert all(now >= then for now, then in zip(load.steps, image.steps, strict=True))
 
 
@@ -190,11 +257,11 @@ def test_without_moves_nothing_is_different():
             "moves.hosts=[]",
             'moves.hosts: found none, expected the hosts to evacuate with moves.kind = "evacuate"',
         ),
+        ("moves.hosts=[1,0,1]", "moves.hosts: found 1 twice, expected each host once"),
         ("moves.hosts=3", "moves.hosts: found 3, expected numbers from 0 to 2"),
         (
-            'workload=[{kind="hostile"}]',
-            'workload.0.kind: found "hostile", expected churn, hot-range or sweep '
-            'with moves.kind = "evacuate"',
+            'workload=[{kind="trace",log=["td-boot-pid.log.gz"]}]',
+            'workload.0.kind: found "trace", expected another kind with arrivals.kind = "closed"',
         ),
     ],
 )

@@ -15,7 +15,7 @@ from workloads import scenario as scenarios
 from workloads import simulate
 from workloads.errors import UsageError
 from workloads.outcome import files
-from workloads.outcome.folder import open_folder, point_latest, read_summary, write
+from workloads.outcome.folder import open_folder, point_latest, read_summary, run_id_of, write
 from workloads.outcome.read import folder_of, read_findings, read_latency, read_timeline
 from workloads.outcome.summary import summarise
 
@@ -268,3 +268,11 @@ def test_a_folder_that_vanished_is_a_usage_error(tmp_path):
     found = outcome(word())
     with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
         write(tmp_path / "gone", decode(), summarise(decode(), found), found, "")
+
+
+def test_runs_of_two_scenarios_that_begin_in_one_second_have_ids_of_their_own(tmp_path):
+    folders = [tmp_path / name / "20261126T120000Z-1" for name in ("calm", "storm")]
+    assert [run_id_of(folder) for folder in folders] == [
+        "calm/20261126T120000Z-1",
+        "storm/20261126T120000Z-1",
+    ]

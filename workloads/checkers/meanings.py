@@ -392,6 +392,12 @@ MEANINGS: dict[str, Meaning] = {
         INVARIANT,
     ),
     "L11": Meaning(
+        "Where VMs move, nothing is left where a VM does not live: every page that the source had, or the target of a "
+        "move that failed, has gone back or is kept for a failure that was told of, and the host's agent has the place "
+        "again, by the end of the run and by the facts of that host.",
+        INVARIANT,
+    ),
+    "L12": Meaning(
         "At every lock that queues, the IOMMU's queue, the AUGs of a TD, the requests of a VMM and the "
         "controller's queue the integral of the number inside, by when customers were seen to come and go, equals "
         "the sum of their times, by what their actors say of each, to the nanosecond; so for those who wait. "

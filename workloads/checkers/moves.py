@@ -1,11 +1,13 @@
-"""I27, I28, I29, L10: a VM that moves runs on one host at a time, its memory is kept till then, nothing is lost."""
+"""I27 to I29, L10, L11: a VM that moves runs on one host, which has its memory; the other host gets its own back."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from actors import observations as o
 from actors.address import CONTROLLER, host_address, vm_base
-from actors.contract import Share
+from actors.contract import PAGE_BYTES, Share
+from actors.fleet_observations import BootChanged, PlaceFreed
 from actors.intervals import IntervalMap
 from actors.move_messages import ENDS, Phase, Ranges
 from actors.move_observations import ImageTold, MoveChanged, MoveSettled, VcpusStopped
@@ -37,7 +39,8 @@ class MovesInspector(FleetInspector):
     """An inspector with books of moves, too. What it knows of a VM, it knows from facts of one host, or the controller.
 
     `moves` is arrival -> phase, since when, and the VM; `still` are VMs whose vCPUs are stopped, `unsettled` those of
-    them of which their host does not know yet whether they stay.
+    them of which their host does not know yet whether they stay. `owing` is VM -> since when its host has no word that
+    it lives there, `arrived` are those that boot where they are, `kept` is VM -> pages that a failure holds back.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -45,6 +48,10 @@ class MovesInspector(FleetInspector):
         self.moves: dict[int, tuple[Phase, int, int]] = {}
         self.still: set[int] = set()
         self.unsettled: set[int] = set()
+        self.arrived: set[int] = set()
+        self.owing: dict[int, int] = {}
+        self.freed_places: set[int] = set()
+        self.kept: Counter[int] = Counter()
 
     def watches(self) -> Mapping[type, Watch]:
         """See cluster.world.Watcher."""
@@ -55,6 +62,10 @@ class MovesInspector(FleetInspector):
             VcpusStopped: self.stopped,
             ImageTold: self.told_of,
             MoveSettled: self.settled,
+            PlaceFreed: self.place_freed,
+            BootChanged: before(self.boots, known[BootChanged]),
+            o.VmAdmitted: before(self.admitted, known.get(o.VmAdmitted)),
+            o.FramesKept: before(self.kept_back, known.get(o.FramesKept)),
             o.VmStopped: before(self.died, known[o.VmStopped]),
             o.FileClosed: before(self.closed, known[o.FileClosed]),
             o.Requested: before(self.active, known.get(o.Requested)),
@@ -74,11 +85,21 @@ class MovesInspector(FleetInspector):
         else:
             self.moves[fact.arrival] = (fact.phase, now, fact.vm)
 
-    def stopped(self, _: int, fact: VcpusStopped) -> None:
+    def boots(self, _: int, fact: BootChanged) -> None:
+        """It lives here from its beginning."""
+        self.arrived.add(fact.vm)
+
+    def admitted(self, now: int, fact: o.VmAdmitted) -> None:
+        """Frames for one that boots, or for one that is to move in."""
+        if fact.vm not in self.arrived:
+            self.owing[fact.vm] = now
+
+    def stopped(self, now: int, fact: VcpusStopped) -> None:
         """Who stands still, may have to be kept."""
         if fact.stopped:
             self.still.add(fact.vm)
             self.unsettled.add(fact.vm)
+            self.owing[fact.vm] = now
         else:
             self.still.discard(fact.vm)
 
@@ -89,9 +110,13 @@ class MovesInspector(FleetInspector):
             text = f"{place(fact.vm)} runs ({kind}) after it has been stopped to move"
             self.at_vm("I27", now, fact.vm, fact, text)
 
-    def settled(self, _: int, fact: MoveSettled) -> None:
+    def settled(self, now: int, fact: MoveSettled) -> None:
         """Its memory may go, or is needed here."""
         self.unsettled.discard(fact.vm)
+        if fact.stays:
+            self.owing.pop(fact.vm, None)
+        else:
+            self.owing[fact.vm] = now
 
     def died(self, _: int, fact: o.VmStopped) -> None:
         """Nobody keeps what a failure has ended."""
@@ -105,10 +130,30 @@ class MovesInspector(FleetInspector):
             text = f"{place(vm)} gives its memory back, and nobody has said that it runs elsewhere"
             self.at_vm("I28", now, vm, fact, text)
 
+    def place_freed(self, _: int, fact: PlaceFreed) -> None:
+        """By the word of the host's agent."""
+        self.freed_places.add(fact.vm)
+
+    def kept_back(self, _: int, fact: o.FramesKept) -> None:
+        """What goes to nobody is lost, and told of; the move has no part in it."""
+        self.kept[fact.vm] += fact.end - fact.start
+
+    def missing(self, vm: int) -> str:
+        """What its host has not back of this VM."""
+        freed = self.books(vm).freed
+        back = sum(end - start for start, end in ranges(freed, 1)) + self.kept[vm]
+        pages = self.plan.scenario.vm.memory // PAGE_BYTES - back
+        if pages:
+            return f"{pages} pages of its memory"
+        return "" if vm in self.freed_places else "its place"
+
     def told_of(self, now: int, fact: ImageTold) -> None:
         """I29: as it leaves, against the books of the source; as it arrives, against those of the target."""
         books = self.books(fact.vm)
-        tables = [("shared", fact.shared, books.share, int(Share.SHARED))]
+        tables = [
+            ("shared", fact.shared, books.share, int(Share.SHARED)),
+            ("a hole", fact.holes, books.freed, 1),
+        ]
         if fact.arrives:
             tables.append(("accepted", fact.accepted, books.accepted, 1))
         for name, said, table, value in tables:
@@ -118,7 +163,7 @@ class MovesInspector(FleetInspector):
                 self.at_vm("I29", now, fact.vm, fact, text)
 
     def open(self) -> list[Finding]:
-        """L10 as well: moves that have not come to an end."""
+        """L10 and L11 as well: moves that have not come to an end, and what has not come back after one that has."""
         controller = host_address(0) | CONTROLLER
         lost = [
             [
@@ -130,12 +175,23 @@ class MovesInspector(FleetInspector):
             ]
             for arrival, (phase, since, vm) in self.moves.items()
         ]
-        return sorted([*super().open(), *lost])
+        owed = [
+            [
+                since,
+                "L11",
+                vm,
+                vm,
+                f"{place(vm)} does not live there, and its host has not {what} back",
+            ]
+            for vm, since in self.owing.items()
+            if (what := self.missing(vm))
+        ]
+        return sorted([*super().open(), *lost, *owed])
 
     def unended(self, finding: Finding) -> tuple[list[str], list[Row]]:
         """Of a move there is no more to tell."""
-        if finding[1] == "L10":
-            return [found_as("L10", finding[-1])], []
+        if finding[1] in ("L10", "L11"):
+            return [found_as(finding[1], finding[-1])], []
         return super().unended(finding)
 
 

@@ -108,7 +108,8 @@ INVARIANTS = (
     Check("L8", "a conversion short of memory ends before its VMM does", on=_on(p.l8, o.VmStopped)),
     Check("L9", "every request for a VM is answered, or waits"),
     Check("L10", "every move of a VM comes to an end"),
-    Check("L11", "Little's law holds at every queue"),
+    Check("L11", "after a move the host without the VM has its memory and its place back"),
+    Check("L12", "Little's law holds at every queue"),
 )  # fmt: skip
 
 ANOMALIES = (

@@ -1,12 +1,16 @@
-"""The load of a VM that a fleet's controller has placed: it boots, does what its program says, and departs."""
+"""The load of a VM that a fleet's controller has placed: it boots, does what its program says, and departs.
+
+A boot is the acceptance of all memory, or, where the program is one of a boot, that program, and nothing after it.
+"""
 
 from typing import ClassVar
 
 from actors import fleet_messages as f
 from actors import messages as m
-from actors.address import AGENT, VMM, host_base
-from actors.contract import Context
+from actors.address import AGENT, DEVICES, VMM, host_base
+from actors.contract import Context, Reason
 from actors.observations import Booted
+from workloads.loads.dma import drives_devices
 from workloads.loads.tenant import Seat, TenantLoad
 
 
@@ -20,8 +24,52 @@ class ArrivedLoad(TenantLoad):
         """The host's agent takes the VM; its frames come next."""
         self.lifetime, self.began = message.lifetime, context.now
 
+    def on_admit(self, message: m.Admit, context: Context) -> None:
+        """The VM has its frames."""
+        if not self.program.boots:
+            super().on_admit(message, context)
+            return
+        self.seat, self.born = Seat.BOOTING, context.now
+        for lane in range(self.program.lanes):
+            self.schedule(lane, context)
+
+    @property
+    def boots_by_program(self) -> bool:
+        """Is what it does now its boot?"""
+        return self.seat is Seat.BOOTING and self.program.boots
+
+    def on_time(self, message: m.Tick, context: Context) -> None:
+        """See TenantLoad; a boot may be a program."""
+        if self.boots_by_program:
+            self.on_tick(message, context)
+        else:
+            super().on_time(message, context)
+
+    def end_lane(self, context: Context) -> None:
+        """The last lane's end is the end of a boot, or of the DMA."""
+        self.ended += 1
+        if self.ended == self.program.lanes and self.boots_by_program:
+            self.settle(context)
+        elif self.ended == self.program.lanes:
+            self.stop_dma(context)
+
+    def stop_dma(self, context: Context) -> None:
+        """The devices are silent from here on, if there are any."""
+        if drives_devices(self.program):
+            context.send(self.vm | DEVICES, m.StopDma(), context.link)
+
     def on_part_done(self, message: m.TaskDone, context: Context) -> None:
         """A part of the boot, or a task of the program's."""
+        if self.boots_by_program:
+            self.on_done(message, context)
+            if message.reason is Reason.DEAD:
+                self.seat = Seat.LOST
+                self.tell_agent(context)
+            return
+        if message.task == self.task(0, 0) and drives_devices(
+            self.program
+        ):  # it has shared the pool
+            context.send(self.vm | DEVICES, m.StartDma(), context.link)
         booting = self.seat is Seat.BOOTING
         self.on_task_done(message, context)
         if booting and self.seat is Seat.LOST:
@@ -54,6 +102,7 @@ class ArrivedLoad(TenantLoad):
     def on_depart(self, _: f.Depart, context: Context) -> None:
         """It asks for nothing more."""
         self.seat = Seat.LEFT
+        self.stop_dma(context)
         self.leave(context)
 
     def leave(self, context: Context) -> None:
@@ -63,6 +112,8 @@ class ArrivedLoad(TenantLoad):
 
     HANDLERS: ClassVar = {
         **TenantLoad.HANDLERS,
+        m.Admit: on_admit,
+        m.Tick: on_time,
         m.TaskDone: on_part_done,
         f.Lease: on_lease,
         f.BootOver: on_boot_over,

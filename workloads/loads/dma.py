@@ -11,8 +11,9 @@ from actors.contract import PAGE_BYTES, Context, Share
 from actors.devices import NEVER, Dma, Window
 from cluster.draws import UNITS, block, key_of
 from workloads.loads.draws import below, exponential
-from workloads.loads.load import Job, Load
+from workloads.loads.load import Job, Load, Program
 from workloads.loads.pace import is_open
+from workloads.loads.tenant import Moved
 from workloads.scenario import DmaStorm
 
 SECOND_NS = 1_000_000_000
@@ -74,6 +75,12 @@ class DmaStormProgram:
         else:
             wait = 0 if back else round(exponential(load.think, think))
         return Job(wait, start, start + pages, Share(1 - away) if back else away)
+
+
+def drives_devices(program: Program) -> bool:
+    """Is it the program of a VM whose devices have DMA of their own?"""
+    own = program.program if isinstance(program, Moved) else program
+    return isinstance(own, DmaStormProgram)
 
 
 class DmaStreams:

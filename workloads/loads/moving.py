@@ -5,12 +5,13 @@ from typing import ClassVar, Protocol
 from actors import fleet_messages as f
 from actors import messages as m
 from actors import move_messages as v
-from actors.address import AGENT, GUEST, LOAD, VMM, host_base
+from actors.address import AGENT, DEVICES, GUEST, LOAD, VMM, host_base
 from actors.contract import Context, Reason, Share
 from actors.move_observations import ImageTold, VcpusStopped
 from actors.names import whole_request
 from workloads.loads.arrived import ArrivedLoad
-from workloads.loads.load import Job, Program, parts_of
+from workloads.loads.dma import drives_devices
+from workloads.loads.load import Job, Program, parts_of, use_of
 from workloads.loads.tenant import BOOT_TASK, Seat
 
 BATCH = 1000  # parts at a time: as many as there are numbers for (actors.names.part_task)
@@ -19,8 +20,8 @@ BATCH = 1000  # parts at a time: as many as there are numbers for (actors.names.
 class Programs(Protocol):
     """What VMs do, by the address as which they were placed first."""
 
-    def __call__(self, origin: int) -> Program:
-        """The program of that VM."""
+    def __call__(self, origin: int, vm: int) -> Program:
+        """The program of that VM, now that it is `vm`."""
 
 
 class MovingLoad(ArrivedLoad):
@@ -49,14 +50,20 @@ class MovingLoad(ArrivedLoad):
     # --- at the source ---------------------------------------------------------------------------
 
     def on_pause(self, message: v.Pause, context: Context) -> None:
-        """Nothing more is asked for. Who is about to leave anyway, or is dead, does not move."""
-        if self.seat is not Seat.TAKEN or self.dead:
+        """Nothing more is asked for, of devices first. Who is about to leave anyway, or is dead, does not move."""
+        if self.seat is not Seat.TAKEN or self.dead or self.shuts_down():
             return
+        self.stop_dma(context)
         self.going, self.stopped = message, context.now
         if self.timer >= 0:
             context.cancel(self.timer)
             self.timer = -1
         self.rest(context)
+
+    def shuts_down(self) -> bool:
+        """Has its program had the VMM exit?"""
+        last = [self.program.job(lane, step - 1) for lane, step in enumerate(self.steps) if step]
+        return any(job.post and isinstance(job.post.message, m.Exit) for job in last if job)
 
     def rest(self, context: Context) -> None:
         """Once nothing is under way, the VM is off."""
@@ -83,9 +90,15 @@ class MovingLoad(ArrivedLoad):
         if not self.tasks:
             context.observe(VcpusStopped(self.vm, False, context.now - self.stopped))
         self.leave_in_time(context)
+        self.start_dma(True, 0, context)
         missed, self.missed, self.going = self.missed, [], None
         for lane in missed:
             context.after(1, m.Tick(lane))
+
+    def start_dma(self, again: bool, origin: int, context: Context) -> None:
+        """Once the pool is shared, the devices have it; if somebody will stop them."""
+        if self.steps[0] and drives_devices(self.program) and self.ended < self.program.lanes:
+            context.send(self.vm | DEVICES, m.StartDma(again, origin), context.link)
 
     def on_due(self, message: m.Tick, context: Context) -> None:
         """Not while the vCPUs rest."""
@@ -150,18 +163,19 @@ class MovingLoad(ArrivedLoad):
             self.accept(image, context)
 
     def accept(self, image: v.Image, context: Context) -> None:
-        """Stands for TDH.IMPORT.MEM: a fault for each piece, AUG, and what makes it the guest's."""
-        parts = [
-            part
+        """Stands for TDH.IMPORT.MEM: a fault for each piece, AUG, and what makes it the guest's. Then its holes."""
+        accepted = [
+            Job(0, *part, Share.PRIVATE, convert=False)
             for start, end in image.accepted
             for part in parts_of(Job(0, start, end, Share.PRIVATE, parts=self.vcpus))
         ]
-        batch = parts[self.accepting : self.accepting + BATCH]
+        jobs = [*accepted, *(Job(0, *hole, Share.PRIVATE, give_up=True) for hole in image.holes)]
+        batch = jobs[self.accepting : self.accepting + BATCH]
         self.accepting += len(batch)
         self.importing = len(batch)
-        for number, (start, end) in enumerate(batch):
-            touch = m.Touch(BOOT_TASK + (number << 20), start, end, Share.PRIVATE)
-            context.send(self.vm | GUEST, touch, context.link)
+        for number, job in enumerate(batch):
+            use = use_of(BOOT_TASK + (number << 20), job)
+            context.send(self.vm | GUEST, use, context.link)
         if not batch:
             self.begin(image, context)
 
@@ -186,12 +200,13 @@ class MovingLoad(ArrivedLoad):
         """It runs here from now on, its program from where it was."""
         self.seat, self.origin, self.born = Seat.TAKEN, image.origin, image.born
         if self.programs is not None:
-            self.program = self.programs(image.origin)
+            self.program = self.programs(image.origin, self.vm)
         self.steps, self.requests = list(image.steps), self.requests + image.requests
         self.lifetime = image.lifetime
-        context.observe(ImageTold(self.vm, True, image.shared, image.accepted))
+        context.observe(ImageTold(self.vm, True, image.shared, image.accepted, image.holes))
         context.observe(VcpusStopped(self.vm, False, context.now - image.paused))
         context.send(host_base(self.vm) | AGENT, v.Imported(self.vm, True), context.link)
+        self.start_dma(False, image.origin, context)
         for lane in range(self.program.lanes):
             self.schedule(lane, context)
         self.depart_later(context)
@@ -202,6 +217,7 @@ class MovingLoad(ArrivedLoad):
         """The VM is not here, or not any more. What it has asked for, it has asked for where it is."""
         if message.moved:
             self.requests = 0
+        self.stop_dma(context)
         self.seat, self.going = Seat.LEFT, None
         self.unwanted = True
         if self.admitted:

@@ -7,10 +7,12 @@ that are due while nobody is there, or while a new VM boots, fail.
 import enum
 from typing import ClassVar
 
+import msgspec
+
 from actors import messages as m
-from actors.address import GUEST, vm_base
+from actors.address import ALLOCATOR, GUEST, host_base, vm_base
 from actors.contract import PAGES_2M, Context, Reason, Share
-from workloads.loads.load import Job, Load, Program, parts_of
+from workloads.loads.load import Job, Load, Post, Program, load_address, parts_of
 
 BOOT_TASK = (1 << 20) - 1  # no step of a load comes to that
 
@@ -92,7 +94,7 @@ class TenantLoad(Load):
 
 
 class Moved:
-    """The program of a place, for another VM than the first: what it posts to that one's actors goes to its own."""
+    """The program of another VM: what it posts to that one's actors, or for it to its host, goes to our own."""
 
     def __init__(self, program: Program, first: int, vm: int) -> None:
         self.program = program
@@ -104,7 +106,13 @@ class Moved:
     def job(self, lane: int, step: int) -> Job | None:
         """See workloads.loads.load.Program."""
         job = self.program.job(lane, step)
-        if job is None or job.post is None or vm_base(job.post.target) != self.first:
-            return job
-        target = job.post.target - self.first + self.vm
-        return job._replace(post=job.post._replace(target=target))
+        return job._replace(post=self.own(job.post)) if job and job.post else job
+
+    def own(self, post: Post) -> Post:
+        """To ours instead."""
+        if vm_base(post.target) == self.first:
+            return post._replace(target=post.target - self.first + self.vm)
+        take = post.message
+        assert isinstance(take, m.Reserve), f"a host is asked for {type(take).__name__}"
+        ours = msgspec.structs.replace(take, reply_to=load_address(self.vm), vm=self.vm)
+        return Post(host_base(self.vm) | ALLOCATOR, ours)

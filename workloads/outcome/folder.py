@@ -22,6 +22,7 @@ __all__ = [
     "open_folder",
     "point_latest",
     "read_summary",
+    "run_id_of",
     "write",
     "write_comparison",
     "write_history",
@@ -52,6 +53,12 @@ def open_folder(base: str | Path, name: str, seed: int) -> Path:
             "expected a writable folder"
         ) from None
     return folder
+
+
+def run_id_of(folder: Path) -> str:
+    """What metrics call the run: NAME/TIME-SEED, for runs of two scenarios can begin in one second."""
+    whole = folder.resolve()
+    return f"{whole.parent.name}/{whole.name}"
 
 
 def _new_folder(parent: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""What summary.json says of queues: how busy and how long each was, and that Little's law holds at each (L11)."""
+"""What summary.json says of queues: how busy and how long each was, and that Little's law holds at each (L12)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +33,7 @@ def resource(of: Mapping[str, int]) -> Resource:
 
 
 def breaches(sums: Sums, states: Mapping[str, int]) -> list[str]:
-    """L11, one line for each queue at which Little's law does not hold."""
+    """L12, one line for each queue at which Little's law does not hold."""
     found = []
     for name in (*QUEUES, *SERVERS):
         for number, came, who in ((*PARTS[:2], "in the system"), (*PARTS[2:], "waiting")):
@@ -54,7 +54,7 @@ def findings(sums: Sums, states: Mapping[str, int], now: int) -> list[dict[str, 
     return [
         {
             "time_seconds": now / NS,
-            "id": "L11",
+            "id": "L12",
             "vm": "all",
             "op": None,
             "text": text,

@@ -110,7 +110,7 @@ def percentiles(histogram: Histogram) -> dict[str, Any]:
 def findings(seen: Tally, finished: bool) -> Counter[str]:
     """How often each check found something. What is still under way has broken no promise yet."""
     found = seen.found + seen.open
-    found["L11"] += sum(finding["id"] == "L11" for finding in seen.findings)
+    found["L12"] += sum(finding["id"] == "L12" for finding in seen.findings)
     if finished:
         # A conversion may hang before it takes its lock, or after.
         found["L1"] += max(conversions(seen)["unfinished"] - seen.open["L1"], 0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from actors.controller import POLICIES
 from workloads.scenario import keys as key
 from workloads.scenario.keys import Section
+from workloads.scenario.kinds import Trace
 from workloads.units import DURATIONS
 
 if TYPE_CHECKING:
@@ -60,5 +61,9 @@ def breaches(scenario: "Scenario") -> Iterator[tuple[str, str]]:
     if scenario.scenario.conversions:
         found = scenario.scenario.conversions
         yield "scenario.conversions", f"found {found}, expected 0 {here}: nobody knows who comes"
+    for index, workload in enumerate(scenario.workload):
+        if isinstance(workload, Trace):
+            text = f'found "trace", expected another kind {here}: a log is of one VM, with memory of its own'
+            yield f"workload.{index}.kind", text
     if scenario.arrivals.kind == "trace" and not scenario.arrivals.trace:
         yield "arrivals.trace", f"found no file, expected one {here}"

@@ -15,7 +15,6 @@ from workloads.scenario.kinds import (
     DmaStorm,
     Hostile,
     HotRange,
-    MemoryPressure,
     NotifierStorm,
     PoolWorkload,
     Shutdown,
@@ -29,7 +28,12 @@ from workloads.wording import quote
 
 Breach = tuple[str, str]  # a key's dotted path, and what is wrong with it
 
-STAYING = (Balloon, Boot, DmaStorm, MemoryPressure, Trace)  # bound to their VM
+STAYING = (
+    Balloon,
+    Boot,
+    DmaStorm,
+    Trace,
+)  # bound to their VM: who comes after it cannot go on with them
 # What a protocol lacks that is to make something of such a mark, and does not hear of it.
 LACKS = {
     contract.Trace.CALLBACK: "has no poison callback",
@@ -130,7 +134,11 @@ def _shares(scenario: Scenario) -> Iterator[Breach]:
 def _believed(scenario: Scenario) -> Iterator[Breach]:
     """A guest that writes during a sweep has to know on which side a page is."""
     for index, workload in enumerate(scenario.workload):
-        if isinstance(workload, Sweep) and workload.writers and scenario.vm.start == "unaccepted":
+        if (
+            not isinstance(workload, Sweep) or scenario.arrivals.kind != "none"
+        ):  # who arrives has accepted all
+            continue
+        if workload.writers and scenario.vm.start == "unaccepted":
             yield (
                 f"workload.{index}.writers",
                 f'found {workload.writers}, expected 0 with vm.start = "unaccepted"',
@@ -256,7 +264,7 @@ def _readmission(scenario: Scenario) -> Iterator[Breach]:
     if vm.memory % (PAGE_BYTES << vm.page_order):
         yield "fleet.reuse", f"{found} vm.memory of whole folios, for they are granted whole"
     for index, workload in enumerate(scenario.workload):
-        if isinstance(workload, STAYING):
+        if isinstance(workload, STAYING) and scenario.arrivals.kind == "none":
             text = f"{found} others or nobody: nobody can go on with workload.{index} ({workload.kind})"
             yield "fleet.reuse", text
 
