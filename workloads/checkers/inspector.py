@@ -103,17 +103,22 @@ class Inspector:
         after = by_test((test, c.id) for c in self.checks for k, test in c.after if k is kind)
         keep, told, worth = KEEP.get(kind), kind in story.KINDS, story.WORTH.get(kind)
         key = kind in story.KEYS and told
+        plain = told and not key and worth is None
         known, own = self.known, "vm" in kind.__struct_fields__  # type: ignore[attr-defined]
 
         def look(now: int, fact: Any) -> None:
             address = fact.vm if own else fact.gmem
-            shadow = known.get(address) or self.books(address)
+            try:
+                shadow = known[address]
+            except KeyError:
+                shadow = self.books(address)
             shadow.now = now
-            if told and (worth is None or worth(fact)):
-                if key:
-                    shadow.key(fact)
-                else:
-                    shadow.story.append((now, fact))
+            if plain:
+                shadow.story.append((now, fact))
+            elif key:
+                shadow.key(fact)
+            elif told and worth and worth(fact):
+                shadow.story.append((now, fact))
             for test, names in before:
                 text = test(shadow, fact)
                 if text:
