@@ -22,6 +22,9 @@ class IntervalMap(msgspec.Struct):
     @classmethod
     def of(cls, runs: list[tuple[int, int, int]], rest: int) -> "IntervalMap":
         """The map of these runs, which adjoin and differ, and `rest` everywhere else, which none of them has."""
+        if len(runs) == 1 and runs[0][0]:  # most are
+            start, end, value = runs[0]
+            return cls([0, start, end], [rest, value, rest])
         starts, values = ([0], [rest]) if runs[0][0] else ([], [])
         for start, _, value in runs:
             starts.append(start)

@@ -45,17 +45,17 @@ TITLES = {
     **{check.id: f"{check.id}, {check.name}" for check in ANOMALIES},
 }
 Test = Callable[..., str | None]
-Tests = list[tuple[Test, list[str]]]
-"""Each test with the ids of the checks that share it."""
+Tests = dict[Test, list[str]]
+"""Each test with the ids of the checks that share it, in the checks' order."""
 
 
 def by_test(pairs: Iterable[tuple[Test | None, str]]) -> Tests:
     """Checks with the same test have it run once."""
-    found: dict[Test, list[str]] = {}
+    found: Tests = {}
     for test, name in pairs:
         if test:
             found.setdefault(test, []).append(name)
-    return list(found.items())
+    return found
 
 
 class Inspector:
@@ -119,16 +119,14 @@ class Inspector:
                 shadow.key(fact)
             elif told and worth and worth(fact):
                 shadow.story.append((now, fact))
-            for test, names in before:
-                text = test(shadow, fact)
-                if text:
-                    self.found(names, shadow, fact, text)
+            for test in before:
+                if text := test(shadow, fact):
+                    self.found(before[test], shadow, fact, text)
             if keep:
                 keep(shadow, fact)
-            for test, names in after:
-                text = test(shadow, fact)
-                if text:
-                    self.found(names, shadow, fact, text)
+            for test in after:
+                if text := test(shadow, fact):
+                    self.found(after[test], shadow, fact, text)
 
         return look
 
@@ -192,10 +190,9 @@ class Inspector:
 
     def hold(self, tests: Tests, shadow: Shadow, fact: o.ConvertEnd, operation: Operation) -> None:
         """Tests against a conversion that is over."""
-        for test, names in tests:
-            text = test(shadow, fact, operation)
-            if text:
-                self.found(names, shadow, fact, text, operation)
+        for test in tests:
+            if text := test(shadow, fact, operation):
+                self.found(tests[test], shadow, fact, text, operation)
 
     def struck(self, now: int, fact: o.FaultStruck) -> None:
         """An injected failure belongs to the story of whose VM it befell, if it is a VM's."""
