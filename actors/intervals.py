@@ -22,6 +22,9 @@ class IntervalMap(msgspec.Struct):
     @classmethod
     def of(cls, runs: list[tuple[int, int, int]], rest: int) -> "IntervalMap":
         """The map of these runs, which adjoin and differ, and `rest` everywhere else, which none of them has."""
+        if len(runs) == 1 and runs[0][0]:  # most are
+            start, end, value = runs[0]
+            return cls([0, start, end], [rest, value, rest])
         starts, values = ([0], [rest]) if runs[0][0] else ([], [])
         for start, _, value in runs:
             starts.append(start)
@@ -38,7 +41,25 @@ class IntervalMap(msgspec.Struct):
         """Give every page of [start, end) the value; neighbours of equal value are joined."""
         assert 0 <= start < end, f"empty or negative range {start:#x}..{end:#x}"
         starts, values = self.starts, self.values
-        first = last = bisect_right(starts, start) - 1
+        at = bisect_right(starts, start)
+        first = last = at - 1
+        # Nearly all changes are one of two: a run is made inside another, or such a run is taken back.
+        if at == len(starts) or end < starts[at]:
+            if values[first] == value:
+                return
+            if starts[first] != start:
+                starts[at:at] = start, end
+                values[at:at] = value, values[first]
+                return
+        elif (
+            end == starts[at]
+            and values[at] == value
+            and starts[first] == start
+            and first
+            and values[first - 1] == value
+        ):
+            del starts[first : at + 1], values[first : at + 1]
+            return
         if last + 1 < len(starts) and starts[last + 1] <= end:
             last = bisect_right(starts, end, last + 1) - 1
         after = values[last]

@@ -93,11 +93,15 @@ class Server:
         self.drawn = 0
         self.free = 0
 
-    def serve(self, now: int) -> int:
-        """ns until a request that arrives now is done."""
+    def work(self) -> int:
+        """ns that the next request takes."""
         left = self.drawn % DRAWS
         if not left:
             self.draws = block(self.key, self.drawn // DRAWS)
         self.drawn += 1
-        self.free = max(now, self.free) + self.costs.duration(self.cost, 1, self.draws[left])
+        return self.costs.duration(self.cost, 1, self.draws[left])
+
+    def serve(self, now: int) -> int:
+        """ns until a request that arrives now is done."""
+        self.free = max(now, self.free) + self.work()
         return self.free - now

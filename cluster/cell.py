@@ -1,5 +1,6 @@
 """A cell: one actor with everything the engine keeps for it. It is the context that the actor sees."""
 
+from array import array
 from collections.abc import Iterable
 from heapq import heappush
 from math import exp
@@ -17,14 +18,14 @@ from actors.contract import (
     page_of,
 )
 from actors.observations import FaultStruck
-from cluster.draws import block_bytes, key_of
+from cluster.draws import DRAWS_PER_BLOCK, draws_of, key_of
 
 if TYPE_CHECKING:
     from cluster.host import Host
 
 SEQUENCE_BITS = 40  # an actor may send 10^12 messages
 SEQUENCE_MASK = (1 << SEQUENCE_BITS) - 1
-DRAWS_PER_BLOCK = 32
+NO_DRAWS = array("H")
 
 
 class Cell:
@@ -34,8 +35,8 @@ class Cell:
     """
 
     __slots__ = (
-        "_drawn", "_draws", "_key", "actor", "address", "digest", "handlers", "host", "link", "now",
-        "stamp",
+        "_blocks", "_costs", "_draws", "_key", "_lane", "_peers", "_queue", "actor", "address", "digest",
+        "handlers", "host", "link", "now", "stamp",
     )  # fmt: skip
 
     def __init__(self, address: int, actor: Actor, host: "Host") -> None:
@@ -47,29 +48,34 @@ class Cell:
         self.digest = 0
         self.now = 0
         self.link = host.link
-        self._draws = b""  # not a tuple: 32 int objects are a kilobyte for each actor
-        self._drawn = 0
+        # The host's own, at hand.
+        self._costs = host.costs
+        self._peers = host.cells
+        self._queue = host.queue
+        self._lane = host.lane
+        self._draws = NO_DRAWS
+        self._blocks = 0
         self._key = b""
 
     def send(self, target: int, message: Message, delay: int) -> None:
         """See actors.contract.Context. No way is shorter than the link (docs/domain.md section 16)."""
         self.stamp = stamp = self.stamp + 1
-        host, link = self.host, self.link
+        link = self.link
         try:
-            cell = host.cells[target]
+            cell = self._peers[target]
         except KeyError:
-            host.outbox.append((self.now + max(delay, link), stamp, target, message))
+            self.host.outbox.append((self.now + max(delay, link), stamp, target, message))
             return
         if delay <= link:
-            host.lane.append((self.now + link, target, stamp, cell, message))
+            self._lane.append((self.now + link, target, stamp, cell, message))
         else:
-            heappush(host.queue, (self.now + delay, target, stamp, cell, message))
+            heappush(self._queue, (self.now + delay, target, stamp, cell, message))
 
     def after(self, delay: int, message: Message) -> int:
         """See actors.contract.Context. The key is the timer's sequence number."""
         assert delay >= 1
         self.stamp = stamp = self.stamp + 1
-        heappush(self.host.queue, (self.now + delay, self.address, stamp, self, message))
+        heappush(self._queue, (self.now + delay, self.address, stamp, self, message))
         return stamp & SEQUENCE_MASK
 
     def cancel(self, key: int) -> None:
@@ -78,18 +84,22 @@ class Cell:
 
     def cost(self, name: str, count: int = 1) -> int:
         """See actors.contract.Context."""
-        fixed, mean, sigma, half, quantiles = self.host.costs.sums[name, count]
+        costs = self._costs
+        fixed, mean, sigma, half, quantiles = (
+            costs.ones[name] if count == 1 else costs.sums[name, count]
+        )
         if fixed:  # a constant: no draw
             return fixed
-        drawn = self._drawn
-        left = drawn % DRAWS_PER_BLOCK
-        if not left:
-            self._key = self._key or key_of(self.host.seed, "cost", self.address)
-            self._draws = block_bytes(self._key, drawn // DRAWS_PER_BLOCK)
-        self._drawn = drawn + 1
-        draws = self._draws
-        z = quantiles[draws[2 * left] | draws[2 * left + 1] << 8]
-        return int(mean * exp(sigma * z - half) + 0.5) or 1  # Sum.at, without its call
+        draws = self._draws or self._block()
+        z = quantiles[draws.pop()]
+        return int(mean * exp(sigma * z - half) + 0.5) or 1  # costs.at, without its call
+
+    def _block(self) -> "array[int]":
+        """The next draws."""
+        self._key = self._key or key_of(self.host.seed, "cost", self.address)
+        self._draws = draws = draws_of(self._key, self._blocks)
+        self._blocks += 1
+        return draws
 
     def choose(
         self,
@@ -115,9 +125,10 @@ class Cell:
 
     def observe(self, observation: Observation) -> None:
         """See actors.contract.Context."""
-        watch = self.host.watchers.get(type(observation))
-        if watch:
-            watch(self.now, observation)
+        kind = type(observation)
+        watchers = self.host.watchers
+        if kind in watchers:
+            watchers[kind](self.now, observation)
 
     @property
     def sent(self) -> int:
@@ -127,12 +138,12 @@ class Cell:
     @property
     def drawn(self) -> int:
         """How many draws it has made."""
-        return self._drawn
+        return self._blocks * DRAWS_PER_BLOCK - len(self._draws)
 
     def resume(self, actor: Actor, sent: int, digest: int, drawn: int) -> None:
         """Go on from a checkpoint: the actor, and what is kept beside its state."""
-        self.actor, self.digest, self._drawn = actor, digest, drawn
+        self.actor, self.digest = actor, digest
         self.stamp = self.address << SEQUENCE_BITS | sent
-        if drawn % DRAWS_PER_BLOCK:
-            self._key = key_of(self.host.seed, "cost", self.address)
-            self._draws = block_bytes(self._key, drawn // DRAWS_PER_BLOCK)
+        self._blocks, left = divmod(drawn, DRAWS_PER_BLOCK)
+        if left:
+            del self._block()[-left:]

@@ -1,11 +1,13 @@
 """Counter-based chance: every draw is a pure function of seed, who draws, for what, and a counter."""
 
 import math
+from array import array
 from hashlib import blake2b
 from statistics import NormalDist
 from struct import Struct
 
-_BLOCK = Struct("<32H")  # one hash call serves 32 draws of 16 bits
+DRAWS_PER_BLOCK = 32  # one hash call serves so many of 16 bits
+_BLOCK = Struct(f"<{DRAWS_PER_BLOCK}H")
 UNITS = 1 << 16
 _KEY_BYTES = 64
 _TWO_53 = 1 << 53
@@ -18,14 +20,14 @@ def key_of(seed: int, *names: object) -> bytes:
     return blake2b(text.encode(), digest_size=32).digest()
 
 
-def block_bytes(key: bytes, counter: int) -> bytes:
-    """32 draws of 16 bits, little end first, as they come from the hash."""
-    return blake2b(counter.to_bytes(8, "little"), digest_size=64, key=key).digest()
-
-
 def block(key: bytes, counter: int) -> tuple[int, ...]:
     """32 independent draws, uniform in 0 .. 65535."""
-    return _BLOCK.unpack(block_bytes(key, counter))
+    return _BLOCK.unpack(blake2b(counter.to_bytes(8, "little"), digest_size=64, key=key).digest())
+
+
+def draws_of(key: bytes, counter: int) -> "array[int]":
+    """The same to `pop` one after the other; no list, whose int objects are a kilobyte for each actor that draws."""
+    return array("H", reversed(block(key, counter)))
 
 
 def uniform(key: bytes, counter: int) -> float:

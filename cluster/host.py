@@ -22,7 +22,9 @@ Watchers = Mapping[type, Watch]
 Event = tuple[int, int, int, Cell, Message]
 """(when it is due, whose it is, stamp, the same actor's cell, message): tuples compare in the order of their turns."""
 _COMPACT_FROM = 256
-NEVER = 1 << 63
+# What a run ends with is nobody's.
+_NOBODY: Any = None
+_NOTHING: Any = None
 
 
 class Host:
@@ -61,7 +63,10 @@ class Host:
         ] = []  # by cells that tell (cluster/telling.py)
         self.handled = 0
         self.now = 0
-        self.cells = {address: kind(address, actor, self) for address, actor in actors.items()}
+        self.cells: dict[int, Cell] = {}
+        self.cells.update(
+            (address, kind(address, actor, self)) for address, actor in actors.items()
+        )
 
     def next_time(self) -> int | None:
         """When the next event is due, ns."""
@@ -99,68 +104,67 @@ class Host:
     def run(self, horizon: int, most: int) -> int:
         """Handle events due before `horizon`, about `most` of them at a time; returns how many."""
         queue, lane, cancelled = self.queue, self.lane, self.cancelled
-        done, now = 0, self.now
-        while done < most:
-            # A lane is in order but for what comes within one nanosecond, and that is put in order below.
-            head = queue[0][0] if queue else NEVER
-            if lane and lane[0][0] <= head:
-                if lane[0][0] >= horizon:
-                    break
-                event = lane.popleft()
-                now, _, stamp, cell, message = event
-                alone = now != head and not (lane and lane[0][0] == now)
-            elif head < horizon:
-                event = heappop(queue)
-                if event[2] in cancelled:  # its time does not come
-                    cancelled.discard(event[2])
-                    continue
-                now, _, stamp, cell, message = event
-                alone = not (queue and queue[0][0] == now)
-            else:
-                break
-            if alone:
+        take, factor, mask = lane.popleft, DIGEST_K, DIGEST_MASK
+        now, handled = self.now, 0
+        event: Event | None = None
+        # The stop's turn is before all that is due then. With it the queue is never empty, and its head is the horizon.
+        stop = (horizon, -1, 0, _NOBODY, _NOTHING)
+        heappush(queue, stop)
+        try:
+            while handled < most:
+                # A lane is in order but for what comes within one nanosecond, and that is put in order there.
+                if lane and lane[0][0] < queue[0][0]:
+                    now, address, stamp, cell, message = take()
+                    if lane and lane[0][0] == now:
+                        handled += self._nanosecond([(now, address, stamp, cell, message)])
+                        continue
+                else:
+                    event = heappop(queue)
+                    while cancelled and event[2] in cancelled:  # its time does not come
+                        cancelled.discard(event[2])
+                        event = heappop(queue)
+                    if event is stop:
+                        break
+                    now, _, stamp, cell, message = event
+                    if queue[0][0] == now or (lane and lane[0][0] == now):
+                        handled += self._nanosecond([event])
+                        continue
                 cell.now = now
-                cell.digest = ((cell.digest + stamp) * DIGEST_K + now) & DIGEST_MASK
+                cell.digest = ((cell.digest + stamp) * factor + now) & mask
                 cell.handlers[type(message)](cell.actor, message, cell)
-                done += 1
-            else:
-                done += self._nanosecond(event)
+                handled += 1
+        finally:
+            if event is not stop:
+                queue.remove(stop)
+                heapify(queue)
         self.now = now
-        self.handled += done
-        return done
+        self.handled += handled
+        return handled
 
-    def _nanosecond(self, first: Event) -> int:
-        """Handle all events of one nanosecond, in the order that does not depend on how they came here."""
-        cancelled = self.cancelled
-        done = 0
-        for now, _, stamp, cell, message in self._turns(first):
-            if stamp in cancelled:  # by an event before it, just now, too
+    def _nanosecond(self, events: list[Event]) -> int:
+        """Handle all events of one nanosecond, some of them in hand, in the order that every executor shares."""
+        queue, lane, cancelled = self.queue, self.lane, self.cancelled
+        now = events[0][0]
+        while lane and lane[0][0] == now:
+            events.append(lane.popleft())
+        while queue[0][0] == now:  # the stop is later
+            events.append(heappop(queue))
+        events.sort()
+        before, done = -1, len(events)
+        for event in events:
+            if event[1] == before:
+                events.sort(key=self._tie)
+                break
+            before = event[1]
+        for _, _, stamp, cell, message in events:
+            if cancelled and stamp in cancelled:  # by an event before it, just now, too
                 cancelled.discard(stamp)
+                done -= 1
                 continue
             cell.now = now
             cell.digest = ((cell.digest + stamp) * DIGEST_K + now) & DIGEST_MASK
             cell.handlers[type(message)](cell.actor, message, cell)
-            done += 1
         return done
-
-    def _turns(self, first: Event) -> list[Event]:
-        """All events of a nanosecond, in their order; `first` is in hand."""
-        queue, lane = self.queue, self.lane
-        now = first[0]
-        events = [first]
-        while lane and lane[0][0] == now:
-            events.append(lane.popleft())
-        while queue and queue[0][0] == now:
-            events.append(heappop(queue))
-        events.sort()
-        before = -1
-        for event in events:
-            address = event[1]
-            if address == before:
-                events.sort(key=self._tie)
-                break
-            before = address
-        return events
 
     def _tie(self, event: Event) -> tuple[int, int, int]:
         """(address, tie, source and sequence)."""

@@ -33,16 +33,11 @@ class Timeline:
         self.bins: dict[int, Bin] = {}
         self.in_flight = 0
 
-    def at(self, now: int) -> Bin:
-        """The bin of this time."""
-        number = now >> self.shift
-        found = self.bins.get(number)
-        if found is None:
-            while len(self.bins) >= BINS_MAX:
-                self.widen()
-                number = now >> self.shift
-            found = self.bins.setdefault(number, Bin(self.in_flight))
-        return found
+    def fresh(self, now: int) -> Bin:
+        """The bin of this time, which is not there yet."""
+        while len(self.bins) >= BINS_MAX:
+            self.widen()
+        return self.bins.setdefault(now >> self.shift, Bin(self.in_flight))
 
     def widen(self) -> None:
         """Bins of twice the width."""
@@ -55,7 +50,7 @@ class Timeline:
 
     def enter(self, now: int) -> None:
         """A request was taken on."""
-        found = self.at(now)
+        found = self.bins.get(now >> self.shift) or self.fresh(now)
         in_flight = self.in_flight + 1
         self.in_flight = found.left = in_flight
         if in_flight > found.in_flight:  # noqa: PLR1730 - no call for every request, here and below
@@ -63,7 +58,7 @@ class Timeline:
 
     def leave(self, now: int, failed: bool, latency: int) -> None:
         """A request was answered."""
-        found = self.at(now)
+        found = self.bins.get(now >> self.shift) or self.fresh(now)
         self.in_flight = found.left = self.in_flight - 1
         found.answered += 1
         if failed:

@@ -2,10 +2,12 @@
 
 from typing import ClassVar
 
+import msgspec
 import pytest
 
 from actors.address import TDX, host_address
 from actors.contract import Actor, Context, Message
+from cluster.cell import Cell
 from cluster.costs import Cost, CostModel
 from cluster.faults import FaultPlan
 from cluster.host import Host
@@ -59,3 +61,56 @@ def test_cancelled_timers_leave_the_queue_empty(count):
     host.run(1 << 40, 1 << 20)
     assert (actor.rung, host.next_time()) == ([0], None)
     assert (host.handled, host.now) == (1, 5)
+
+
+class Counter(Actor):
+    """Counts its bells; one of them breaks it."""
+
+    rung: list[int] = []
+    broken: int = -1
+
+    def on_bell(self, message: Bell, context: Context) -> None:
+        """Note it."""
+        if message.number == self.broken:
+            raise ValueError("this bell is broken")
+        self.rung.append(message.number)
+
+    HANDLERS: ClassVar = {Bell: on_bell}
+
+
+def counter(broken: int = -1) -> tuple[Host, Counter]:
+    """A host whose one actor has nine bells to come, three in each of the nanoseconds 5, 6 and 7."""
+    host, _ = ringer(0, int)
+    actor = Counter(broken=broken)
+    host.cells[ADDRESS] = cell = Cell(ADDRESS, actor, host)
+    for number in range(9):
+        cell.after(5 + number // 3, Bell(number))
+    return host, actor
+
+
+def to_come(host: Host) -> list[int]:
+    """The numbers of all events in the queue, which are bells and nothing else."""
+    return sorted(msgspec.to_builtins(message)[1] for *_, message in host.pending())
+
+
+def test_a_run_ends_at_its_limit_once_the_nanosecond_is_over():
+    host, actor = counter()
+    assert [host.run(1 << 40, 4), len(actor.rung), host.now] == [6, 6, 6]
+    assert to_come(host) == [6, 7, 8]
+    assert [host.run(1 << 40, 4), host.run(1 << 40, 4), host.handled] == [3, 0, 9]
+
+
+@pytest.mark.parametrize(
+    ("horizon", "handled", "now"), [(5, 0, 0), (6, 3, 5), (7, 6, 6), (8, 9, 7)]
+)
+def test_what_is_due_at_the_horizon_waits(horizon, handled, now):
+    host, actor = counter()
+    assert (host.run(horizon, 100), len(actor.rung), host.now) == (handled, handled, now)
+    assert len([*host.pending()]) == 9 - handled
+
+
+def test_a_handler_that_fails_leaves_events_alone_in_the_queue():
+    host, _ = counter(broken=4)
+    with pytest.raises(ValueError, match="broken"):
+        host.run(1 << 40, 100)
+    assert to_come(host) == [6, 7, 8]

@@ -45,17 +45,17 @@ TITLES = {
     **{check.id: f"{check.id}, {check.name}" for check in ANOMALIES},
 }
 Test = Callable[..., str | None]
-Tests = list[tuple[Test, list[str]]]
-"""Each test with the ids of the checks that share it."""
+Tests = dict[Test, list[str]]
+"""Each test with the ids of the checks that share it, in the checks' order."""
 
 
 def by_test(pairs: Iterable[tuple[Test | None, str]]) -> Tests:
     """Checks with the same test have it run once."""
-    found: dict[Test, list[str]] = {}
+    found: Tests = {}
     for test, name in pairs:
         if test:
             found.setdefault(test, []).append(name)
-    return list(found.items())
+    return found
 
 
 class Inspector:
@@ -103,27 +103,30 @@ class Inspector:
         after = by_test((test, c.id) for c in self.checks for k, test in c.after if k is kind)
         keep, told, worth = KEEP.get(kind), kind in story.KINDS, story.WORTH.get(kind)
         key = kind in story.KEYS and told
+        plain = told and not key and worth is None
         known, own = self.known, "vm" in kind.__struct_fields__  # type: ignore[attr-defined]
 
         def look(now: int, fact: Any) -> None:
             address = fact.vm if own else fact.gmem
-            shadow = known.get(address) or self.books(address)
+            try:
+                shadow = known[address]
+            except KeyError:
+                shadow = self.books(address)
             shadow.now = now
-            if told and (worth is None or worth(fact)):
-                if key:
-                    shadow.key(fact)
-                else:
-                    shadow.story.append((now, fact))
-            for test, names in before:
-                text = test(shadow, fact)
-                if text:
-                    self.found(names, shadow, fact, text)
+            if plain:
+                shadow.story.append((now, fact))
+            elif key:
+                shadow.key(fact)
+            elif told and worth and worth(fact):
+                shadow.story.append((now, fact))
+            for test in before:
+                if text := test(shadow, fact):
+                    self.found(before[test], shadow, fact, text)
             if keep:
                 keep(shadow, fact)
-            for test, names in after:
-                text = test(shadow, fact)
-                if text:
-                    self.found(names, shadow, fact, text)
+            for test in after:
+                if text := test(shadow, fact):
+                    self.found(after[test], shadow, fact, text)
 
         return look
 
@@ -187,10 +190,9 @@ class Inspector:
 
     def hold(self, tests: Tests, shadow: Shadow, fact: o.ConvertEnd, operation: Operation) -> None:
         """Tests against a conversion that is over."""
-        for test, names in tests:
-            text = test(shadow, fact, operation)
-            if text:
-                self.found(names, shadow, fact, text, operation)
+        for test in tests:
+            if text := test(shadow, fact, operation):
+                self.found(tests[test], shadow, fact, text, operation)
 
     def struck(self, now: int, fact: o.FaultStruck) -> None:
         """An injected failure belongs to the story of whose VM it befell, if it is a VM's."""

@@ -8,20 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heapreplace
 from itertools import count, islice
 
-from cluster.costs import Cost, Sum
+from cluster.costs import Cost, at, sum_of
 from cluster.draws import block, key_of
 
 
 def drawn(seed: int, address: int, cost: Cost) -> Iterator[int]:
     """What an actor draws for a cost, one after the other, where it draws nothing else."""
-    sums = Sum.of(cost, 1)
-    if sums.fixed:
-        while True:
-            yield sums.fixed
+    service = sum_of(cost, 1)
     key = key_of(seed, "cost", address)
     for number in count():
         for draw in block(key, number):
-            yield sums.at(draw)
+            yield at(service, draw)
 
 
 def arrivals(intervals: Iterable[int], customers: int, link: int) -> list[int]:
