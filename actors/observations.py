@@ -581,6 +581,19 @@ class FaultResumed(Observation, frozen=True, tag=82):
     waited: int
 
 
+class FaultRetried(Observation, frozen=True, tag=300):
+    """Under mmu_lock a guest's fault finds what it had looked up outdated, and starts anew.
+
+    `frozen`: an invalidation of its range is under way; else one has ended since, of whatever range.
+    """
+
+    vm: int
+    access: int
+    start: int
+    end: int
+    frozen: bool
+
+
 class FaultFailed(Observation, frozen=True, tag=83):
     """The fault cannot be served; the vCPU gives the access up."""
 

@@ -88,6 +88,10 @@ PHASES = {
         "a VM moves to another host: the target is asked to take it, or its memory crosses the link (moves.kind)",
         "it goes on at its source, whatever the class",
     ),
+    "race": Phase(
+        "KVM has looked up what a vCPU's fault wants, and has yet to take mmu_lock to install it",
+        "the vCPU's thread is out for as long as vcpu_preempted, whatever the class; what it knew may be outdated by then",
+    ),
     "fault": Phase(
         "KVM installs private memory that a vCPU has touched, or guest_memfd fills a hole",
         "the vCPU faults again, a thousand times at most, and a bug ends the VM; a hole that is not filled is an error",
@@ -145,6 +149,7 @@ FAULT_POINTS = points((
     ("kvm.file_split", "prepare", "F1 F3 F4", "FI-splitmem", "another file's KVM cannot split (vm.files_per_inode)"),
     ("kvm.interrupt", "mapgpa", "F4", "", "an interrupt is pending between two pieces of a MapGPA"),
     ("kvm.notifier", "notifier", "F1 F3", "", "KVM's callback fails, where its caller allows that at all (AN13, AN14)"),
+    ("kvm.preempted", "race", "F4", "", "a vCPU's thread is preempted in a fault, for as long as vcpu_preempted"),
     ("kvm.split_memory", "prepare", "F1", "FI-splitmem", "no page-table or mirror page to split a boundary leaf"),
     ("move.refused", "move", "F1", "", "the host to which a VM is to move has no memory for it"),
     ("move.transfer", "move", "F5", "", "the link fails while a block of 2 MiB crosses it"),

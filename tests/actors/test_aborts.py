@@ -52,6 +52,7 @@ OTHERS = {
     "iommu.outlier",
     "iommu.timeout",
     "kvm.interrupt",
+    "kvm.preempted",
     "pins.lru",
     "kvm.notifier",  # fails callers of mmu_notifiers, no conversion
     "tdx.accept_storm",

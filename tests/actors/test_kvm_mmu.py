@@ -14,6 +14,7 @@ from actors.kvm_mmu import KvmMmu
 from actors.observations import (
     EpochDrained,
     Failed,
+    FaultRetried,
     HugeLost,
     InvalidationBegin,
     InvalidationEnd,
@@ -25,7 +26,7 @@ from actors.observations import (
 )
 from actors.slots import Slot
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Status
-from tests.helpers import COST, LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
+from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
 FILE = VM | GMEM
@@ -542,6 +543,7 @@ def test_a_fault_that_saw_an_older_sequence_starts_again():
     actor.sequence += 1
     assert got(actor, context).messages() == [m.GetPfn(7, 3, 8, PRIVATE)]
     assert (actor.faults[7].sequence, actor.lock.idle) == (1, True)
+    assert context.of(FaultRetried) == [FaultRetried(VM, 7, 3, 8, False)]
 
 
 def test_a_fault_that_meets_a_freeze_under_the_lock_parks():
@@ -551,6 +553,30 @@ def test_a_fault_that_meets_a_freeze_under_the_lock_parks():
     context.take()
     got(actor, context)
     assert (context.take(), actor.parked, actor.lock.idle) == ([], [7], True)
+    assert context.of(FaultRetried) == [FaultRetried(VM, 7, 3, 8, True)]
+
+
+def test_a_preempted_fault_wants_the_lock_when_its_thread_runs_again():
+    actor = kvm()
+    context = violation(actor, 3, 8)
+    context.choices["kvm.preempted"] = Fault(Reason.INTERRUPTED, 0)
+    context.take()
+    (timer,) = got(actor, context).take()
+    assert (timer.target, timer.message, timer.delay) == (TIMER, m.FaultScheduled(7), COST)
+    assert actor.lock.idle
+    actor.sequence += 1
+    actor.receive(timer.message, context)
+    assert context.messages() == [m.GetPfn(7, 3, 8, PRIVATE)]
+    assert len(context.of(FaultRetried)) == 1
+
+
+def test_each_look_up_is_another_opportunity_to_be_preempted():
+    actor = kvm()
+    context = violation(actor, 3, 8)
+    actor.sequence += 1
+    got(actor, got(actor, context))
+    keys = [key for point, _, key in context.asked if point == "kvm.preempted"]
+    assert [key & 0xFFF for key in keys] == [1, 2] and len(set(keys)) == 2
 
 
 @pytest.mark.parametrize(("status", "index"), [(Status.OK, 5), (Status.BUSY, 0), (Status.BUSY, 2)])

@@ -634,10 +634,7 @@ def forget_to_flush(_: World, patch: Patch) -> None:
 def no_sequence_check(_: World, patch: Patch) -> None:
     """A fault installs what it looked up before the conversion."""
 
-    def locked(kvm: KvmMmu, fault: kvm_fault.PageFault, context: Context) -> None:
-        kvm_fault.augment(kvm, fault, context)
-
-    patch.setattr(kvm_fault, "locked", locked)
+    patch.setattr(kvm_fault, "outdated", lambda *_: False)
 
 
 def thaw_without_the_lock(world: World, _: Patch) -> None:

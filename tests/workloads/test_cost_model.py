@@ -25,7 +25,7 @@ DESCRIBED = {"value", "distribution", "per", "source", "meaning", "assumed", "ra
 # Every latency of docs/domain.md section 7, and the floors and holds of sections 14 and 16.
 NAMES_TEXT = """
 td_exit_roundtrip aug_4k accept_4k aug_accept_4k_storm aug_serial_4k aug_2m accept_2m
-vp_enter_zero_step memory_fault_exit boot_fixed block track remove_4k wbinvd_4k clear_4k
+vp_enter_zero_step memory_fault_exit vcpu_preempted boot_fixed block track remove_4k wbinvd_4k clear_4k
 mmu_walk shared_zap_4k walk_absent_4k kick_slope tick_slope ipi unblock demote_2m pamt_add_pair
 pamt_remove_pair sept_add sept_rd page_release_4k remove_2m
 flush_2m reclaim_4k reclaim_2m hkid_reclaim ept_split_2m ept_split_1g clear_2m clear_1g tlb_flush_fixed

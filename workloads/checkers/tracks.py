@@ -103,7 +103,7 @@ MARKS: dict[type, str] = {
                      o.ShareStored, o.FolioOrder, o.Stashed, o.Punched, o.FramesFreed,
                      o.FramesKept, o.ReferenceKept), CONVERSION),
     **dict.fromkeys((o.PrepareUndone, o.LeftMapped, o.HugeLost, o.ErrorDropped), "kvm"),
-    **dict.fromkeys((o.FaultFailed, o.ReEntered), "page faults"),
+    **dict.fromkeys((o.FaultFailed, o.FaultRetried, o.ReEntered), "page faults"),
     **dict.fromkeys((o.SeamcallAnswered, o.EpochDrained, o.Sept, o.FrameOwned), "tdx"),
     **dict.fromkeys((o.HostPte, o.MmUnmapped, o.MemoryFailed), "mm"),
     **dict.fromkeys((o.Pinned, o.ReferencesFound), "pins"),

@@ -299,6 +299,10 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.MapGpaFailed: half,
     o.FaultParked: lambda f: f"kvm: a fault at {at(f)} waits for the invalidation to end",
     o.FaultResumed: lambda f: f"kvm: the fault at {at(f)} goes on after {ms(f.waited)}",
+    o.FaultRetried: lambda f: (
+        f"kvm: the fault at {at(f)} starts anew, "
+        f"{'its range is being invalidated' if f.frozen else 'the sequence has moved'}"
+    ),
     o.FaultWaited: lambda f: f"kvm: a fault at {at(f)} waited {ms(f.wait)} for {f.lock}",
     o.FaultFailed: lambda _: "kvm: a fault is given up",
     o.ReEntered: lambda f: f"kvm: nothing installed at {at(f)}, the vCPU enters again",
