@@ -90,7 +90,7 @@ PHASES = {
     ),
     "race": Phase(
         "KVM has looked up what a vCPU's fault wants, and has yet to take mmu_lock to install it",
-        "the vCPU's thread is out for as long as vcpu_preempted, whatever the class; what it knew may be outdated by then",
+        "the vCPU's thread is out for as long as vcpu_preempted, whatever the class; what it knew may be old by then",
     ),
     "fault": Phase(
         "KVM installs private memory that a vCPU has touched, or guest_memfd fills a hole",
