@@ -542,6 +542,16 @@ class MemoryTouched(Observation, frozen=True, tag=120):
     took: int
 
 
+class WalkOvertaken(Observation, frozen=True, tag=302):
+    """Under mmu_lock a walk does not find the leaves it came for: another one was first, and left `level` (0: none)."""
+
+    vm: int
+    op: int
+    start: int
+    end: int
+    level: int
+
+
 class AcceptHonoured(Observation, frozen=True, tag=121):
     """KVM took mmu_lock for writing, `takes` times, because the guest accepts the range by 4 KiB."""
 

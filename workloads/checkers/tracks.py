@@ -102,7 +102,7 @@ MARKS: dict[type, str] = {
     **dict.fromkeys((o.Decided, o.NoReturn, o.Failed, o.UndoFailed, o.Spinning, o.PoisonSet,
                      o.ShareStored, o.FolioOrder, o.Stashed, o.Punched, o.FramesFreed,
                      o.FramesKept, o.ReferenceKept), CONVERSION),
-    **dict.fromkeys((o.PrepareUndone, o.LeftMapped, o.HugeLost, o.ErrorDropped), "kvm"),
+    **dict.fromkeys((o.PrepareUndone, o.WalkOvertaken, o.LeftMapped, o.HugeLost, o.ErrorDropped), "kvm"),
     **dict.fromkeys((o.FaultFailed, o.FaultRetried, o.ReEntered), "page faults"),
     **dict.fromkeys((o.SeamcallAnswered, o.EpochDrained, o.Sept, o.FrameOwned), "tdx"),
     **dict.fromkeys((o.HostPte, o.MmUnmapped, o.MemoryFailed), "mm"),

@@ -283,6 +283,9 @@ WORDS: dict[type, Callable[[Any], str]] = {
         f"tdx: {Call(f.call).name} of {at(f)} fails, {STATUS.get(Status(f.status), 'OK')}"
     ),
     o.Leaf: leaf,
+    o.WalkOvertaken: lambda f: (
+        f"kvm: finds {at(f)} {'split' if f.level else 'gone'} under mmu_lock, another walk was first"
+    ),
     o.Dma: lambda f: f"iommu: {'maps' if f.mapped else 'unmaps'} {at(f)} for device {f.listener}",
     o.HugeLost: lambda f: (
         f"kvm: has split {'a leaf' if f.leaves == 1 else f'{f.leaves} leaves'} of 2 MiB"
