@@ -427,6 +427,16 @@ def an24(shadow: Shadow, fact: o.VmBugged) -> Found:
     return f"KVM_BUG_ON in {fact.site} by a second BUSY alone"
 
 
+def i12_bugged(shadow: Shadow, fact: o.VmBugged) -> Found:
+    """As AN28, but for what had a cause: a fault point, locks that others held, a queue held up, a page held again."""
+    return None if caused(shadow, fact.reason) else an28(shadow, fact)
+
+
+def caused(shadow: Shadow, reason: Reason) -> bool:
+    """Has something led to a failure of this class that a conversion under way has met?"""
+    return any(reason in op.causes for op in shadow.operations.values())
+
+
 def an28(shadow: Shadow, fact: o.VmBugged) -> Found:
     """Where nothing may fail any more. What has not come to that point may still report it: see `late`."""
     settled = any(op.settled for op in shadow.operations.values())
