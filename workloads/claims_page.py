@@ -119,7 +119,8 @@ def _apart(rule: Fault, alike: Sequence[Fault]) -> str:
     told = [
         f"`{name} = {literal(entry.key, value)}`"
         for name, entry in entries(Fault).items()
-        if (value := getattr(rule, entry.field)) != entry.default
+        if name != "point"
+        and (value := getattr(rule, entry.field)) != entry.default
         and any(getattr(other, entry.field) != value for other in alike)
     ]
     return f" with {', '.join(told)}" if told else ""

@@ -121,8 +121,7 @@ def test_rules_about_one_point_are_told_apart_by_what_is_not_the_same():
     assert rule_names(rules) == [
         "`vmm.kill` with `nth = [40]`",
         '`vmm.kill` with `nth = [400]`, `also = ["gmem.tree"]`',
-        '`gmem.tree` with `point = "vmm.kill"`, `nth = [400]`, `lasts = "5ns"`, `also = ["gmem.tree"]`, '
-        "`hosts = [0]`",
+        '`gmem.tree` with `nth = [400]`, `lasts = "5ns"`, `also = ["gmem.tree"]`, `hosts = [0]`',
         '`gmem.tree` with `from = "1us"`',
         "`tdx.bug`",
     ]
