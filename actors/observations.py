@@ -122,6 +122,14 @@ class SeamcallAnswered(Observation, frozen=True, tag=10):
     cause: int = 0
 
 
+class CachesWritten(Observation, frozen=True, tag=303):
+    """PHYMEM.PAGE.WBINVD of removed pages: no cache has anything of them under the TD's key."""
+
+    vm: int
+    start: int
+    end: int
+
+
 class EpochDrained(Observation, frozen=True, tag=11):
     """After a TRACK every vCPU has been out of the guest."""
 

@@ -169,6 +169,7 @@ FAULT_POINTS = points((
     ("tdx.sept_add_busy", "fault", "F3 F6", "", "SEPT.ADD of a missing page table finds a lock held (vm.sept_add)"),
     ("tdx.teardown", "teardown", "F6", "FI-bug", "a closed file's page cannot be removed or reclaimed (AN10, AN11)"),
     ("tdx.track_busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "MEM.TRACK finds the epoch lock held"),
+    ("tdx.wbinvd_busy", "commit", "F3 F6", "FI-busy FI-bug", "PHYMEM.PAGE.WBINVD of a removed page finds a lock held"),
     ("vmm.kill", "life", "", "FI-kill", "the VMM is killed in the middle of a conversion"),
 ))
 # fmt: on

@@ -62,6 +62,7 @@ OTHERS = {
     "tdx.bug",
     "tdx.remove_busy",
     "tdx.sept_add_busy",
+    "tdx.wbinvd_busy",
     "tdx.teardown",  # nothing is converted any more
     "vmm.kill",  # refuses nothing
 }

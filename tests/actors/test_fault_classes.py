@@ -58,7 +58,7 @@ REFUSING = (
     "tdx.demote_busy",
     "tdx.interrupted",
 )
-COMMITTING = ("iommu.timeout", "tdx.bug", "tdx.remove_busy")
+COMMITTING = ("iommu.timeout", "tdx.bug", "tdx.remove_busy", "tdx.wbinvd_busy")
 
 
 class Noting(FaultPlan):

@@ -174,6 +174,7 @@ def test_track_and_kick_come_for_each_page_or_once_for_the_step(per_page, rounds
         ("TRACK", 3, 8, rounds),
         ("KICK", rounds),
         ("REMOVE", 3, 8, 5),
+        ("WBINVD", 3, 8, 5),
         DONE,
     ]
 
@@ -216,6 +217,7 @@ def test_after_one_busy_everybody_is_kicked_and_the_call_comes_again():
         ("TRACK", 3, 5, 1),
         ("KICK", 1),
         ("REMOVE", 3, 5, 2),
+        ("WBINVD", 3, 5, 2),
         DONE,
     ]
 
@@ -302,7 +304,7 @@ def poisoned(page, reason=Reason.BUSY):
 def test_a_second_busy_in_commit_bugs_the_vm_and_poisons_the_page_and_the_rest_is_zapped():
     actor = kvm(SMALL)
     calls, context = committed(actor, 3, 8, statuses=[Status.BUSY] * 2)
-    assert calls[-9:] == [
+    assert calls[-10:] == [
         m.VmDead(),
         m.VmDead(),
         LET_IN,
@@ -311,6 +313,7 @@ def test_a_second_busy_in_commit_bugs_the_vm_and_poisons_the_page_and_the_rest_i
         ("TRACK", 3, 8, 1),
         ("KICK", 1),
         ("REMOVE", 4, 8, 4),
+        ("WBINVD", 4, 8, 4),
         DONE,
     ]
     assert context.of(VmBugged) == [VmBugged(VM, "commit", Reason.BUSY, False)]
@@ -326,6 +329,7 @@ def test_a_second_busy_of_track_leaves_every_leaf_of_its_step():
         ("TRACK", 0x200, 0x201, 1),
         ("KICK", 1),
         ("REMOVE", 0x200, 0x201, 1),
+        ("WBINVD", 0x200, 0x201, 1),
         DONE,
     ]
 
@@ -343,13 +347,20 @@ def test_a_bug_in_commit_poisons_the_page_that_is_still_mapped():
     assert runs(actor.mirror) == [(0, 0), (5, LEVEL_4K), (SIZE, 0)]
 
 
+def test_a_page_whose_caches_cannot_be_written_back_is_told_of_and_the_rest_are():
+    busy = [Status.OK] * 3 + [Status.BUSY] * 2  # BLOCK, TRACK, REMOVE, then WBINVD and its retry
+    calls, context = committed(kvm(SMALL), 3, 8, statuses=busy)
+    assert calls[calls.index(poisoned(3)) + 1 :] == [("WBINVD", 4, 8, 4), DONE]
+    assert context.of(VmBugged) == [VmBugged(VM, "commit", Reason.BUSY, False)]
+
+
 def test_a_vm_that_died_meanwhile_is_zapped_like_any_other():
     actor = kvm(SMALL)
     context = prepared(actor, 0, 8)
     context.take()
     actor.dead = True
     actor.on_commit(m.Commit(FILE, OP, 0, 8, SHARED), context)
-    assert play(actor, context)[-2:] == [("REMOVE", 0, 8, 8), DONE]
+    assert play(actor, context)[-3:] == [("REMOVE", 0, 8, 8), ("WBINVD", 0, 8, 8), DONE]
     assert runs(actor.mirror) == [(0, 0), (8, 1), (SIZE, 0)]
 
 

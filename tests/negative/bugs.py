@@ -513,9 +513,7 @@ def attribute_under_mmu_lock(_: World, patch: Patch) -> None:
 
 def drop_the_kick(_: World, patch: Patch) -> None:
     """REMOVE follows TRACK at once, and the module does not mind."""
-    plans = list(PLANS)
-    plans[ZAPPING] = (Call.BLOCK, Call.TRACK, Call.REMOVE)
-    patch.setattr(kvm_walk, "PLANS", tuple(plans))
+    without(patch, ZAPPING, Do.KICK)
     careless = RULES[Call.REMOVE]._replace(tracked=False)
     patch.setitem(tdx_states.RULES, Call.REMOVE, careless)
 
@@ -670,6 +668,11 @@ def let_in_before_the_leaf_is_unblocked(_: World, patch: Patch) -> None:
         answered(kvm, walk, answer, context)
 
     patch.setattr(kvm_walk, "answered", careless)
+
+
+def write_nothing_back(_: World, patch: Patch) -> None:
+    """KVM forgets PHYMEM.PAGE.WBINVD after REMOVE."""
+    without(patch, ZAPPING, Call.WBINVD)
 
 
 def give_up_at_once(_: World, patch: Patch) -> None:

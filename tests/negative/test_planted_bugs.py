@@ -553,6 +553,8 @@ CASES = [
     Case("I16", bugs.let_in_after_the_kick, busy_once),
     Case("I16", bugs.let_in_after_the_kick, remove_busy_once),
     Case("I16", bugs.kick_and_keep_nobody, accepted_while_a_leaf_is_tried_again, PREFAULTED),
+    Case("I16", bugs.write_nothing_back, to_shared),
+    Case("I16", bugs.write_nothing_back, hole_is_punched_and_filled),
     Case("I16", bugs.let_in_before_unblock, demote_busy_twice),
     Case("I16", bugs.let_in_before_the_leaf_is_unblocked, demote_busy_twice),
     Case("I16", bugs.wait_for_no_iotlb, to_shared_and_back),

@@ -281,6 +281,16 @@ def i16_flushed(shadow: Shadow, fact: o.ShareStored) -> Found:
     return f"{span(fact.start, fact.end)} becomes private, and a TLB may have it as shared"
 
 
+def i16_cached(shadow: Shadow, fact: o.ShareStored | o.Punched) -> Found:
+    """Before: no cache writes private data back over what is shared, or somebody else's."""
+    if len(shadow.cached.starts) == 1 or (isinstance(fact, o.ShareStored) and fact.to is PRIVATE):
+        return None
+    bad = first_not(shadow.cached, fact.start, fact.end, 0)
+    if bad is None or shadow.left.only(*bad[:2], 1):
+        return None
+    return f"{span(bad[0], bad[1])} leaves the TD, and caches may have it with the TD's key"
+
+
 def i17(shadow: Shadow, fact: o.Leaf) -> Found:
     """Before: a leaf goes in only where the attribute says its kind."""
     bad = first_not(shadow.share, fact.start, fact.end, fact.share) if fact.level else None

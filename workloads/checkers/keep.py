@@ -103,7 +103,22 @@ def left_mapped(shadow: Shadow, fact: o.LeftMapped) -> None:
 
 
 def sept_set(shadow: Shadow, fact: o.Sept) -> None:
+    if not shadow.closed and not fact.state:
+        removed(shadow, fact)
+    else:
+        forget(shadow.cached, fact.start, fact.end)
     shadow.write("sept", fact.start, fact.end, fact.state)
+
+
+def removed(shadow: Shadow, fact: o.Sept) -> None:
+    """Caches may have what was blocked; a teardown takes entries out as they are, and tells of no call."""
+    for start, end, state in shadow.sept.runs(fact.start, fact.end):
+        if state in (Entry.BLOCKED, Entry.PENDING_BLOCKED):
+            shadow.cached.set(start, end, 1)
+
+
+def caches_written(shadow: Shadow, fact: o.CachesWritten) -> None:
+    forget(shadow.cached, fact.start, fact.end)
 
 
 def pamt_counted(shadow: Shadow, fact: o.PamtCounted) -> None:
@@ -427,6 +442,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.Sept: sept_set,
     o.PamtCounted: pamt_counted,
     o.SeamcallAnswered: seamcall,
+    o.CachesWritten: caches_written,
     o.EpochDrained: epoch_drained,
     o.InvalidationBegin: invalidation_begin,
     o.InvalidationEnd: invalidation_end,

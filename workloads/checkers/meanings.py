@@ -259,7 +259,8 @@ MEANINGS: dict[str, Meaning] = {
         "every vCPU has been out since; no SEAMCALL is refused that neither a fault point nor a "
         "held lock explains (a caller that forgets TRACK is). And a page becomes private only once "
         "the TLBs were flushed of its shared leaf, and the wait for its IOTLB invalidation is over, "
-        "before which its driver does not say that it has let go. A SEAMCALL that has met BUSY is "
+        "before which its driver does not say that it has let go; shared, or a hole, only once "
+        "PHYMEM.PAGE.WBINVD has written its caches back. A SEAMCALL that has met BUSY is "
         "tried again with all vCPUs kept out, and none of them is in the guest meanwhile. Nobody says no, or "
         "bugs the VM, for a BUSY that its retry has not met (by a fault point's doing or another's lock), and "
         "after such a second BUSY no vCPU may enter before the leaf is unblocked.",

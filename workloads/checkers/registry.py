@@ -77,6 +77,7 @@ INVARIANTS = (
           on=(*_on(s.i16, o.SeamcallAnswered), *_on(s.i16_given_up, o.VmBugged, o.ConsumerReplied),
               *_on(s.i16_let_in, o.VcpusKept),
               *_on(s.i16_entered, o.GuestAccepted, o.GuestAccess), *_on(c.i16_flushed, o.ShareStored),
+              *_on(c.i16_cached, o.ShareStored, o.Punched),
               *_on(s.i16_iotlb, o.ShareStored), *_on(s.i16_acknowledged, o.ConsumerReplied))),
     Check("I17", "a leaf is installed only where the attribute allows its kind",
           on=(*_on(c.i17, o.Leaf), *_on(s.i17_stored, o.ShareStored))),

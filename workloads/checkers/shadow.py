@@ -63,6 +63,7 @@ class Shadow:
     left: IntervalMap = field(default_factory=zero)  # KVM said that it could not unmap
     punched: IntervalMap = field(default_factory=zero)  # holes of guest_memfd
     freed: IntervalMap = field(default_factory=zero)  # the frame behind a page is the host's again
+    cached: IntervalMap = field(default_factory=zero)  # removed, and not written back from caches
     strays: IntervalMap = field(default_factory=zero)  # it has an owner, and no S-EPT entry
     halfway: IntervalMap = field(default_factory=zero)  # converted by a MapGPA that then failed
     # By name: what maps the VM's memory outside the TD, and inside; by whom a page is referred to.

@@ -106,7 +106,7 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "devices_going": Told(R.DEAD, "AN8",
         "The IOMMU driver finds that there is no domain to unmap from, and refuses (4): EIO. Host PTEs are gone "
         "(AN8); the VM is on its way out."),
-    "two_refusals_to_private": Told(R.NO_MEMORY, "AN8",
+    "two_refusals_to_private": Told(R.REFERENCES, "AN8",
         "The no that comes first decides (4), with the host's page tables cleared (AN8). The other one comes when "
         "its consumer is told already to take back what it may have said."),
     "guest_holds_page": Told(R.DEAD, "AN28",
