@@ -11,7 +11,7 @@ import msgspec
 from actors import kvm_entry, kvm_memory, kvm_tables
 from actors import messages as m
 from actors.address import GUEST, KVM, TDX, VMM, host_base
-from actors.contract import PAGES_2M, Context, Reason, Share
+from actors.contract import PAGES_2M, Context, Reason, Share, opportunity
 from actors.guest_outcome import Outcome
 from actors.kvm_tickets import FAULT, TICKETS
 from actors.locks import Waiter
@@ -20,6 +20,7 @@ from actors.observations import (
     FaultFailed,
     FaultParked,
     FaultResumed,
+    FaultRetried,
     FaultWaited,
     Leaf,
     ReEntered,
@@ -48,6 +49,7 @@ class PageFault(msgspec.Struct):
     back: int = 0  # ns of the way back from the VMM
     parked: int = 0  # how often it has waited for an invalidation to end
     parked_at: int = 0
+    looked: int = 0  # how often guest_memfd has been asked
     suspect: bool = False  # the module takes the tree lock when its vCPU enters again
 
 
@@ -67,6 +69,7 @@ def begin(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
         park(kvm, fault, context)
         return
     fault.sequence = kvm.sequence
+    fault.looked += 1
     slot = slot_of(kvm.slots, fault.start)
     fault.end = min(fault.end, slot.gfn + slot.pages)
     shift = slot.index - slot.gfn
@@ -146,30 +149,46 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
             fault.level = LEVEL_4K
         free = kvm.cache is msgspec.UNSET or fault.share is Share.SHARED
         if free or kvm_memory.top_up(kvm, fault, context):
-            kvm.take(FAULT, fault.access, context)
+            lock(kvm, fault, context)
 
 
 def reserved(kvm: "KvmMmu", fault: PageFault, message: m.Reserved, context: Context) -> None:
     """Step 3 in want of pages: the vCPU's ioctl ends with ENOMEM where the host has none."""
     if kvm_memory.granted(kvm, fault.access, message.granted, context):
-        kvm.take(FAULT, fault.access, context)
+        lock(kvm, fault, context)
     else:
         done(kvm, fault, Outcome.FAILED, context.link, context)
 
 
+def lock(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
+    """Step 4. Nothing keeps the thread of the vCPU from being preempted here, and what it knows from growing old."""
+    key = opportunity(kvm.vm, fault.access, fault.start, fault.looked)
+    if context.choose("kvm.preempted", 1, key, fault.end - fault.start):
+        context.after(context.cost("vcpu_preempted"), m.FaultScheduled(fault.access))
+    else:
+        kvm.take(FAULT, fault.access, context)
+
+
 def locked(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     """Steps 4 to 6: still current? Then install."""
-    if fault.sequence != kvm.sequence or frozen(kvm, fault) or kvm.dead:
+    if kvm.dead:
         kvm.drop(FAULT, fault.access, context)
-        if kvm.dead:
-            kvm_memory.release(kvm, fault.access, context)
-        else:
-            begin(kvm, fault, context)
+        kvm_memory.release(kvm, fault.access, context)
+    elif outdated(kvm, fault):
+        covered = frozen(kvm, fault)
+        context.observe(FaultRetried(kvm.vm, fault.access, fault.start, fault.end, covered))
+        kvm.drop(FAULT, fault.access, context)
+        begin(kvm, fault, context)
     elif fault.share is Share.PRIVATE:
         augment(kvm, fault, context)
     else:
         took = context.cost("shared_refault", fault.end - fault.start)
         context.after(took, m.FaultDone(fault.access))
+
+
+def outdated(kvm: "KvmMmu", fault: PageFault) -> bool:
+    """May what was looked up have changed since, or be about to? KVM's mmu_invalidate_retry()."""
+    return fault.sequence != kvm.sequence or frozen(kvm, fault)
 
 
 def augment(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:

@@ -290,6 +290,10 @@ class KvmMmu(Actor):
         """guest_memfd knows the folio, or why there is none."""
         kvm_fault.got_pfn(self, self.faults[message.access], message, context)
 
+    def on_fault_scheduled(self, message: m.FaultScheduled, context: Context) -> None:
+        """A preempted vCPU's thread runs again."""
+        self.take(FAULT, message.access, context)
+
     def on_fault_done(self, message: m.FaultDone, context: Context) -> None:
         """A shared mapping is in place."""
         kvm_fault.installed(self, self.faults[message.access], context)
@@ -348,6 +352,7 @@ class KvmMmu(Actor):
         m.Access: on_access,
         m.Violation: on_violation,
         m.GotPfn: on_got_pfn,
+        m.FaultScheduled: on_fault_scheduled,
         m.FaultDone: on_fault_done,
         m.Honoured: on_honoured,
         m.MapGpa: on_map_gpa,

@@ -23,7 +23,7 @@ class Do(enum.IntEnum):
 
 # One plan is what happens to one step's leaves, in order, under one hold of mmu_lock.
 SPLIT = (Call.BLOCK, Call.TRACK, Do.KICK, Call.DEMOTE)
-ZAP_PRIVATE = (Call.BLOCK, Call.TRACK, Do.KICK, Call.REMOVE)
+ZAP_PRIVATE = (Call.BLOCK, Call.TRACK, Do.KICK, Call.REMOVE, Call.WBINVD)
 ZAP_SHARED = (Do.ZAP_SHARED,)
 UNBLOCK = (Call.TRACK, Do.KICK, Call.UNBLOCK)
 MAP_AGAIN = (Call.AUG,)

@@ -19,7 +19,7 @@ from actors.kvm_plans import (
     Walk,
 )
 from actors.kvm_tickets import TICKETS, WALK
-from actors.observations import Leaf
+from actors.observations import Leaf, WalkOvertaken
 from actors.tdx_pamt import PAIR
 from actors.tdx_states import PAGES, Call, Status
 
@@ -82,14 +82,22 @@ def locked(kvm: "KvmMmu", walk: Walk, context: Context) -> None:
     walk.stage, walk.attempt, walk.done = 0, 0, 0
     start, end, level = walk.todo[0]
     if walk.plan == SPLITTING and kvm.mirror.get(start) != level:
-        step_over(kvm, walk, context)  # an ACCEPT had it split meanwhile (freeze_at = commit)
+        overtaken(kvm, walk, kvm.mirror, context)  # an ACCEPT had it split (freeze_at = commit)
         return
     if walk.plan in SIDES and not table_of(kvm, SIDES[walk.plan]).only(start, end, level):
-        walk.cursor = start  # somebody else's walk has been here: look again, as under the lock
-        step_over(kvm, walk, context)
+        walk.cursor = start  # look again, as under the lock
+        overtaken(kvm, walk, table_of(kvm, SIDES[walk.plan]), context)
         return
     name = PASSES.get(walk.plan, "mmu_walk")
     act(kvm, walk, context.cost(name, (end - start) // PAGES[level]), context)
+
+
+def overtaken(kvm: "KvmMmu", walk: Walk, leaves: IntervalMap, context: Context) -> None:
+    """Somebody else's walk has been here since this one looked without the lock: what it left is another step's."""
+    start, end, level = walk.todo[0]
+    first, last, now = next(run for run in leaves.runs(start, end) if run[2] != level)
+    context.observe(WalkOvertaken(kvm.vm, walk.op, first, last, now))
+    step_over(kvm, walk, context)
 
 
 def act(kvm: "KvmMmu", walk: Walk, delay: int, context: Context) -> None:

@@ -564,6 +564,12 @@ class FaultDone(Message, frozen=True, tag=57):
     access: int
 
 
+class FaultScheduled(Message, frozen=True, tag=301):
+    """Timer of KVM: the thread of a vCPU that was preempted in a fault runs again."""
+
+    access: int
+
+
 class Access(Message, frozen=True, tag=37):
     """Guest -> TDX module (private) or KVM (shared): the vCPU's walk; with `accept`, TDG.MEM.PAGE.ACCEPT at `level`.
 

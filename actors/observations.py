@@ -126,6 +126,14 @@ class SeamcallAnswered(Observation, frozen=True, tag=10):
     held: int = 0
 
 
+class CachesWritten(Observation, frozen=True, tag=303):
+    """PHYMEM.PAGE.WBINVD of removed pages: no cache has anything of them under the TD's key."""
+
+    vm: int
+    start: int
+    end: int
+
+
 class EpochDrained(Observation, frozen=True, tag=11):
     """After a TRACK every vCPU has been out of the guest."""
 
@@ -575,6 +583,16 @@ class MemoryTouched(Observation, frozen=True, tag=120):
     took: int
 
 
+class WalkOvertaken(Observation, frozen=True, tag=302):
+    """Under mmu_lock a walk does not find the leaves it came for: another one was first, and left `level` (0: none)."""
+
+    vm: int
+    op: int
+    start: int
+    end: int
+    level: int
+
+
 class AcceptHonoured(Observation, frozen=True, tag=121):
     """KVM took mmu_lock for writing, `takes` times, because the guest accepts the range by 4 KiB."""
 
@@ -612,6 +630,19 @@ class FaultResumed(Observation, frozen=True, tag=82):
     start: int
     end: int
     waited: int
+
+
+class FaultRetried(Observation, frozen=True, tag=300):
+    """Under mmu_lock a guest's fault finds what it had looked up outdated, and starts anew.
+
+    `frozen`: an invalidation of its range is under way; else one has ended since, of whatever range.
+    """
+
+    vm: int
+    access: int
+    start: int
+    end: int
+    frozen: bool
 
 
 class FaultFailed(Observation, frozen=True, tag=83):

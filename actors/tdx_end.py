@@ -20,8 +20,9 @@ from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Cause, Ent
 if TYPE_CHECKING:
     from actors.tdx_module import TdxModule
 
-# What takes a leaf out, by whether the HKID is freed; the last call is the one that fails for a bug.
-CALLS = {False: (Call.BLOCK, Call.TRACK, Call.REMOVE), True: (Call.RECLAIM,)}
+# What takes a leaf out, by whether the HKID is freed, and the call that fails for a bug.
+CALLS = {False: (Call.BLOCK, Call.TRACK, Call.REMOVE, Call.WBINVD), True: (Call.RECLAIM,)}
+FAILS = {False: Call.REMOVE, True: Call.RECLAIM}
 
 
 def on_take_out(module: "TdxModule", message: m.TakeOut, context: Context) -> None:
@@ -68,7 +69,7 @@ def stays(td: Td, message: m.TakeOut, leaf: Place, context: Context) -> None:
     """The PAMT has it as the TD's until the TD itself is reclaimed."""
     start, end = leaf
     td.stuck.set(start, end, 1)
-    call, op = CALLS[td.keyless][-1], RELEASE_OP | message.instance
+    call, op = FAILS[td.keyless], RELEASE_OP | message.instance
     failed = SeamcallAnswered(message.vm, call, start, end, Status.BUG, op, Cause.FAULT)
     context.observe(failed)
 

@@ -9,7 +9,7 @@ from actors import tdx_end, tdx_entries, tdx_guest, tdx_tables, tdx_verdict
 from actors.address import KVM
 from actors.contract import Actor, Context
 from actors.intervals import IntervalMap
-from actors.observations import AugQueued, EpochDrained, SeamcallAnswered
+from actors.observations import AugQueued, CachesWritten, EpochDrained, SeamcallAnswered
 from actors.tdx_contention import Contention
 from actors.tdx_entries import STATE_MASK, Td
 from actors.tdx_pamt import DynamicPamt
@@ -18,6 +18,7 @@ from actors.tdx_states import LEVEL_4K, PAGES, RULES, Call, Cause, Entry, Lock, 
 # What every SEAMCALL looks at, and a member is slow to look up.
 OK, BUG, FAULT = Status.OK, Status.BUG, Cause.FAULT
 REMOVE, TRACK, BLOCK, DEMOTE, AUG = Call.REMOVE, Call.TRACK, Call.BLOCK, Call.DEMOTE, Call.AUG
+WBINVD = Call.WBINVD
 ALONE, TOGETHER = Lock.EXCLUSIVE, Lock.SHARED
 
 
@@ -53,6 +54,8 @@ class TdxModule(Actor):
             tdx_tables.note(td.tables, message)
         if message.call == BLOCK and index:
             td.blocked_in = td.epoch
+        if message.call == WBINVD and index:
+            context.observe(CachesWritten(message.vm, message.start, message.start + span))
         took = duration(rule, message, max(index, 1), context)
         if pairs and message.call != DEMOTE:  # whose own costs have it
             took += context.cost("pamt_add_pair" if pairs > 0 else "pamt_remove_pair", abs(pairs))

@@ -26,6 +26,7 @@ class Call(enum.IntEnum):
     SEPT_ADD = 6
     SEPT_RD = 7  # reads entries; here, whether the guest holds them
     RECLAIM = 8  # PHYMEM.PAGE.RECLAIM, of a TD without HKID
+    WBINVD = 9  # PHYMEM.PAGE.WBINVD: what caches have of a removed page with the TD's key
 
 
 class Status(enum.IntEnum):
@@ -102,9 +103,11 @@ RULES: dict[int, Rule] = {
     Call.TRACK:   Rule(Lock.NONE, {}, False, both("track"),
                        ("tdx.background", "tdx.track_busy")),
     Call.REMOVE:  Rule(Lock.SHARED, REMOVING, True,
-                       {LEVEL_4K: ("remove_4k", "wbinvd_4k", "clear_4k"),
-                        LEVEL_2M: ("remove_2m", "flush_2m", "clear_2m")},
+                       {LEVEL_4K: ("remove_4k",), LEVEL_2M: ("remove_2m",)},
                        ("tdx.background", "tdx.remove_busy", "tdx.bug")),
+    Call.WBINVD:  Rule(Lock.NONE, {}, False,  # and the host clears the page, where an erratum asks for it
+                       {LEVEL_4K: ("wbinvd_4k", "clear_4k"), LEVEL_2M: ("flush_2m", "clear_2m")},
+                       ("tdx.background", "tdx.wbinvd_busy")),
     Call.DEMOTE:  Rule(Lock.SHARED, UNBLOCKING, True, both("pamt_add_pair", "demote_2m"),
                        ("tdx.background", "tdx.demote_busy", "tdx.interrupted")),
     Call.SEPT_ADD: Rule(Lock.SHARED, {}, False, both("sept_add"), ("tdx.background", "tdx.sept_add_busy")),

@@ -92,7 +92,7 @@ class Cell:
             return fixed
         draws = self._draws or self._block()
         z = quantiles[draws.pop()]
-        return int(mean * exp(sigma * z - half) + 0.5) or 1  # costs.at, without its call
+        return int(mean * exp(sigma * z - half) + 0.5) or 1  # costs.time_of, without its call
 
     def _block(self) -> "array[int]":
         """The next draws."""

@@ -52,7 +52,7 @@ def sum_of(cost: Cost, count: int) -> Sum:
     return fixed, mean, sigma, sigma * sigma / 2, quantiles(LOGNORMAL)
 
 
-def at(found: Sum, draw: int) -> int:
+def time_of(found: Sum, draw: int) -> int:
     """ns by a draw of 16 bits."""
     fixed, mean, sigma, half, z = found
     return fixed or int(mean * math.exp(sigma * z[draw] - half) + 0.5) or 1
@@ -98,4 +98,4 @@ class CostModel:
 
     def duration(self, cost: Cost, count: int, draw: int) -> int:
         """ns of `count` units, from a draw of 16 bits; a constant needs none."""
-        return at(self.sums[cost.name, count], draw)
+        return time_of(self.sums[cost.name, count], draw)

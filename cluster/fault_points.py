@@ -88,6 +88,10 @@ PHASES = {
         "a VM moves to another host: the target is asked to take it, or its memory crosses the link (moves.kind)",
         "it goes on at its source, whatever the class",
     ),
+    "race": Phase(
+        "KVM has looked up what a vCPU's fault wants, and has yet to take mmu_lock to install it",
+        "the vCPU's thread is out for as long as vcpu_preempted, whatever the class; what it knew may be old by then",
+    ),
     "fault": Phase(
         "KVM installs private memory that a vCPU has touched, or guest_memfd fills a hole",
         "the vCPU faults again, a thousand times at most, and a bug ends the VM; a hole that is not filled is an error",
@@ -145,6 +149,7 @@ FAULT_POINTS = points((
     ("kvm.file_split", "prepare", "F1 F3 F4", "FI-splitmem", "another file's KVM cannot split (vm.files_per_inode)"),
     ("kvm.interrupt", "mapgpa", "F4", "", "an interrupt is pending between two pieces of a MapGPA"),
     ("kvm.notifier", "notifier", "F1 F3", "", "KVM's callback fails, where its caller allows that at all (AN13, AN14)"),
+    ("kvm.preempted", "race", "F4", "", "a vCPU's thread is preempted in a fault, for as long as vcpu_preempted"),
     ("kvm.split_memory", "prepare", "F1", "FI-splitmem", "no page-table or mirror page to split a boundary leaf"),
     ("move.refused", "move", "F1", "", "the host to which a VM is to move has no memory for it"),
     ("move.transfer", "move", "F5", "", "the link fails while a block of 2 MiB crosses it"),
@@ -164,6 +169,7 @@ FAULT_POINTS = points((
     ("tdx.sept_add_busy", "fault", "F3 F6", "", "SEPT.ADD of a missing page table finds a lock held (vm.sept_add)"),
     ("tdx.teardown", "teardown", "F6", "FI-bug", "a closed file's page cannot be removed or reclaimed (AN10, AN11)"),
     ("tdx.track_busy", "prepare commit", "F3 F6", "FI-busy FI-bug", "MEM.TRACK finds the epoch lock held"),
+    ("tdx.wbinvd_busy", "commit", "F3 F6", "FI-busy FI-bug", "PHYMEM.PAGE.WBINVD of a removed page finds a lock held"),
     ("vmm.kill", "life", "", "FI-kill", "the VMM is killed in the middle of a conversion"),
 ))
 # fmt: on

@@ -161,6 +161,7 @@ METRICS: Mapping[str, Metric] = {
         f"conversions.{key}": Metric("count", _at("conversions", key))
         for key in ("requested", "completed", "failed", "redundant", "retries", "in_flight_peak")
     },
+    "page_faults.retried": Metric("count", lambda summary: summary.get("page_faults_retried")),
     "conversion.failure_ratio": Metric("ratio", _failure_ratio),
     "anomalies": Metric("count", _anomalies),
     "memory.poisoned_bytes": Metric("size", _at("memory", "poisoned_bytes")),

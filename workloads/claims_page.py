@@ -14,6 +14,9 @@ from workloads.claims import CLAIMS, NOT_SHOWN, OVERALL, Claim
 from workloads.markdown import table
 from workloads.outcome.readings import readings
 from workloads.outcome.summary import summarise
+from workloads.scenario import Fault
+from workloads.scenario.keys import entries
+from workloads.scenario.values import literal
 
 HEAD = """\
 # Claims
@@ -57,7 +60,7 @@ class Seen(NamedTuple):
     failed: int
     unfinished: int
     lost: int
-    struck: tuple[tuple[str, int], ...]  # point of each fault -> how often
+    struck: tuple[tuple[str, int], ...]  # each fault at each of its points -> how often
     asked: int
     implicit: int  # memory faults that convert, and what guests ask for again
 
@@ -94,10 +97,33 @@ def _run(job: simulate.Job, found: scenario.Scenario, protocol: str) -> Seen:
         conversions["failed"],
         conversions["unfinished"],
         summary["vms_lost"],
-        tuple((row["point"], row["struck"]) for row in summary["faults"]),
+        tuple(
+            zip(rule_names(fit.fault), (row["struck"] for row in summary["faults"]), strict=True)
+        ),
         conversions["asked"],
         conversions["on_top"],
     )
+
+
+def rule_names(rules: Sequence[Fault]) -> list[str]:
+    """Each rule at each of its points, in the summary's order: the point, and what tells rules of one point apart."""
+    places = [(point, rule) for rule in rules for point in (rule.point, *rule.also)]
+    return [
+        f"`{point}`" + _apart(rule, [other for at, other in places if at == point])
+        for point, rule in places
+    ]
+
+
+def _apart(rule: Fault, alike: Sequence[Fault]) -> str:
+    """The keys in which the rules are not the same, as this one has them."""
+    told = [
+        f"`{name} = {literal(entry.key, value)}`"
+        for name, entry in entries(Fault).items()
+        if name != "point"
+        and (value := getattr(rule, entry.field)) != entry.default
+        and any(getattr(other, entry.field) != value for other in alike)
+    ]
+    return f" with {', '.join(told)}" if told else ""
 
 
 def reference() -> str:
@@ -153,8 +179,8 @@ def _claim(claim: Claim) -> Iterator[str]:
 
 def _struck(runs: Sequence[Seen]) -> Iterator[tuple[str, ...]]:
     """How often each fault of the scenario struck, in its order."""
-    for place, (point, _) in enumerate(runs[0].struck):
-        yield f"`{point}` struck", *(_count(run.struck[place][1]) for run in runs)
+    for place, (name, _) in enumerate(runs[0].struck):
+        yield f"{name} struck", *(_count(run.struck[place][1]) for run in runs)
 
 
 def _count(number: int) -> str:

@@ -61,6 +61,7 @@ class Meter:
             o.DmaDone: self.dma_done,
             o.DmarFault: self.dmar_fault,
             o.DmaHeld: self.dma_held,
+            o.FaultRetried: self.fault_retried,
             o.NotifierCalled: self.notifier_called,
             o.NotifierError: self.notifier_failed,
         }
@@ -165,6 +166,9 @@ class Meter:
 
     def dma_held(self, _: int, fact: o.DmaHeld) -> None:
         self.histogram("dma_held").add(fact.wait)
+
+    def fault_retried(self, _: int, fact: o.FaultRetried) -> None:
+        self.counters["page_faults_retried",] += 1
 
     def notifier_called(self, _: int, fact: o.NotifierCalled) -> None:
         self.counters["notifier_calls",] += 1

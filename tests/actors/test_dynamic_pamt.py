@@ -104,7 +104,7 @@ def test_a_huge_leaf_wants_none_until_it_is_demoted():
 def test_the_pair_goes_back_with_the_last_leaf_and_both_ways_take_time():
     tdx, td = dynamic(Entry.FREE)
     context = Recorder(costs={"pamt_add_pair": 7 * COST, "pamt_remove_pair": 9 * COST})
-    for what, pairs, took in ((Call.AUG, 1, 8 * COST), (Call.REMOVE, -1, 12 * COST)):
+    for what, pairs, took in ((Call.AUG, 1, 8 * COST), (Call.REMOVE, -1, 10 * COST)):
         tdx.on_seamcall(offered(what, 1, end=1), context)
         (sent,) = context.take()
         assert (sent.message.pairs, sent.delay) == (pairs, took)

@@ -58,7 +58,7 @@ REFUSING = (
     "tdx.demote_busy",
     "tdx.interrupted",
 )
-COMMITTING = ("iommu.timeout", "tdx.bug", "tdx.remove_busy")
+COMMITTING = ("iommu.timeout", "tdx.bug", "tdx.remove_busy", "tdx.wbinvd_busy")
 
 
 class Noting(FaultPlan):
@@ -172,7 +172,7 @@ def test_after_the_decision_a_failure_is_poison_and_an_anomaly_unless_it_is_a_bu
     assert failed(world) == [("committing", reason)]
     assert [(f.reason, f.injected) for f in world.of(VmBugged)] == [(reason, True)]
     assert world.of(PoisonSet)
-    late = set() if reason is Reason.BUG else {"I12", "AN28"}
+    late = set() if reason is Reason.BUG else {"AN28"}
     contention = {"AN24"} if reason is Reason.BUSY else set()
     assert world.found - {"AN15"} == late | contention
 
@@ -183,7 +183,7 @@ def test_a_mapping_for_the_devices_fails_with_its_class_and_the_memory_is_shared
     world.inject("iommu.map", reason=reason)
     assert world.convert(0x1F0, 0x410, SHARED) is reason
     assert world.gmem().share.only(0x1F0, 0x410, SHARED)
-    assert (world.found, world.vmm().dead) == ({"AN18", "I21"}, False)
+    assert (world.found, world.vmm().dead) == ({"AN18"}, False)
 
 
 @pytest.mark.parametrize(("point", "to"), [("tdx.aug_busy", PRIVATE), ("kvm.interrupt", SHARED)])

@@ -14,6 +14,7 @@ from actors.kvm_mmu import KvmMmu
 from actors.observations import (
     EpochDrained,
     Failed,
+    FaultRetried,
     HugeLost,
     InvalidationBegin,
     InvalidationEnd,
@@ -25,7 +26,7 @@ from actors.observations import (
 )
 from actors.slots import Slot
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Status
-from tests.helpers import COST, LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
+from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
 FILE = VM | GMEM
@@ -173,6 +174,7 @@ def test_track_and_kick_come_for_each_page_or_once_for_the_step(per_page, rounds
         ("TRACK", 3, 8, rounds),
         ("KICK", rounds),
         ("REMOVE", 3, 8, 5),
+        ("WBINVD", 3, 8, 5),
         DONE,
     ]
 
@@ -215,6 +217,7 @@ def test_after_one_busy_everybody_is_kicked_and_the_call_comes_again():
         ("TRACK", 3, 5, 1),
         ("KICK", 1),
         ("REMOVE", 3, 5, 2),
+        ("WBINVD", 3, 5, 2),
         DONE,
     ]
 
@@ -301,7 +304,7 @@ def poisoned(page, reason=Reason.BUSY):
 def test_a_second_busy_in_commit_bugs_the_vm_and_poisons_the_page_and_the_rest_is_zapped():
     actor = kvm(SMALL)
     calls, context = committed(actor, 3, 8, statuses=[Status.BUSY] * 2)
-    assert calls[-9:] == [
+    assert calls[-10:] == [
         m.VmDead(),
         m.VmDead(),
         LET_IN,
@@ -310,6 +313,7 @@ def test_a_second_busy_in_commit_bugs_the_vm_and_poisons_the_page_and_the_rest_i
         ("TRACK", 3, 8, 1),
         ("KICK", 1),
         ("REMOVE", 4, 8, 4),
+        ("WBINVD", 4, 8, 4),
         DONE,
     ]
     assert context.of(VmBugged) == [VmBugged(VM, "commit", Reason.BUSY, False)]
@@ -325,6 +329,7 @@ def test_a_second_busy_of_track_leaves_every_leaf_of_its_step():
         ("TRACK", 0x200, 0x201, 1),
         ("KICK", 1),
         ("REMOVE", 0x200, 0x201, 1),
+        ("WBINVD", 0x200, 0x201, 1),
         DONE,
     ]
 
@@ -342,13 +347,20 @@ def test_a_bug_in_commit_poisons_the_page_that_is_still_mapped():
     assert runs(actor.mirror) == [(0, 0), (5, LEVEL_4K), (SIZE, 0)]
 
 
+def test_a_page_whose_caches_cannot_be_written_back_is_told_of_and_the_rest_are():
+    busy = [Status.OK] * 3 + [Status.BUSY] * 2  # BLOCK, TRACK, REMOVE, then WBINVD and its retry
+    calls, context = committed(kvm(SMALL), 3, 8, statuses=busy)
+    assert calls[calls.index(poisoned(3)) + 1 :] == [("WBINVD", 4, 8, 4), DONE]
+    assert context.of(VmBugged) == [VmBugged(VM, "commit", Reason.BUSY, False)]
+
+
 def test_a_vm_that_died_meanwhile_is_zapped_like_any_other():
     actor = kvm(SMALL)
     context = prepared(actor, 0, 8)
     context.take()
     actor.dead = True
     actor.on_commit(m.Commit(FILE, OP, 0, 8, SHARED), context)
-    assert play(actor, context)[-2:] == [("REMOVE", 0, 8, 8), DONE]
+    assert play(actor, context)[-3:] == [("REMOVE", 0, 8, 8), ("WBINVD", 0, 8, 8), DONE]
     assert runs(actor.mirror) == [(0, 0), (8, 1), (SIZE, 0)]
 
 
@@ -542,6 +554,7 @@ def test_a_fault_that_saw_an_older_sequence_starts_again():
     actor.sequence += 1
     assert got(actor, context).messages() == [m.GetPfn(7, 3, 8, PRIVATE)]
     assert (actor.faults[7].sequence, actor.lock.idle) == (1, True)
+    assert context.of(FaultRetried) == [FaultRetried(VM, 7, 3, 8, False)]
 
 
 def test_a_fault_that_meets_a_freeze_under_the_lock_parks():
@@ -551,6 +564,30 @@ def test_a_fault_that_meets_a_freeze_under_the_lock_parks():
     context.take()
     got(actor, context)
     assert (context.take(), actor.parked, actor.lock.idle) == ([], [7], True)
+    assert context.of(FaultRetried) == [FaultRetried(VM, 7, 3, 8, True)]
+
+
+def test_a_preempted_fault_wants_the_lock_when_its_thread_runs_again():
+    actor = kvm()
+    context = violation(actor, 3, 8)
+    context.choices["kvm.preempted"] = Fault(Reason.INTERRUPTED, 0)
+    context.take()
+    (timer,) = got(actor, context).take()
+    assert (timer.target, timer.message, timer.delay) == (TIMER, m.FaultScheduled(7), COST)
+    assert actor.lock.idle
+    actor.sequence += 1
+    actor.receive(timer.message, context)
+    assert context.messages() == [m.GetPfn(7, 3, 8, PRIVATE)]
+    assert len(context.of(FaultRetried)) == 1
+
+
+def test_each_look_up_is_another_opportunity_to_be_preempted():
+    actor = kvm()
+    context = violation(actor, 3, 8)
+    actor.sequence += 1
+    got(actor, got(actor, context))
+    keys = [key for point, _, key in context.asked if point == "kvm.preempted"]
+    assert [key & 0xFFF for key in keys] == [1, 2] and len(set(keys)) == 2
 
 
 @pytest.mark.parametrize(("status", "index"), [(Status.OK, 5), (Status.BUSY, 0), (Status.BUSY, 2)])

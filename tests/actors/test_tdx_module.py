@@ -10,7 +10,14 @@ from actors import tdx_end, tdx_guest
 from actors.address import GUEST, KVM, vm_address
 from actors.contract import Fault, Reason, opportunity, page_of
 from actors.guest_outcome import Outcome
-from actors.observations import EpochDrained, GuestAccepted, GuestAccess, SeamcallAnswered, Sept
+from actors.observations import (
+    CachesWritten,
+    EpochDrained,
+    GuestAccepted,
+    GuestAccess,
+    SeamcallAnswered,
+    Sept,
+)
 from actors.tdx_entries import LEVEL_SHIFT, STATE_MASK, Td
 from actors.tdx_guest import GIVE_UP, STORM_VCPUS, ZERO_STEP_THRESHOLD
 from actors.tdx_module import TdxModule
@@ -176,8 +183,21 @@ def test_a_batch_that_fails_half_way_has_moved_what_came_before():
 def test_a_batch_costs_its_parts_and_answers_when_they_are_over():
     tdx, _ = module(Entry.BLOCKED)
     context = Recorder(costs={"remove_4k": 4000, "wbinvd_4k": 6000, "clear_4k": 500})
-    tdx.on_seamcall(call(Call.REMOVE), context)
-    assert [sent.delay for sent in context.sent] == [10_500]
+    for what in (Call.REMOVE, Call.WBINVD):
+        tdx.on_seamcall(call(what), context)
+    assert [sent.delay for sent in context.sent] == [4000, 6500]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_caches_are_written_back_as_far_as_the_batch_comes_and_no_entry_moves(fails):
+    tdx, td = module(Entry.FREE)
+    context = Recorder({"tdx.wbinvd_busy": Fault(Reason.BUSY, 3)} if fails else {})
+    before = states(td)
+    assert answer(tdx, call(Call.WBINVD), context) == (
+        (Status.BUSY, 3) if fails else (Status.OK, 8)
+    )
+    assert context.of(CachesWritten) == [CachesWritten(VM, 0, 3 if fails else 8)]
+    assert states(td) == before
 
 
 # --- what a TD's vCPUs cannot do side by side ----------------------------------------------------
@@ -263,6 +283,7 @@ def test_the_rules_name_the_tree_lock_of_each_call():
         Call.SEPT_ADD: Lock.SHARED,
         Call.SEPT_RD: Lock.SHARED,
         Call.RECLAIM: Lock.NONE,
+        Call.WBINVD: Lock.NONE,
     }
 
 

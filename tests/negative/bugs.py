@@ -52,7 +52,16 @@ from actors.intervals import IntervalMap
 from actors.iommu import Iommu
 from actors.iommu_queue import Invalidation
 from actors.kvm_mmu import KvmMmu
-from actors.kvm_plans import PLANS, SPLITTING, ZAP_PRIVATE, ZAPPING, ZAPPING_SHARED, Do, Walk
+from actors.kvm_plans import (
+    PLANS,
+    SPLITTING,
+    UNBLOCKING,
+    ZAP_PRIVATE,
+    ZAPPING,
+    ZAPPING_SHARED,
+    Do,
+    Walk,
+)
 from actors.observations import (
     CountsThawed,
     HostPte,
@@ -504,9 +513,7 @@ def attribute_under_mmu_lock(_: World, patch: Patch) -> None:
 
 def drop_the_kick(_: World, patch: Patch) -> None:
     """REMOVE follows TRACK at once, and the module does not mind."""
-    plans = list(PLANS)
-    plans[ZAPPING] = (Call.BLOCK, Call.TRACK, Call.REMOVE)
-    patch.setattr(kvm_walk, "PLANS", tuple(plans))
+    without(patch, ZAPPING, Do.KICK)
     careless = RULES[Call.REMOVE]._replace(tracked=False)
     patch.setitem(tdx_states.RULES, Call.REMOVE, careless)
 
@@ -631,13 +638,58 @@ def forget_to_flush(_: World, patch: Patch) -> None:
     patch.setitem(KvmMmu.WAYS, ZAPPING_SHARED, KvmMmu.WAYS[ZAPPING_SHARED]._replace(done=done))
 
 
+def try_once(_: World, patch: Patch) -> None:
+    """The first BUSY is the last word, but for UNBLOCK."""
+
+    def again(walk: Walk, status: int) -> bool:
+        return status == Status.BUSY and walk.plan == UNBLOCKING
+
+    patch.setattr(kvm_walk, "again", again)
+
+
+def let_in_before_unblock(_: World, patch: Patch) -> None:
+    """After a second BUSY vCPUs may enter, and the leaf is unblocked then."""
+    put_back = kvm_split.put_back
+
+    def careless(kvm: KvmMmu, walk: Walk, context: Context) -> None:
+        kvm_entry.let_in(kvm, context)
+        put_back(kvm, walk, context)
+
+    patch.setattr(kvm_split, "put_back", careless)
+
+
+def let_in_before_the_leaf_is_unblocked(_: World, patch: Patch) -> None:
+    """They may enter once the TRACK of the way back has worked."""
+    answered = kvm_walk.answered
+
+    def careless(kvm: KvmMmu, walk: Walk, answer: m.SeamcallDone, context: Context) -> None:
+        if walk.plan == UNBLOCKING and answer.status == Status.OK:
+            kvm_entry.let_in(kvm, context)
+        answered(kvm, walk, answer, context)
+
+    patch.setattr(kvm_walk, "answered", careless)
+
+
+def write_nothing_back(_: World, patch: Patch) -> None:
+    """KVM forgets PHYMEM.PAGE.WBINVD after REMOVE."""
+    without(patch, ZAPPING, Call.WBINVD)
+
+
+def give_up_at_once(_: World, patch: Patch) -> None:
+    """The IOMMU driver takes every invalidation for one that hangs."""
+    invalidate = iommu_queue.invalidate
+
+    def impatient(unit: Iommu, what: Invalidation, ready_in: int, context: Context) -> Any:
+        took, _, injected = invalidate(unit, what, ready_in, context)
+        return took, Reason.TIMEOUT, injected
+
+    patch.setattr(iommu_driver, "invalidate", impatient)
+
+
 def no_sequence_check(_: World, patch: Patch) -> None:
     """A fault installs what it looked up before the conversion."""
 
-    def locked(kvm: KvmMmu, fault: kvm_fault.PageFault, context: Context) -> None:
-        kvm_fault.augment(kvm, fault, context)
-
-    patch.setattr(kvm_fault, "locked", locked)
+    patch.setattr(kvm_fault, "outdated", lambda *_: False)
 
 
 def thaw_without_the_lock(world: World, _: Patch) -> None:

@@ -11,8 +11,8 @@ from actors.protocols import PROTOCOLS
 from actors.vmm import Vmm
 from workloads.checkers.admitted import CANNOT, NEVER, ROWS, WINDOWS
 from workloads.claims import CLAIMS, NOT_SHOWN, OVERALL
-from workloads.claims_page import differences, mark_of, reference, seen
-from workloads.scenario import shipped
+from workloads.claims_page import differences, mark_of, reference, rule_names, seen
+from workloads.scenario import Fault, shipped
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
 ALL_AT_ONCE = pytest.mark.timeout(600)  # some 80 s of CPU, once for all tests of this file
@@ -109,3 +109,19 @@ def test_the_page_names_a_command_for_each_claim_that_the_command_line_takes():
     commands = re.findall(r"gmemsim compare (claim-\S+) --protocol (\S+)", reference())
     assert [name for name, _ in commands] == [claim.scenario for claim in CLAIMS]
     assert all(name in PROTOCOLS for _, names in commands for name in names.split(","))
+
+
+def test_rules_about_one_point_are_told_apart_by_what_is_not_the_same():
+    rules = [
+        Fault(point="vmm.kill", nth=(40,), hosts=(0,), lasts=5),
+        Fault(point="vmm.kill", nth=(400,), hosts=(0,), lasts=5, also=("gmem.tree",)),
+        Fault(point="gmem.tree", start_ns=1000),
+        Fault(point="tdx.bug", nth=(3,)),
+    ]
+    assert rule_names(rules) == [
+        "`vmm.kill` with `nth = [40]`",
+        '`vmm.kill` with `nth = [400]`, `also = ["gmem.tree"]`',
+        '`gmem.tree` with `nth = [400]`, `lasts = "5ns"`, `also = ["gmem.tree"]`, `hosts = [0]`',
+        '`gmem.tree` with `from = "1us"`',
+        "`tdx.bug`",
+    ]

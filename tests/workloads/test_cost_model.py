@@ -25,10 +25,10 @@ DESCRIBED = {"value", "distribution", "per", "source", "meaning", "assumed", "ra
 # Every latency of docs/domain.md section 7, and the floors and holds of sections 14 and 16.
 NAMES_TEXT = """
 td_exit_roundtrip aug_4k accept_4k aug_accept_4k_storm aug_serial_4k aug_2m accept_2m
-vp_enter_zero_step memory_fault_exit boot_fixed block track remove_4k wbinvd_4k clear_4k
-mmu_walk shared_zap_4k walk_absent_4k kick_slope tick_slope ipi unblock demote_2m pamt_add_pair
+vp_enter_zero_step memory_fault_exit vcpu_preempted boot_fixed block track remove_4k wbinvd_4k clear_4k
+mmu_walk shared_zap_4k walk_absent_4k kick_slope tick_slope unblock demote_2m pamt_add_pair
 pamt_remove_pair sept_add sept_rd page_release_4k remove_2m
-flush_2m reclaim_4k reclaim_2m hkid_reclaim ept_split_2m ept_split_1g clear_2m clear_1g tlb_flush_fixed
+flush_2m reclaim_4k reclaim_2m hkid_reclaim ept_split_2m clear_2m tlb_flush_fixed
 tlb_flush_per_vcpu lru_drain_fixed lru_drain_per_cpu host_unmap_4k host_unmap_flush
 host_refault shared_refault tree_reserve tree_store page_alloc folio_truncate folio_split_2m folio_split_1g
 folio_merge_2m folio_merge_1g folio_split_1g_2m folio_merge_1g_2m convert_ioctl vmm_overhead
@@ -121,6 +121,15 @@ def test_a_uniform_cost_has_the_mean_it_states():
     assert uniform
     for cost in uniform:
         assert duration(cost["low"]) + duration(cost["high"]) == 2 * duration(cost["value"])
+
+
+def test_every_cost_is_charged_somewhere():
+    code = "".join(
+        path.read_text()
+        for room in ("actors", "cluster", "workloads")
+        for path in Path(room).rglob("*.py")
+    )
+    assert [name for name in TDX["cost"] if not re.search(rf'"{name}"', code)] == []
 
 
 def test_every_source_is_used():

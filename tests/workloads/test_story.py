@@ -7,7 +7,8 @@ import pytest
 
 from actors import messages as m
 from actors import observations as o
-from actors.address import PINS
+from actors.address import HOST_MAP, PINS
+from actors.notifier_sites import MM_CHAINS
 from cluster.partition import FOREVER, Order, Partition
 from cluster.placement import Places
 from tests.helpers import PRIVATE, SHARED, World
@@ -272,3 +273,25 @@ def test_findings_of_older_results_are_read_without_stories(tmp_path):
     file.write_text(line)
     (found,) = read_findings(file)
     assert (found.story, found.replay) == ((), "")
+
+
+def test_a_story_tells_of_another_walk_that_took_a_leaf_first():
+    world = World()
+    world.ask(0, 0x400, SHARED, use=True)
+    world.run()
+    world.inject("iommu.timeout")
+    world.request(0, 0x400, PRIVATE)
+    world.run_until(lambda: len(world.of(o.Decided)) == 3)
+    world.post(HOST_MAP, m.NotifierCall(MM_CHAINS[2].number, 0x200, 0x210))
+    world.run()
+    lines = told(world, "AN28")
+    first = lines.index("kvm: zaps the shared leaves of gfn 0x200..0x210 (64 KiB)")
+    assert lines[first + 1 : first + 3] == [
+        "kvm: finds gfn 0x200..0x210 (64 KiB) gone under mmu_lock, another walk was first",
+        "kvm: zaps the shared leaves of gfn 0x210..0x400 (1984 KiB)",
+    ]
+
+
+def test_leaves_that_somebody_has_split_are_told_apart_from_leaves_that_are_gone():
+    said = [words.WORDS[o.WalkOvertaken](o.WalkOvertaken(1, 2, 0, 512, level)) for level in (0, 1)]
+    assert [("gone" in text, "split" in text) for text in said] == [(True, False), (False, True)]

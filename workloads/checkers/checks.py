@@ -281,6 +281,16 @@ def i16_flushed(shadow: Shadow, fact: o.ShareStored) -> Found:
     return f"{span(fact.start, fact.end)} becomes private, and a TLB may have it as shared"
 
 
+def i16_cached(shadow: Shadow, fact: o.ShareStored | o.Punched) -> Found:
+    """Before: no cache writes private data back over what is shared, or somebody else's."""
+    if len(shadow.cached.starts) == 1 or (isinstance(fact, o.ShareStored) and fact.to is PRIVATE):
+        return None
+    bad = first_not(shadow.cached, fact.start, fact.end, 0)
+    if bad is None or shadow.left.only(*bad[:2], 1):
+        return None
+    return f"{span(bad[0], bad[1])} leaves the TD, and caches may have it with the TD's key"
+
+
 def i17(shadow: Shadow, fact: o.Leaf) -> Found:
     """Before: a leaf goes in only where the attribute says its kind."""
     bad = first_not(shadow.share, fact.start, fact.end, fact.share) if fact.level else None
@@ -425,6 +435,16 @@ def an24(shadow: Shadow, fact: o.VmBugged) -> Found:
     if fact.reason is not Reason.BUSY:
         return None
     return f"KVM_BUG_ON in {fact.site} by a second BUSY alone"
+
+
+def i12_bugged(shadow: Shadow, fact: o.VmBugged) -> Found:
+    """As AN28, but for what had a cause: a fault point, locks that others held, a queue held up, a page held again."""
+    return None if caused(shadow, fact.reason) else an28(shadow, fact)
+
+
+def caused(shadow: Shadow, reason: Reason) -> bool:
+    """Has something led to a failure of this class that a conversion under way has met?"""
+    return any(reason in op.causes for op in shadow.operations.values())
 
 
 def an28(shadow: Shadow, fact: o.VmBugged) -> Found:

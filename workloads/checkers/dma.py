@@ -19,13 +19,14 @@ class Backing(NamedTuple):
     """How a VM's devices see its memory: by how many listeners, and whether the shared side is a file of its own.
 
     `before`: all of it is mapped for listener 0 when the VM starts, and nobody tells devices of conversions. `pins`:
-    what is mapped has a reference.
+    what is mapped has a reference. `patience` is for how long (ns) the driver waits for an invalidation.
     """
 
     listeners: int = 0
     apart: bool = False
     before: int = 0  # pages
     pins: bool = False
+    patience: int = 0
 
 
 class Domain:
@@ -36,6 +37,9 @@ class Domain:
         self.lost = IntervalMap.filled(
             0
         )  # it was mapped, and is no more, on the side that it was mapped on
+        self.failed = IntervalMap.filled(
+            0
+        )  # a map of it was refused, or its unmap given up, for a cause
         self.stale = IntervalMap.filled(0)  # the pages that it maps are no more the guest's
         self.faulted = IntervalMap.filled(
             0
@@ -69,12 +73,18 @@ class DeviceBooks:
             forget(domain.lost, fact.start, fact.end)
         domain.mapped.set(fact.start, fact.end, int(fact.mapped))
         forget(self.left, fact.start, fact.end)
+        forget(domain.failed, fact.start, fact.end)
         forget(domain.stale, fact.start, fact.end)
 
     def queued(self, fact: o.IotlbQueued, now: int) -> None:
         if self.waits:
             self.waits = [wait for wait in self.waits if now < wait[2]]
         self.waits.append((fact.start, fact.end, now + fact.took))
+
+    def held_up(self, start: int, end: int) -> None:
+        """The fault plan, or others in the queue, kept a map or an unmap of the range from being done."""
+        for domain in self.domains:
+            domain.failed.set(start, end, 1)
 
     def stored(self, fact: o.ShareStored) -> None:
         """From here on devices see the new side, or nothing, and neither is a loss."""
@@ -182,6 +192,16 @@ def way(fact: o.DmaDone) -> str:
 
 def an18(shadow: "Shadow", fact: o.Answered) -> Found:
     """After: of the range that was answered, bitmap, attribute and every listener's domain say the same."""
+    return diverging(shadow, fact, excused=False)
+
+
+def i21(shadow: "Shadow", fact: o.Answered) -> Found:
+    """After: or a listener's map was refused, or its unmap given up, and that had a cause."""
+    return diverging(shadow, fact, excused=True)
+
+
+def diverging(shadow: "Shadow", fact: o.Answered, excused: bool) -> Found:
+    """Where bitmap, attribute and domains disagree, but, if `excused`, for what devices have a cause to miss."""
     # No VMM was asked, and what there is to find was found before; or its bitmap is gone with it.
     if fact.latency == o.NO_LATENCY or shadow.killed:
         return None
@@ -194,7 +214,7 @@ def an18(shadow: "Shadow", fact: o.Answered) -> Found:
             return f"bitmap of {span(start, end)} disagrees with guest_memfd"
         for listener, domain in enumerate(domains):
             for first, last, mapped in domain.mapped.runs(start, end):
-                if mapped != side:
+                if mapped != side and not (excused and domain.failed.only(first, last, 1)):
                     still = "is private and still mapped" if mapped else "is shared and not mapped"
                     return f"{span(first, last)} {still} for the devices of listener {listener}"
     return None

@@ -200,6 +200,7 @@ class Inspector:
             shadow = self.books(fact.vm)
             shadow.now = now
             shadow.key(fact)
+            KEEP[o.FaultStruck](shadow, fact)
 
     # --- host frames, which are no VM's own -------------------------------------------------------
 

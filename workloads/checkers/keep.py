@@ -5,16 +5,17 @@ from typing import Any
 
 from actors import observations as o
 from actors.contract import Consumer, Reason, Share, Trace
-from actors.tdx_states import Call, Entry, Status
+from actors.tdx_states import Call, Cause, Entry, Status
 from workloads.checkers.dma import forget
 from workloads.checkers.operation import UNTOUCHED, Operation
 from workloads.checkers.shadow import Shadow
 
 # A member is slow to look up.
 NONE, SHARED, PRIVATE = Reason.NONE, Share.SHARED, Share.PRIVATE
-OK, BLOCK, TRACK = Status.OK, Call.BLOCK, Call.TRACK
+OK, BUSY, BLOCK, TRACK = Status.OK, Status.BUSY, Call.BLOCK, Call.TRACK
 
 EXIT_MMAP = "N8 exit_mmap"  # of docs/domain.md section 2.8: the address space goes
+DEVICE_POINTS = ("iommu.map", "iommu.timeout")  # what devices see is not what the VMM wants
 FAULTS = (Call.AUG, Call.SEPT_ADD)  # whose BUSY sends the guest back to fault again
 
 
@@ -102,7 +103,22 @@ def left_mapped(shadow: Shadow, fact: o.LeftMapped) -> None:
 
 
 def sept_set(shadow: Shadow, fact: o.Sept) -> None:
+    if not shadow.closed and not fact.state:
+        removed(shadow, fact)
+    else:
+        forget(shadow.cached, fact.start, fact.end)
     shadow.write("sept", fact.start, fact.end, fact.state)
+
+
+def removed(shadow: Shadow, fact: o.Sept) -> None:
+    """Caches may have what was blocked; a teardown takes entries out as they are, and tells of no call."""
+    for start, end, state in shadow.sept.runs(fact.start, fact.end):
+        if state in (Entry.BLOCKED, Entry.PENDING_BLOCKED):
+            shadow.cached.set(start, end, 1)
+
+
+def caches_written(shadow: Shadow, fact: o.CachesWritten) -> None:
+    forget(shadow.cached, fact.start, fact.end)
 
 
 def pamt_counted(shadow: Shadow, fact: o.PamtCounted) -> None:
@@ -128,6 +144,35 @@ def seamcall(shadow: Shadow, fact: o.SeamcallAnswered) -> None:
                 operation.call = Call(fact.call).name
     elif fact.call == TRACK:
         shadow.epoch += 1
+    if fact.status == BUSY or fact.op == shadow.busy[0]:
+        met_busy(shadow, fact)
+    if fact.status == Status.IN_USE and shadow.holds(fact.start, fact.end):
+        because(shadow, fact.op, Reason.REFERENCES)
+
+
+def met_busy(shadow: Shadow, fact: o.SeamcallAnswered) -> None:
+    """By a fault point, or by whoever held the lock: twice in a row is what the one retry does not help against."""
+    if fact.status != BUSY or fact.cause == Cause.CALLER:
+        shadow.busy = (-1, 0)
+        return
+    op, times = shadow.busy
+    shadow.busy = (fact.op, times + 1 if op == fact.op else 1)
+    if shadow.busy[1] > 1:
+        shadow.stuck = fact.start, fact.end
+        because(shadow, fact.op, Reason.BUSY)
+
+
+def because(shadow: Shadow, op: int, reason: Reason) -> None:
+    """Why the conversion may fail, if it is one."""
+    if op in shadow.operations:
+        shadow.operations[op].causes.add(reason)
+
+
+def struck(shadow: Shadow, fact: o.FaultStruck) -> None:
+    if fact.reason is not Reason.BUSY or not fact.point.startswith("tdx."):  # these are tried again
+        because(shadow, fact.op, fact.reason)
+    if fact.point in DEVICE_POINTS:
+        shadow.devices.held_up(fact.start, fact.end)
 
 
 def epoch_drained(shadow: Shadow, _: o.EpochDrained) -> None:
@@ -173,6 +218,8 @@ def flushed(shadow: Shadow, fact: o.TlbFlushed) -> None:
 def vcpus_kept(shadow: Shadow, fact: o.VcpusKept) -> None:
     shadow.kept_out = shadow.now if fact.out else -1
     shadow.all_out = False
+    if not fact.out:
+        shadow.stuck = None
 
 
 def host_pte(shadow: Shadow, fact: o.HostPte) -> None:
@@ -200,6 +247,11 @@ def dmar_fault(shadow: Shadow, fact: o.DmarFault) -> None:
 
 def iotlb_queued(shadow: Shadow, fact: o.IotlbQueued) -> None:
     shadow.devices.queued(fact, shadow.now)
+    if fact.took >= shadow.devices.backing.patience:
+        shadow.devices.held_up(fact.start, fact.end)
+        for operation in shadow.operations.values():
+            if operation.covers(fact.start, fact.end):
+                operation.causes.add(Reason.TIMEOUT)
 
 
 def side_discarded(shadow: Shadow, fact: o.SideDiscarded) -> None:
@@ -386,9 +438,11 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.Punched: hole,
     o.MemoryFailed: memory_failed,
     o.LeftMapped: left_mapped,
+    o.FaultStruck: struck,
     o.Sept: sept_set,
     o.PamtCounted: pamt_counted,
     o.SeamcallAnswered: seamcall,
+    o.CachesWritten: caches_written,
     o.EpochDrained: epoch_drained,
     o.InvalidationBegin: invalidation_begin,
     o.InvalidationEnd: invalidation_end,

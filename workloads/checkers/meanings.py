@@ -144,7 +144,7 @@ MEANINGS: dict[str, Meaning] = {
         D,
     ),
     "AN24": Meaning(
-        "KVM_BUG_ON without a bug: a SEAMCALL was BUSY twice.",
+        "KVM_BUG_ON without a bug: a SEAMCALL was BUSY twice. If none was, I16 is broken too.",
         "the rule to retry once, cover letter of November 2024",
     ),
     "AN25": Meaning(
@@ -230,7 +230,9 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I12": Meaning(
         "After the decision to commit, or the point of no return, nothing fails but for a bug "
-        "(F6): no consumer refuses, no hardware does, which is AN28, and no SEAMCALL fails that "
+        "(F6): no consumer refuses, no hardware does without a cause (with one it is AN28: a fault point, a "
+        "second BUSY by others' locks, a queue that others held up for as long as its driver waits, a page "
+        "that a guest with trusted IO has accepted), and no SEAMCALL fails that "
         "neither a fault point nor a held lock explains. A refusal is L3's "
         "besides, which no protocol admits. So KVM does not say READY with a leaf in the range "
         "that it could not unmap before, nor with an entry blocked in what is frozen.",
@@ -257,8 +259,11 @@ MEANINGS: dict[str, Meaning] = {
         "every vCPU has been out since; no SEAMCALL is refused that neither a fault point nor a "
         "held lock explains (a caller that forgets TRACK is). And a page becomes private only once "
         "the TLBs were flushed of its shared leaf, and the wait for its IOTLB invalidation is over, "
-        "before which its driver does not say that it has let go. A SEAMCALL that has met BUSY is "
-        "tried again with all vCPUs kept out, and none of them is in the guest meanwhile.",
+        "before which its driver does not say that it has let go; shared, or a hole, only once "
+        "PHYMEM.PAGE.WBINVD has written its caches back. A SEAMCALL that has met BUSY is "
+        "tried again with all vCPUs kept out, and none of them is in the guest meanwhile. Nobody says no, or "
+        "bugs the VM, for a BUSY that its retry has not met (by a fault point's doing or another's lock), and "
+        "after such a second BUSY no vCPU may enter before the leaf is unblocked.",
         INVARIANT,
     ),
     "I17": Meaning(
@@ -292,7 +297,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "I21": Meaning(
         "At rest the VMM's bitmap, shareability and the devices' mappings agree; rest is when "
-        "the VMM answers, for the range that it answers about.",
+        "the VMM answers, for the range that it answers about. What a listener's devices do not see, or "
+        "see still, because a fault point struck its map or unmap, or the queue was held up, is AN18's alone.",
         INVARIANT,
     ),
     "I22": Meaning(

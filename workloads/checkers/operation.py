@@ -38,6 +38,9 @@ class Operation:
     seen = -1  # the page with a reference that refused it
     thawed_counts = False  # references on what it had frozen may grow again
     failed_at = -1  # the gfn at which it has failed
+    causes: set[
+        Reason
+    ]  # why it may fail: classes that the fault plan struck it with, or that others led to
     late = Reason.NONE  # hardware failed its unmap, and nobody has told of it yet
     frozen: dict[int, tuple[int, int]]  # by VM in which its invalidation is in progress: where
     thawed = False  # its invalidation has ended, and no other one has begun since
@@ -52,6 +55,7 @@ class Operation:
         self.began = now
         self.frozen = {}
         self.poisoned, self.left = [], []
+        self.causes = set()
         self.noes: set[str] = set()  # who has refused
         self.before: dict[str, IntervalMap] = {}
         self.ready: set[int] = set()

@@ -3,11 +3,12 @@
 from actors import observations as o
 from actors.contract import Consumer, Reason, Share
 from actors.tdx_states import Call, Cause, Entry, Status
-from workloads.checkers.checks import Found
+from workloads.checkers.checks import Found, caused
 from workloads.checkers.shadow import Shadow
-from workloads.checkers.words import span
+from workloads.checkers.words import span, who
 
 # A member is slow to look up.
+BLOCKED = (Entry.BLOCKED, Entry.PENDING_BLOCKED)
 OK, REMOVE, DEMOTE, NONE, IOMMU = Status.OK, Call.REMOVE, Call.DEMOTE, Reason.NONE, Consumer.IOMMU
 
 # --- SEAMCALLs -----------------------------------------------------------------------------------
@@ -52,6 +53,24 @@ def i16_entered(shadow: Shadow, fact: o.GuestAccepted | o.GuestAccess) -> Found:
     return f"a vCPU uses {span(fact.start, fact.end)} while all are kept out for a retry"
 
 
+def i16_let_in(shadow: Shadow, fact: o.VcpusKept) -> Found:
+    """Before: whoever gave up after a second BUSY unblocks what it has blocked before a vCPU can fault there."""
+    if fact.out or shadow.stuck is None or shadow.dead:
+        return None
+    for start, end, state in shadow.sept.runs(*shadow.stuck):
+        if state in BLOCKED:
+            return f"vCPUs may enter while {span(start, end)}, BUSY twice, is blocked"
+    return None
+
+
+def i16_given_up(shadow: Shadow, fact: o.VmBugged | o.ConsumerReplied) -> Found:
+    """Nobody gives up for BUSY, which is told to every caller now and then, before the retry has met it as well."""
+    if fact.reason is not Reason.BUSY or shadow.busy[1] > 1 or caused(shadow, Reason.BUSY):
+        return None
+    who_does = f"KVM_BUG_ON in {fact.site}" if isinstance(fact, o.VmBugged) else who(fact.consumer)
+    return f"{who_does} gives up for BUSY, and no call was BUSY at its retry"
+
+
 def unprovoked(shadow: Shadow, fact: o.SeamcallAnswered) -> Found:
     """A SEAMCALL fails although no fault point struck, nobody held a lock, and the entries explain nothing."""
     if fact.cause != Cause.CALLER or late_or_left(shadow, fact):
@@ -65,7 +84,9 @@ def late_or_left(shadow: Shadow, fact: o.SeamcallAnswered) -> bool:
 
     That the guest has not released a page (trusted IO) is its own doing; a frame with an owner is I3's, or AN11's.
     """
-    if fact.status in (Status.IN_USE, Status.OWNED):
+    if fact.status == Status.IN_USE:
+        return shadow.holds(fact.start, fact.end)
+    if fact.status == Status.OWNED:
         return True
     if fact.status != Status.WRONG_STATE:
         return False
@@ -74,7 +95,7 @@ def late_or_left(shadow: Shadow, fact: o.SeamcallAnswered) -> bool:
     if fact.call != Call.BLOCK:
         return False
     for start, end, state in shadow.sept.runs(fact.start, fact.end):
-        if state in (Entry.BLOCKED, Entry.PENDING_BLOCKED):
+        if state in BLOCKED:
             return shadow.dead or shadow.left.only(start, end, 1)
     return False
 

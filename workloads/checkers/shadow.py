@@ -42,6 +42,7 @@ class Shadow:
     now: int = 0
     consumer: Consumer = Consumer.KVM_MMU  # which one its KVM is
     mark: Mark = MARKS["callback"]  # of a page that could not be unmapped
+    trusted_io: bool = False  # what the guest has accepted the module keeps until it lets go
     window: bool = False  # the protocol is made to store after the end of the invalidation (RW1)
     pamt: PamtBooks | None = None  # the host's, where its PAMT is dynamic
     pool: PoolBooks = field(default_factory=PoolBooks)  # what it has of the host's pool
@@ -62,6 +63,7 @@ class Shadow:
     left: IntervalMap = field(default_factory=zero)  # KVM said that it could not unmap
     punched: IntervalMap = field(default_factory=zero)  # holes of guest_memfd
     freed: IntervalMap = field(default_factory=zero)  # the frame behind a page is the host's again
+    cached: IntervalMap = field(default_factory=zero)  # removed, and not written back from caches
     strays: IntervalMap = field(default_factory=zero)  # it has an owner, and no S-EPT entry
     halfway: IntervalMap = field(default_factory=zero)  # converted by a MapGPA that then failed
     # By name: what maps the VM's memory outside the TD, and inside; by whom a page is referred to.
@@ -87,6 +89,11 @@ class Shadow:
     kept_out: int = -1  # since when (ns) no vCPU may enter; -1 while they may
     all_out: bool = False  # all have been out since
     retrying: set[int] = field(default_factory=set)  # walks that met BUSY and are to try once more
+    busy: tuple[int, int] = (
+        -1,
+        0,
+    )  # the walk that met BUSY last, and how often in a row by somebody's doing
+    stuck: tuple[int, int] | None = None  # what the SEAMCALL that was BUSY twice was about
     epoch: int = 0
     drained: int = 0
     blocked: int = -1
@@ -132,12 +139,17 @@ class Shadow:
         found.last = found.thawed = None
         found.dead, found.killed, found.own_faults, found.kept_out = False, False, 0, -1
         found.exited = 0
-        found.retrying, found.all_out = set(), False
+        found.retrying, found.all_out, found.busy = set(), False, (-1, 0)
+        found.stuck = None
         self.mirrors.append(found.private)
         self.shared_epts.append(found.shared)
         self.inside[f"mirror of file {file}"] = found.private
         self.outside[f"shared EPT of file {file}"] = found.shared
         return found
+
+    def holds(self, start: int, end: int) -> bool:
+        """Does a guest with trusted IO hold a page of the range?"""
+        return self.trusted_io and self.sept.pages(start, end, Entry.MAPPED) > 0
 
     def key(self, fact: Any) -> None:
         """A fact that stories cannot do without."""

@@ -71,6 +71,7 @@ def new_shadow(plan: Plan, vm: int) -> Shadow:
     order, huge = folios(plan, slots)
     devices = DeviceBooks(backing(plan.scenario, slots))
     found = Shadow(vm, sept, leaves, order, huge, devices)
+    found.trusted_io = plan.scenario.vm.td_pinned
     found.mark = MARKS.get(plan.scenario.protocol.mark, found.mark)
     if plan.scenario.fleet.pamt == "dynamic" and not comes_later(plan, vm):
         found.pool = PoolBooks(PAIR * small_regions(plan, vm))
@@ -95,7 +96,8 @@ def backing(scenario: Scenario, slots: Slots) -> Backing:
     listeners = scenario.vmm.listeners if scenario.vm.devices else 0
     told = not scenario.vm.devices or listeners or not apart
     before = 0 if told else max(slot.gfn + slot.pages for slot in slots)
-    return Backing(listeners, apart, before, scenario.vm.iommu == "pin")
+    pins, patience = scenario.vm.iommu == "pin", scenario.protocol.prepare_timeout
+    return Backing(listeners, apart, before, pins, patience)
 
 
 def folios(plan: Plan, slots: Slots) -> tuple[IntervalMap, IntervalMap]:

@@ -283,6 +283,9 @@ WORDS: dict[type, Callable[[Any], str]] = {
         f"tdx: {Call(f.call).name} of {at(f)} fails, {STATUS.get(Status(f.status), 'OK')}"
     ),
     o.Leaf: leaf,
+    o.WalkOvertaken: lambda f: (
+        f"kvm: finds {at(f)} {'split' if f.level else 'gone'} under mmu_lock, another walk was first"
+    ),
     o.Dma: lambda f: f"iommu: {'maps' if f.mapped else 'unmaps'} {at(f)} for device {f.listener}",
     o.HugeLost: lambda f: (
         f"kvm: has split {'a leaf' if f.leaves == 1 else f'{f.leaves} leaves'} of 2 MiB"
@@ -299,6 +302,10 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.MapGpaFailed: half,
     o.FaultParked: lambda f: f"kvm: a fault at {at(f)} waits for the invalidation to end",
     o.FaultResumed: lambda f: f"kvm: the fault at {at(f)} goes on after {ms(f.waited)}",
+    o.FaultRetried: lambda f: (
+        f"kvm: the fault at {at(f)} starts anew, "
+        f"{'its range is being invalidated' if f.frozen else 'the sequence has moved'}"
+    ),
     o.FaultWaited: lambda f: f"kvm: a fault at {at(f)} waited {ms(f.wait)} for {f.lock}",
     o.FaultFailed: lambda _: "kvm: a fault is given up",
     o.ReEntered: lambda f: f"kvm: nothing installed at {at(f)}, the vCPU enters again",

@@ -25,6 +25,7 @@ FIGURES = (
     "vms_admitted",
     "arrivals",
     "moves",
+    "page_faults_retried",
     "no_fail_failures",
     "phases",
     "failures",

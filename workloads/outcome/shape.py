@@ -269,6 +269,8 @@ class Summary(TypedDict):
     moves: NotRequired[MovesMade]  # where VMs move between hosts
     # VMs among them whose guests used memory that they had not accepted.
     guest_faults: NotRequired[int]  # results of before have none
+    # Guests' faults that met an invalidation between look-up and mmu_lock; results of before have none.
+    page_faults_retried: NotRequired[int]
     # Of mmu_notifiers: calls, errors that callers got who cannot bear any, and the same by caller.
     notifier_calls: NotRequired[int]  # results of before have none of the three
     no_fail_failures: NotRequired[int]

@@ -72,6 +72,7 @@ def summarise(
         **admitted(scenario, seen),
         **arrivals(scenario, seen, percentiles(seen.histogram("vm_placement"))),
         **moves(scenario, seen, percentiles),
+        "page_faults_retried": seen.count("page_faults_retried"),
         **notifiers(seen),
         **dma(seen),
         "phases": phases(seen),

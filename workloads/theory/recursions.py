@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heapreplace
 from itertools import count, islice
 
-from cluster.costs import Cost, at, sum_of
+from cluster.costs import Cost, sum_of, time_of
 from cluster.draws import block, key_of
 
 
@@ -18,7 +18,7 @@ def drawn(seed: int, address: int, cost: Cost) -> Iterator[int]:
     key = key_of(seed, "cost", address)
     for number in count():
         for draw in block(key, number):
-            yield at(service, draw)
+            yield time_of(service, draw)
 
 
 def arrivals(intervals: Iterable[int], customers: int, link: int) -> list[int]:

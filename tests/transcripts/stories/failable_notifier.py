@@ -109,7 +109,7 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "devices_pin": Told(R.NONE, "AN8",
         "The IOMMU driver comes last and answers ERR with EAGAIN: its mapping is a pin (3). The host's PTEs are gone "
         "(AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the way."),
-    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
+    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8",
         "The VMM unmaps the range from its devices before it asks. Pins answer ERR (3), and when the VMM maps the "
         "range again it has no memory: shared, and not mapped for devices (AN18), as are the host's PTEs (AN8)."),
     "remove_bug": Told(R.BUG, "AN10 AN13 AN15 I18",
@@ -124,13 +124,13 @@ FAILABLE_NOTIFIER: dict[str, Told] = {
     "iotlb_hangs": Told(R.TIMEOUT, "AN8",
         "The IOMMU driver has unmapped and waits for an invalidation that never comes: ERR (3), ETIMEDOUT. The "
         "range stays shared, with no host PTE (AN8) and no device mapping."),
-    "remapped_not_for_devices": Told(R.NO_MEMORY, "AN18 I21",
+    "remapped_not_for_devices": Told(R.NO_MEMORY, "AN18",
         "The store fails (4), so all four are asked to map again (3). The IOMMU driver cannot, which is only "
         "logged: the range stays shared without a device mapping (AN18), and the next DMA faults (AN2)."),
     "remapped_not_in_kvm": Told(R.NO_MEMORY, "AN15 AN3 I11 I13",
         "The store fails (4), so all four are asked to map again (3). KVM's AUG finds a lock held, which is only "
         "logged: the pages are not even PENDING (AN3)."),
-    "devices_not_mapped": Told(R.NO_MEMORY, "AN18 I21",
+    "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
         "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
         "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),
     "devices_gone": Told(R.DEAD, "",

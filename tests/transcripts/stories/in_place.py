@@ -33,18 +33,18 @@ IN_PLACE: dict[str, Told] = {
     "busy_once": Told(R.NONE, "",
         "There is no leaf to split; BLOCK of the pages is BUSY once (5). KVM kicks all vCPUs out, and the one retry "
         "succeeds."),
-    "track_busy_twice": Told(R.DEAD, "AN24 AN28 I12",
+    "track_busy_twice": Told(R.DEAD, "AN24 AN28",
         "There is no leaf to split; so it is past the point of no return that TRACK is BUSY twice (5): KVM_BUG_ON by "
         "contention alone (AN24, AN28). guest_memfd stores as if nothing had happened (6)."),
     "remove_busy_once": Told(R.NONE, "",
         "KVM kicks all vCPUs out, tries the page once more, and goes on with the rest (5)."),
     "page_poisoned": Told(R.POISONED, "",
         "EHWPOISON, and nothing was begun (1)."),
-    "busy_twice": Told(R.DEAD, "AN24 AN28 I12",
+    "busy_twice": Told(R.DEAD, "AN24 AN28",
         "There is no leaf to split; so it is past the point of no return that BLOCK is BUSY twice (5): KVM_BUG_ON "
         "by contention alone (AN24, AN28). guest_memfd stores as if nothing had happened (6). The VMM stops the VM; "
         "teardown removes the entries before the frames go back."),
-    "guest_holds_page": Told(R.DEAD, "AN28 I12",
+    "guest_holds_page": Told(R.DEAD, "AN28",
         "Nobody has looked. Past the point of no return BLOCK cannot have the third page (5): KVM_BUG_ON, and the "
         "rest is zapped (AN28). guest_memfd is told nothing and stores (6). The VMM stops the VM."),
     "page_pinned": Told(R.REFERENCES, "AN8",
@@ -73,7 +73,7 @@ IN_PLACE: dict[str, Told] = {
         "Past the point of no return (5): KVM_BUG_ON, the rest of the range is zapped, and that is all. guest_memfd "
         "is told nothing and stores (6). With the file the page goes back, and the host gives it to somebody else "
         "while the S-EPT maps it (AN11)."),
-    "remove_busy_twice": Told(R.DEAD, "AN24 AN28 I12",
+    "remove_busy_twice": Told(R.DEAD, "AN24 AN28",
         "Past the point of no return (5): KVM_BUG_ON by contention alone (AN24, AN28), and the rest of the range is "
         "zapped. guest_memfd is told nothing and stores (6). Teardown removes the entry before the frames go back."),
     "kvm_dies": Told(R.DEAD, "",
@@ -81,18 +81,18 @@ IN_PLACE: dict[str, Told] = {
         "stores (6). The VMM has stopped the VM meanwhile, and answers EIO."),
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (5), and the ioctl succeeds for a VM that is dead."),
-    "iotlb_hangs": Told(R.NONE, "AN28 I12",
+    "iotlb_hangs": Told(R.NONE, "AN28",
         "Past the point of no return (5): the VM is bugged for a device's sake (AN28). guest_memfd is told nothing "
         "and stores (6). Until the VMM is gone and its domain is flushed, a device may write to what is private now."),
     "devices_pin": Told(R.NONE, "AN8",
         "The IOMMU driver is asked with the references and says no with EAGAIN: its mapping is a pin (4). The host's "
         "PTEs are gone (AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the "
         "way."),
-    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
+    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8",
         "The VMM unmaps the range from its devices before it asks. EAGAIN for somebody else's pin (4), with the "
         "host's PTEs gone (AN8). The VMM has no memory to map the range again: shared, and not mapped for devices "
         "(AN18)."),
-    "devices_not_mapped": Told(R.NO_MEMORY, "AN18 I21",
+    "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
         "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
         "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),
     "devices_gone": Told(R.DEAD, "",

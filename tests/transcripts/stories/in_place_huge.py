@@ -106,7 +106,7 @@ IN_PLACE_HUGE: dict[str, Told] = {
     "devices_going": Told(R.DEAD, "AN8",
         "The IOMMU driver finds that there is no domain to unmap from, and refuses (4): EIO. Host PTEs are gone "
         "(AN8); the VM is on its way out."),
-    "two_refusals_to_private": Told(R.NO_MEMORY, "AN8",
+    "two_refusals_to_private": Told(R.REFERENCES, "AN8",
         "The no that comes first decides (4), with the host's page tables cleared (AN8). The other one comes when "
         "its consumer is told already to take back what it may have said."),
     "guest_holds_page": Told(R.DEAD, "AN28",
@@ -135,11 +135,11 @@ IN_PLACE_HUGE: dict[str, Told] = {
         "The IOMMU driver is asked with the references and says no with EAGAIN: its mapping is a pin (4). The host's "
         "PTEs are gone (AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the "
         "way."),
-    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
+    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8",
         "The VMM unmaps the range from its devices before it asks. EAGAIN for somebody else's pin (4), with the "
         "host's PTEs gone (AN8). The VMM has no memory to map the range again: shared, and not mapped for devices "
         "(AN18)."),
-    "devices_not_mapped": Told(R.NO_MEMORY, "AN18 I21",
+    "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
         "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
         "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),
     "devices_gone": Told(R.DEAD, "",

@@ -10,7 +10,7 @@ from tests.transcripts.stories.two_phases import TWO_PHASES
 TWO_PHASE: dict[str, Told] = {
     **TWO_PHASES,
     **REFERENCED,
-    "guest_holds_page_again": Told(R.BUG, "AN28 I12",
+    "guest_holds_page_again": Told(R.BUG, "AN28",
         "A look is no lock: KVM has said READY (2), and BLOCK cannot have the page (4). KVM_BUG_ON, the poison "
         "callback, and the rest is unmapped (AN28). Nothing is stored, EFAULT (5): the guest has ended its own VM."),
     **MARKED,
@@ -24,7 +24,7 @@ TWO_PHASE: dict[str, Told] = {
     "teardown_reclaim_bug": Told(R.DEAD, "",
         "Without an HKID a RECLAIM that fails is told of as a REMOVE would be: the leaf's folio is kept out of use by "
         "name, and all other frames go back."),
-    "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28 I12",
+    "remove_busy_twice": Told(R.BUG, "AN15 AN24 AN28",
         "KVM cannot refuse any more. A second BUSY goes the poison callback's way (4): KVM_BUG_ON by contention alone "
         "(AN24, AN28), and the rest is unmapped. Nothing is stored, EFAULT (5)."),
     "kvm_dies": Told(R.DEAD, "",
@@ -33,7 +33,7 @@ TWO_PHASE: dict[str, Told] = {
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
-    "iotlb_hangs": Told(R.BUG, "AN28 I12",
+    "iotlb_hangs": Told(R.BUG, "AN28",
         "The IOMMU driver cannot refuse any more: it tells guest_memfd by the poison callback of pages that a "
         "device may still write to (4), which is the one hardware failure that the protocol leaves to the commit "
         "(AN28). Nothing is stored, EFAULT (5)."),

@@ -14,7 +14,7 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
     "teardown_bug": Told(R.DEAD, "AN10",
         "The conversion ends as ever (5). Of the file REMOVE fails for one leaf: KVM leaves a reference on "
         "the folio, which never comes back, and nobody has its name (AN10)."),
-    "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2 I12",
+    "remove_busy_twice": Told(None, "AN24 AN28 AN9 L1 L2",
         "A second BUSY is KVM_BUG_ON by contention alone (AN24, AN28), with a reference on the page (4). "
         "guest_memfd waits for that reference for ever (5; AN9)."),
     "kvm_dies": Told(R.DEAD, "",
@@ -23,7 +23,7 @@ TWO_PHASE_REFCOUNT: dict[str, Told] = {
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
-    "iotlb_hangs": Told(None, "AN28 AN9 L1 L2 I12",
+    "iotlb_hangs": Told(None, "AN28 AN9 L1 L2",
         "The IOMMU driver cannot refuse any more: the VM is bugged, with a reference on pages that a device may "
         "still write to (4; AN28). guest_memfd waits for that reference for ever (5; AN9)."),
     "told_by_callback": Told(R.BUG, "AN15 AN3 I11 I13",

@@ -17,7 +17,7 @@ TWO_PHASE_UNTRACED: dict[str, Told] = {
     "teardown_bug": Told(R.DEAD, "AN11 I4",
         "The conversion ends as ever (5). Of the file REMOVE fails for one leaf, and that is all: its folio "
         "goes back with the others, and somebody else has it while the TD still owns it (AN11)."),
-    "remove_busy_twice": Told(R.DEAD, "AN24 AN28 I12",
+    "remove_busy_twice": Told(R.DEAD, "AN24 AN28",
         "KVM_BUG_ON by contention alone (4; AN24, AN28), and that is all: guest_memfd stores (5). Teardown removes "
         "the entry before the frames go back."),
     "kvm_dies": Told(R.DEAD, "",
@@ -26,7 +26,7 @@ TWO_PHASE_UNTRACED: dict[str, Told] = {
     "kvm_dies_to_private": Told(R.NONE, "",
         "Shared leaves need no SEAMCALL: they are zapped as ever (4), and the ioctl succeeds for a VM that is dead "
         "(5)."),
-    "iotlb_hangs": Told(R.NONE, "AN28 I12",
+    "iotlb_hangs": Told(R.NONE, "AN28",
         "The VM is bugged for a device's sake (4; AN28), and that is all: guest_memfd stores (5). Until "
         "the VMM is gone and its domain is flushed, a device may write to what is private now."),
     "told_by_callback": Told(R.BUG, "AN15",

@@ -115,11 +115,11 @@ TWO_PHASES: dict[str, Told] = {
     "devices_pin": Told(R.NONE, "",
         "The IOMMU driver says NO with EAGAIN: its mapping is a pin (2). Nothing was unmapped, the others ABORT (3). "
         "The VMM unmaps each page that is refused and asks again, and then everybody is ready."),
-    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 I21",
+    "devices_not_mapped_again": Told(R.REFERENCES, "AN18",
         "The VMM unmaps the range from its devices before it asks. Pins say NO (2) and nothing else is touched (3); "
         "but the VMM has no memory to map the range again: shared, and not mapped for devices (AN18). No protocol of "
         "the kernel's can help that."),
-    "devices_not_mapped": Told(R.NO_MEMORY, "AN18 I21",
+    "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
         "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
         "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),
     "devices_gone": Told(R.DEAD, "",

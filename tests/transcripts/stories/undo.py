@@ -127,7 +127,7 @@ UNDO: dict[str, Told] = {
     "devices_pin": Told(R.NONE, "AN8",
         "The IOMMU driver comes last and refuses with EAGAIN: its mapping is a pin (4). The host's PTEs are gone "
         "(AN8). The VMM unmaps each page that is refused and asks again, and then nothing is in the way."),
-    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8 I21",
+    "devices_not_mapped_again": Told(R.REFERENCES, "AN18 AN8",
         "The VMM unmaps the range from its devices before it asks. References are looked at after the host's page "
         "tables (4): EAGAIN. The VMM has no memory to map the range again: shared, and not mapped for devices "
         "(AN18), as are the host's PTEs (AN8)."),
@@ -144,7 +144,7 @@ UNDO: dict[str, Told] = {
     "iotlb_hangs": Told(R.TIMEOUT, "AN8",
         "The IOMMU driver has unmapped and waits for an invalidation that never comes (4): ETIMEDOUT. The range "
         "stays shared, with no host PTE (AN8) and no device mapping."),
-    "devices_not_mapped": Told(R.NO_MEMORY, "AN18 I21",
+    "devices_not_mapped": Told(R.NO_MEMORY, "AN18",
         "The attribute is stored and the ioctl has returned; then the VMM cannot map the range for its devices. "
         "Guest and VMM hold it for shared, the devices do not see it, and nobody takes anything back (AN18)."),
     "devices_gone": Told(R.DEAD, "",

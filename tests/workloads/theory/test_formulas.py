@@ -5,7 +5,7 @@ from itertools import cycle
 
 import pytest
 
-from cluster.costs import EXPONENTIAL, Cost, CostModel, at, sum_of
+from cluster.costs import EXPONENTIAL, Cost, CostModel, sum_of, time_of
 from workloads.theory import formulas as f
 from workloads.theory import recursions as r
 
@@ -54,7 +54,7 @@ def test_recursions_by_hand():
 
 def test_an_exponential_cost_is_one():
     cost = Cost("service", 1e9, 0.0, EXPONENTIAL)
-    draws = [at(sum_of(cost, 1), draw) for draw in range(1 << 16)]
+    draws = [time_of(sum_of(cost, 1), draw) for draw in range(1 << 16)]
     assert sum(draws) / len(draws) == pytest.approx(1e9, rel=1e-5)
     assert sum(x * x for x in draws) / len(draws) == pytest.approx(2e18, rel=1e-4)
     below = sum(draw < 2e9 for draw in draws) / len(draws)
