@@ -35,8 +35,8 @@ def quantiles(law: str) -> "array[float]":
 
 Sum = tuple[int, float, float, float, "array[float]"]
 """The cost of some number of units: `fixed` (ns), or where it is 0 mean (ns) * exp(sigma * z - half), with z by draw
-from the last member. A lognormal of this mean, where `half` is half of sigma squared; an exponential, where z is the log
-of a unit one. No NamedTuple: one takes twice as long to take apart."""
+from the last member. A lognormal of this mean, where `half` is half of sigma squared; an exponential, where z is the
+log of a unit one. No NamedTuple: one takes twice as long to take apart."""
 
 
 def sum_of(cost: Cost, count: int) -> Sum:

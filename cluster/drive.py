@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
@@ -18,11 +19,13 @@ WATCH_SECONDS = 0.5
 class Handle(Protocol):
     """A partition, wherever it lives. One order at a time.
 
-    `recoveries` counts the workers that it has outlived, `events_redone` what that took.
+    `recoveries` counts the workers that it has outlived, `events_redone` what that took; `logged` are the bytes that
+    it would have to be told again.
     """
 
     recoveries: int
     events_redone: int
+    logged: int
 
     def begin(self, order: Order) -> None:
         """Start to work on an order."""
@@ -33,8 +36,8 @@ class Handle(Protocol):
     def checkpoint(self) -> bytes:
         """Its state between two orders."""
 
-    def resume(self, state: bytes) -> None:
-        """Go on from a checkpoint."""
+    def resume(self, state: bytes) -> int:
+        """Go on from a checkpoint; returns how many events had been handled by then."""
 
     def watched(self) -> bytes:
         """What its watchers have seen so far."""
@@ -52,7 +55,8 @@ class Handle(Protocol):
 class Totals(msgspec.Struct):
     """What the engine did, in wall-clock terms; `busy` and `wait` are seconds by partition, of `seconds` in all.
 
-    `behind` is by how many seconds it cannot keep the pace that was asked for.
+    `driver` are those in which the driver waited for nobody. `behind` is by how many seconds it cannot keep the pace
+    that was asked for.
     """
 
     events: int = 0
@@ -61,9 +65,14 @@ class Totals(msgspec.Struct):
     cross_messages: int = 0
     recoveries: int = 0
     events_redone: int = 0
+    checkpoints: int = 0
+    checkpoint_seconds: float = 0.0  # in all
+    checkpoint_bytes: int = 0  # of the last
+    checkpoint_error: str = ""  # why the last could not be written
     now: int = 0
     earliest: int = 0  # no host has anything left to do before
     seconds: float = 0.0
+    driver: float = 0.0
     behind: float = 0.0
     busy: list[float] = []
     wait: list[float] = []
@@ -113,6 +122,7 @@ class Driver:
         self._handled = [0] * len(handles)
         self._next = [0] * len(handles)
         self._told = time.perf_counter()
+        self._waited = 0.0
 
     def run(self, saved: Saved | None = None) -> bool:
         """True when every event was handled, False when the listener stopped it. `saved` is where it goes on."""
@@ -127,10 +137,11 @@ class Driver:
             finished = self._alone()
         else:
             finished = self._windows(self.lookahead, self._first(saved))
-        self._count_losses()
+        self._count()
         if finished:
             self.totals.behind = self.pace.behind(self.totals.now)
         self.totals.seconds = time.perf_counter() - began
+        self.totals.driver = max(0.0, self.totals.seconds - self._waited)
         return finished
 
     # --- hosts that do not talk: no barrier ------------------------------------------------------
@@ -142,7 +153,8 @@ class Driver:
         stopped = False
         parts = Parts(self.handles, self.keeper)
         while working:
-            place = working[self.wait_any([self.handles[place] for place in working])]
+            with self._waiting():
+                place = working[self.wait_any([self.handles[place] for place in working])]
             report = self._finish(place)
             parts.at_rest(place, working)
             if report.watched:
@@ -171,7 +183,8 @@ class Driver:
         if report.next_time is not None:
             self.totals.behind = self.pace.behind(report.next_time)
         if report.finished:
-            self.pace.rest(self._began[place])
+            with self._waiting():
+                self.pace.rest(self._began[place])
 
     # --- hosts that talk: windows ----------------------------------------------------------------
 
@@ -198,7 +211,7 @@ class Driver:
             horizon = min(times) + lookahead
             self._wait_for(horizon)
             stop = self.listener.should_stop()
-            if self.keeper and (stop or self.keeper.due()):
+            if self.keeper and (self.keeper.path if stop else self.keeper.due(most(self.handles))):
                 self._keep(self.keeper, reports)
             if stop:
                 return False
@@ -210,7 +223,8 @@ class Driver:
         """The time of a whole window comes; who watches is told meanwhile, too."""
         self.totals.behind = self.pace.behind(horizon)
         while self.pace.horizon() < horizon and not self.listener.should_stop():
-            self.pace.rest(time.perf_counter())
+            with self._waiting():
+                self.pace.rest(time.perf_counter())
             if self._due_to_watch():
                 words = (handle.watched() for handle in self.handles)
                 self.watched = [self.retold.result()] if self.retold else list(words)
@@ -277,6 +291,13 @@ class Driver:
 
     # --- both ------------------------------------------------------------------------------------
 
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """For somebody else, or doing a local partition's work."""
+        began = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - began
+
     def _order(
         self, horizon: int, watch: bool, inbound: list[bytes], wanted: Sequence[tuple[int, int]]
     ) -> Order:
@@ -291,7 +312,8 @@ class Driver:
         self.handles[place].begin(order)
 
     def _finish(self, place: int) -> Report:
-        report = self.handles[place].finish()
+        with self._waiting():
+            report = self.handles[place].finish()
         totals = self.totals
         totals.events += report.handled - self._handled[place]
         self._handled[place] = report.handled
@@ -314,12 +336,22 @@ class Driver:
     def _tell(self) -> None:
         if self._due_to_watch():
             self._told = time.perf_counter()
-            self._count_losses()
+            self._count()
             self.listener.progress(self.totals, self.watched)
 
-    def _count_losses(self) -> None:
-        self.totals.recoveries = sum(handle.recoveries for handle in self.handles)
-        self.totals.events_redone = sum(handle.events_redone for handle in self.handles)
+    def _count(self) -> None:
+        """What others have counted."""
+        totals, keeper = self.totals, self.keeper
+        totals.recoveries = sum(handle.recoveries for handle in self.handles)
+        totals.events_redone = sum(handle.events_redone for handle in self.handles)
+        if keeper:
+            totals.checkpoints, totals.checkpoint_seconds = keeper.count, keeper.seconds
+            totals.checkpoint_bytes, totals.checkpoint_error = keeper.size, keeper.error
+
+
+def most(handles: Iterable[Handle]) -> int:
+    """See Keeper.due."""
+    return max(handle.logged for handle in handles)
 
 
 class Parts:
@@ -333,14 +365,14 @@ class Parts:
 
     def at_rest(self, place: int, working: Sequence[int]) -> None:
         """This partition has no order in hand, nor have those that do not work any more."""
-        if not self.keeper or not (self.states or self.keeper.due()):
+        if not self.keeper or not (self.states or self.keeper.due(most(self.handles))):
             return
         resting = [place, *(n for n in range(len(self.handles)) if n not in working)]
         self._take(n for n in resting if n not in self.states)
 
     def all(self) -> None:
         """None has."""
-        if self.keeper:
+        if self.keeper and self.keeper.path:
             self.states = {}
             self._take(range(len(self.handles)))
 

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ MAGIC = b"gmemsim checkpoint 1\n"
 SEAL = 32
 # After a checkpoint that took a second none for twenty: five hundredths of the time at most.
 SHARE = 20
+# But one as soon as a partition would have to be told so much again, were its worker lost: all that is in memory here.
+LOGGED_MAX = 64 << 20
 
 
 class Saved(msgspec.Struct, array_like=True):
@@ -35,39 +38,59 @@ class Saved(msgspec.Struct, array_like=True):
 class Keeper:
     """Says when a checkpoint is due and keeps the last one at `path`, if there is one.
 
-    `interval` is wall seconds. `blank` is what every checkpoint of this run has in common.
+    `interval` is wall seconds, 0: none is due for the time that has passed. `blank` is what every checkpoint of this
+    run has in common. What it came to: `count` of them, `seconds` in all, `size` of the last in bytes, and in `error`
+    why the last could not be written; a disk that is full costs no run.
     """
 
     def __init__(self, path: Path | None, interval: float, blank: Saved) -> None:
         self.path = path
         self.interval = interval
         self.blank = blank
+        self.count = self.size = 0
+        self.seconds = 0.0
+        self.error = ""
         self._since = time.perf_counter()
         self._last = 0.0
 
-    def due(self) -> bool:
-        """Is it time?"""
+    def due(self, logged: int) -> bool:
+        """Is it time? `logged` are the bytes that the partition with the most would have to be told again."""
         pause = max(self.interval, SHARE * self._last)
-        return time.perf_counter() - self._since >= pause
+        passed = time.perf_counter() - self._since >= pause
+        return logged > LOGGED_MAX or (passed and self.interval > 0)
 
     def keep(self, took: float, states: Sequence[bytes], **rest: Any) -> None:
         """To collect the states took so many seconds. The last checkpoint stays until this one is whole."""
         began = time.perf_counter()
+        self.size = sum(map(len, states))
         if self.path:
-            write(self.path, msgspec.structs.replace(self.blank, states=list(states), **rest))
+            saved = msgspec.structs.replace(self.blank, states=list(states), **rest)
+            try:
+                self.size, self.error = write(self.path, saved), ""
+            except OSError as error:
+                self.error = error.strerror or str(error)
         self._since = time.perf_counter()
         self._last = took + self._since - began
+        self.count += 1
+        self.seconds += self._last
 
 
-def write(path: Path, saved: Saved) -> None:
-    """Atomically."""
+def write(path: Path, saved: Saved) -> int:
+    """Atomically; returns the bytes. Of one that does not fit nothing stays, and the one before it does."""
     body = msgspec.msgpack.encode(saved)
+    text = MAGIC + blake2b(body, digest_size=SEAL).digest() + body
     draft = path.with_suffix(".tmp")
-    with draft.open("wb") as file:
-        file.write(MAGIC + blake2b(body, digest_size=SEAL).digest() + body)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    return len(text)
 
 
 def read(path: Path) -> Saved:

@@ -11,6 +11,8 @@ from cluster.partition import Order, Report
 
 T = TypeVar("T")
 TRIES = 3  # workers lost one after the other over the same orders
+ORDER_BYTES = 300  # that an order takes in memory beside what it brings
+WHY_COLUMNS = 200
 
 
 class WorkerLost(Exception):
@@ -23,9 +25,6 @@ class LossError(Exception):
 
 class Worker(Handle, Protocol):
     """What holds a partition, until it is lost: any call may raise WorkerLost."""
-
-    def resume(self, state: bytes) -> None:
-        """Go on from a checkpoint."""
 
 
 W = TypeVar("W", bound=Worker)
@@ -40,6 +39,7 @@ class Lasting(Generic[W]):
         self.start = start
         self.state = b""  # at the last checkpoint
         self.log: list[Order] = []  # given since
+        self.logged = 0
         self.kept = self.handled = self.now = (
             0  # events at the checkpoint and at the last report, its time
         )
@@ -49,6 +49,7 @@ class Lasting(Generic[W]):
     def begin(self, order: Order) -> None:
         """See cluster.drive.Handle."""
         self.log.append(order)
+        self.logged += ORDER_BYTES + len_of(order)
         self.worker.begin(order)
 
     def finish(self) -> Report:
@@ -65,13 +66,14 @@ class Lasting(Generic[W]):
     def checkpoint(self) -> bytes:
         """See cluster.drive.Handle."""
         self.state = self.ask(lambda worker: worker.checkpoint())
-        self.log, self.kept = [], self.handled
+        self.log, self.logged, self.kept = [], 0, self.handled
         return self.state
 
-    def resume(self, state: bytes) -> None:
-        """Go on from a checkpoint."""
+    def resume(self, state: bytes) -> int:
+        """See cluster.drive.Handle."""
         self.state = state
-        self.ask(lambda worker: worker.resume(state))
+        self.kept = self.handled = self.ask(lambda worker: worker.resume(state))
+        return self.kept
 
     def watched(self) -> bytes:
         """See cluster.drive.Handle."""
@@ -121,5 +123,16 @@ class Lasting(Generic[W]):
     def _loss(self) -> LossError:
         return LossError(
             f"partition {self.name} lost {TRIES + 1} workers one after the other, "
-            f"each after {self.now} ns of simulated time or soon after: {self.why.splitlines()[0]}"
+            f"each after {self.now} ns of simulated time or soon after: {in_short(self.why)}"
         )
+
+
+def len_of(order: Order) -> int:
+    """Bytes of what it brings."""
+    return sum(map(len, order.inbound)) + sum(len(records) for _, _, records in order.pages)
+
+
+def in_short(why: str) -> str:
+    """The end of what Ray says of a loss, which has the reason; before that come names and numbers."""
+    (*_, last) = why.strip().splitlines() or ["it was lost"]
+    return last.strip()[:WHY_COLUMNS]

@@ -10,7 +10,7 @@ from cluster.partition import Order, Partition, Report
 class LocalHandle:
     """A partition in this process: an order is carried out when its report is asked for."""
 
-    recoveries = events_redone = 0
+    recoveries = events_redone = logged = 0
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
@@ -35,9 +35,9 @@ class LocalHandle:
         """See cluster.drive.Handle."""
         return self.partition.checkpoint()
 
-    def resume(self, state: bytes) -> None:
+    def resume(self, state: bytes) -> int:
         """See cluster.drive.Handle."""
-        self.partition.resume(state)
+        return self.partition.resume(state)
 
     def digests(self) -> dict[int, bytes]:
         """See cluster.drive.Handle."""

@@ -93,8 +93,8 @@ class Partition:
         """Its state between two orders."""
         return checkpoint.save(self)
 
-    def resume(self, state: bytes) -> None:
-        """Go on from a checkpoint, in a partition that was built for the same place."""
+    def resume(self, state: bytes) -> int:
+        """Go on from a checkpoint, in a partition that was built for the same place; returns the events until then."""
         hosts, faults, watchers, feeds = checkpoint.load(state)
         if hosts.keys() != self.hosts.keys() or watchers.keys() != self.world.watchers.keys():
             raise checkpoint.BadCheckpointError("a checkpoint of another fleet")
@@ -105,6 +105,7 @@ class Partition:
         for number, saved in hosts.items():
             checkpoint.resume(self.hosts[number], saved)
             self.hosts[number].watchers = table
+        return self.handled()
 
     def _own(self, members: Mapping[int, Actor]) -> Mapping[int, Actor]:
         """Those of a host's actors that live here."""

@@ -4,14 +4,22 @@ import itertools
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import ObjectLostError, RayActorError, RayError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    WorkerCrashedError,
+)
 
 from cluster.drive import Handle
 from cluster.lasting import Lasting, WorkerLost
@@ -21,6 +29,11 @@ from cluster.placement import Places
 from cluster.world import Build
 
 KNOCK_SECONDS = 5
+START_SECONDS = (
+    300  # for all workers; a process takes a second, a node that is being filled some more
+)
+SUPPORTED = (2, 52), (3, 0)  # Ray from the first on, before the second (pyproject.toml)
+LOST = RayActorError, ObjectLostError, OutOfMemoryError, WorkerCrashedError, NodeDiedError
 _REPORT = msgspec.msgpack.Decoder(Report)
 _PLACES = msgspec.msgpack.Decoder(Places)
 _ORDER = msgspec.msgpack.Decoder(Order)
@@ -48,9 +61,9 @@ class Worker:
         """Its state between two orders."""
         return self.partition.checkpoint()
 
-    def resume(self, state: bytes) -> None:
+    def resume(self, state: bytes) -> int:
         """Go on from a checkpoint."""
-        self.partition.resume(state)
+        return self.partition.resume(state)
 
     def digests(self) -> dict[int, bytes]:
         """See cluster.partition.Partition."""
@@ -73,7 +86,7 @@ class Worker:
 class RayWorker:
     """A partition in a Ray actor (cluster.lasting.Worker)."""
 
-    recoveries = events_redone = 0
+    recoveries = events_redone = logged = 0
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
@@ -92,9 +105,9 @@ class RayWorker:
         """See cluster.drive.Handle. What comes back is in this process, and no node's loss takes it along."""
         return bytes(fetched(self.actor.checkpoint.remote()))
 
-    def resume(self, state: bytes) -> None:
+    def resume(self, state: bytes) -> int:
         """See cluster.drive.Handle."""
-        fetched(self.actor.resume.remote(state))
+        return int(fetched(self.actor.resume.remote(state)))
 
     def node(self) -> str:
         """Where the actor runs."""
@@ -121,7 +134,7 @@ def fetched(reference: Any) -> Any:
     """What a worker answered; WorkerLost when it is gone, with its process or its node."""
     try:
         return ray.get(reference)
-    except (RayActorError, ObjectLostError) as error:
+    except LOST as error:
         raise WorkerLost(str(error)) from error
 
 
@@ -135,14 +148,26 @@ def first_ready(handles: Sequence[Handle]) -> int:
 @contextmanager
 def cluster(address: str | None, partitions: int) -> Iterator[None]:
     """Join the cluster at `address`, or the one whose job this is, else start one here for as long as needed."""
-    joined = ray.is_initialized()
-    if not joined:
-        connect(address or os.environ.get("RAY_ADDRESS"), partitions)
-    try:
+    if ray.is_initialized():
         yield
-    finally:
-        if not joined:
+        return
+    refuse_version(ray.__version__)
+    # Ray tells of every worker that dies on standard output, which is the summary's.
+    with redirect_stdout(sys.stderr):
+        connect(address or os.environ.get("RAY_ADDRESS"), partitions)
+        try:
+            yield
+        finally:
             ray.shutdown()
+
+
+def refuse_version(found: str) -> None:
+    """Before anything is started with a Ray that this was never run on."""
+    numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
+    least, beyond = SUPPORTED
+    if not least <= numbers < beyond:
+        wanted = " or later, before ".join(".".join(map(str, edge)) for edge in SUPPORTED)
+        raise RayUnavailableError(f"Ray {found} is installed, expected {wanted}")
 
 
 def connect(address: str | None, partitions: int) -> None:
@@ -162,7 +187,9 @@ def connect(address: str | None, partitions: int) -> None:
         if main:  # Ray has put its own in place, which ends the process with nothing kept
             signal.signal(signal.SIGTERM, handler)
     except Exception as error:  # one that does not start in time says so with a plain Exception
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        # Of two versions that differ Ray tells in several lines, and a report's layout.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = " ".join(lines if "mismatch" in str(error) else lines[:1]) or type(error).__name__
         where = f"at {address}" if address else "on this machine"
         raise RayUnavailableError(f"no Ray cluster {where}: {reason}") from error
 
@@ -180,8 +207,6 @@ def knock(address: str) -> None:
 
 def start(build: Build, plan: bytes, places: Places) -> list[Lasting[RayWorker]]:
     """One Ray actor for each partition, spread over the nodes, and another whenever one is lost."""
-    cpus = ray.cluster_resources().get("CPU", 1)
-    share = min(1.0, int(1000 * cpus / places.count) / 1000)
     encoded = msgspec.msgpack.encode(places)
 
     def worker(place: int, cpus: float, generation: int = 0) -> RayWorker:
@@ -195,13 +220,48 @@ def start(build: Build, plan: bytes, places: Places) -> list[Lasting[RayWorker]]
         remote = ray.remote(Worker).options(**options)
         return RayWorker(remote.remote(build, plan, encoded, place))
 
+    def after(place: int, last: RayWorker) -> Iterator[RayWorker]:
+        """They ask for no CPU: the first one's share may have gone with its node."""
+        for generation in itertools.count(1):
+            end(last)  # which may only have been out of reach
+            last = worker(place, 0, generation)
+            yield last
+
     def lasting(place: int, first: RayWorker) -> Lasting[RayWorker]:
-        # What is started for a lost one asks for no CPU: its share may have gone with a node.
-        later = (worker(place, 0, generation) for generation in itertools.count(1))
+        later = after(place, first)
         return Lasting(places.names[place], first, lambda: next(later))
 
-    workers = [worker(place, share) for place in range(places.count)]
+    cpus = share([int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]],
+                 ray.available_resources().get("CPU", 0), places.count)  # fmt: skip
+    workers = [worker(place, cpus) for place in range(places.count)]
+    wait_for(workers)
     return [lasting(place, found) for place, found in enumerate(workers)]
+
+
+def share(nodes: Sequence[int], free: float, workers: int) -> float:
+    """CPUs that each worker asks for: so many that all find room at once, on nodes of so many CPUs.
+
+    None where others have taken them: beside those a run is slow, behind them it might not begin at all.
+    """
+    for_each = -(-workers // max(1, sum(nodes)))  # workers on one CPU
+    found = 10_000 // for_each / 10_000  # Ray counts in ten-thousandths
+    return found if found * workers <= free else 0.0
+
+
+def wait_for(workers: Sequence[RayWorker]) -> None:
+    """Until all are there: a run that hangs tells nobody why."""
+    there = [worker.actor.node.remote() for worker in workers]
+    ready, missing = ray.wait(there, num_returns=len(there), timeout=START_SECONDS)
+    if missing:
+        free, cpus = (
+            found.get("CPU", 0) for found in (ray.available_resources(), ray.cluster_resources())
+        )
+        for worker in workers:
+            end(worker)
+        raise RayUnavailableError(
+            f"{len(ready)} of {len(there)} workers have started within {START_SECONDS} s; "
+            f"{free:g} of the cluster's {cpus:g} CPUs are free"
+        )
 
 
 def nodes(handles: Sequence[Lasting[RayWorker]]) -> int:
@@ -209,8 +269,13 @@ def nodes(handles: Sequence[Lasting[RayWorker]]) -> int:
     return len({handle.ask(RayWorker.node) for handle in handles})
 
 
+def end(worker: RayWorker) -> None:
+    """Its process."""
+    with suppress(RayError):
+        ray.kill(worker.actor)
+
+
 def stop(handles: Sequence[Lasting[RayWorker]]) -> None:
     """End the workers."""
     for handle in handles:
-        with suppress(RayError):
-            ray.kill(handle.worker.actor)
+        end(handle.worker)

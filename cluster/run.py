@@ -14,7 +14,7 @@ from cluster.costs import floor_of_links
 from cluster.digest import fleet_digest, joined
 from cluster.drive import Driver, Handle, Listener, Pages, Totals, WaitAny
 from cluster.faults import FaultPlan
-from cluster.keeping import Keeper, Saved, key_of
+from cluster.keeping import Keeper, Saved
 from cluster.local import LocalHandle, first_of
 from cluster.memory import usual_collector
 from cluster.pace import Pace
@@ -55,17 +55,17 @@ class Executor:
     partitions: int = 0
     placement: str = "packed"
     address: str | None = None
-    checkpoint_interval: float = 0.0  # wall seconds, 0 for none
+    checkpoint_interval: float = 0.0  # wall seconds, 0 for none on disk
     yield_after: float = 0.2  # wall seconds
     pace: int = 0  # ns of simulated time for each wall second, 0 for as fast as it can
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Where a run keeps its checkpoints, and the one that it goes on from. `version` is that of the code."""
+    """Where a run keeps its checkpoints, its key (cluster.keeping.key_of), and the one that it goes on from."""
 
     path: Path | None = None
-    version: str = ""
+    key: bytes = b""
     saved: Saved | None = None
 
 
@@ -114,10 +114,8 @@ def run_on(
     """The same on partitions that `start` starts."""
     began = time.perf_counter()
     found = placed(fleet, executor, kept.saved)
-    keeper = None
-    if executor.checkpoint_interval:
-        blank = Saved(key_of(fleet.plan, kept.version), found.places)
-        keeper = Keeper(kept.path, executor.checkpoint_interval, blank)
+    path = kept.path if executor.checkpoint_interval else None
+    keeper = Keeper(path, executor.checkpoint_interval, Saved(kept.key, found.places))
     with start(fleet, executor, found.places) as (handles, wait_any, nodes):
         driver = Driver(
             handles,
@@ -162,9 +160,9 @@ def placed(fleet: Fleet, executor: Executor, saved: Saved | None = None) -> Plac
     """The placement of a fleet. Partitions of hosts that are not whole talk over the links within them."""
     if saved and saved.places.whole:
         return Placed(saved.places, fleet.lookahead, None)
-    if executor.name == "local":
+    if not saved and executor.name == "local":
         return Placed(packed(fleet.hosts, 1), fleet.lookahead, None)
-    if executor.placement in WHOLE:
+    if not saved and executor.placement in WHOLE:
         count = runs(executor.placement, fleet.hosts, executor.partitions)
         return Placed(packed(fleet.hosts, count, fleet.weights), fleet.lookahead, None)
     blank = fleet.build(fleet.plan, ())
@@ -193,7 +191,7 @@ def started(fleet: Fleet, executor: Executor, places: Places) -> Iterator[Starte
     """Partitions; they end with the context."""
     if executor.name == "local":
         try:
-            yield [LocalHandle(Partition(fleet.build, fleet.plan, places))], first_of, 1
+            yield [local(fleet, places, place) for place in range(places.count)], first_of, 1
         finally:
             usual_collector()  # another run may follow in this process
         return
@@ -205,6 +203,11 @@ def started(fleet: Fleet, executor: Executor, places: Places) -> Iterator[Starte
             yield handles, ray_partitions.first_ready, ray_partitions.nodes(handles)
         finally:
             ray_partitions.stop(handles)
+
+
+def local(fleet: Fleet, places: Places, place: int) -> LocalHandle:
+    """A partition in this process: the only one, or one of a run that has begun on more."""
+    return LocalHandle(Partition(fleet.build, fleet.plan, places, place))
 
 
 def add_up(parts: Iterable[dict[str, int]]) -> dict[str, int]:

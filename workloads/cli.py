@@ -118,7 +118,6 @@ def sweep(experiment: str, **flags: Any) -> None:
 @partial(
     shared,
     without=(
-        "executor",
         "partitions",
         "placement",
         "seed",
@@ -134,13 +133,16 @@ def sweep(experiment: str, **flags: Any) -> None:
 def resume(result: str, **flags: Any) -> None:
     """Go on with the run of a RESULT folder from its last checkpoint, to the same digest.
 
+    Its partitions stay as they are; any Ray can take them, and so can one process.
+
     \b
     gmemsim resume results/quickstart/latest
+    gmemsim resume results/quickstart/latest --executor local
     """
     from workloads.execute import Settings
     from workloads.resume import resume as go_on
 
-    sys.exit(go_on(result, Settings.of({"results": "results", **flags})))
+    sys.exit(go_on(result, Settings.of({"results": "results", **flags}), flags))
 
 
 @cli.command(short_help="Run a scenario as a Ray job.")

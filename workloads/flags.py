@@ -177,7 +177,7 @@ def as_overrides(flags: dict[str, Any]) -> list[Any]:
         for flag, key in KEYS.items()
         if flags.get(flag) is not None
     ]
-    return [*named, *timelines(flags.get("timelines", ())), *once(flags["overrides"])]
+    return [*named, *timelines(flags.get("timelines", ())), *once(flags.get("overrides", ()))]
 
 
 def once(overrides: Sequence[str]) -> Sequence[str]:

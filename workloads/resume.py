@@ -2,6 +2,7 @@
 
 from os.path import isdir  # unlike Path's, False for a path that no file can have
 from pathlib import Path
+from typing import Any
 
 from cluster.checkpoint import BadCheckpointError
 from cluster.fault_points import FAULT_POINTS
@@ -10,16 +11,19 @@ from workloads import scenario as scenarios
 from workloads import simulate
 from workloads.errors import UsageError
 from workloads.execute import told
+from workloads.flags import as_overrides, refuse_idle
 from workloads.outcome.files import CHECKPOINT, SCENARIO
 from workloads.outcome.read import EXPECTED, folder_of, shown
 from workloads.session import Settings
 
 
-def resume(result: str, settings: Settings) -> int:
-    """Go on in the same folder; returns the exit status."""
+def resume(result: str, settings: Settings, flags: dict[str, Any]) -> int:
+    """Go on in the same folder, with another executor if the flags say so; returns the exit status."""
     folder = folder_of(result).resolve()
     saved = checkpoint(folder)
-    job = simulate.prepare(scenarios.load(str(folder / SCENARIO), (), FAULT_POINTS))
+    scenario = scenarios.load(str(folder / SCENARIO), as_overrides(flags), FAULT_POINTS)
+    refuse_idle(scenario, flags)
+    job = simulate.prepare(scenario)
     if saved.key != simulate.key(job):
         raise UsageError(
             f"{shown(folder / CHECKPOINT)}: of another version of gmemsim, or of another scenario "

@@ -1,6 +1,7 @@
 """One run, from a scenario to what it came to. Writes nothing and prints nothing."""
 
 import itertools
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from workloads.errors import LostError, UsageError
 from workloads.fleet import build
 from workloads.loads.trace import PAGE_RECORDS
 from workloads.plan import ENCODER, LogShape, Plan
-from workloads.scenario import Scenario, Trace
+from workloads.scenario import Engine, Scenario, Trace
 from workloads.trace.spool import HUGE_PAGE, TraceLog, read_logs
 from workloads.weights import weights
 
@@ -100,8 +101,9 @@ def fleet_of(plan: Plan) -> Fleet:
 
 
 def key(job: Job) -> bytes:
-    """Names the job and the code that runs it: a checkpoint fits no other."""
-    return key_of(ENCODER.encode(job.plan), __version__)
+    """Names the job and the code that runs it: a checkpoint fits no other. How it is executed is no part of it."""
+    scenario = msgspec.structs.replace(job.plan.scenario, engine=Engine())
+    return key_of(ENCODER.encode(msgspec.structs.replace(job.plan, scenario=scenario)), __version__)
 
 
 def run(
@@ -125,10 +127,20 @@ def run(
     )
     fleet = fleet_of(job.plan)
     try:
-        outcome = engine.run(fleet, executor, job.page, listener, Kept(path, __version__, saved))
+        outcome = engine.run(fleet, executor, job.page, listener, Kept(path, key(job), saved))
     except PlacementError as error:
         raise UsageError(f"engine.placement: {error}") from None
     except LossError as error:
-        raise LostError(str(error)) from None
+        raise LostError(f"{error}{to_go_on(path)}") from None
     outcome.census = complete(outcome.census)
     return outcome
+
+
+def to_go_on(path: Path | None) -> str:
+    """What can be made of a run that ended for what it lost."""
+    if not (path and path.exists()):
+        return ""
+    return (
+        f"; `gmemsim resume {shlex.quote(str(path.parent))}` goes on from its last checkpoint, "
+        "in one process with --executor local; --time-limit 1ns only writes the results until then"
+    )

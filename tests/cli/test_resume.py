@@ -34,14 +34,15 @@ def summary(found):
     return json.loads(found.stdout)
 
 
-@pytest.mark.parametrize("executor", ["local", "ray"])
-def test_a_run_that_was_stopped_goes_on_to_the_same_digest(gmemsim, scenario, executor):
+@pytest.mark.parametrize(("before", "after"), [("local", "ray"), ("ray", "local")])
+def test_a_run_that_was_stopped_goes_on_to_the_same_digest(gmemsim, scenario, before, after):
     whole = summary(gmemsim("run", scenario, "--json", "--results", "whole"))
-    begun = gmemsim("run", scenario, "--executor", executor, "--time-limit", "1ns", "--quiet",
+    begun = gmemsim("run", scenario, "--executor", before, "--time-limit", "1ns", "--quiet",
                     "--results", "begun")  # fmt: skip
     assert begun.returncode == 3
-    found = gmemsim("resume", "begun/long/latest", "--json")
-    assert found.returncode == 0
+    found = gmemsim("resume", "begun/long/latest", "--executor", after, "--json")
+    assert found.returncode == 0, found.stderr.decode()
+    assert summary(found)["engine"]["executor"] == after
     assert summary(found)["digest"] == whole["digest"]
     assert summary(found)["conversions"] == whole["conversions"]
     assert summary(found)["engine"]["events"] == whole["engine"]["events"]

@@ -99,6 +99,14 @@ def test_what_a_loss_costs_is_what_came_after_the_checkpoint():
     assert (fleet.lasting.recoveries, fleet.lasting.events_redone) == (1, events[2] - events[1])
 
 
+def test_what_a_loss_costs_after_a_resume_is_what_came_since():
+    first, second = Fleet(), Fleet(lives=(2,))
+    events = [first.advance(edge).handled for edge in EDGES[:3]]
+    assert second.lasting.resume(first.lasting.checkpoint()) == events[-1]
+    events += [second.advance(edge).handled for edge in EDGES[3:5]]
+    assert (second.lasting.recoveries, second.lasting.events_redone) == (1, events[3] - events[2])
+
+
 def test_a_scenario_that_kills_every_worker_ends_with_one_line():
     fleet = Fleet(lives=[3] + [3] * TRIES)
     with pytest.raises(LossError, match=r"^partition h0\.\.h3 lost 4 workers .* after \d+ ns"):

@@ -14,8 +14,9 @@ def ray_cluster(tmp_path_factory):
     os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))
     import ray
 
+    # The dashboard is whom ray.util.state asks.
     ray.init(
-        "local", num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False
+        "local", num_cpus=4, include_dashboard=True, logging_level="ERROR", log_to_driver=False
     )
     yield ray
     ray.shutdown()

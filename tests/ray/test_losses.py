@@ -1,12 +1,14 @@
 """Real Ray workers are killed, one and several, and whole nodes: the run goes on and its digest is the same."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
 import ray
-from ray.util import list_named_actors
+from ray.util.state import list_actors
 
 from tests.runs import LONG, ON_RAY, At, simulated
 
@@ -18,11 +20,13 @@ MODELS = {"h0/tdx", "h0/iommu", "h0/allocator"} | {
 
 
 def kill(*names):
-    """The Ray actors of these names; returns those that were alive."""
-    alive = set(list_named_actors())
+    """The processes of the Ray actors of these names, as by `kill -9`; returns all that were alive."""
+    here = ray.get_runtime_context().gcs_address
+    listed = list_actors(here, filters=[("state", "=", "ALIVE"), ("class_name", "=", "Worker")])
+    alive = {found.name: found.pid for found in listed}
     for name in names:
-        ray.kill(ray.get_actor(name))
-    return alive
+        os.kill(alive[name], signal.SIGKILL)
+    return set(alive)
 
 
 @pytest.fixture(scope="module")

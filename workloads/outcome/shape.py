@@ -164,7 +164,8 @@ class Parameter(TypedDict):
 class Engine(TypedDict):
     """What ran it. Wall clock, except for the counts; busy and wait by partition.
 
-    `behind_pace_seconds` is by how much it ended later than `--pace` asked, None without one.
+    `behind_pace_seconds` is by how much it ended later than `--pace` asked, None without one. `checkpoints` took
+    `checkpoint_seconds` in all; `checkpoint_bytes` is of the last, `checkpoint_error` why that could not be written.
     """
 
     executor: str
@@ -181,9 +182,14 @@ class Engine(TypedDict):
     conversions_per_second: float
     recoveries: int
     events_redone: int
+    checkpoints: NotRequired[int]  # results of before have none of these
+    checkpoint_seconds: NotRequired[float]
+    checkpoint_bytes: NotRequired[int]
+    checkpoint_error: NotRequired[str]
     peak_rss_bytes: int
     busy_seconds: list[float]
     wait_seconds: list[float]
+    driver_seconds: NotRequired[float]
     bottleneck: str
 
 

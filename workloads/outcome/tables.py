@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from workloads.outcome import drain
-from workloads.outcome.bottleneck import by_partition
+from workloads.outcome.bottleneck import by_partition, kept
 from workloads.outcome.compare_rows import FIGURES, value_at
 from workloads.outcome.faults import both, rule_name, share
 from workloads.outcome.figures import NONE, duration, lost, number, rate, size, some
@@ -282,6 +282,7 @@ def engine(summary: Summary) -> str:
                 "recoveries",
                 f"{number(found['recoveries'])}, {number(found['events_redone'])} events redone",
             ),
+            ("checkpoints", kept(found)),
             ("memory", f"{size(found['peak_rss_bytes'])} resident at the peak"),
             ("versions", versions),
         ],

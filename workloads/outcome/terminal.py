@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workloads.outcome import arrivals, drain, faults, moves
-from workloads.outcome.bottleneck import by_partition
+from workloads.outcome.bottleneck import by_partition, kept
 from workloads.outcome.figures import behind, duration, lost, number, rate, size, some
 from workloads.outcome.progress import Progress
 from workloads.outcome.seeds import over_seeds, seed_reasons
@@ -267,3 +267,5 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
     if engine["recoveries"]:
         lost = some(engine["recoveries"], "worker")
         yield "losses", f"{lost} lost and replaced, {some(engine['events_redone'], 'event')} redone"
+    if engine["checkpoint_error"] or (engine["executor"] == "ray" and engine["checkpoints"]):
+        yield "checkpoints", kept(engine)

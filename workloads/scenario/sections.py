@@ -395,7 +395,7 @@ class Engine(Section, frozen=True):
     )
     checkpoint_interval: Annotated[
         int,
-        key.duration("shortest wall time between two checkpoints; 0s = none are taken", low=0),
+        key.duration("shortest wall time between two checkpoints; 0s = none is written", low=0),
     ] = 30 * SECOND
     pace: Annotated[
         int,

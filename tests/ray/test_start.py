@@ -1,0 +1,40 @@
+"""What is said of a Ray that cannot be used, and how much of it each worker asks for."""
+
+import pytest
+
+from cluster.lasting import in_short
+from cluster.ray_partitions import RayUnavailableError, refuse_version, share
+
+
+@pytest.mark.parametrize("version", ["2.52.0", "2.60.0", "2.61.0rc1", "2.100.1"])
+def test_a_supported_ray_is_taken(version):
+    refuse_version(version)
+
+
+@pytest.mark.parametrize("version", ["1.13.0", "2.9.3", "2.51.2", "3.0.0", "3.1.0.dev0"])
+def test_any_other_is_refused_by_one_line(version):
+    with pytest.raises(RayUnavailableError) as refused:
+        refuse_version(version)
+    assert str(refused.value) == f"Ray {version} is installed, expected 2.52 or later, before 3.0"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "free", "workers", "each"),
+    [
+        ([4], 4, 2, 1.0),
+        ([1, 1, 1], 3, 4, 0.5),  # three quarters would leave the fourth without a node
+        ([0, 8, 8], 16, 20, 0.5),
+        ([2], 2, 27, 0.0714),
+        ([2, 2], 3.0, 4, 0.0),  # others have a part of it
+        ([0], 0, 3, 0.0),
+    ],
+)
+def test_all_workers_find_room_at_once(nodes, free, workers, each):
+    assert share(nodes, free, workers) == each
+    assert each == 0 or sum(int(cpus / each) for cpus in nodes) >= workers
+
+
+def test_a_loss_is_told_by_its_reason():
+    why = "The actor died.\n\tpid: 7\n\tip: 192.0.2.2\nThe worker was killed for want of memory.\n"
+    assert in_short(why) == "The worker was killed for want of memory."
+    assert in_short("") == "it was lost"
