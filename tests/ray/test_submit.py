@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from ray.job_submission import JobSubmissionClient
 
 from tests.servers import free_port
@@ -215,9 +217,12 @@ def test_a_server_that_wants_a_token_gets_it_or_says_so(submit):
         assert all(token not in text for text in (without.stderr, wrong.stderr, given.stderr))
 
 
-def test_the_repository_as_a_working_directory_is_light_and_runs(head, tmp_path):
+def test_the_repository_as_a_working_directory_is_light_and_runs_as_a_rayjob_does(head, tmp_path):
     url, environment = head
-    words = ["python", "-m", "workloads", "run", "quickstart", "--executor", "ray"]
+    job, _ = yaml.safe_load_all((REPOSITORY / "docs" / "rayjob.yaml").read_text())
+    words = shlex.split(job["spec"]["entrypoint"])
+    words[words.index("--results") + 1] = str(tmp_path)  # which is a volume there
+    words[words.index("--partitions") + 1] = "2"
     ray = [str(Path(sys.executable).parent / "ray"), "job", "submit", "--address", url]
     done = subprocess.run(
         [*ray, "--working-dir", ".", "--", *words, *SMALL],
