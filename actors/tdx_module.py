@@ -9,6 +9,7 @@ from actors import tdx_end, tdx_entries, tdx_guest, tdx_tables, tdx_verdict
 from actors.address import KVM
 from actors.contract import Actor, Context
 from actors.intervals import IntervalMap
+from actors.lock_observations import TdxLocked
 from actors.observations import EpochDrained, SeamcallAnswered
 from actors.tdx_contention import Contention
 from actors.tdx_entries import STATE_MASK, Td
@@ -64,8 +65,10 @@ class TdxModule(Actor):
             self.by_rate.note(message.vm, context.now + took, 0)
         if rule.tree is ALONE and status is OK:
             td.tree_exclusive_until = max(td.tree_exclusive_until, context.now + took - 1)
+            held(message, "tree, exclusively", took, context)
         elif rule.tree is TOGETHER and index:
             td.tree_shared_until = max(td.tree_shared_until, context.now + took - 1)
+            held(message, "tree, shared", took, context)
         context.observe(
             SeamcallAnswered(
                 message.vm, message.call, message.start, message.end, status, message.op, cause
@@ -116,6 +119,12 @@ class TdxModule(Actor):
         m.FreeHkid: tdx_end.on_free_hkid,
         m.Reclaim: tdx_end.on_reclaim,
     }
+
+
+def held(message: m.Seamcall, lock: str, took: int, context: Context) -> None:
+    """A SEAMCALL has a lock from now on."""
+    by = Call(message.call).name
+    context.observe(TdxLocked(message.vm, lock, by, message.start, message.end, took))
 
 
 def duration(rule: Rule, message: m.Seamcall, count: int, context: Context) -> int:

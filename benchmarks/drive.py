@@ -1,6 +1,7 @@
 """Runs on an executor, with the clock on the events alone: not on building hosts, not on Ray."""
 
 import gc
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ Clock = Callable[[], float]
 
 class Quiet:
     """A listener that asks for nothing and stops nothing (cluster.drive.Listener)."""
+
+    tell_every = math.inf
 
     def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
         """Not interested."""

@@ -124,7 +124,7 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (
            "Moves that have begun and are not over."),
     Family("gmemsim_vm_move_downtime_seconds", "histogram", "simulated",
            "Time that a VM stands still for a move, until it runs at the target, or at the source again.",
-           "seconds", bounds=BOOT_BOUNDS_NS),
+           "seconds"),
     Family("gmemsim_host_evacuation_seconds", "histogram", "simulated",
            "Time from when a host takes VMs no more until none is left there.",
            "seconds", bounds=BOOT_BOUNDS_NS),

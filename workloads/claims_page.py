@@ -1,5 +1,6 @@
 """docs/claims.md, from the table of claims and runs of their scenarios; run as a module it prints the page."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -64,6 +65,8 @@ class Seen(NamedTuple):
 
 class Silent:
     """Listens to nothing."""
+
+    tell_every = math.inf
 
     def progress(self, totals: object, watched: object) -> None:
         """See cluster.drive.Listener."""

@@ -38,6 +38,7 @@ RUNS = (  # scenario, flags, keys
     ("quickstart", ("--protocol", "failable-notifier", "--pace", "1ms"), LOAD),
     ("quickstart", ("--protocol", "two-phase", "--pace", "1ms"), LOAD),
     ("fleet-arrivals", ("--pace", "5s"), ("scenario.duration=20h",)),
+    ("evacuate", ("--pace", "3s"), ("scenario.duration=20h",)),  # the first host from second 20 on
 )
 PATIENCE = 100.0  # seconds, for a machine with much else to do
 # Panels that are empty on a run without a bug: a bar for each kind that was found.

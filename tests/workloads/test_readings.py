@@ -6,7 +6,6 @@ from itertools import pairwise
 import pytest
 
 from actors.protocols import PROTOCOLS
-from cluster import drive
 from cluster.drive import Totals
 from cluster.fault_points import FAULT_POINTS
 from cluster.label_sets import ANOMALIES, DIRECTIONS, INVARIANTS, REST
@@ -144,6 +143,8 @@ def test_at_the_start_every_series_of_the_end_is_there(ran):
 class Watching(Silent):
     """Reads at every progress."""
 
+    tell_every = 0.0
+
     def __init__(self, found):
         super().__init__()
         self.scenario = found
@@ -166,8 +167,7 @@ def flat(shown):
     return found
 
 
-def test_counters_and_buckets_only_grow(monkeypatch):
-    monkeypatch.setattr(drive, "WATCH_SECONDS", 0.0)
+def test_counters_and_buckets_only_grow():
     found = decode(*MUCH, 'engine.yield_after="5ms"')
     watching = Watching(found)
     outcome = simulate.run(simulate.prepare(found), watching)

@@ -58,6 +58,8 @@ class OutOfTimeError(Exception):
 class Quiet:
     """See cluster.drive.Listener. `until` is when to stop, by time.monotonic."""
 
+    tell_every = math.inf
+
     def __init__(self, until: float) -> None:
         self.until = until
 
