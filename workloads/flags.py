@@ -102,10 +102,16 @@ VALUES = (
 )
 
 
+TYPES = {"--metrics-port": Count(0, 65_535)}  # the key's -1, for none, is what nobody would type
+
+
 def shared(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
     """The flags of every command that simulates (docs/reference/results.md has what comes out)."""
     options = [
-        *(click.option(flag, metavar=value, help=text) for flag, value, text in VALUES),
+        *(
+            click.option(flag, metavar=value, help=text, type=TYPES.get(flag))
+            for flag, value, text in VALUES
+        ),
         click.option(
             "--set",
             "overrides",

@@ -9,7 +9,7 @@ from cluster.keeping import Saved, read
 from workloads import scenario as scenarios
 from workloads import simulate
 from workloads.errors import UsageError
-from workloads.execute import told
+from workloads.execute import ANECDOTE, told
 from workloads.outcome.files import CHECKPOINT, SCENARIO
 from workloads.outcome.read import EXPECTED, folder_of, shown
 from workloads.session import Settings
@@ -25,7 +25,7 @@ def resume(result: str, settings: Settings) -> int:
             f"{shown(folder / CHECKPOINT)}: of another version of gmemsim, or of another scenario "
             f"than {SCENARIO} beside it; expected to be resumed as it was left"
         )
-    return told(settings, job, folder, saved=saved)
+    return told(settings, job, folder, ANECDOTE, saved)
 
 
 def checkpoint(folder: Path) -> Saved:
