@@ -29,9 +29,10 @@ from actors.contract import (
 )
 from actors.conversion import PHASES, Conversion, Verb
 from actors.gmem_own import fail, first_left, ilock
-from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, TICKETS
+from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, READERS, TICKETS
 from actors.intervals import IntervalMap
 from actors.kvm_tickets import RELEASE_OP
+from actors.lock_observations import LockHeld
 from actors.locks import RwLock, Waiter
 from actors.move_messages import Carried
 from actors.observations import (
@@ -308,6 +309,8 @@ class Gmem(Actor):
     def granted(self, ticket: int, context: Context) -> None:
         """The lock is held for this ticket: go on with what it stands for."""
         number, what = divmod(ticket, TICKETS)
+        if what in READERS:
+            self.reads(what, number, True, context)
         if what == CONVERSION:
             self.begin(self.conversions[number], context)
         elif what == GUEST_FAULT:
@@ -323,12 +326,20 @@ class Gmem(Actor):
         """Give ilock back and let the next ones go on."""
         now, vm = context.now, vm_base(self.address)
         context.observe(LockLeft("ilock", vm, now - self.ilock.since[ticket]))
+        number, what = divmod(ticket, TICKETS)
+        if what in READERS:
+            self.reads(what, number, False, context)
         woken: list[Waiter] = self.ilock.drop(ticket)
         for waiter in woken:
             context.observe(LockWaited("ilock", now - waiter.since, vm))
             if now > waiter.since:
                 gmem_faults.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
+
+    def reads(self, what: int, number: int, taken: bool, context: Context) -> None:
+        """A fault shares ilock, or has it no more."""
+        vm = vm_base(self.address)
+        context.observe(LockHeld(vm, "ilock", READERS[what], number, taken))
 
     # --- the KVMs that map it ---------------------------------------------------------------------
 

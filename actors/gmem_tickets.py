@@ -3,3 +3,4 @@
 # A conversion, the last close and a hole take the lock exclusively, faults of guest and host share it.
 CONVERSION, GUEST_FAULT, HOST_FAULT, RELEASE, PUNCH = range(5)
 TICKETS = 5
+READERS = {GUEST_FAULT: "a page fault", HOST_FAULT: "a fault of the host's"}

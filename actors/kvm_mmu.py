@@ -40,6 +40,7 @@ from actors.kvm_tables import SeptTables
 from actors.kvm_tickets import (
     ACCEPT,
     ACCEPT_OP,
+    BESIDE,
     FAULT,
     FAULT_MEMORY,
     FREEZE,
@@ -50,6 +51,7 @@ from actors.kvm_tickets import (
     WALK,
 )
 from actors.kvm_walk import Way
+from actors.lock_observations import LockHeld
 from actors.locks import RwLock
 from actors.observations import LockAsked, LockLeft, LockOrder, LockWaited, VmBugged
 from actors.slots import Slots
@@ -203,12 +205,14 @@ class KvmMmu(Actor):
             context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, True))
             kvm_walk.locked(self, walk, context)
         elif what == FAULT:
+            context.observe(LockHeld(self.vm, "mmu_lock", BESIDE[what], number, True))
             kvm_fault.locked(self, self.faults[number], context)
         elif what == FREEZE:
             kvm_invalidation.begin(self, number, context)
         elif what == THAW:
             kvm_invalidation.end(self, number, context)
         elif what == ACCEPT:
+            context.observe(LockHeld(self.vm, "mmu_lock", BESIDE[what], number, True))
             kvm_accept.locked(self, self.faults[number], context)
         else:
             assert what == TEARDOWN, f"a ticket of kind {what} at mmu_lock"
@@ -218,6 +222,8 @@ class KvmMmu(Actor):
         """Give mmu_lock back; waiters go on."""
         if what == WALK:
             context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, False))
+        elif what in BESIDE:
+            context.observe(LockHeld(self.vm, "mmu_lock", BESIDE[what], number, False))
         ticket = number * TICKETS + what
         context.observe(LockLeft("mmu_lock", self.vm, context.now - self.lock.since[ticket]))
         for waiter in self.lock.drop(ticket):

@@ -6,6 +6,7 @@ from actors.messages import ATTEMPT_BITS
 # level, and the last close of a file.
 WALK, FAULT, FREEZE, ACCEPT, THAW, TEARDOWN = range(6)
 TICKETS = 6
+BESIDE = {FAULT: "a page fault", ACCEPT: "an ACCEPT"}  # beside what LockOrder tells of
 MMU_LOCK_RANK = 2  # docs/domain.md section 2.9: inside ilock
 
 # Requests to convert end in the bits 00, 10 or 11. What ends in 01 is a walk that KVM makes for somebody else, told

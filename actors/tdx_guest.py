@@ -8,6 +8,7 @@ from actors import messages as m
 from actors.address import GUEST, KVM
 from actors.contract import Context, Share
 from actors.guest_outcome import Outcome
+from actors.lock_observations import TdxLocked
 from actors.observations import GuestAccepted, GuestAccess, GuestReleased, ListEmptied
 from actors.tdx_entries import LEVEL_SHIFT, STATE_MASK, Stuck, Td, enter
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, Entry
@@ -61,6 +62,7 @@ def accept(module: "TdxModule", td: Td, message: m.Access, context: Context) -> 
     if message.ticking and units and message.level == LEVEL_4K:
         took += storm(message.ticking, units, took, context)
     td.entry_start, td.entry_end, td.entry_until = start, end, context.now + took - 1
+    context.observe(TdxLocked(vm, "entries", "ACCEPT", start, end, took))
     if module.by_rate is not msgspec.UNSET:
         module.by_rate.note(vm, context.now + took, message.ticking)
     context.observe(GuestAccepted(vm, start, end, message.access))
@@ -100,6 +102,10 @@ def on_vp_enter(module: "TdxModule", message: m.VpEnter, context: Context) -> No
     if stuck.times >= ZERO_STEP_THRESHOLD and not message.elsewhere:
         took = max(took, context.cost("vp_enter_zero_step"))
         td.zero_step_until = context.now + took
+        page = stuck.start
+        context.observe(
+            TdxLocked(message.vm, "tree, exclusively", "VP.ENTER", page, page + 1, took)
+        )
     if outcome is Outcome.FAILED:
         came_on(td, message, context)
     context.send(message.vm | GUEST, m.Accessed(message.access, outcome), took)

@@ -9,6 +9,7 @@ from actors import vmm_balloon, vmm_exit, vmm_kill, vmm_listeners
 from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, PINS, host_base
 from actors.contract import Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
+from actors.lock_observations import LockHeld
 from actors.messages import ATTEMPT_BITS
 from actors.observations import (
     Answered,
@@ -126,6 +127,7 @@ class Vmm(Actor):
         if self.current != IDLE or not self.queue:
             return
         self.current = self.queue.pop(0)
+        self.holds(True, context)
         if self.current < IDLE:
             vmm_listeners.move(self, self.windows[self.current], context)
             return
@@ -249,8 +251,14 @@ class Vmm(Actor):
     def release(self, asked_at: int, context: Context) -> None:
         """Who had asked for the conversion lock then gives it back: the next in the queue may go on."""
         context.observe(LockLeft("vmm", self.vm, context.now - asked_at))
+        self.holds(False, context)
         self.current = IDLE
         self.next(context)
+
+    def holds(self, taken: bool, context: Context) -> None:
+        """Who is in hand has the conversion lock, or has it no more."""
+        by = "a request" if self.current > IDLE else "a window"
+        context.observe(LockHeld(self.vm, "vmm", by, self.current, taken))
 
     # --- death -----------------------------------------------------------------------------------
 

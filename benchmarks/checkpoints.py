@@ -22,6 +22,8 @@ MIB = 1 << 20
 class Between:
     """A listener (cluster.drive.Listener) that knows the most events from one checkpoint to the next."""
 
+    tell_every = 0.5  # wall seconds
+
     def __init__(self) -> None:
         self.most = self.events = self.kept = self.checkpoints = 0
 

@@ -66,6 +66,8 @@ SIDES = [
 class Losing:
     """A listener (cluster.drive.Listener) that lets `lose` strike after each of these parts of the events."""
 
+    tell_every = 0.5  # wall seconds
+
     def __init__(self, events: int, parts: Sequence[float], lose: Callable[[], None]) -> None:
         self.due = iter([*(int(part * events) for part in parts), events])
         self.next = next(self.due)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from cluster.digest import fleet_digest
-from cluster.drive import Driver, Handle, Pages, Totals, WaitAny
+from cluster.drive import Driver, Handle, Pages, Totals, Unwatched, WaitAny
 from cluster.pace import Pace
 from cluster.run import Executor, Fleet, add_up, placed, started, unpack
 from workloads.scenario import Scenario
@@ -16,17 +16,6 @@ from workloads.simulate import fleet_of as of_plan
 LOCAL = Executor("local")
 Clock = Callable[[], float]
 """Wall clock, or processor time of this process, which does not count what others do on its cores."""
-
-
-class Quiet:
-    """A listener that asks for nothing and stops nothing (cluster.drive.Listener)."""
-
-    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
-        """Not interested."""
-
-    def should_stop(self) -> bool:
-        """Never."""
-        return False
 
 
 class Driven(NamedTuple):
@@ -57,7 +46,7 @@ def timed(
     lookahead: int | None = None,
 ) -> tuple[float, Totals]:
     """Every event of partitions, whose hosts talk if there is a lookahead: (seconds, totals)."""
-    driver = Driver(handles, lookahead, pages, wait_any, Quiet(), Pace(LOCAL.yield_after))
+    driver = Driver(handles, lookahead, pages, wait_any, Unwatched(), Pace(LOCAL.yield_after))
     gc.collect()
     began = clock()
     driver.run()

@@ -1,7 +1,9 @@
 """What it costs to be watched, in processor time: metrics that are scraped each second, and the view of --live.
 
-Off is the same run with a listener that wants nothing. What actors report is counted in any case, for the summary.
-The share is what was metered: the words of partitions, what becomes of them, and the exporter's threads.
+Off is the same run with a listener that wants nothing; what the results have of metrics over time is a side of its
+own, and part of those below it. What actors report is counted in any case, for the summary,
+and so is what puts values into buckets and tells it all at the end. The share is what was metered: the words of
+partitions on the way, what becomes of them, and the exporter's threads.
 """
 
 import statistics
@@ -15,12 +17,10 @@ from typing import Any
 from unittest import mock
 
 from benchmarks import common
-from benchmarks.drive import Quiet
-from cluster.drive import Listener, Totals
+from cluster.drive import Listener, Totals, Unwatched
 from cluster.exporter import Exporter
 from cluster.openmetrics import History
 from cluster.partition import Partition
-from cluster.telling import packed
 from workloads import simulate
 from workloads.outcome.live import Live
 from workloads.outcome.progress import Progress
@@ -57,7 +57,13 @@ class Terminal:
 
 @contextmanager
 def off(_: simulate.Job) -> Iterator[Listener]:
-    yield Quiet()
+    yield Unwatched()
+
+
+@contextmanager
+def unwatched(job: simulate.Job) -> Iterator[Listener]:
+    progress = Progress(job.plan, quiet=True)
+    yield Watch(job.plan.scenario, Stop(None), progress, None, "run", History())
 
 
 @contextmanager
@@ -79,7 +85,15 @@ def live(job: simulate.Job) -> Iterator[Listener]:
         yield Watch(job.plan.scenario, Stop(None), view, None, "run", History())
 
 
-SIDES = {"off": off, "metrics, scraped each second": metrics, "--live": live}
+SIDES = {
+    "off": off,
+    "for the results": unwatched,
+    "metrics, scraped each second": metrics,
+    "--live": live,
+}
+
+
+SO_FAR = Partition.so_far
 
 
 class Metered:
@@ -89,6 +103,11 @@ class Metered:
         self.listener = listener
         self.spent = 0.0
 
+    @property
+    def tell_every(self) -> float:
+        """See cluster.drive.Listener."""
+        return self.listener.tell_every
+
     def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
         began = time.thread_time()
         self.listener.progress(totals, watched)
@@ -97,10 +116,12 @@ class Metered:
     def should_stop(self) -> bool:
         return self.listener.should_stop()
 
-    def watched(self, partition: Partition) -> bytes:
+    def so_far(self, partition: Partition) -> bytes:
         """A partition's word, on the same clock."""
+        for histogram in partition.world.watchers["meter"].histograms.values():  # type: ignore[attr-defined]
+            histogram.settle()
         began = time.thread_time()
-        found = packed(partition.world.watchers, partition.world.faults.counts())
+        found = SO_FAR(partition)
         self.spent += time.thread_time() - began
         return found
 
@@ -111,10 +132,10 @@ def seconds(wanted: Scenario, side: Callable[..., Any], shares: list[float]) -> 
     with side(job) as listener:
         metered = Metered(listener)
 
-        def watched(partition: Partition) -> bytes:
-            return metered.watched(partition)
+        def so_far(partition: Partition) -> bytes:
+            return metered.so_far(partition)
 
-        with mock.patch.object(Partition, "watched", watched):
+        with mock.patch.object(Partition, "so_far", so_far):
             process, thread = time.process_time(), time.thread_time()
             simulate.run(job, metered)
             process, thread = time.process_time() - process, time.thread_time() - thread

@@ -13,8 +13,6 @@ from cluster.pace import Pace
 from cluster.partition import FOREVER, Order, Report
 from cluster.telling import Retold
 
-WATCH_SECONDS = 0.5
-
 
 class Handle(Protocol):
     """A partition, wherever it lives. One order at a time.
@@ -79,13 +77,29 @@ class Totals(msgspec.Struct):
 
 
 class Listener(Protocol):
-    """Who wants to know how the run is getting on."""
+    """Who wants to know how the run is getting on: every so many wall seconds, math.inf for never."""
+
+    @property
+    def tell_every(self) -> float:
+        """Partitions are asked for a word so often."""
 
     def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
-        """Called every half second or so with the latest word of every partition."""
+        """Called with the latest word of every partition."""
 
     def should_stop(self) -> bool:
         """True when the run is to end early, with what there is."""
+
+
+class Unwatched:
+    """Nobody wants to know how the run is getting on; `stop` says when it is to end early."""
+
+    tell_every = math.inf
+
+    def __init__(self, stop: Callable[[], bool] = lambda: False) -> None:
+        self.should_stop = stop
+
+    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
+        """See Listener."""
 
 
 Pages = Callable[[int, int], bytes]
@@ -162,7 +176,8 @@ class Driver:
             stopped = stopped or self.listener.should_stop()
             if stopped or (report.next_time is None and not report.wanted):
                 working.remove(place)
-                self.watched[place] = self.handles[place].watched()
+                if working:  # who watches the others sees what this one came to
+                    self.watched[place] = self.handles[place].watched()
                 self._tell()
             else:
                 self._keep_pace(place, report)
@@ -173,7 +188,7 @@ class Driver:
 
     def _following(self, report: Report) -> Order:
         """The order after a report. One that ends when who watches is to be told again brings the words for it."""
-        left = max(0.0, self._told + WATCH_SECONDS - time.perf_counter())
+        left = max(0.0, self._told + self.listener.tell_every - time.perf_counter())
         watch = left < self.pace.order_seconds
         order = self._order(self.pace.horizon(), watch, [], report.wanted)
         return msgspec.structs.replace(order, wall=left) if watch else order
@@ -227,7 +242,7 @@ class Driver:
                 self.pace.rest(time.perf_counter())
             if self._due_to_watch():
                 words = (handle.watched() for handle in self.handles)
-                self.watched = [self.retold.result()] if self.retold else list(words)
+                self.watched = [self.retold.so_far()] if self.retold else list(words)
                 self._tell()
 
     def _keep(self, keeper: Keeper, reports: dict[int, Report]) -> None:
@@ -262,7 +277,7 @@ class Driver:
         if self.retold:
             self.retold.take(told for report in reports.values() for told in report.told)
             if watch:
-                self.watched = [self.retold.result()]
+                self.watched = [self.retold.so_far()]
         idle = {
             place: msgspec.structs.replace(report, outbound=[], posted=None)
             for place, report in before.items()
@@ -331,7 +346,7 @@ class Driver:
         return report
 
     def _due_to_watch(self) -> bool:
-        return time.perf_counter() - self._told > WATCH_SECONDS
+        return time.perf_counter() - self._told > self.listener.tell_every
 
     def _tell(self) -> None:
         if self._due_to_watch():

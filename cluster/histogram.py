@@ -3,6 +3,8 @@
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import accumulate
 from typing import Any
 
 DIGITS = 1000
@@ -107,14 +109,10 @@ class Histogram:
 
     def below(self, bounds: Sequence[int]) -> list[int]:
         """How many values are <= each bound; exact for bounds that are bucket edges."""
-        result, seen, edges = [], 0, iter([*self.edges(), (1 << 80, 0)])
-        edge, count = next(edges)
-        for bound in bounds:
-            while edge <= bound:
-                seen += count
-                edge, count = next(edges)
-            result.append(seen)
-        return result
+        counts = self.counts
+        buckets = sorted(counts)  # their numbers have the order of their edges
+        seen = [0, *accumulate(map(counts.__getitem__, buckets))]
+        return [seen[bisect_right(buckets, _last_within(bound))] for bound in bounds]
 
     def pack(self) -> list[Any]:
         """Plain data."""
@@ -135,3 +133,11 @@ class Histogram:
         for one in packed:
             found.merge(cls.unpack(one))
         return found
+
+
+@cache
+def _last_within(bound: int) -> int:
+    """The last bucket of which no value is above the bound."""
+    decade = bisect_left(_POWERS, bound)
+    width: int = _WIDTHS[decade]
+    return decade << 10 | bound // width

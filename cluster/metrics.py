@@ -108,7 +108,7 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (
            "Memory of released files that is neither free nor poisoned, counted at the run's end.",
            "bytes"),
     Family("gmemsim_huge_mappings_lost_total", "counter", "simulated",
-           "2 MiB mappings split for a conversion, refused or not; nothing promotes them again."),
+           "2 MiB mappings lost: split for a conversion, refused or not; nothing promotes them again."),
     Family("gmemsim_boot_seconds", "histogram", "simulated",
            "Time from a VM's start to the end of its boot load.", "seconds", bounds=BOOT_BOUNDS_NS),
     Family("gmemsim_vm_requests_total", "counter", "simulated",
@@ -124,7 +124,7 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (
            "Moves that have begun and are not over."),
     Family("gmemsim_vm_move_downtime_seconds", "histogram", "simulated",
            "Time that a VM stands still for a move, until it runs at the target, or at the source again.",
-           "seconds", bounds=BOOT_BOUNDS_NS),
+           "seconds"),
     Family("gmemsim_host_evacuation_seconds", "histogram", "simulated",
            "Time from when a host takes VMs no more until none is left there.",
            "seconds", bounds=BOOT_BOUNDS_NS),
@@ -151,6 +151,19 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (
            lambda run: (run.about,)),
     Family("gmemsim_build_info", "info", "none", "What ran it.",
            "", ("version", "python"), lambda run: (run.build,)),
+)}
+# Of an experiment, once it is over: no run has them. A `line` combines the axes but the last, which `at` counts.
+_POINT = ("experiment", "measure", "line", "axis", "at")
+EXPERIMENT: dict[str, Family] = {family.name: family for family in (
+    Family("gmemsim_experiment_mean", "gauge", "simulated",
+           "A measure at a point of an experiment, over its seeds, in the measure's own unit.", "", _POINT),
+    Family("gmemsim_experiment_low", "gauge", "simulated",
+           "The lower end of its 95% interval; nothing for a single seed.", "", _POINT),
+    Family("gmemsim_experiment_high", "gauge", "simulated",
+           "The upper end of its 95% interval; nothing for a single seed.", "", _POINT),
+    Family("gmemsim_experiment_capacity", "gauge", "simulated",
+           "What the search found: the most, or the least, at which the objective holds.", "",
+           ("experiment", "line", "limiting")),
 )}
 # fmt: on
 

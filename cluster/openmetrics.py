@@ -25,8 +25,8 @@ class History:
         self.interval = INTERVAL_SECONDS
 
     def due(self, now: float) -> bool:
-        """Is it time for one?"""
-        return not self.snapshots or now - self.snapshots[-1][0] >= self.interval
+        """Is it time for one? Words of a run come once in an interval, give or take a little."""
+        return not self.snapshots or now - self.snapshots[-1][0] >= 0.9 * self.interval
 
     def add(self, now: float, readings: Readings) -> None:
         """The latest."""

@@ -15,7 +15,7 @@ from cluster.digest import actor_parts, host_digest
 from cluster.host import Host
 from cluster.memory import quiet_collector
 from cluster.placement import Places
-from cluster.telling import TellingCell, encode, numbered, packed
+from cluster.telling import TellingCell, encode, numbered, packed, results, so_far
 from cluster.world import Build, Feed, World, dispatch_table
 
 FOREVER = 1 << 62
@@ -188,7 +188,7 @@ class Partition:
             crossed,
             busy,
             finished,
-            self.watched() if order.watch and self.places.whole else b"",
+            self.so_far() if order.watch and self.places.whole else b"",
             self._tell(),
         )
 
@@ -216,8 +216,12 @@ class Partition:
         return outbound
 
     def watched(self) -> bytes:
-        """What the watchers have seen so far, and how often faults have struck."""
-        return packed(self.world.watchers, self.world.faults.counts(), self.backlog())
+        """What the watchers have seen, and how often faults have struck."""
+        return packed(results(self.world.watchers), self.world.faults.counts(), self.backlog())
+
+    def so_far(self) -> bytes:
+        """The same while it goes on."""
+        return packed(so_far(self.world.watchers), self.world.faults.counts(), self.backlog())
 
     def digests(self) -> dict[int, bytes]:
         """Host -> its part of the digest; address -> an actor's, where hosts are not whole."""

@@ -53,7 +53,11 @@ class Retold:
 
     def result(self, parts: Iterable[bytes] = ()) -> bytes:
         """As cluster.partition.Partition.watched; of faults the partitions know, whose words `parts` are."""
-        return packed(self.watchers, faults_of(parts))
+        return packed(results(self.watchers), faults_of(parts))
+
+    def so_far(self) -> bytes:
+        """The same while it goes on."""
+        return packed(so_far(self.watchers))
 
 
 def faults_of(parts: Iterable[bytes]) -> list[list[int]]:
@@ -78,11 +82,19 @@ def encode(told: Iterable[Told], numbers: Mapping[type, int]) -> bytes:
     return msgspec.msgpack.encode(rows)
 
 
+def results(watchers: Mapping[str, Watcher]) -> dict[str, Any]:
+    """All that each has seen, by name."""
+    return {name: watcher.result() for name, watcher in watchers.items()}
+
+
+def so_far(watchers: Mapping[str, Watcher]) -> dict[str, Any]:
+    """What each tells while it goes on."""
+    return {name: watcher.so_far() for name, watcher in watchers.items()}
+
+
 def packed(
-    watchers: Mapping[str, Watcher], faults: Iterable[Sequence[int]], backlog: int | None = None
+    seen: Mapping[str, Any], faults: Iterable[Sequence[int]] = (), backlog: int | None = None
 ) -> bytes:
-    """What watchers have seen so far, how often faults have struck, and what nobody has begun, if that is known."""
-    results: dict[str, Any] = {name: watcher.result() for name, watcher in watchers.items()}
-    results["faults"], results["backlog"] = list(faults), backlog
-    found: bytes = msgpack.packb(results)
+    """What watchers have seen, how often faults have struck, and what nobody has begun, if that is known."""
+    found: bytes = msgpack.packb({**seen, "faults": list(faults), "backlog": backlog})
     return found

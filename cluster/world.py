@@ -30,7 +30,10 @@ class Watcher(Protocol):
         """Observation type -> what to call with (time, observation)."""
 
     def result(self) -> Any:
-        """Plain data (numbers, strings, lists, dictionaries) of all that was seen so far."""
+        """Plain data (numbers, strings, lists, dictionaries) of all that was seen, once it is over."""
+
+    def so_far(self) -> Any:
+        """The same layout while it goes on, told now and then: what takes long to tell may be missing."""
 
 
 @dataclass

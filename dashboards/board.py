@@ -29,17 +29,24 @@ class Variable(NamedTuple):
 
 OF_THE_RUN = 'run_id=~"$run_id", job=~"$job", instance=~"$instance"'
 # What else a reader chooses by, in families with that label.
-CHOSEN = {label: f'{label}=~"${label}"' for label in ("protocol", "host_group")}
+CHOSEN = {
+    label: f'{label}=~"${label}"' for label in ("protocol", "host_group", "experiment", "measure")
+}
+# Series that every run has, or every experiment.
+ABOUT = '__name__=~"gmemsim_run_info|gmemsim_experiment_mean"'
 VARIABLES = (
-    Variable("job", "Job", "scrape job", "label_values(gmemsim_run_info, job)"),
+    Variable("job", "Job", "scrape job", f"label_values({{{ABOUT}}}, job)"),
     Variable(
-        "instance", "Instance", "exporter", 'label_values(gmemsim_run_info{job=~"$job"}, instance)'
+        "instance",
+        "Instance",
+        "exporter",
+        f'label_values({{{ABOUT}, job=~"$job"}}, instance)',
     ),
     Variable(
         "run_id",
         "Run",
         "one run has one exporter",
-        'label_values(gmemsim_run_info{job=~"$job", instance=~"$instance"}, run_id)',
+        f'label_values({{{ABOUT}, job=~"$job", instance=~"$instance"}}, run_id)',
     ),
     Variable(
         "protocol",
@@ -52,6 +59,18 @@ VARIABLES = (
         "Hosts",
         "numbers of the first and the last, at most 16 groups",
         f"label_values(gmemsim_host_group_conversions_total{{{OF_THE_RUN}}}, host_group)",
+    ),
+    Variable(
+        "experiment",
+        "Experiment",
+        "by its name",
+        f"label_values(gmemsim_experiment_mean{{{OF_THE_RUN}}}, experiment)",
+    ),
+    Variable(
+        "measure",
+        "Measure",
+        "what was measured at each point",
+        f"label_values(gmemsim_experiment_mean{{{OF_THE_RUN}}}, measure)",
     ),
 )
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from dashboards import consumers, engine, faults, fleet, overview, protocols
+from dashboards import consumers, engine, experiment, faults, fleet, overview, protocols
 from dashboards.board import Board
 
 HERE = Path(__file__).parent
@@ -15,6 +15,7 @@ BOARDS: tuple[Board, ...] = (
     faults.BOARD,
     fleet.BOARD,
     engine.BOARD,
+    experiment.BOARD,
 )
 
 

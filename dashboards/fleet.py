@@ -1,4 +1,4 @@
-"""Fleet: which hosts do the work, and how VMs come, boot and go where there are arrivals."""
+"""Fleet: which hosts do the work, and how VMs come, boot, move and go."""
 
 from dashboards.board import Board, Row
 from dashboards.panels import RED, YELLOW, Query, bars, lines, number
@@ -9,6 +9,10 @@ IN_FLIGHT = "gmemsim_host_group_conversions_in_flight"
 REQUESTS = "gmemsim_vm_requests_total"
 PLACEMENT = "gmemsim_vm_placement_seconds"
 BOOT = "gmemsim_boot_seconds"
+MOVES = "gmemsim_vm_moves_total"
+MOVING = "gmemsim_vm_moves_in_flight"
+DOWNTIME = "gmemsim_vm_move_downtime_seconds"
+EVACUATION = "gmemsim_host_evacuation_seconds"
 
 
 def stage(name: str) -> str:
@@ -126,9 +130,57 @@ TIMES = Row(
         ),
     ],
 )
+BETWEEN_HOSTS = Row(
+    "Moves between hosts: does everybody get there? (all zeros where nobody moves)",
+    [
+        number(
+            "Moved",
+            "VMs that run at another host now, and whose old memory is free again.",
+            Query(total(MOVES, "", 'outcome="moved"'), "VMs"),
+            "none",
+        ),
+        number(
+            "Moves that failed",
+            "The VM goes on at its source, or is gone. A few are what links and full hosts do; "
+            "where all fail, nothing can be emptied.",
+            Query(total(MOVES, "", 'outcome!="moved"'), "moves"),
+            "none",
+            (1, YELLOW),
+        ),
+        number(
+            "Moving now",
+            "Begun and not over. Good is a number that goes back to 0; one that stays is a move "
+            "that hangs.",
+            Query(total(MOVING), "moves"),
+            "none",
+        ),
+        lines(
+            "Moves by outcome",
+            "By wall clock. Good is moved alone. no_place is a fleet too full, unmovable memory "
+            "that nobody may read, transfer_failed the link.",
+            [Query(per_second(MOVES, "outcome"), "{{outcome}}")],
+            "ops",
+            stacked=True,
+        ),
+        lines(
+            "Downtime",
+            "Simulated time that a VM stands still, until it runs again. It grows with the memory "
+            "that crosses the link and with the conversions that repeat at the target.",
+            percentiles(DOWNTIME),
+            "s",
+        ),
+        lines(
+            "Evacuation",
+            "Simulated time from when a host takes VMs no more until it is empty. Far above moves "
+            "times downtime means moves that are tried again.",
+            percentiles(EVACUATION),
+            "s",
+        ),
+    ],
+)
 BOARD = Board(
     "gmemsim-fleet",
     "gmemsim: fleet",
-    "Which hosts do the work, and how VMs come, boot and go where there are arrivals.",
-    (HOSTS, ARRIVALS, TIMES),
+    "Which hosts do the work, and how VMs come, boot, move and go.",
+    (HOSTS, ARRIVALS, TIMES, BETWEEN_HOSTS),
 )

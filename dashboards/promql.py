@@ -2,7 +2,7 @@
 
 import re
 
-from cluster.metrics import FAMILIES
+from cluster.metrics import EXPERIMENT, FAMILIES
 from dashboards.board import CHOSEN, OF_THE_RUN
 from dashboards.panels import Query
 
@@ -14,7 +14,7 @@ EVENTS = f"sum(rate(gmemsim_engine_events_total{{{OF_THE_RUN}}}[{WINDOW}]))"
 
 def of(family: str, *labels: str) -> str:
     """The family in the chosen runs; of the chosen protocols and hosts, where it has these labels."""
-    known = FAMILIES[SUFFIX.sub("", family)].labels
+    known = (FAMILIES | EXPERIMENT)[SUFFIX.sub("", family)].labels
     chosen = [text for label, text in CHOSEN.items() if label in known]
     return f"{family}{{{', '.join((OF_THE_RUN, *chosen, *labels))}}}"
 

@@ -17,8 +17,15 @@ PROVIDER = {
 }
 
 
-def provision(folder: Path, prometheus: str) -> list[Path]:
-    """Write them below `folder`, which Grafana is to see as its provisioning folder; returns the files."""
+class ForeignFileError(Exception):
+    """Somebody else's file is where one of ours would go; the text is one line for people."""
+
+
+def provision(folder: Path, prometheus: str) -> dict[Path, str]:
+    """Write them below `folder`, which Grafana is to see as its provisioning folder; returns what became of each.
+
+    Nothing is written where a file is not one of ours.
+    """
     boards = folder / "dashboards" / "gmemsim"
     provider = PROVIDER | {
         "options": {"path": str(boards.resolve()), "foldersFromFilesStructure": False}
@@ -27,10 +34,38 @@ def provision(folder: Path, prometheus: str) -> list[Path]:
         folder / "datasources" / "gmemsim.yaml": document("datasources", source(prometheus)),
         folder / "dashboards" / "gmemsim.yaml": document("providers", provider),
     } | {boards / name: text for name, text in files().items()}
+    became = {path: compared(path, text) for path, text in texts.items()}
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return list(texts)
+    return became
+
+
+def compared(path: Path, text: str) -> str:
+    """What will become of the file: new, unchanged or changed."""
+    if not path.exists():
+        return "new"
+    found = path.read_text(errors="replace")
+    if found == text:
+        return "unchanged"
+    if not ours(found):
+        raise ForeignFileError(f"{path}: found a file that gmemsim has not written; move it away")
+    return "changed"
+
+
+def ours(text: str) -> bool:
+    """One of our boards, of this version or another, or a file of `document` about us."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    if not isinstance(found, dict):
+        return False
+    entries = [*found.get("datasources", ()), *found.get("providers", ())] or [found]
+    return all(
+        isinstance(entry, dict) and str(entry.get("uid", entry.get("name"))).startswith("gmemsim")
+        for entry in entries
+    )
 
 
 def document(key: str, entry: object) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from actors import fleet_observations, move_observations, observations
+from actors import fleet_observations, lock_observations, move_observations, observations
 from actors import messages as m
 from actors.address import (
     ALLOCATOR,
@@ -61,7 +61,7 @@ PRIVATE, SHARED = Share.PRIVATE, Share.SHARED
 LINK, COST = 200, 1000  # ns, of the hand-made context
 FACTS = tuple(
     kind
-    for module in (observations, fleet_observations, move_observations)
+    for module in (observations, fleet_observations, lock_observations, move_observations)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Observation) and kind is not Observation
 )
@@ -201,6 +201,10 @@ class Notebook:
         return dict.fromkeys(FACTS, lambda now, fact: self.facts.append((now, fact)))
 
     def result(self) -> int:
+        """See cluster.world.Watcher."""
+        return len(self.facts)
+
+    def so_far(self) -> int:
         """See cluster.world.Watcher."""
         return len(self.facts)
 

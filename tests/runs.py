@@ -1,5 +1,6 @@
 """Runs for tests: a silent listener, scenarios from overrides, and their outcomes."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -54,6 +55,8 @@ LONG = ("scenario.conversions=2000", "fleet.hosts=6", "fleet.vms_per_host=2", *F
 
 class Silent:
     """Listens to nothing; stops after `reports` words when that is given."""
+
+    tell_every = math.inf
 
     def __init__(self, reports: int | None = None) -> None:
         self.left = reports

@@ -9,7 +9,7 @@ from actors.protocols import PROTOCOLS, Event
 from workloads.errors import UsageError
 from workloads.outcome.shape import Changed
 from workloads.scenario import Scenario
-from workloads.scenario.rules import breaches
+from workloads.scenario.rules import SMALL, breaches
 from workloads.scenario.write import explain
 
 
@@ -25,8 +25,7 @@ class Adjustment(NamedTuple):
 ADJUSTMENTS: Mapping[str, tuple[Adjustment, ...]] = {
     "in-place": (
         Adjustment("vm.page_order", (9, 18), 0),
-        Adjustment("vm.start", ("mapped-2m",), "mapped-4k"),
-        Adjustment("vm.start", ("prefaulted-2m",), "unaccepted"),
+        *(Adjustment("vm.start", (huge,), small) for huge, small in SMALL.items()),
     ),
 }
 

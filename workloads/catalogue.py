@@ -24,15 +24,19 @@ from workloads.trace import spool as trace_spool
 from workloads.wording import quote, suggestion
 
 Rows = list[dict[str, Any]]
-WIDEST = 110
+WIDEST = 80
 INDENT = " " * 4
 CHECKS = ("anomalies", "invariants")
 # What a list's rows alone do not tell.
 NOTES = {
     "faults": """
 
-  A rule, such as --set 'fault=[{point="tdx.interrupted", nth=3, hosts=0, vms=7}]', strikes the third opportunity
-  of VM 7 on host 0. Without hosts it is that of VM 7 on every host, without vms that of every VM on host 0."""
+  A rule, such as
+
+    --set 'fault=[{point="tdx.interrupted", nth=3, hosts=0, vms=7}]'
+
+  strikes the third opportunity of VM 7 on host 0. Without hosts it is that of
+  VM 7 on every host, without vms that of every VM on host 0."""
 }
 
 
@@ -153,16 +157,14 @@ def show_kind(kind: str | None, as_json: bool) -> str:
     found = {name: LISTS[name]() for name in kinds}
     if as_json:
         return json.dumps(found, indent=2)
-    texts = {
-        name: (paragraphs if name in CHECKS else columns)(rows) for name, rows in found.items()
-    }
+    texts = {name: (paragraphs if name in CHECKS else table)(rows) for name, rows in found.items()}
     return "\n\n".join(f"{name}\n{text}{NOTES.get(name, '')}" for name, text in texts.items())
 
 
 def paragraphs(rows: Rows) -> str:
     """Rows of which one column is too long for a table: a block for each."""
     return "\n".join(
-        textwrap.indent(textwrap.fill(text, WIDEST - len(indent), break_on_hyphens=False), indent)
+        filled(text, indent)
         for row in rows
         for indent, text in (
             ("  ", f"{row['name']}  {row['title']}"),
@@ -186,31 +188,62 @@ def show_experiment(source: str, overrides: tuple[str, ...], as_json: bool) -> s
     return json.dumps(found, indent=2) if as_json else experiments.in_words(found, WIDEST)
 
 
+def filled(text: str, indent: str, further: str | None = None) -> str:
+    """Lines that a terminal of the usual width has room for; those after the first can be indented otherwise."""
+    return textwrap.fill(
+        text,
+        WIDEST,
+        initial_indent=indent,
+        subsequent_indent=indent if further is None else further,
+        break_on_hyphens=False,
+    )
+
+
+def table(rows: Rows) -> str:
+    """Columns, with the meaning as the last one; where the others leave no room for it, below them by name."""
+    if not rows or "meaning" not in rows[0]:
+        return columns(rows)
+    others = [{key: text for key, text in row.items() if key != "meaning"} for row in rows]
+    lines = columns(others).splitlines()
+    width = max(map(len, lines))
+    if width <= WIDEST // 2:
+        meanings = ["meaning", *(row["meaning"] for row in rows)]
+        return "\n".join(
+            filled(f"{line.ljust(width)}  {meaning}", "", " " * (width + 2))
+            for line, meaning in zip(lines, meanings, strict=True)
+        )
+    return "\n".join(
+        f"  {row['name']}\n{filled(row['meaning'], '      ')}\n{filled(_named(other), '      ')}"
+        for row, other in zip(rows, others, strict=True)
+    )
+
+
+def _named(row: dict[str, Any]) -> str:
+    return "; ".join(f"{key} {text}" for key, text in row.items() if key != "name" and text)
+
+
 def show_scenario(source: str, overrides: Sequence[str], as_json: bool) -> str:
     """Every key with value, default, unit and meaning."""
     rows = scenarios.explain(scenarios.load(source, overrides, FAULT_POINTS))
-    table = [msgspec.to_builtins(row._asdict()) for row in rows]
-    return json.dumps(table, indent=2) if as_json else "\n".join(map(key_text, table))
+    keys = [msgspec.to_builtins(row._asdict()) for row in rows]
+    return json.dumps(keys, indent=2) if as_json else "\n".join(map(key_text, keys))
 
 
 def key_text(row: dict[str, Any]) -> str:
     """A key with its value, and below it what it is; a table would be wider than any screen."""
     default = "" if row["value"] == row["default"] else f"    (default {row['default'] or 'none'})"
     unit = f"{row['unit']}: " if row["unit"] else ""
-    about = textwrap.fill(
-        f"{unit}{row['meaning']}", WIDEST, initial_indent=INDENT, subsequent_indent=INDENT
-    )
-    return f"{row['key']} = {row['value']}{default}\n{about}"
+    return f"{row['key']} = {row['value']}{default}\n{filled(unit + row['meaning'], INDENT)}"
 
 
 def columns(rows: Rows) -> str:
     """Rows as aligned text under their headings; a column with nothing in it is left out."""
     keys = [key for key in rows[0] if any(row[key] != "" for row in rows)] if rows else []
-    table = [keys, *([str(row[key])[:WIDEST] for key in keys] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    cells = [keys, *([str(row[key]) for key in keys] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        for cells in table
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        for line in cells
     )
     return "\n".join(f"  {line.rstrip()}" for line in lines)
 

@@ -5,6 +5,7 @@ from functools import cache
 from typing import NamedTuple
 
 from actors.protocols import PROTOCOLS
+from cluster.drive import Unwatched
 from cluster.fault_points import FAULT_POINTS
 from workloads import scenario, simulate
 from workloads.adjust import adjusted
@@ -65,17 +66,6 @@ class Seen(NamedTuple):
     implicit: int  # memory faults that convert, and what guests ask for again
 
 
-class Silent:
-    """Listens to nothing."""
-
-    def progress(self, totals: object, watched: object) -> None:
-        """See cluster.drive.Listener."""
-
-    def should_stop(self) -> bool:
-        """See cluster.drive.Listener."""
-        return False
-
-
 @cache
 def seen(name: str) -> dict[str, Seen]:
     """Protocol -> what it shows in the shipped scenario of this name, adjusted as `gmemsim compare` does."""
@@ -86,7 +76,7 @@ def seen(name: str) -> dict[str, Seen]:
 
 def _run(job: simulate.Job, found: scenario.Scenario, protocol: str) -> Seen:
     fit = adjusted(found, protocol).scenario
-    outcome = simulate.run(simulate.again(job, fit), Silent())
+    outcome = simulate.run(simulate.again(job, fit), Unwatched())
     summary = summarise(fit, outcome, job.logs)
     readings(fit, outcome.watched, outcome.totals, protocol)  # whose labels have closed sets
     conversions = summary["conversions"]

@@ -216,12 +216,12 @@ def replay(logs: tuple[str, ...], **flags: Any) -> None:
     \b
     gmemsim replay td-boot-iso.log --vms 16 --stagger 10ms
     """
-    from workloads.execute import Settings, execute
+    from workloads.execute import ANECDOTE, Settings, execute
     from workloads.replay import scenario_of
 
     found = scenario_of(logs, flags, as_overrides(flags))
     refuse_idle(found, flags)
-    sys.exit(execute(found, Settings.of(flags), flags["max_damaged"]))
+    sys.exit(execute(found, Settings.of(flags), flags["max_damaged"], note=ANECDOTE))
 
 
 @cli.command(short_help="Published measurements beside simulated ones.")

@@ -102,6 +102,9 @@ VALUES = (
 )
 
 
+TYPES = {"--metrics-port": Count(0, 65_535)}  # the key's -1, for none, is what nobody would type
+
+
 def shared(
     command: Callable[..., None], without: Collection[str] = (), otherwise: Mapping[str, str] = {}
 ) -> Callable[..., None]:
@@ -111,7 +114,7 @@ def shared(
     """
     options = [
         *(
-            click.option(flag, metavar=value, help=otherwise.get(flag, text))
+            click.option(flag, metavar=value, help=otherwise.get(flag, text), type=TYPES.get(flag))
             for flag, value, text in VALUES
         ),
         click.option(

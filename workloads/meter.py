@@ -194,10 +194,15 @@ class Meter:
 
     def result(self) -> dict[str, Any]:
         """See cluster.world.Watcher."""
+        timelines = [timeline.pack() for timeline in self.timelines.values()]
+        return {**self.so_far(), "timelines": timelines}
+
+    def so_far(self) -> dict[str, Any]:
+        """See cluster.world.Watcher. Of a host's timeline what it comes to: a fleet's bins are many."""
         return {
             "counters": [[*labels, count] for labels, count in self.counters.items()],
             "histograms": [[*key, h.pack()] for key, h in self.histograms.items()],
-            "timelines": [timeline.pack() for timeline in self.timelines.values()],
+            "timelines": [timeline.so_far() for timeline in self.timelines.values()],
             "hosts": list(self.timelines),  # whose they are
             "depth_max": self.depth_max,
             "last_answer": self.last_answer,

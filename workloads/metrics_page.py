@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from actors.protocols import PROTOCOLS
 from cluster.histogram import BOOT_BOUNDS_NS, BOUNDS_NS
 from cluster.label_sets import REST, SETS_MAX, Run
-from cluster.metrics import FAMILIES, Family
+from cluster.metrics import EXPERIMENT, FAMILIES, Family
 from workloads.markdown import codes, table
 
 HEAD = f"""\
@@ -65,7 +65,7 @@ ABOUT, BUILD = FAMILIES["gmemsim_run_info"].labels, FAMILIES["gmemsim_build_info
 
 def reference() -> str:
     """The page."""
-    return "\n".join([*_head(), *_families(), *_labels(), *_failures()])
+    return "\n".join([*_head(), *_families(), *_labels(), *_failures(), *_experiments()])
 
 
 def _head() -> Iterator[str]:
@@ -123,6 +123,15 @@ def _failures() -> Iterator[str]:
             rows.setdefault((f"`{protocol}`", f"`{phase}`", f"`{consumer}`"), []).append(reason)
         heads = ("protocol", "phase", "consumer", "reasons")
         yield from table(heads, [(*row, codes(reasons)) for row, reasons in rows.items()])
+
+
+def _experiments() -> Iterator[str]:
+    yield "## Of an experiment\n"
+    yield "No run serves these: an experiment has them once it is over, for a Prometheus that is filled"
+    yield "afterwards. `experiment` is its name, `measure` one of its measures, `axis` the last of its axes"
+    yield "and `at` the value there, `line` the values of the others, `limiting` a resource that it relieves.\n"
+    heads = ("family", "kind", "clock", "unit", "labels", "what")
+    yield from table(heads, map(_row, EXPERIMENT.values()))
 
 
 def _sample(protocol: str = "two-phase") -> Run:

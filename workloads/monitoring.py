@@ -88,12 +88,14 @@ def token(path: str | None) -> str:
 
 
 def provision(folder: str, source: str) -> None:
-    """Write the files and name them."""
-    from dashboards.provision import provision
+    """Write the files, and say what became of each."""
+    from dashboards.provision import ForeignFileError, provision
 
     try:
-        for path in provision(Path(folder), source):
-            click.echo(path)
+        for path, became in provision(Path(folder), source).items():
+            click.echo(f"{path}: {became}")
+    except ForeignFileError as error:
+        raise UsageError(f"DIR: {error}") from None
     except OSError as error:
         raise UsageError(f"DIR: {error.filename or folder}: {error.strerror}") from None
     print("mount DIR as Grafana's provisioning folder", file=sys.stderr)

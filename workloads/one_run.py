@@ -1,13 +1,13 @@
 """A whole scenario in this process, from bytes to bytes: what is done many times, anywhere, and silently."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
-from cluster.drive import Totals
+from cluster.drive import Unwatched
 from workloads import simulate
 from workloads.errors import UsageError
 from workloads.outcome.summary import summarise
@@ -28,20 +28,6 @@ NO_PART = (
 DECODER = msgspec.msgpack.Decoder(Scenario)
 
 
-class Quiet:
-    """See cluster.drive.Listener."""
-
-    def __init__(self, asked: Callable[[], bool]) -> None:
-        self.asked = asked
-
-    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
-        """Nobody is told."""
-
-    def should_stop(self) -> bool:
-        """When it is asked to."""
-        return self.asked()
-
-
 def packed(scenario: Scenario) -> bytes:
     """A scenario that is to be run in one process, fit to cross to another machine."""
     engine = Engine(checkpoint_interval=0)
@@ -53,7 +39,7 @@ def packed(scenario: Scenario) -> bytes:
 def run(scenario: bytes, asked: Callable[[], bool] = lambda: False) -> bytes:
     """Simulate what was packed; its summary as JSON, or nothing where it was asked to stop before the end."""
     job = simulate.prepare(DECODER.decode(scenario))
-    outcome = simulate.run(job, Quiet(asked))
+    outcome = simulate.run(job, Unwatched(asked))
     if not outcome.finished:
         return b""
     return msgspec.json.encode(summarise(job.plan.scenario, outcome, job.logs))

@@ -10,7 +10,7 @@ from cluster.keeping import Saved, read
 from workloads import scenario as scenarios
 from workloads import simulate
 from workloads.errors import UsageError
-from workloads.execute import told
+from workloads.execute import ANECDOTE, told
 from workloads.flags import as_overrides, refuse_idle
 from workloads.outcome.files import CHECKPOINT, SCENARIO
 from workloads.outcome.read import EXPECTED, folder_of, shown
@@ -29,7 +29,7 @@ def resume(result: str, settings: Settings, flags: dict[str, Any]) -> int:
             f"{shown(folder / CHECKPOINT)}: of another version of gmemsim, or of another scenario "
             f"than {SCENARIO} beside it; expected to be resumed as it was left"
         )
-    return told(settings, job, folder, saved=saved)
+    return told(settings, job, folder, ANECDOTE, saved)
 
 
 def checkpoint(folder: Path) -> Saved:

@@ -146,7 +146,7 @@ class Session:
             if found and self.stop.asked():
                 break
             here = folder / f"seed-{seed}" if found else folder
-            place = f"seed {seed} ({len(found) + 1} of {wanted})" if wanted > 1 else ""
+            place = f"seed {seed} (run {len(found) + 1} of {wanted})" if wanted > 1 else ""
             one = simulate.again(job, with_seed(scenario, seed))
             found.append(self.run(one, here, ", ".join(filter(None, (label, place)))))
         return found

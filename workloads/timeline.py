@@ -26,12 +26,12 @@ class Bin:
 
 
 class Timeline:
-    """Bins by number, those without an event left out; `in_flight` is the count now."""
+    """Bins by number, those without an event left out; `in_flight` is the count now, the others are of all bins."""
 
     def __init__(self) -> None:
         self.shift = WIDTH_NS.bit_length() - 1  # a bin's number is its time >> shift
         self.bins: dict[int, Bin] = {}
-        self.in_flight = 0
+        self.in_flight = self.answered = self.failed = 0
 
     def fresh(self, now: int) -> Bin:
         """The bin of this time, which is not there yet."""
@@ -61,8 +61,10 @@ class Timeline:
         found = self.bins.get(now >> self.shift) or self.fresh(now)
         self.in_flight = found.left = self.in_flight - 1
         found.answered += 1
+        self.answered += 1
         if failed:
             found.failed += 1
+            self.failed += 1
         if latency > found.slowest:  # noqa: PLR1730
             found.slowest = latency
 
@@ -73,6 +75,11 @@ class Timeline:
             for number, b in sorted(self.bins.items())
         ]
         return [self.shift, self.in_flight, bins]
+
+    def so_far(self) -> list[Any]:
+        """The same with all in one bin, that of the beginning."""
+        here = self.in_flight
+        return [self.shift, here, [[0, self.answered, self.failed, here, 0, here]]]
 
 
 Row = tuple[int, int, int, int, int]

@@ -87,6 +87,11 @@ class Watch:
         self.run_id = run_id
         self.history = history
 
+    @property
+    def tell_every(self) -> float:
+        """See cluster.drive.Listener."""
+        return self.progress_bar.tell_every
+
     def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
         """See cluster.drive.Listener."""
         words = [simulate.unpack(word) for word in watched if word]

@@ -5,7 +5,10 @@ import shutil
 
 import pytest
 
+from actors.protocols import PROTOCOLS
 from tests.browser.chromium import Page
+from workloads.outcome.compare_report import render
+from workloads.outcome.read import read_comparison
 
 pytestmark = [
     pytest.mark.browser,
@@ -23,6 +26,10 @@ SIZES = """[...document.querySelectorAll('figure svg')].map(svg => {
   const outer = svg.getBoundingClientRect(), inner = svg.getBBox();
   return {width: outer.width, height: outer.height, right: outer.right, drawn: inner.width * inner.height,
           shapes: svg.querySelectorAll('path, use').length,
+          cut: [...svg.querySelectorAll('text')].filter(t => {
+            const found = t.getBoundingClientRect();
+            return found.left < outer.left - 1 || found.right > outer.right + 1;
+          }).map(t => t.textContent),
           letters: Math.min(...[...svg.querySelectorAll('text')].map(t => t.getBoundingClientRect().height))};
 })"""
 CONTRASTS = """(() => {
@@ -66,6 +73,7 @@ def test_every_figure_is_drawn_and_readable(name, width, browser, pages):
         assert size["width"] > 300 and size["height"] > 80
         assert size["drawn"] > 0 and size["shapes"] > 10
         assert size["right"] <= width
+        assert size["cut"] == []
         assert size["letters"] >= 8, "pixels, with the room above and below the letters"
 
 
@@ -104,6 +112,22 @@ def test_who_cannot_see_a_figure_is_told_of_it(name, browser, pages):
     images = [node for node in nodes if node.get("role", {}).get("value") in ("image", "img")]
     assert len(images) == len(page.ask(SIZES))
     assert all(node["name"]["value"] and node["description"]["value"] for node in images)
+
+
+WIDE = "(found => found.scrollWidth - found.clientWidth)(document.querySelector('.wide'))"
+
+
+@pytest.mark.parametrize("width", [PHONE, 800, DESK])
+def test_eight_protocols_stand_beside_one_another_or_below_and_never_beyond_the_edge(
+    width, browser, pages, tmp_path
+):
+    record = read_comparison(pages["comparison"].with_name("compare.json"))
+    summary = record["protocols"]["undo"]
+    path = tmp_path / "eight.html"
+    path.write_text(render({**record, "protocols": dict.fromkeys(PROTOCOLS, summary)}, {}))
+    page = opened(browser, path, width)
+    assert page.ask(WIDE) <= 0
+    assert page.ask("document.documentElement.scrollWidth") <= width
 
 
 BAD = """<!DOCTYPE html><meta name="viewport" content="width=device-width"><body style="color:#eee;background:#fff">

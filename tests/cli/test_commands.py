@@ -95,6 +95,7 @@ def test_a_replay_makes_exactly_the_conversions_of_its_log(log, vms, gmemsim):
 
 def test_a_replay_reads_standard_input(gmemsim):
     log = (LOGS / "mixed-stderr.log").read_bytes()
+    assert b"an anecdote" in gmemsim("replay", "-", stdin=log).stdout
     summary = json.loads(gmemsim("replay", "-", "--json", stdin=log).stdout)
     assert summary["input"] == summary["input"] | {
         "files": 1,

@@ -92,6 +92,10 @@ MISTAKES = {
         (*QUICK, "--placement", "pakced"),
         "gmemsim: --placement: found",
     ),
+    "a port that is none": (
+        (*QUICK, "--metrics-port", "-1"),
+        "--metrics-port: found -1, expected a whole number",
+    ),
     "a negative seed": ((*QUICK, "--seed", "-1"), "--seed: found -1, expected a whole number"),
     "a seed that is no number": ((*QUICK, "--seeds", "two"), '--seeds: found "two", expected'),
     "a flag without its value": ((*QUICK, "--seed"), "--seed: found no value"),

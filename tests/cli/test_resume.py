@@ -59,6 +59,7 @@ def test_a_run_whose_driver_is_killed_goes_on_too(gmemsim, scenario, tmp_path, e
     found = gmemsim("resume", folder, "--time-limit", "1ns", "--json")
     assert (found.returncode, summary(found)["verdict"]) == (3, "unknown")
     assert summary(found)["engine"]["events"] > 0
+    assert b"an anecdote" in gmemsim("resume", folder, "--time-limit", "1ns").stdout
 
 
 def wait_for(folder: Path, pattern: str) -> Path:

@@ -12,7 +12,6 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from cluster import drive
 from cluster.exporter import Exporter, PortError, PortInUseError
 from cluster.exposition import exposition
 from cluster.label_sets import Labels
@@ -207,7 +206,6 @@ def test_many_scrapers_never_see_half_a_swap(exporter):
 
 
 def test_a_scrape_in_the_middle_of_a_window_shows_the_last_word_of_the_run(exporter, monkeypatch):
-    monkeypatch.setattr(drive, "WATCH_SECONDS", 0.0)
     found = scenario.decode("", "windows.toml", [*ARRIVING, "vm.memory=8MiB"])
     told = [at_start(found, "run")]
     seen: list[tuple[str, str]] = []
@@ -215,6 +213,8 @@ def test_a_scrape_in_the_middle_of_a_window_shows_the_last_word_of_the_run(expor
     exporter.readings = told[0]
 
     class Shown(Silent):
+        tell_every = 0.0
+
         def progress(self, totals, watched):
             words = [simulate.unpack(word) for word in watched if word]
             told.append(readings(found, words, totals, "run"))

@@ -46,6 +46,7 @@ def test_one_that_cannot_keep_its_pace_says_by_how_much(fleet):
 @each_fleet
 def test_it_is_watched_and_can_be_stopped_while_the_next_event_is_long_in_coming(fleet):
     class Second(Silent):
+        tell_every = 0.1
         words = 0
 
         def progress(self, totals, watched):

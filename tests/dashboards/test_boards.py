@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from cluster.metrics import FAMILIES
+from cluster.metrics import EXPERIMENT, FAMILIES
 from dashboards.board import VARIABLES
 from dashboards.build import BOARDS, FOLDER, files
 from dashboards.panels import WIDTH
@@ -18,6 +18,7 @@ DATA = Path(__file__).parent / "data"
 SCHEMA = json.loads(gzip.decompress((DATA / "dashboard-v1-11.6.jsonschema.json.gz").read_bytes()))
 # Keys of Prometheus' own annotation queries, which the schema of the dashboard leaves to the data source.
 OF_THE_SOURCE = ("titleFormat", "step")
+KNOWN = FAMILIES | EXPERIMENT
 FAMILY = re.compile(r"gmemsim_\w+")
 SELECTED = re.compile(r"(gmemsim_\w+)\{([^}]*)\}")
 UNITS = {"none", "ops", "s", "bytes", "percentunit"}
@@ -112,7 +113,7 @@ def test_a_query_asks_for_what_there_is_in_the_way_it_has_to(panel):
         found = SELECTED.findall(asked)
         assert len(found) == len(FAMILY.findall(asked)), "every selector is by run"
         for name, selector in found:
-            family = FAMILIES[re.sub("_(bucket|count|sum)$", "", name)]
+            family = KNOWN[re.sub("_(bucket|count|sum)$", "", name)]
             assert (family.kind == "histogram") == (family.name != name)
             for variable in ("run_id", "job", "instance"):
                 assert f'{variable}=~"${variable}"' in selector
@@ -136,7 +137,7 @@ def test_grouping_is_by_labels_that_the_family_has(panel):
         names = {
             re.sub("_(bucket|count|sum)$", "", name) for name, _ in SELECTED.findall(target["expr"])
         }
-        known = {label for name in names for label in FAMILIES[name].labels} | {"le"}
+        known = {label for name in names for label in KNOWN[name].labels} | {"le"}
         by = {
             label.strip()
             for group in re.findall(r"by \(([^)]*)\)", target["expr"])

@@ -11,7 +11,7 @@ import pytest
 from dashboards import publish as p
 from dashboards.build import BOARDS
 from dashboards.marks import annotate, marks
-from dashboards.provision import provision
+from dashboards.provision import ForeignFileError, provision
 from dashboards.publisher import Grafana, PublishError
 from tests.dashboards.contract import TOKEN, Server, serving
 
@@ -157,7 +157,7 @@ def test_an_address_that_is_none_is_told(url):
 
 def test_provisioning_files_are_those_that_grafana_reads(tmp_path):
     written = provision(tmp_path, PROMETHEUS)
-    assert len(written) == ALL
+    assert [*written.values()] == ["new"] * ALL
     sources = json.loads((tmp_path / "datasources" / "gmemsim.yaml").read_text())
     assert sources["datasources"][0]["jsonData"]["timeInterval"] == "1s"
     providers = json.loads((tmp_path / "dashboards" / "gmemsim.yaml").read_text())
@@ -165,6 +165,28 @@ def test_provisioning_files_are_those_that_grafana_reads(tmp_path):
     assert {
         json.loads(path.read_text())["uid"] for path in written if str(path.parent) == folder
     } == {board.uid for board in BOARDS}
+
+
+def test_provisioning_again_says_what_has_changed(tmp_path):
+    first, *others = provision(tmp_path, PROMETHEUS)
+    again = provision(tmp_path, "http://another:9090")
+    assert again.pop(first) == "changed" and {*again.values()} == {"unchanged"}
+    assert [*again] == others
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["apiVersion: 1\n", '{"uid": "mine", "title": "x"}', "[]", '{"datasources": [{"name": "p"}]}'],
+)
+def test_a_file_of_somebody_else_s_is_left_alone_and_so_is_the_rest(text, tmp_path):
+    paths = [*provision(tmp_path, PROMETHEUS)]
+    for path in paths[:-1]:
+        path.unlink()
+    paths[-1].write_text(text)
+    with pytest.raises(ForeignFileError, match="has not written; move it away"):
+        provision(tmp_path, PROMETHEUS)
+    assert paths[-1].read_text() == text
+    assert not any(path.exists() for path in paths[:-1])
 
 
 def test_a_run_is_marked_once():

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.experiment_metrics import Capacity, Point, experiment_metrics
+from dashboards import experiment
 from dashboards.build import BOARDS
 from dashboards.monitor import HOME, SHIPPED, MonitorError, announced, prometheus
 from tests.servers import asked, free_port
@@ -38,7 +40,9 @@ RUNS = (  # scenario, flags, keys
     ("quickstart", ("--protocol", "failable-notifier", "--pace", "1ms"), LOAD),
     ("quickstart", ("--protocol", "two-phase", "--pace", "1ms"), LOAD),
     ("fleet-arrivals", ("--pace", "5s"), ("scenario.duration=20h",)),
+    ("evacuate", ("--pace", "3s"), ("scenario.duration=20h",)),  # the first host from second 20 on
 )
+VARIABLES = "run_id|job|instance|protocol|host_group|experiment|measure"
 PATIENCE = 100.0  # seconds, for a machine with much else to do
 # Panels that are empty on a run without a bug: a bar for each kind that was found.
 FINDINGS = {"Anomalies"}
@@ -111,18 +115,58 @@ def finite(found):
     return [series for series in found if math.isfinite(float(series["value"][1]))]
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
-def test_every_panel_has_data(board, watched):
+def queries(board):
+    """(panel, query, its PromQL with all chosen that can be)."""
     for row in board.rows:
         for panel in row.panels:
             for query in panel.queries:
-                text = re.sub(r"\$(run_id|job|instance|protocol|host_group)", ".+", query.expr)
-                text = text.replace("$__rate_interval", "5m")
-                needed = (lambda _: True) if panel.title in FINDINGS else finite
-                found = watched(text, needed)
-                # To be read with `pytest -s`.
-                print(f"{board.uid}: {panel.title}: {query.legend}: {len(found)} series")
-                assert needed(found), f"{panel.title}: {text}: {found}"
+                text = re.sub(rf"\$({VARIABLES})", ".+", query.expr)
+                yield panel, query, text.replace("$__rate_interval", "5m")
+
+
+OF_RUNS = [board for board in BOARDS if board is not experiment.BOARD]
+
+
+@pytest.mark.parametrize("board", OF_RUNS, ids=lambda board: board.uid)
+def test_every_panel_has_data(board, watched):
+    for panel, query, text in queries(board):
+        needed = (lambda _: True) if panel.title in FINDINGS else finite
+        found = watched(text, needed)
+        # To be read with `pytest -s`.
+        print(f"{board.uid}: {panel.title}: {query.legend}: {len(found)} series")
+        assert needed(found), f"{panel.title}: {text}: {found}"
+
+
+def test_every_panel_has_an_experiment_s_points(tmp_path):
+    places = [{"pages": pages, "rate": rate} for pages in ("2 MiB", "4 KiB") for rate in (1, 2.5)]
+    points = [Point(place, "p99", n, n - 0.5, n + 0.5) for n, place in enumerate(places, 1)]
+    most = [Capacity({"pages": "2 MiB"}, 2.5, "mmu_lock"), Capacity({"pages": "4 KiB"}, 1)]
+    labels = {"job": "gmemsim", "instance": "results", "run_id": "R-1"}
+    lines = experiment_metrics("host-capacity", points, most, time.time() - 60, labels)
+    (tmp_path / "points.om").write_text("".join(f"{line}\n" for line in lines))
+    data = tmp_path / HOME / "data"
+    made = promtool("tsdb", "create-blocks-from", "openmetrics", tmp_path / "points.om", data)
+    assert made.returncode == 0, made.stderr
+    with prometheus(tmp_path, free_port()) as url:
+        shown = {panel.title: asked(url, text) for panel, _, text in queries(experiment.BOARD)}
+    found = {
+        title: {tuple(one["metric"].values()): float(one["value"][1]) for one in series}
+        for title, series in shown.items()
+    }
+    assert len(found["Mean"]) == len(found["Lower end of the interval"]) == len(places)
+    assert sorted(found["Upper end of the interval"].values()) == [1.5, 2.5, 3.5, 4.5]
+    (third,) = [one for one in shown["Mean"] if one["value"][1] == "3"]
+    named = {"line": "4 KiB", "axis": "rate", "at": "1", "measure": "p99"}
+    assert third["metric"] == named
+    limits = [one["metric"].get("limiting") for one in shown["Most that holds"]]
+    assert sorted(limits, key=str) == [None, "mmu_lock"]
+
+
+def test_a_single_seed_has_no_interval():
+    lines = [*experiment_metrics("e", [Point({"rate": 1}, "p99", 2.0)], [], 1.0, {})]
+    assert [line for line in lines if not line.startswith("#")] == [
+        'gmemsim_experiment_mean{experiment="e",measure="p99",line="",axis="rate",at="1"} 2.0 1.000'
+    ]
 
 
 def test_what_a_run_says_of_itself_is_what_its_target_says(watched):

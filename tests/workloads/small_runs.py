@@ -1,6 +1,7 @@
 """Small runs, real and made by hand, for the tests of what is written about runs."""
 
 import functools
+import math
 from collections import Counter
 
 from actors import observations as o
@@ -22,6 +23,8 @@ DIGEST = "0123456789abcdef0123456789abcdef"
 
 class Listener:
     """Stops at once, or never; keeps what it was told."""
+
+    tell_every = math.inf
 
     def __init__(self, stop=False):
         self.stop = stop

@@ -16,6 +16,7 @@ from workloads.outcome.compare_report import render
 from workloads.outcome.compare_rows import FIGURES, rows
 from workloads.outcome.compare_terminal import Folded, broken, heads, show_comparison
 from workloads.outcome.comparison import reasons
+from workloads.outcome.figures import duration
 from workloads.outcome.history import history_text
 from workloads.outcome.read import read_comparison, read_summary
 from workloads.outcome.report import rebuild
@@ -145,7 +146,7 @@ def test_every_figure_is_the_summary_s(one):
     cells = {label: texts[0] for label, texts in table(record).items()}
     assert cells["completed"] == f"{summary['conversions']['completed']:,}"
     assert cells["guests killed"] == str(summary["vms_lost"])
-    assert cells["huge maps split"] == str(summary["memory"]["huge_mappings_lost"])
+    assert cells["huge maps lost"] == str(summary["memory"]["huge_mappings_lost"])
     assert cells["no-fail failed"] == str(summary["no_fail_failures"]) == "0"
     assert cells["at dead VMs"] == str(summary["conversions"]["at_dead_vms"]) != "0"
     assert "unfinished" not in cells
@@ -206,9 +207,12 @@ def test_the_record_is_of_the_layout(one, two_seeds):
         msgspec.convert(json.loads(json.dumps(record)), Comparison)
 
 
-def test_the_page_is_made_again_from_the_record_alone(one, tmp_path):
+def test_the_page_is_made_again_from_the_record_and_what_was_found(one, tmp_path):
     _, latest, _ = one
-    (tmp_path / "compare.json").write_bytes((latest / "compare.json").read_bytes())
+    for path in (latest / "compare.json", *latest.glob("*/anomalies.jsonl")):
+        copy = tmp_path / path.relative_to(latest)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
     rebuild(tmp_path)
     assert (tmp_path / "report.html").read_text() == (latest / "report.html").read_text()
 
@@ -272,22 +276,56 @@ def test_an_adjustment_is_told_with_what_it_changes(one):
     text = printed(record)
     assert "twin*" in text and "* twin ran with vm.page_order = 0 (not 9)" in text
     assert heads(record) == [["two-phase"], ["twin*"], ["liar"]]
-    page = render(record)
+    page = render(record, {})
     assert ">twin*</th>" in page and "* twin ran with vm.page_order = 0 (not 9)" in page
     assert ">liar*</th>" not in page
 
 
 def test_every_short_name_and_id_is_explained(one):
     text = printed(one[2])
-    for name in ("at dead VMs", "no-fail failed", "I22", "AN15", "AN19", "!"):
+    for name in ("at dead VMs", "no-fail failed", "!"):
         assert re.search(rf"^{re.escape(name)} +\w{{4,}}", text, re.MULTILINE), name
+    for lines in (r"  AN15 huge.*\n    mapping lost", r"  AN19 success.*\n    reported,"):
+        assert re.search(f"^{lines}", text, re.MULTILINE), lines
+
+
+def test_the_page_tells_what_an_id_means_where_it_stands_and_how_it_came_about(one):
+    page = (one[1] / "report.html").read_text()
+    assert '<th scope="row">AN15 <small>huge mapping lost</small></th>' in page
+    assert re.search(r'<th scope="row">fault.0 <small>tdx.bug, probability = 0.003</small>', page)
+    told = re.findall(r"<summary>(.+?): How (.+) came about in (h\d/v\d), .+</summary>", page)
+    for name, summary in one[2]["protocols"].items():
+        ids = {
+            found
+            for who, what, _ in told
+            if who == name
+            for found in re.findall("A?[NIL]+\\d+", what)
+        }
+        assert ids == {*summary["anomalies"], *summary["invariant_violations"]}
+    page = render({**one[2]}, {})
+    assert "came about" not in page
+
+
+def test_latency_is_told_by_direction(one):
+    found = table(one[2])
+    by = one[2]["protocols"]["liar"]["latency_seconds_by_direction"]
+    for way, words in (("private_to_shared", "to shared"), ("shared_to_private", "to private")):
+        for rank in ("p50", "p99"):
+            assert found[f"{rank} {words}"][2] == duration(by[way][rank])
+
+
+def test_a_terminal_of_80_columns_has_room_for_the_ids_and_what_they_mean(one):
+    protocols = {f"two-phase-{n}": one[2]["protocols"]["liar"] for n in range(8)}
+    text = printed({**one[2], "protocols": protocols}, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(re.findall("^verdict", text, re.MULTILINE)) == 2
 
 
 def test_what_only_a_later_seed_shows_is_explained_too(two_seeds):
     record = json.loads(json.dumps(two_seeds[2]))
     for summary in record["protocols"].values():  # of the first seed
         summary["anomalies"] = {}
-    assert re.search(r"^AN15 +huge mapping lost", printed(record), re.MULTILINE)
+    assert re.search(r"^  AN15 huge.*\n    mapping lost", printed(record), re.MULTILINE)
 
 
 def test_what_was_cut_short_stands_between_asked_and_requested(one):

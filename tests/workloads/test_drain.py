@@ -46,12 +46,13 @@ def test_a_partition_tells_what_waits_for_a_vcpu_once_nobody_asks_for_more():
     assert ended["backlog"] == requested(over) - requested(ended) > 100
 
 
-def test_the_driver_knows_how_far_the_last_host_is(monkeypatch):
-    monkeypatch.setattr(drive, "WATCH_SECONDS", 0.0)
+def test_the_driver_knows_how_far_the_last_host_is():
     job = job_of('scenario.duration="1ms"')
     looks: list[tuple[int, int]] = []
 
     class Looking(Silent):
+        tell_every = 0.0
+
         def progress(self, totals, watched):
             hosts = [host for one in partitions for host in one.hosts.values()]
             times = [at for host in hosts if (at := host.next_time()) is not None]

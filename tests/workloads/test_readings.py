@@ -1,20 +1,25 @@
 """Readings of real runs, against their summaries."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 
 from actors.protocols import PROTOCOLS
-from cluster import drive
 from cluster.drive import Totals
 from cluster.fault_points import FAULT_POINTS
 from cluster.label_sets import ANOMALIES, DIRECTIONS, INVARIANTS, REST
 from cluster.metrics import FAMILIES, Readings
+from cluster.partition import FOREVER, Order, Partition
+from cluster.placement import packed
+from cluster.run import unpack
 from tests.runs import PINNED, SMALL, Silent
 from workloads import checkers, meter, scenario, simulate
+from workloads.fleet import build
 from workloads.outcome.readings import at_start, partitions_of, readings
 from workloads.outcome.summary import summarise
+from workloads.plan import ENCODER
 
 MUCH = (
     'fault=[{point="pins.long",probability=0.02},{point="tdx.busy",probability=0.05},'
@@ -144,6 +149,8 @@ def test_at_the_start_every_series_of_the_end_is_there(ran):
 class Watching(Silent):
     """Reads at every progress."""
 
+    tell_every = 0.0
+
     def __init__(self, found):
         super().__init__()
         self.scenario = found
@@ -166,8 +173,7 @@ def flat(shown):
     return found
 
 
-def test_counters_and_buckets_only_grow(monkeypatch):
-    monkeypatch.setattr(drive, "WATCH_SECONDS", 0.0)
+def test_counters_and_buckets_only_grow():
     found = decode(*MUCH, 'engine.yield_after="5ms"')
     watching = Watching(found)
     outcome = simulate.run(simulate.prepare(found), watching)
@@ -261,3 +267,29 @@ def test_more_partitions_than_labels_are_added_up():
     shown = readings(decode(), (), totals, "run")
     busy = shown.values["gmemsim_engine_partition_busy_seconds_total"]
     assert (busy["98",], busy[REST,]) == (0.5, 25.5)
+
+
+def test_what_is_told_on_the_way_makes_the_readings_that_all_of_it_makes():
+    found = decode(*MUCH)
+    partition = Partition(
+        build, ENCODER.encode(simulate.prepare(found).plan), packed(found.fleet.hosts, 1)
+    )
+    partition.advance(Order(FOREVER, math.inf))
+    brief, whole = (unpack(word) for word in (partition.so_far(), partition.watched()))
+    assert brief.keys() == whole.keys() and brief["inspector"].keys() == whole["inspector"].keys()
+    assert whole["inspector"]["slowest"] and not brief["inspector"]["slowest"]
+    assert max(len(bins) for _, _, bins in whole["meter"]["timelines"]) > 1
+    shown = [readings(found, [word], Totals(), "run") for word in (brief, whole)]
+    assert shown[0] == shown[1]
+    assert sum(shown[0].values["gmemsim_conversions_total"].values()) > 0
+
+
+def test_who_never_listens_costs_no_word(monkeypatch):
+    def told(_):
+        raise AssertionError("nobody listens")
+
+    monkeypatch.setattr(Partition, "so_far", told)
+    found = decode(*MUCH, 'engine.yield_after="5ms"')
+    assert simulate.run(simulate.prepare(found), Silent()).finished
+    with pytest.raises(AssertionError, match="nobody listens"):
+        simulate.run(simulate.prepare(found), Watching(found))

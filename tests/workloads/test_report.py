@@ -14,10 +14,11 @@ from tests.workloads.small_runs import DIGEST, FAULTS, decode, outcome, run, wor
 from workloads.outcome import files
 from workloads.outcome.files import LatencyRow, TimelineRow, write_text
 from workloads.outcome.folder import open_folder, write
-from workloads.outcome.plots import rebinned, slower, tick
+from workloads.outcome.plots import by_decades, rebinned, slower, tick
 from workloads.outcome.report import rebuild
+from workloads.outcome.stacked import stack
 from workloads.outcome.summary import summarise
-from workloads.outcome.svg import IN_PAGE
+from workloads.outcome.svg import IN_PAGE, figure
 
 TEXT = "freed memory is still in the <IOMMU> & more"
 BROKEN = [1_000_000, "I4", 256, 12, TEXT]
@@ -191,3 +192,33 @@ def test_what_failed_has_a_line_of_its_own_and_counts_in_its_direction_too():
 @pytest.mark.parametrize(("value", "text"), [(1e-7, "100 ns"), (1e-3, "1 ms"), (100.0, "100 s")])
 def test_ticks_are_short(value, text):
     assert tick(value) == text
+
+
+# --- charts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("low", "high"), [(2e-6, 3e-6), (1e-7, 2000.0), (1e-9, 1e-2)])
+def test_labels_of_decades_are_few_and_none_stands_between_them(low, high):
+    with figure(3.0) as (drawn, axes_of):
+        axes = axes_of(1, True)[0]
+        by_decades(axes, [low, high])
+        drawn.draw_without_rendering()
+        labels = [one.get_text() for one in axes.get_xticklabels(which="major")]
+        between = [one.get_text() for one in axes.get_xticklabels(which="minor")]
+    assert 2 <= len(labels) <= 7 and all(labels)
+    assert not any(between)
+
+
+def test_a_legend_tells_of_nothing_that_is_not_drawn():
+    with figure(3.0) as (_, axes_of):
+        axes = axes_of(1, True)[0]
+        stack(axes, ["a", "b"], {"some": [1.0, 0.0], "none": [0.0, 0.0]}, {"some": {}, "none": {}})
+        assert axes.get_legend_handles_labels()[1] == ["some"]
+
+
+def test_the_fault_plan_is_folded_and_nothing_else_of_the_parameters(faulty):
+    shown, folded = (
+        faulty[1].split("<h2>Parameters</h2>")[1].split("</section>")[0].split("<details>")
+    )
+    assert "fault.0.point" in folded and "The fault plan: " in folded
+    assert "fault.0" not in shown and "scenario.conversions" in shown

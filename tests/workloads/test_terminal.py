@@ -67,7 +67,7 @@ wall clock       2.00 s; 1.50 conversions/s, 500 events/s
 anomalies        AN3 S-EPT mapping not restored: 1 (EXCLUDED)
 check            passed: conversion.latency.p99 < 9ms: 5.00 ms
 memory           private 0 B, shared 0 B in 0 fragments; poisoned 0 B, leaked 0 B; 0 huge mappings
-                 split
+                 lost
 engine           local, 1 partition on 1 node, 1,000 events, 64.0 MiB of memory
 digest           {DIGEST}
 

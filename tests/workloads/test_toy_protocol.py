@@ -73,7 +73,8 @@ def test_show_and_list_tell_of_it():
         if row.key == "protocol.name"
     ]
     assert KVM_LAST.name in row.unit
-    assert KVM_LAST.meaning in show_kind("protocols", as_json=False)
+    shown = " ".join(show_kind("protocols", as_json=False).split())
+    assert KVM_LAST.meaning in shown
 
 
 # --- a host --------------------------------------------------------------------------------------

@@ -478,3 +478,12 @@ def test_a_damaged_gzip_is_read_or_refused(changes):
         read_log("-", io.BytesIO(data))
     except UsageError as error:
         assert "standard input" in str(error)
+
+
+def test_random_bytes_are_ignored_but_for_a_conversion_that_they_break():
+    noise = b"\x80\xff\x00garbage\xfe\n"
+    broken = b"kvm_convert_memory start 0x\xff000 size 0x1000 shared_to_private\n"
+    log = read(
+        b"kvm_convert_memory start 0x1000 size 0x1000 private_to_shared\n", noise, broken, noise
+    )
+    assert (log.lines, log.conversions, log.ignored, log.damaged) == (4, 1, 2, 1)

@@ -11,8 +11,10 @@ from actors import observations as o
 from actors.address import GMEM, vm_address
 from actors.contract import Consumer, Reason, Share
 from actors.kvm_tickets import ACCEPT_OP, HOLE, NOTIFIER, RELEASE_OP
+from actors.lock_observations import LockHeld, TdxLocked
 from actors.messages import ATTEMPT_BITS
 from actors.tdx_states import Call, Cause, Status
+from tests.helpers import World
 from workloads import recorder
 from workloads.checkers.tracks import (
     EDGES,
@@ -71,6 +73,63 @@ def test_a_lock_is_held_for_others_than_conversions_too():
     others = (RELEASE_OP | 2, ACCEPT_OP | 7, HOLE << ATTEMPT_BITS, NOTIFIER << ATTEMPT_BITS)
     names = ["the last close", "an ACCEPT", "a hole", "an mmu_notifier"]
     assert [holder(number) for number in others] == names
+
+
+def test_who_shares_a_lock_is_told_apart_by_kind_and_number():
+    facts = [
+        (10, LockHeld(VM, "mmu_lock", "a page fault", 7, True)),
+        (15, LockHeld(VM, "mmu_lock", "a page fault", 8, True)),
+        (20, LockHeld(VM, "ilock", "a page fault", 7, True)),
+        (30, LockHeld(VM, "mmu_lock", "a page fault", 7, False)),
+        (40, LockHeld(VM, "ilock", "a page fault", 7, False)),
+        (60, LockHeld(VM, "mmu_lock", "a page fault", 8, False)),
+    ]
+    spans = [(10, 30, "mmu_lock"), (15, 60, "mmu_lock"), (20, 40, "ilock")]
+    assert [row[:3] for row in rows_of(facts)] == spans
+
+
+def test_a_lock_that_was_held_for_no_time_is_not_shown():
+    facts = [(10, LockHeld(VM, "ilock", "a page fault", 7, taken)) for taken in (True, False)]
+    assert rows_of(facts) == []
+
+
+def test_a_lock_of_the_module_is_held_from_now_on():
+    fact = TdxLocked(VM, "tree, shared", "AUG", 0, 1, 400)
+    text = "tree, shared: AUG, gfn 0x0..0x1 (4 KiB)"
+    assert rows_of([(100, fact)]) == [(100, 500, "tdx: locks", text)]
+
+
+@pytest.fixture(scope="module")
+def churned():
+    """All facts of a VM that converts and uses its memory, with their times."""
+    churn = 'workload=[{kind="churn",touch=1.0}]'
+    world = World("scenario.conversions=60", "fleet.vms_per_host=1", churn, load=True)
+    world.run()
+    return world.notebook.facts
+
+
+def test_every_lock_of_a_running_vm_is_given_back(churned):
+    held: dict[tuple[int, str, str, int], int] = {}
+    for _, fact in churned:
+        if type(fact) is LockHeld:
+            key = fact.vm, fact.lock, fact.by, fact.number
+            held[key] = held.get(key, 0) + (1 if fact.taken else -1)
+            assert held[key] in (0, 1), key
+    assert {(lock, by) for _, lock, by, _ in held} >= {
+        ("vmm", "a request"),
+        ("mmu_lock", "a page fault"),
+        ("ilock", "a page fault"),
+    }
+    assert not any(held.values())
+
+
+def test_what_the_module_holds_is_what_it_answers_busy_for(churned):
+    """Nobody gets the tree exclusively while others share it."""
+    held = [(now, fact) for now, fact in churned if type(fact) is TdxLocked]
+    alone = [(now, now + f.took) for now, f in held if f.lock == "tree, exclusively"]
+    others = [(now, now + f.took) for now, f in held if f.lock == "tree, shared"]
+    assert alone and others
+    assert all(end <= begin or last <= now for now, end in alone for begin, last in others)
 
 
 def test_an_invalidation_at_the_iommu_goes_on_from_now():

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from actors import observations as o
 from actors.contract import Reason
 from actors.kvm_tickets import ACCEPT_OP, HOLE, NOTIFIER, RELEASE_OP
+from actors.lock_observations import LockHeld, TdxLocked
 from actors.messages import ATTEMPT_BITS
 from actors.tdx_states import Cause, Status
 from workloads.checkers.words import asked, at, errno, many, ms, op, sentence, side, who
@@ -30,20 +31,25 @@ class Span(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """Where a span begins or ends; `key` finds the one for the other. An end's text is added to the begin's."""
+    """Where a span begins or ends; `key` finds the one for the other. An end's text is added to the begin's.
+
+    A `brief` one is no span if it takes no time.
+    """
 
     begins: bool
     track: str
     text: str
     key: Hashable
+    brief: bool = False
 
 
 CONVERSION, REQUEST = "guest_memfd", "request"
 LOCKS = {1: "ilock", 2: "mmu_lock"}  # by rank (docs/domain.md section 2.9)
 # Every track, from the outside in: the order in which they are shown.
 TRACKS = (
-    "found", "fault plan", "VM", REQUEST, "guest", "vmm", "vmm: waiting", CONVERSION, "ilock",
+    "found", "fault plan", "VM", REQUEST, "guest", "vmm", "vmm: lock", "vmm: waiting", CONVERSION, "ilock",
     "ilock: waiting", "kvm", "mmu_lock", "mmu_lock: waiting", "invalidation", "page faults", "tdx",
+    "tdx: locks",
     "mm", "pins", "iommu", "iommu queue", "devices", "notifiers", "allocator",
 )  # fmt: skip
 
@@ -60,6 +66,14 @@ def queued(fact: o.IotlbQueued) -> Span:
     return Span("iommu queue", f"invalidation of {at(fact)}{wait}", fact.took, ahead=True)
 
 
+def held(fact: LockHeld) -> Edge:
+    """A lock, by somebody of whom LockOrder does not tell."""
+    track = "vmm: lock" if fact.lock == "vmm" else fact.lock
+    by = asked(fact.number) if fact.by == "a request" else fact.by
+    key = (fact.lock, fact.by, fact.number)
+    return Edge(fact.taken, track, f"held by {by}" if fact.taken else "", key, brief=True)
+
+
 def answered(fact: o.Answered) -> Span:
     """A request, from when it was due."""
     text = f"{asked(fact.request)}: {at(fact)} to {side(fact.to)}, {errno(fact.reason)}"
@@ -71,6 +85,7 @@ SPANS: dict[type, Callable[[Any], Span]] = {
     o.IotlbQueued: queued,
     o.Answered: answered,
     o.LockWaited: lambda f: Span(f"{f.lock}: waiting", "somebody waits", f.wait),
+    TdxLocked: lambda f: Span("tdx: locks", f"{f.lock}: {f.by}, {at(f)}", f.took, ahead=True),
     o.MemoryTouched: lambda f: Span("guest", f"uses {at(f)}, {side(f.share)}", f.took),
     o.DmaHeld: lambda f: Span("devices", "a stream waits for its window", f.wait),
 }
@@ -82,6 +97,7 @@ EDGES: dict[type, Callable[[Any], Edge]] = {
     o.LockOrder: lambda f: Edge(
         f.taken, LOCKS[f.rank], f"held by {holder(f.op)}" if f.taken else "", (f.rank, f.op)
     ),
+    LockHeld: held,
     o.InvalidationBegin: lambda f: Edge(
         True, "invalidation", f"faults wait at {at(f)}", ("invalidation", f.vm, f.op)
     ),
@@ -167,6 +183,8 @@ class Tracks:
             self.open.setdefault(edge.key, (now, OPEN, edge.track, edge.text))
         elif begun := self.open.pop(edge.key, None):
             begin, _, track, text = begun
+            if edge.brief and begin == now:
+                return
             self.rows.append((begin, now, track, text + edge.text))
 
     def all(self) -> list[Row]:

@@ -8,9 +8,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cluster.openmetrics import INTERVAL_SECONDS
 from workloads.experiment.drive import Counts
 from workloads.outcome.figures import duration, number
-from workloads.outcome.progress import INTERVAL_SECONDS
 
 
 class Told:

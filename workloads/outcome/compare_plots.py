@@ -5,7 +5,7 @@ from typing import Any
 
 from workloads.outcome.figures import rate
 from workloads.outcome.interval import Interval
-from workloads.outcome.plots import DIRECTIONS, decades, tick
+from workloads.outcome.plots import DIRECTIONS, by_decades
 from workloads.outcome.stacked import Look, stack
 from workloads.outcome.svg import INK, SERIES, figure, svg
 
@@ -39,9 +39,8 @@ def latency(told: Told, title: str, text: str) -> str:
                 color=INK,
             )
         ends = [mean(values[rank]) for _, _, values in bars for rank in ("p50", "p99")]
-        axes.set(xscale="log", xlabel="latency, simulated: p50 to p99")
-        axes.set_xlim(*decades(ends))
-        axes.xaxis.set_major_formatter(lambda value, _: tick(value))
+        by_decades(axes, ends)
+        drawn.supxlabel("latency, simulated: p50 to p99", fontsize=10)
         axes.set_yticks(
             range(len(bars)), [f"{name} {DIRECTIONS.get(way, way)}" for name, way, _ in bars]
         )

@@ -1,6 +1,6 @@
-"""report.html of a comparison, made from compare.json and nothing else."""
+"""report.html of a comparison, made from compare.json and what was found in each protocol's run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -16,11 +16,15 @@ from workloads.outcome.comparison import (
     verdict_of,
 )
 from workloads.outcome.figures import duration, number, rate, some
+from workloads.outcome.files import FindingLine
 from workloads.outcome.html import command, figure, page, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
 from workloads.outcome.seeds import ANECDOTE, RARE, over_seeds, spread
+from workloads.outcome.stories import stories
 
 Found = Mapping[str, Any]
+Findings = Mapping[str, Sequence[FindingLine]]
+"""Protocol -> what was found in its first seed, in order of time."""
 VERDICTS = {
     "valid": "No protocol showed anything that its own definition excludes, and every check passed.",
     "violated": "Some protocol broke a promise of its own, or a check failed:",
@@ -28,7 +32,7 @@ VERDICTS = {
 }
 
 
-def render(found: Found) -> str:
+def render(found: Found, findings: Findings) -> str:
     """The page: the verdict first, how to get it again last."""
     word = found["verdict"]
     parts = [
@@ -39,7 +43,7 @@ def render(found: Found) -> str:
         latency(found),
         outcomes(found),
         phases(found),
-        meanings(found),
+        how(findings),
         engine(found),
         runs(found),
         reproduce(found),
@@ -54,7 +58,9 @@ def told(found: Found) -> dict[str, dict[str, Any]]:
 
 def whole_table(found: Found) -> str:
     """Everything in one table, and what to know of it."""
-    lines = [(row.label.strip(), *(cell.text for cell in row.cells)) for row in rows(found)]
+    told = rows(found)
+    lines = [(row.label.strip(), *(cell.text for cell in row.cells)) for row in told]
+    known = dict(legend(found)) | {row.label.strip(): row.meaning for row in told if row.meaning}
     notes = [
         "The same seed, load and faults for each. "
         f"A figure with {EXCLUDED.strip()} is one that the protocol's own definition excludes.",
@@ -66,7 +72,12 @@ def whole_table(found: Found) -> str:
     return section(
         "What each protocol came to",
         *map(paragraph, notes),
-        table(caption, ("", *(marked(found, name) for name in found["protocols"])), lines),
+        table(
+            caption,
+            ("", *(marked(found, name) for name in found["protocols"])),
+            lines,
+            meanings=known,
+        ),
     )
 
 
@@ -128,11 +139,15 @@ def engine(found: Found) -> str:
     return section("Engine (wall clock)", table("The first seed of each", head, rows))
 
 
-def meanings(found: Found) -> str:
-    """Ids and short names."""
-    return section(
-        "What the names mean", table("", ("", ""), legend(found), texts=(1,), heads=False)
-    )
+def how(findings: Findings) -> str:
+    """How the first finding of each kind came about under each protocol."""
+    told = [
+        story
+        for protocol, found in findings.items()
+        for story in stories({one.id: one for one in reversed(found)}.values(), f"{protocol}: ")
+    ]
+    text = "The first of each kind under each protocol; each run's own page has more of them."
+    return section("How it came about", paragraph(text), *told) if told else ""
 
 
 def runs(found: Found) -> str:

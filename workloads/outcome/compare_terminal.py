@@ -1,6 +1,7 @@
 """What a comparison prints for people: the worst verdict, one table with a column for each protocol, what it means."""
 
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +21,7 @@ from workloads.wording import printable
 COLUMNS_MAX = 120
 HEAD_MAX = 11
 GAP = 2
+LABEL_MAX = 16  # with it eight protocols have room in 120 columns
 Found = Mapping[str, Any]
 
 
@@ -67,7 +69,8 @@ class Folded:
     def __init__(self, names: Sequence[Sequence[str]], found: Sequence[Row]) -> None:
         self.names = names
         self.rows = found
-        self.label = max(len(row.label) for row in found)
+        self.labels = [label_of(row) for row in found]
+        self.label = max(len(line) for label in self.labels for line in label.split("\n"))
         self.widths = [
             max(*map(len, lines), *(len(row.cells[place].text) for row in found))
             for place, lines in enumerate(names)
@@ -96,10 +99,18 @@ class Folded:
         for place in part:
             lines = "\n".join(map(printable, self.names[place]))
             found.add_column(Text(lines, justify="right"), justify="right", no_wrap=True)
-        for row in self.rows:
+        for label, row in zip(self.labels, self.rows, strict=True):
             cells = [Text(c.text, STYLES.get(c.style, "")) for c in (row.cells[n] for n in part)]
-            found.add_row(Text(row.label), *cells)
+            found.add_row(Text(label), *cells)
         return found
+
+
+def label_of(row: Row) -> str:
+    """In lines: what an id means takes more than one."""
+    if not row.meaning:
+        return row.label
+    text = f"{row.label.strip()} {row.meaning}"
+    return textwrap.fill(text, LABEL_MAX, initial_indent="  ", subsequent_indent="    ")
 
 
 def notes(found: Found) -> Iterator[RenderableType]:

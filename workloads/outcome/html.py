@@ -1,6 +1,6 @@
 """The bricks of report.html: texts escaped, one style sheet for light, dark, phone and paper."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 STYLE = """
@@ -30,6 +30,20 @@ h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; border-bottom: 1px solid var(--g
 .violated { color: var(--violated); }
 .unknown { color: var(--unknown); }
 .scroll { overflow-x: auto; margin: 0.75rem 0; } .scroll:focus-visible { outline: 2px solid; }
+.wide { width: fit-content; min-width: 100%; max-width: min(94vw, 84rem); margin-left: 50%;
+  transform: translateX(-50%); }
+.wide td, .wide th { padding-right: 0.6rem; } .wide thead th { overflow-wrap: normal; white-space: normal; }
+th small { display: block; color: var(--soft); white-space: normal; max-width: 16rem; }
+@media (max-width: 62rem) { .wide { width: auto; max-width: none; margin-left: 0; transform: none; }
+  .wide table, .wide tbody { display: block; } .wide caption { display: block; }
+  .wide thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; width: 1px; }
+  .wide tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr));
+    column-gap: 1rem; border-bottom: 1px solid var(--grid); padding: 0.25rem 0; }
+  .wide th[scope=row] { grid-column: 1 / -1; } .wide td, .wide th { border: 0; padding: 0.1rem 0; }
+  .wide td { display: flex; justify-content: space-between; gap: 0.5rem; }
+  .wide td:empty { display: none; }
+  .wide td::before { content: attr(data-of); color: var(--soft); white-space: normal; text-align: left; } }
+details { margin: 0.5rem 0; } summary { cursor: pointer; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding-bottom: 0.25rem; }
 th, td { padding: 0.2rem 1rem 0.2rem 0; border-bottom: 1px solid var(--grid); text-align: left;
@@ -81,8 +95,14 @@ def command(text: str) -> str:
 
 def folded(title: str, lines: Iterable[str]) -> str:
     """Lines that are shown on request."""
-    body = escape("\n".join(lines))
-    return f"<details>\n<summary>{escape(title)}</summary>\n<pre>{body}</pre>\n</details>"
+    return on_request(title, f"<pre>{escape(chr(10).join(lines))}</pre>")
+
+
+def on_request(title: str, body: str) -> str:
+    """HTML that is shown when somebody asks for it; nothing where there is none."""
+    if not body:
+        return ""
+    return f"<details>\n<summary>{escape(title)}</summary>\n{body}\n</details>"
 
 
 def figure(drawing: str, text: str) -> str:
@@ -108,16 +128,28 @@ def table(
     rows: Iterable[Sequence[str]],
     texts: Sequence[int] = (),
     heads: bool = True,
+    meanings: Mapping[str, str] | None = None,
 ) -> str:
-    """The first cell names its row; the others are numbers, except the columns in `texts`."""
+    """The first cell names its row; the others are numbers, except the columns in `texts`.
+
+    With `meanings`, by the name of a row and told under it, it is wide: it has more room than the page's text, and on a
+    phone each cell stands under its row's name, beside the head of its column.
+    """
 
     def kind(column: int) -> str:
         return "text" if column in texts else "number"
 
+    def cell(column: int, text: str) -> str:
+        of = f' data-of="{escape(head[column])}"' if meanings is not None else ""
+        return f'<td class="{kind(column)}"{of}>{escape(text)}</td>'
+
+    def name(text: str) -> str:
+        told = (meanings or {}).get(text)
+        small = f" <small>{escape(told)}</small>" if told else ""
+        return f'<th scope="row">{escape(text)}{small}</th>'
+
     lines = [
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f'<td class="{kind(n)}">{escape(cell)}</td>' for n, cell in enumerate(row[1:], 1))
-        + "</tr>"
+        f"<tr>{name(row[0])}{''.join(cell(n, text) for n, text in enumerate(row[1:], 1))}</tr>"
         for row in rows
     ]
     if not lines:
@@ -126,10 +158,10 @@ def table(
         f'<th scope="col" class="{kind(n)}">{escape(cell)}</th>'
         for n, cell in enumerate(head[1:], 1)
     )
-    name = escape(caption)
+    about, wide = escape(caption), "" if meanings is None else " wide"
     # Without heads there is nothing to say above it that the section's title does not say.
-    top = f"<caption>{name}</caption>\n<thead><tr>{titles}</tr></thead>\n" if heads else ""
+    top = f"<caption>{about}</caption>\n<thead><tr>{titles}</tr></thead>\n" if heads else ""
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">\n<table>\n'
+        f'<div class="scroll{wide}" role="region" tabindex="0" aria-label="{about}">\n<table>\n'
         f"{top}<tbody>\n" + "\n".join(lines) + "\n</tbody>\n</table>\n</div>"
     )

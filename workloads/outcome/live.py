@@ -26,6 +26,8 @@ Words = Sequence[Mapping[str, Any]]
 class Live:
     """Told now and then how the run stands, as workloads.outcome.progress.Progress; needs a terminal."""
 
+    tell_every = 0.5  # wall seconds
+
     def __init__(self, plan: Plan, stream: TextIO | None = None, label: str = "") -> None:
         scenario = plan.scenario
         self.title = f"{label or scenario.protocol.name}: {scenario.scenario.name}"

@@ -13,6 +13,7 @@ from workloads.outcome.files import LatencyRow, TimelineRow
 from workloads.outcome.svg import INK, SERIES, figure, svg
 
 BINS_MAX = 240
+LABELS_MOST = 6  # decades with a label, as there is room for where names stand on the left
 DIRECTIONS = {"private_to_shared": "to shared", "shared_to_private": "to private"}
 NOTHING = {"count": 0}
 LINES = ("solid", "dashed", "dotted")
@@ -36,12 +37,12 @@ def latency(rows: Sequence[LatencyRow], title: str, text: str) -> str:
                 color=SERIES[number],
                 linestyle=LINES[number],
             )
-        axes.set(xscale="log", yscale="log", ylim=(0.5 / answered, 1.3))
-        axes.set_xlim(*decades([row.upper_edge_seconds for row in rows]))
-        axes.xaxis.set_major_formatter(lambda value, _: tick(value))
+        by_decades(axes, [row.upper_edge_seconds for row in rows])
+        axes.set(yscale="log", ylim=(0.5 / answered, 1.3))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:g}%")
+        axes.yaxis.set_minor_formatter(lambda *_: "")
         axes.set(xlabel="latency, simulated", ylabel="requests that took longer")
-        axes.legend(loc="lower left")
+        drawn.legend(loc="outside upper right", ncols=2)
         return svg(drawn, "latency", title, text)
 
 
@@ -81,7 +82,7 @@ def timeline(rows: Sequence[TimelineRow], title: str, text: str) -> str:
                 edgecolor=SERIES[1],
                 label="failed",
             )
-            above.legend(loc="upper right")
+            drawn.legend(loc="outside upper right", ncols=2)
         flying = [b.in_flight_peak if b else math.nan for b in bins]
         below.stairs(flying, edges, baseline=None, color=SERIES[0])
         above.set(ylabel="answered per second", ylim=(0, None))
@@ -128,13 +129,24 @@ def phases(found: Mapping[str, Mapping[str, Any]], title: str, text: str) -> str
             axes.barh(place, values["p99"] - values["p50"], 0.5, values["p50"], color=color)
             axes.plot([values["p50"]], [place], "o", color=color, markersize=5)
             axes.plot([values["max"]], [place], "|", color=INK, markersize=9)
-        axes.set(xscale="log", xlabel="simulated time to answer: p50 to p99, | is the maximum")
-        axes.set_xlim(*decades([row[2][key] for row in rows for key in ("p50", "max")]))
-        axes.xaxis.set_major_formatter(lambda value, _: tick(value))
+        by_decades(axes, [row[2][key] for row in rows for key in ("p50", "max")])
+        # Below the whole figure: names on the left can leave the axes less room than the words need.
+        drawn.supxlabel("simulated time to answer: p50 to p99, | is the maximum", fontsize=10)
         axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         return svg(drawn, "phases", title, text)
+
+
+def by_decades(axes: Any, values: Sequence[float]) -> None:
+    """A logarithmic x-axis for times in seconds; of many decades not each has a label."""
+    low, high = decades(values)
+    first, last = round(math.log10(low)), round(math.log10(high))
+    step = -(-(last - first) // LABELS_MOST)
+    axes.set(xscale="log", xlim=(low, high))
+    axes.set_xticks([10.0**power for power in range(first, last + 1, step)])
+    axes.xaxis.set_major_formatter(lambda value, _: tick(value))
+    axes.xaxis.set_minor_formatter(lambda *_: "")
 
 
 def decades(values: Sequence[float]) -> tuple[float, float]:

@@ -12,11 +12,12 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from cluster.drive import Totals
+from cluster.openmetrics import INTERVAL_SECONDS
 from workloads.outcome.figures import behind, duration, number, rate
 from workloads.plan import Plan
 from workloads.scenario import Trace
 
-INTERVAL_SECONDS = 5.0
+LINE_SECONDS = 5.0
 NS = 1_000_000_000
 VMS_COUNTED = 100_000  # beyond, the sum over VMs takes longer than it is worth
 
@@ -79,7 +80,7 @@ class Progress:
         self,
         plan: Plan,
         quiet: bool = False,
-        interval: float = INTERVAL_SECONDS,
+        interval: float = LINE_SECONDS,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.perf_counter,
         label: str = "",
@@ -117,6 +118,11 @@ class Progress:
     ) -> None:
         if self.bar:
             self.bar.stop()
+
+    @property
+    def tell_every(self) -> float:
+        """Wall seconds between two words: a bar should move; scrapes and lines are not more often than the other."""
+        return 0.5 if self.bar else INTERVAL_SECONDS
 
     def update(self, totals: Totals, words: Sequence[Mapping[str, Any]]) -> None:
         """The latest word of every partition that has spoken."""

@@ -57,7 +57,10 @@ def show(path: Path) -> None:
 
 def comparison_page(folder: Path) -> str:
     """Of a comparison's folder."""
-    return compare_report.render(read.read_comparison(folder / files.COMPARISON))
+    found = read.read_comparison(folder / files.COMPARISON)
+    paths = {name: folder / name / files.ANOMALIES for name in found["protocols"]}
+    findings = {name: read.read_findings(path) for name, path in paths.items() if isfile(path)}
+    return compare_report.render(found, findings)
 
 
 def sweep_page(folder: Path) -> str:

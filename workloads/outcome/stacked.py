@@ -16,8 +16,10 @@ def stack(
     """A bar for each name; `parts` are by label, in the order in which they follow one another in every bar."""
     left = [0.0] * len(names)
     for label, sizes in parts.items():
-        # An edge around nothing would still be seen.
+        # An edge around nothing would still be seen, and a legend tell of what is nowhere.
         shown = [place for place, size in enumerate(sizes) if size]
+        if not shown:
+            continue
         axes.barh(
             shown,
             [sizes[place] for place in shown],

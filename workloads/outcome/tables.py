@@ -11,7 +11,7 @@ from workloads.outcome.compare_rows import FIGURES, value_at
 from workloads.outcome.faults import both, rule_name, share
 from workloads.outcome.figures import NONE, duration, lost, number, rate, size, some
 from workloads.outcome.files import FindingLine
-from workloads.outcome.html import command, paragraph, section, table
+from workloads.outcome.html import command, on_request, paragraph, section, table
 from workloads.outcome.html import verdict as verdict_box
 from workloads.outcome.moves import MOVE_COUNTS
 from workloads.outcome.seeds import over_seeds, seed_reasons, spread
@@ -114,8 +114,21 @@ def callbacks(summary: Summary) -> Iterable[tuple[str, str]]:
 def parameters(summary: Summary) -> str:
     """What differs from the defaults."""
     rows = [(p["key"], p["value"], p["default"]) for p in summary["parameters"]]
+    plan = [row for row in rows if row[0].startswith("fault.")]
     head = ("key", "value", "default")
-    return section("Parameters", table("Keys that are not at their defaults", head, rows, (1, 2)))
+    return section(
+        "Parameters",
+        table(
+            "Keys that are not at their defaults",
+            head,
+            [row for row in rows if row not in plan],
+            (1, 2),
+        ),
+        on_request(
+            f"The fault plan: {some(len(plan), 'key')}",
+            table("Keys of the fault plan", head, plan, (1, 2)),
+        ),
+    )
 
 
 def checks(summary: Summary) -> str:
@@ -181,7 +194,9 @@ def anomalies(summary: Summary, findings: Sequence[FindingLine]) -> str:
         )
         for name, count in counts.items()
     ]
-    cases = [(f.id, where(msgspec.structs.asdict(f)), f.text) for f in findings]
+    cases = [
+        (f.id, where(msgspec.structs.asdict(f)), f"{meaning(f.id)}: {f.text}") for f in findings
+    ]
     about = f"Admitted or excluded by the definition of {protocol} with these parameters"
     return section(
         "Anomalies and invariants",
@@ -239,7 +254,10 @@ def memory(summary: Summary) -> str:
             ("fragments", f"{number(found['fragments'])} runs of private or shared memory"),
             ("poisoned", size(found["poisoned_bytes"])),
             ("leaked", size(found["leaked_bytes"])),
-            ("huge mappings split", number(found["huge_mappings_lost"])),
+            (
+                "huge mappings lost",
+                f"{number(found['huge_mappings_lost'])} split for conversions, for good",
+            ),
         ],
     )
 

@@ -89,7 +89,10 @@ def counterexample(summary: Summary) -> Iterator[RenderableType]:
     found = summary.get("counterexample")
     if not found or not found["story"] or "seeds" in summary:
         return
-    yield Padding(Text(f"How {found['id']} came about in {found['vm']}:"), (0, 0, 0, 2))
+    yield Padding(
+        Text(f"How {found['id']} ({meaning(found['id'])}) came about in {found['vm']}:"),
+        (0, 0, 0, 2),
+    )
     for line in found["story"]:
         yield whole(f"    {printable(line)}")
     if found.get("replay"):
@@ -133,7 +136,8 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         "conversions",
         f"{c['requested']} requested: {c['completed']} completed ({c['redundant']} redundant), "
         f"{c['failed']} failed{dead}, {c['unfinished']} unfinished; "
-        f"{c['retries']} retries, {c['in_flight_peak']} in flight at most",
+        f"{c['retries']} {'retry' if summary['conversions']['retries'] == 1 else 'retries'}, "
+        f"{c['in_flight_peak']} in flight at most",
     )
     yield from own_costs(summary)
     yield "failed attempts", counts(summary["failures"])
@@ -241,7 +245,7 @@ def places(summary: Summary) -> Iterator[tuple[str, str]]:
         f"private {size(memory['private_bytes'])}, shared {size(memory['shared_bytes'])} "
         f"in {some(memory['fragments'], 'fragment')}; poisoned {size(memory['poisoned_bytes'])}, "
         f"leaked {size(memory['leaked_bytes'])}; "
-        f"{some(memory['huge_mappings_lost'], 'huge mapping')} split",
+        f"{some(memory['huge_mappings_lost'], 'huge mapping')} lost",
     )
     if "input" in summary:
         found = summary["input"]

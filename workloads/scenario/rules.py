@@ -39,6 +39,8 @@ LACKS = {
     contract.Trace.CALLBACK: "has no poison callback",
     contract.Trace.FLAG: "looks for no flag",
 }
+# What comes nearest to a start with leaves of 2 MiB where there can be none.
+SMALL = {"mapped-2m": "mapped-4k", "prefaulted-2m": "unaccepted"}
 TIME_NS_MAX = 1 << 60  # simulated
 
 
@@ -81,7 +83,11 @@ def _protocol(scenario: Scenario) -> Iterator[Breach]:
         text = f'found true with protocol.zap_first = "{protocol.zap_first}", expected one of the two orders'
         yield "protocol.store_first", text
     if protocol.name == "in-place" and scenario.vm.page_order:
-        text = f"found {scenario.vm.page_order}, expected 0: in-place knows 4 KiB folios only"
+        start = scenario.vm.start
+        beside = f', and vm.start = "{SMALL[start]}", not "{start}"' if start in SMALL else ""
+        text = (
+            f"found {scenario.vm.page_order}, expected 0{beside}: in-place knows 4 KiB folios only"
+        )
         yield "vm.page_order", text
 
 

@@ -8,7 +8,7 @@ from actors.contract import Actor, Message
 from actors.observations import LockAsked, LockLeft, LockWaited
 from cluster import run as engine
 from cluster.costs import Cost, CostModel
-from cluster.drive import Totals
+from cluster.drive import Unwatched
 from cluster.faults import FaultPlan
 from cluster.run import Executor, Fleet
 from cluster.world import World
@@ -71,16 +71,9 @@ class Notebook:
         """See cluster.world.Watcher; the books are read where they are."""
         return len(self.books)
 
-
-class Undisturbed:
-    """See cluster.drive.Listener; Ctrl-C ends the command."""
-
-    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
-        """Nobody asks."""
-
-    def should_stop(self) -> bool:
-        """Never."""
-        return False
+    def so_far(self) -> int:
+        """See cluster.world.Watcher."""
+        return self.result()
 
 
 def perform(
@@ -100,6 +93,6 @@ def perform(
             watchers={"notebook": notebook},
         )
 
-    outcome = engine.run(Fleet(build, b"", 1), Executor(), lambda *_: b"", Undisturbed())
+    outcome = engine.run(Fleet(build, b"", 1), Executor(), lambda *_: b"", Unwatched())
     assert outcome.finished, "nothing stops it"
     return notebook.books

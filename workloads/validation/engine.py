@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from actors.contract import PAGE_BYTES
 from cluster import run as engine
-from cluster.drive import Totals
+from cluster.drive import Unwatched
 from cluster.run import Executor, Fleet, Outcome
 from cluster.world import World
 from workloads import scenario as scenarios
@@ -55,20 +55,6 @@ class OutOfTimeError(Exception):
     """A run was stopped before its end, and says nothing."""
 
 
-class Quiet:
-    """See cluster.drive.Listener. `until` is when to stop, by time.monotonic."""
-
-    def __init__(self, until: float) -> None:
-        self.until = until
-
-    def progress(self, totals: Totals, watched: Sequence[bytes]) -> None:
-        """Nobody asks; a row is soon done."""
-
-    def should_stop(self) -> bool:
-        """At the time limit; Ctrl-C ends the command."""
-        return time.monotonic() >= self.until
-
-
 def perform(run: Run, keys: Sequence[str] = (), until: float = math.inf) -> Reading:
     """Run it with further keys (costs, seed); an OutOfTimeError where it takes too long."""
     with tempfile.TemporaryDirectory(prefix="gmemsim-") as folder:
@@ -86,7 +72,9 @@ def perform(run: Run, keys: Sequence[str] = (), until: float = math.inf) -> Read
             return world
 
         fleet = Fleet(probed, ENCODER.encode(job.plan), job.plan.scenario.fleet.hosts)
-        outcome = engine.run(fleet, Executor(), job.page, Quiet(until))
+        outcome = engine.run(
+            fleet, Executor(), job.page, Unwatched(lambda: time.monotonic() >= until)
+        )
         if not outcome.finished:
             raise OutOfTimeError
         return Reading(probe, outcome)

@@ -83,3 +83,7 @@ class Probe:
     def result(self) -> dict[str, Any]:
         """See cluster.world.Watcher; the words of partitions are for runs in several processes."""
         return {"answered": len(self.latencies), "failed": self.failed}
+
+    def so_far(self) -> dict[str, Any]:
+        """See cluster.world.Watcher."""
+        return self.result()

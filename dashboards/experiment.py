@@ -1,0 +1,55 @@
+"""Experiment: the curves of a finished experiment, which is backfilled: capacity, and what rises on the way there."""
+
+from dashboards.board import Board, Row
+from dashboards.panels import Query, bars
+from dashboards.promql import total
+
+MEAN, LOW, HIGH = (f"gmemsim_experiment_{end}" for end in ("mean", "low", "high"))
+CAPACITY = "gmemsim_experiment_capacity"
+BY = "line, axis, at, measure"
+LEGEND = "{{line}}, {{axis}} {{at}}: {{measure}}"
+
+CAPACITIES = Row(
+    "Capacity: how much goes before the objective is missed?",
+    [
+        bars(
+            "Most that holds",
+            "The largest value of what was searched at which the objective still holds, for each "
+            "combination of the axes, and the resource that it ran into. Longer is better.",
+            Query(total(CAPACITY, "line, limiting"), "{{line}}: {{limiting}}"),
+            "none",
+        ),
+    ],
+)
+CURVES = Row(
+    "Contention: what rises on the way there? (each measure in its own unit)",
+    [
+        bars(
+            "Mean",
+            "Over all seeds, a bar for each point in the order of its line. A flat line is good; "
+            "one that turns up steeply has met a queue.",
+            Query(total(MEAN, BY), LEGEND),
+            "none",
+        ),
+        bars(
+            "Lower end of the interval",
+            "Of the mean, at 95% over the seeds. Two points whose intervals meet do not differ for "
+            "certain. Nothing stands here for a single seed.",
+            Query(total(LOW, BY), LEGEND),
+            "none",
+        ),
+        bars(
+            "Upper end of the interval",
+            "The other end. Far from the lower one means that more seeds are needed before anything "
+            "is concluded.",
+            Query(total(HIGH, BY), LEGEND),
+            "none",
+        ),
+    ],
+)
+BOARD = Board(
+    "gmemsim-experiment",
+    "gmemsim: experiment",
+    "Capacity and contention curves of a finished experiment. Choose its run, and a time range that has its end.",
+    (CAPACITIES, CURVES),
+)
