@@ -3,7 +3,7 @@
 from cluster.explore.chances import Chances, NoChances
 from cluster.explore.clock import NOW
 from cluster.explore.network import Link, Pool
-from cluster.explore.search import Limits, Search
+from cluster.explore.search import Limits, Search, Step, taken_step
 from cluster.explore.system import Blind, Move, State, System, Watch
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "Pool",
     "Search",
     "State",
+    "Step",
     "System",
     "Watch",
+    "taken_step",
 ]
