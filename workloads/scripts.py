@@ -36,7 +36,9 @@ def line_of(text: str) -> Line:
     verb, _, place = text.partition(" ")
     offset, plus, size = place.partition("+")
     if verb not in VERBS or not plus:
-        raise ValueError(f"found {quote(text)}, expected VERB OFFSET+SIZE as in {EXAMPLE}; verbs: {', '.join(VERBS)}")
+        raise ValueError(
+            f"found {quote(text)}, expected VERB OFFSET+SIZE as in {EXAMPLE}; verbs: {', '.join(VERBS)}"
+        )
     start, length = parse_size(offset.strip()), parse_size(size.strip())
     if start % PAGE or length % PAGE or not length:
         raise ValueError(f"found {quote(text)}, expected whole pages of 4KiB")

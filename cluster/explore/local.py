@@ -14,7 +14,7 @@ from actors.contract import VM_KEY_SHIFT, Actor, Fault, Message, Observation, Pl
 from actors.observations import FaultStruck
 from cluster.digest import canonical
 from cluster.explore.chances import Chance
-from cluster.explore.clock import AHEAD, NOW, settled
+from cluster.explore.clock import LONG, NOW, settled
 from cluster.explore.network import Sent
 
 TIMER_BYTES = 5
@@ -64,7 +64,7 @@ class Instant:
         """See actors.contract.Context. The key says which message it is, and nothing of how many came before it."""
         assert delay >= 1, f"{type(message).__name__} after {delay} ns"
         number = self.messages.number(message)
-        (self.late if delay > AHEAD else self.timers).append((self.address, number))
+        (self.late if delay > LONG else self.timers).append((self.address, number))
         return self.messages.key(number)
 
     def cancel(self, key: int) -> None:

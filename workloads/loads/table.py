@@ -38,7 +38,9 @@ Make = Callable[[Any, int, int, int], Program]
 """From the workload's keys, the VM's pages, the seed and the VM's base address."""
 
 
-def paced(program: Program, load: Boot | Hostile | HotRange | Script | Sweep, seed: int, vm: int) -> Program:
+def paced(
+    program: Program, load: Boot | Hostile | HotRange | Script | Sweep, seed: int, vm: int
+) -> Program:
     """The program; open, with a slot of its own for each job of its main lanes."""
     return Slotted(program, load.rate, key_of(seed, "slots", vm)) if is_open(load) else program
 
