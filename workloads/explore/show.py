@@ -51,11 +51,8 @@ def table(properties: Sequence[Property], model: Model) -> Iterator[str]:
         shown = sorted((each for each in rows if each.shown), key=length)
         yield f"  {kind:16} {len(rows) - len(shown)} of {len(rows)} hold in every state that was met"
         for each in shown:
-            row = (
-                "admitted"
-                if each.admitted
-                else f"BREACH, {own}'s row {'admits' if each.own else 'does not admit'} it"
-            )
+            other = "admits" if each.own else "does not admit"
+            row = "admitted" if each.admitted else f"BREACH; {own}'s own row {other} it"
             yield f"    {each.name:5} {each.title}: in {length(each)} moves ({row})"
     met = [each for each in properties if each.kind == "sometimes"]
     missed = [each.name for each in met if not each.shown]
