@@ -28,6 +28,9 @@ class Watch(Protocol):
     def step(self, known: int, facts: Facts) -> tuple[int, Names]:
         """What it knows after these facts, and the names of what they show: breaches, states of interest."""
 
+    def why(self, known: int, facts: Facts) -> Mapping[str, str]:
+        """Of what these facts show, name -> a line of text, where there is one."""
+
     def open(self, known: int) -> Names:
         """Names of what would be a breach if nothing more happened."""
 
@@ -42,6 +45,10 @@ class Blind:
     def step(self, known: int, facts: Facts) -> tuple[int, Names]:
         """See Watch."""
         return 0, ()
+
+    def why(self, known: int, facts: Facts) -> Mapping[str, str]:
+        """See Watch."""
+        return {}
 
     def open(self, known: int) -> Names:
         """See Watch."""

@@ -37,6 +37,7 @@ class Books(Watch):
         self.kept: list[bytes] = []
         self.numbers: dict[bytes, int] = {}
         self.steps: dict[tuple[int, tuple[Observation, ...]], tuple[int, Names]] = {}
+        self.texts: dict[tuple[int, tuple[Observation, ...]], Mapping[str, str]] = {}
         self.opened: dict[int, Names] = {}
 
     def first(self) -> int:
@@ -52,7 +53,11 @@ class Books(Watch):
             found = self.steps[known, facts] = self.entered(known, facts)
         return found
 
-    def entered(self, known: int, facts: Iterable[Observation]) -> tuple[int, Names]:
+    def why(self, known: int, facts: tuple[Observation, ...]) -> Mapping[str, str]:
+        """See cluster.explore.Watch."""
+        return self.texts.get((known, facts), {})
+
+    def entered(self, known: int, facts: tuple[Observation, ...]) -> tuple[int, Names]:
         """The books with these facts, and what they show."""
         self.open_at(known)
         shown = self.inspector.shown = {}
@@ -60,13 +65,15 @@ class Books(Watch):
         for fact in facts:
             for name, test in self.interests.get(type(fact), ()):
                 if test(self.inspector, fact):
-                    shown[name] = None
+                    shown[name] = ""
             if isinstance(fact, FaultStruck):
-                shown[struck_name(fact.point)] = None
+                shown[struck_name(fact.point)] = ""
             watch = self.watches.get(type(fact))
             if watch:
                 watch(NOW, fact)
                 watched = True
+        if any(shown.values()):
+            self.texts[known, facts] = shown
         return self.put_back() if watched else known, tuple(shown)
 
     def open(self, known: int) -> Names:
@@ -111,7 +118,7 @@ class Listing(Inspector):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self.shown: dict[str, None] = {}
+        self.shown: dict[str, str] = {}
 
     def found(
         self,
@@ -122,7 +129,8 @@ class Listing(Inspector):
         operation: Operation | None = None,
     ) -> None:
         """See Inspector."""
-        self.shown.update(dict.fromkeys(names))
+        for name in names:
+            self.shown.setdefault(name, text)
 
 
 def tidy(shadow: Shadow) -> None:

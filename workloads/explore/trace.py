@@ -5,7 +5,7 @@ from typing import Any
 
 from cluster.explore import System, choices_of, taken_step
 from cluster.explore.search import Step
-from cluster.explore.system import POOL, State
+from cluster.explore.system import KNOWN, POOL, State
 from workloads.exchanges.effects import effect
 from workloads.exchanges.lines import line
 from workloads.explore.properties import Way
@@ -18,7 +18,10 @@ def told(system: System, steps: Iterable[Step], state: State | None = None) -> I
         turn = system.turns[state[POOL]][step.turn]
         move = taken_step(system, state, step)
         effects = [text for text in map(effect, move.outcome.facts) if text]
-        effects += [f"=> {name}" for name in move.shown]
+        why = system.watch.why(state[KNOWN], move.outcome.facts)
+        effects += [
+            f"=> {name}: {why[name]}" if why.get(name) else f"=> {name}" for name in move.shown
+        ]
         message = system.locals.messages.known[turn.message]
         yield f"{number:4}  {line(turn.source, turn.target, message, effects)}"
         state = move.state
