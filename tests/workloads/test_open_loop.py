@@ -233,6 +233,7 @@ OPENED = {
     "balloon": 'pace="open",conversion_rate=400,size="16MiB"',
     "sweep": 'pace="open",rate=20,window="8MiB"',
     "shutdown": 'pace="open"',
+    "script": 'pace="open"',
     "hostile": 'pace="open",rate=2000',
 }
 

@@ -1,0 +1,131 @@
+"""Breadth first through all states: the first way to a state is a shortest one."""
+
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cluster.explore.system import Move, State, System
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to give up: more states, or states that are further away, are not looked at. 0 is no limit."""
+
+    states: int = 0
+    depth: int = 0
+
+
+@dataclass
+class Edges:
+    """Every move that was found, by the numbers of states: from, to, whose turn it was, how many faults struck."""
+
+    source: "array[int]" = field(default_factory=lambda: array("l"))
+    target: "array[int]" = field(default_factory=lambda: array("l"))
+    who: "array[int]" = field(default_factory=lambda: array("l"))
+    struck: "array[int]" = field(default_factory=lambda: array("b"))
+
+
+class Step(NamedTuple):
+    """One move, as places among the turns of the state before, and among what may come of that turn."""
+
+    turn: int
+    choice: int
+
+
+class Shown(NamedTuple):
+    """Where something was shown first: the state before, and the move."""
+
+    state: int
+    step: Step
+
+
+class Search:
+    """All that is found, by numbers of states."""
+
+    def __init__(self, system: System, limits: Limits | None = None) -> None:
+        self.system = system
+        self.limits = limits or Limits()
+        self.states: list[State] = []
+        self.numbers: dict[State, int] = {}
+        # By state: the one before it on a shortest way, and the move from there.
+        self.parents, self.turns, self.choices = array("l"), array("l"), array("l")
+        self.depths = array("l")
+        self.edges = Edges()
+        self.shown: dict[str, Shown] = {}
+        self.ends: list[int] = []  # nothing is in flight
+        self.generated = 1
+        self.looked = 0  # states whose moves are all known
+        self.cut = ""  # which limit was reached
+        self.enter(system.first, -1, Step(0, 0))
+
+    @property
+    def distinct(self) -> int:
+        """How many states there are, as far as is known."""
+        return len(self.states)
+
+    @property
+    def depth(self) -> int:
+        """Moves on the shortest way to the state that is furthest away."""
+        return self.depths[-1]
+
+    @property
+    def whole(self) -> bool:
+        """Were all states seen?"""
+        return self.looked == len(self.states)
+
+    def enter(self, state: State, parent: int, step: Step) -> int:
+        """The state's number; a new one is to be looked at."""
+        number = self.numbers[state] = len(self.states)
+        self.states.append(state)
+        self.parents.append(parent)
+        self.turns.append(step.turn)
+        self.choices.append(step.choice)
+        self.depths.append(self.depths[parent] + 1 if parent >= 0 else 0)
+        return number
+
+    def run(self, going: "Callable[[Search], bool] | None" = None, every: int = 1024) -> None:
+        """Look at all states, or until a limit is reached, or `going`, asked now and then, says no."""
+        while not self.whole:
+            if self.limits.states and len(self.states) > self.limits.states:
+                self.cut = "states"
+            elif self.limits.depth and self.depths[self.looked] >= self.limits.depth:
+                self.cut = "depth"
+            elif going and self.looked % every == 0 and not going(self):
+                self.cut = "stopped"
+            if self.cut:
+                return
+            self.look(self.looked)
+            self.looked += 1
+
+    def look(self, number: int) -> None:
+        """All moves from one state."""
+        edges, numbers = self.edges, self.numbers
+        before = self.generated
+        for turn, choice, who, outcome, state, shown in self.system.moves(self.states[number]):
+            self.generated += 1
+            for name in shown:
+                if name not in self.shown:
+                    self.shown[name] = Shown(number, Step(turn, choice))
+            target = numbers.get(state)
+            if target is None:
+                target = self.enter(state, number, Step(turn, choice))
+            edges.source.append(number)
+            edges.target.append(target)
+            edges.who.append(who)
+            edges.struck.append(outcome.struck)
+        if self.generated == before:
+            self.ends.append(number)
+
+    def way(self, number: int) -> list[Step]:
+        """The moves of a shortest way to a state."""
+        found: list[Step] = []
+        while self.parents[number] >= 0:
+            found.append(Step(self.turns[number], self.choices[number]))
+            number = self.parents[number]
+        return found[::-1]
+
+
+def taken_step(system: System, state: State, step: Step) -> Move:
+    """The move that a step is."""
+    return next(m for m in system.moves(state) if (m.turn, m.choice) == step)
