@@ -40,7 +40,7 @@ REQUEST_STAGES = ("came", "refused", "queued", "placed", "turned_away", "left")
 CALLS = tuple(call.name.lower() for call in Call if call is not Call.RECLAIM)
 INVARIANTS = (
     *(f"I{n}" for n in range(1, 30)),
-    *(f"L{n}" for n in range(1, 12)),
+    *(f"L{n}" for n in range(1, 13)),
 )
 ANOMALIES = tuple(f"AN{n}" for n in range(1, 29))
 REST = "other"  # the one label for all partitions beyond the first 99
