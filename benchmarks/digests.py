@@ -150,8 +150,8 @@ def row(side: Side, conversions: int, there: Nodes | None, events: int, digest: 
     listener = Losing(events, (0.3, 0.6), deeds[side.losses])
     outcome = simulate.run(simulate.prepare(scenario_of(side, conversions)), listener)
     same = outcome.digest == (digest or outcome.digest)
-    common.say(f"{' '.join(map(str, side))}: {outcome.digest}, {outcome.wall_seconds:.1f} s")
     totals = outcome.totals
+    common.say(f"{' '.join(map(str, side))}: {outcome.digest}, {totals.recoveries} recoveries")
     return outcome, {
         "fleet": side.fleet,
         "placement": side.placement,
