@@ -58,8 +58,8 @@ class RayPool:
             name, work, tries = self.tasks.pop(reference)
             try:
                 yield Done(name, ray.get(reference))
-            except RayTaskError:
-                raise
+            except RayTaskError as error:
+                raise error.cause from None
             except RayError as error:
                 if tries < TRIES:
                     self.redone += 1

@@ -66,6 +66,8 @@ def test_a_sweep_leaves_its_results_and_is_not_run_twice(gmemsim, experiment, tm
     assert (found["points"], found["done"], found["reused"]) == (3, 3, 3)
     assert found["checks"][0]["ok"]
     assert gmemsim("report", latest).returncode == 0
+    refused = gmemsim("report", latest, "--openmetrics")
+    assert (refused.returncode, b"of a sweep" in refused.stderr) == (2, True)
     assert (latest / "report.html").read_text() != page  # the second one's, of other wall time
 
 

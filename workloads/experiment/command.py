@@ -115,8 +115,7 @@ def first_seed(experiment: Experiment) -> int:
 
 def loops(experiment: Experiment) -> list[str]:
     """Workloads that wait for answers, in any combination of the axes."""
-    plans = (
-        simulate.prepare(scenario_of(experiment, p).scenario).plan
-        for p in combinations(experiment.axes)
-    )
+    found = [scenario_of(experiment, point).scenario for point in combinations(experiment.axes)]
+    different = {scenario.workload: scenario for scenario in found}  # logs are read once
+    plans = (simulate.prepare(scenario).plan for scenario in different.values())
     return list(dict.fromkeys(line for plan in plans for line in closed_loops(plan)))

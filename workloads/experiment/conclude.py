@@ -19,14 +19,14 @@ def conclude(found: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]], lis
     experiment = found.experiment
     own = ANALYSES[experiment.conclusion.analysis].function(found)
     known = point_figures(found) | own
-    wanted = [*BRACES.findall(experiment.conclusion.text), *experiment.checks]
+    # Whoever writes the text may break a line within a figure's name.
+    template = BRACES.sub(lambda one: " ".join(one[0].split()), experiment.conclusion.text)
+    wanted = [*BRACES.findall(template), *experiment.checks]
     missing = [
         name for name in dict.fromkeys(wanted) if known.get(name, Figure(None)).value is None
     ]
     used = own | {name: known[name] for name in wanted if name in known}
-    text = BRACES.sub(
-        lambda match: known.get(match[1], Figure(None)).text, experiment.conclusion.text
-    )
+    text = BRACES.sub(lambda match: known.get(match[1], Figure(None)).text, template)
     conclusion = {
         "analysis": experiment.conclusion.analysis,
         "text": text.strip(),

@@ -12,6 +12,7 @@ from workloads.errors import UsageError
 from workloads.outcome.files import (
     COMPARISON,
     LATEST,
+    POINTS,
     SUMMARY,
     FindingLine,
     LatencyRow,
@@ -52,8 +53,12 @@ def folder_of(path: str | Path) -> Path:
 
 
 def run_folder(path: str | Path) -> Path:
-    """`folder_of`, but not a comparison's: it has no figures of its own."""
+    """`folder_of`, but not a comparison's or a sweep's: they have no figures of their own."""
     folder = folder_of(path)
+    if isfile(folder / POINTS):
+        raise UsageError(
+            f"{shown(folder)}: of a sweep, which `gmemsim sweep` goes on with; expected that of a run"
+        )
     if isfile(folder / COMPARISON) and not isfile(folder / SUMMARY):
         runs = ", ".join(shown(found.parent) for found in sorted(folder.glob(f"*/{SUMMARY}")))
         raise UsageError(

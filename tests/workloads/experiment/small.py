@@ -37,7 +37,7 @@ y = "p99"
 
 [conclusion]
 analysis = "extremes"
-text = "{{least p99}} to {{most p99}} at {{most p99 at}}; {{p99 undo 1}}"
+text = "{{least p99}} to {{most p99}} at {{most p99\\n at}}; {{p99 undo 1}}"
 
 [checks]
 "most p99" = "< 1s"
