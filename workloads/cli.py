@@ -76,6 +76,62 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
     sys.exit(run_all(loaded(scenario, flags), chosen(protocols), Settings.of(flags)))
 
 
+@cli.command(short_help="Every order and every failure of a small scenario.")
+@click.argument("scenario")
+@click.option("--protocol", metavar="NAME", help="Conversion protocol. [default: the scenario's]")
+@click.option(
+    "--faults", type=Count(0), default=1, show_default=True, help="May strike in one run."
+)
+@click.option(
+    "--timeouts",
+    type=click.Choice(["late", "any"]),
+    default="late",
+    show_default=True,
+    help="Fire once nothing else is in flight, or at any time.",
+)
+@click.option(
+    "--states",
+    type=Count(1),
+    default=1_000_000,
+    show_default=True,
+    help="With more of them the verdict is `unknown`: exit status 3.",
+)
+@click.option("--depth", type=Count(1), help="Moves from the beginning; the same. [default: any]")
+@click.option("--choices", metavar="N,N,...", help="Show the one run that these choices are.")
+@click.option("--draw", metavar="FILE", help="The graph of states as SVG; 400 of them at most.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on standard output, alone.")
+@partial(
+    shared,
+    without=(
+        "executor",
+        "partitions",
+        "placement",
+        "address",
+        "protocol",
+        "results",
+        "pace",
+        "expect_digest",
+        "metrics_port",
+        "linger",
+        "timelines",
+        "live",
+        "as_json",
+    ),
+)
+def explore(scenario: str, **flags: Any) -> None:
+    """Every order of messages and every outcome of a failure in SCENARIO, which has to be small.
+
+    \b
+    gmemsim explore smallest
+    gmemsim explore smallest --protocol undo --faults 2
+    """
+    from workloads.explore.command import explore as explored
+    from workloads.explore.command import settings_of
+
+    settings = settings_of(scenario, flags)
+    sys.exit(explored(loaded(scenario, {**flags, "protocol": None}), settings))
+
+
 @cli.command(short_help="Go on with a run that was stopped.")
 @click.argument("result")
 @partial(

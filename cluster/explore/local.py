@@ -14,7 +14,7 @@ from actors.contract import VM_KEY_SHIFT, Actor, Fault, Message, Observation, Pl
 from actors.observations import FaultStruck
 from cluster.digest import canonical
 from cluster.explore.chances import Chance
-from cluster.explore.clock import NOW, settled
+from cluster.explore.clock import LONG, NOW, settled
 from cluster.explore.network import Sent
 
 TIMER_BYTES = 5
@@ -29,8 +29,10 @@ class Outcome(NamedTuple):
     after: int  # the actor's state
     sent: tuple[Sent, ...]
     timers: tuple[Sent, ...]
+    late: tuple[Sent, ...]  # timers that are longer than any work takes
     cancelled: tuple[int, ...]
     facts: Facts
+    effect: int  # a number of what it sends, sets and takes back
 
 
 class Instant:
@@ -49,6 +51,7 @@ class Instant:
         self.struck = 0
         self.sent: list[Sent] = []
         self.timers: list[Sent] = []
+        self.late: list[Sent] = []
         self.cancelled: list[int] = []
         self.facts: list[Observation] = []
 
@@ -61,17 +64,18 @@ class Instant:
         """See actors.contract.Context. The key says which message it is, and nothing of how many came before it."""
         assert delay >= 1, f"{type(message).__name__} after {delay} ns"
         number = self.messages.number(message)
-        self.timers.append((self.address, number))
+        (self.late if delay > LONG else self.timers).append((self.address, number))
         return self.messages.key(number)
 
     def cancel(self, key: int) -> None:
         """See actors.contract.Context."""
         number = self.messages.by_key.get(key, -1)
         mine = (self.address, number)
-        if mine in self.timers:
-            self.timers.remove(mine)
-        else:
-            self.cancelled.append(number)
+        for timers in (self.timers, self.late):
+            if mine in timers:
+                timers.remove(mine)
+                return
+        self.cancelled.append(number)
 
     def cost(self, name: str, count: int = 1) -> int:
         """See actors.contract.Context."""
@@ -142,7 +146,8 @@ class Locals:
         self.messages = Messages()
         self.known: list[Actor] = []
         self.numbers: dict[tuple[int, bytes], int] = {}
-        self.steps: dict[tuple[int, int, int], tuple[Outcome, ...]] = {}
+        self.steps: dict[tuple[int, int], tuple[Outcome, ...]] = {}  # by state and message
+        self.effects: dict[tuple[object, ...], int] = {}
 
     def number(self, address: int, actor: Actor) -> int:
         """Of a state of the actor; the one canonical encoding says which states are equal."""
@@ -156,7 +161,7 @@ class Locals:
 
     def outcomes(self, address: int, state: int, message: int) -> tuple[Outcome, ...]:
         """All that may come of the message."""
-        key = address, state, message
+        key = state, message
         found = self.steps.get(key)
         if found is None:
             found = self.steps[key] = tuple(self.tried(address, state, message))
@@ -169,18 +174,19 @@ class Locals:
             actor = settled(self.known[state])
             step = Instant(self.messages, self.chance, address, picks)
             actor.receive(self.messages.known[message], step)
-            yield Outcome(
-                tuple(picks),
-                step.struck,
-                self.number(address, actor),
-                tuple(step.sent),
-                tuple(step.timers),
-                tuple(step.cancelled),
-                tuple(step.facts),
-            )
+            yield self.outcome(address, actor, step)
             del picks[len(step.widths) :]
             while picks and picks[-1] + 1 == step.widths[len(picks) - 1]:
                 picks.pop()
             if not picks:
                 return
             picks[-1] += 1
+
+    def outcome(self, address: int, actor: Actor, step: Instant) -> Outcome:
+        """What the step has come to."""
+        sent, timers, late = tuple(step.sent), tuple(step.timers), tuple(step.late)
+        cancelled, facts = tuple(step.cancelled), tuple(step.facts)
+        key = address, sent, timers, late, cancelled
+        effect = self.effects.setdefault(key, len(self.effects))
+        after, picks = self.number(address, actor), tuple(step.picks)
+        return Outcome(picks, step.struck, after, sent, timers, late, cancelled, facts, effect)

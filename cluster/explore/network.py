@@ -1,6 +1,7 @@
 """What is in flight: messages on links, and timers. Which of them may come next."""
 
 import enum
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -9,8 +10,9 @@ class Link(enum.IntEnum):
     """How the messages from one actor to another relate."""
 
     FIFO = 0  # in the order in which they were sent
-    ANY = 1  # in any order; timers always are
+    ANY = 1  # in any order, as timers fire
     KEPT = 2  # in any order, and as often as wanted: what was once sent stays sent
+    LATE = 3  # in any order, once nothing else is in flight: timers of those who have patience
 
 
 class Lane(NamedTuple):
@@ -32,10 +34,11 @@ Due = tuple[int, int, int]
 
 def due(pool: Pool) -> Iterator[Due]:
     """Whatever may come next."""
+    late = all(lane.link is Link.LATE for lane in pool)
     for number, lane in enumerate(pool):
         if lane.link is Link.FIFO:
             yield number, 0, lane.messages[0]
-        else:
+        elif late or lane.link is not Link.LATE:
             before = -1
             for place, message in enumerate(lane.messages):
                 if message != before:  # they are in order
@@ -55,23 +58,27 @@ def taken(pool: Pool, number: int, place: int) -> Pool:
 
 def put(pool: Pool, source: int, link: Link, sent: Iterable[Sent]) -> Pool:
     """With what an actor has sent, over links like this."""
-    lanes = {(lane.source, lane.target, lane.link): lane.messages for lane in pool}
     for target, message in sent:
-        key = source, target, link
-        before = lanes.get(key, ())
-        if link is Link.FIFO:
-            lanes[key] = (*before, message)
-        elif link is Link.ANY or message not in before:
-            lanes[key] = tuple(sorted((*before, message)))
-    return tuple(Lane(*key, lanes[key]) for key in sorted(lanes))
+        before = Lane(source, target, link, ())
+        at = bisect_left(pool, before)
+        found = at < len(pool) and pool[at][:3] == before[:3]
+        messages = pool[at].messages if found else ()
+        if link is Link.KEPT and message in messages:
+            continue
+        messages = (*messages, message)
+        if link is not Link.FIFO and found:
+            messages = tuple(sorted(messages))
+        lane = Lane(source, target, link, messages)
+        pool = (*pool[:at], lane, *pool[at + found :])
+    return pool
 
 
 def recalled(pool: Pool, owner: int, timers: Iterable[int]) -> Pool:
     """Without these timers of the actor's; one that has fired is not there any more."""
     for timer in timers:
-        for number, place, message in due(pool):
-            lane = pool[number]
-            if lane.source == lane.target == owner and message == timer and lane.link is Link.ANY:
-                pool = taken(pool, number, place)
+        for number, lane in enumerate(pool):
+            mine = lane.source == lane.target == owner and lane.link is not Link.FIFO
+            if mine and timer in lane.messages:
+                pool = taken(pool, number, lane.messages.index(timer))
                 break
     return pool

@@ -3,10 +3,9 @@
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from cluster.explore.system import State, System
-
-NEVER_MIND: Callable[["Search"], bool] = lambda _: True  # noqa: E731
+from cluster.explore.system import Move, State, System
 
 
 @dataclass(frozen=True)
@@ -27,25 +26,38 @@ class Edges:
     struck: "array[int]" = field(default_factory=lambda: array("b"))
 
 
-class Search:
-    """`shown` is name -> the move that showed it first: the state before, and its choices."""
+class Step(NamedTuple):
+    """One move, as places among the turns of the state before, and among what may come of that turn."""
 
-    def __init__(self, system: System, limits: Limits = Limits()) -> None:
+    turn: int
+    choice: int
+
+
+class Shown(NamedTuple):
+    """Where something was shown first: the state before, and the move."""
+
+    state: int
+    step: Step
+
+
+class Search:
+    """All that is found, by numbers of states."""
+
+    def __init__(self, system: System, limits: Limits | None = None) -> None:
         self.system = system
-        self.limits = limits
+        self.limits = limits or Limits()
         self.states: list[State] = []
         self.numbers: dict[State, int] = {}
-        self.parents = array("l")
+        # By state: the one before it on a shortest way, and the move from there.
+        self.parents, self.turns, self.choices = array("l"), array("l"), array("l")
         self.depths = array("l")
-        self.choices: list[tuple[int, ...]] = []  # of the move that led to the state first
         self.edges = Edges()
-        self.turns: dict[tuple[int, ...], int] = {}  # whose they may be, by number
-        self.shown: dict[str, tuple[int, tuple[int, ...]]] = {}
-        self.ends: list[int] = []  # states in which nothing is in flight
+        self.shown: dict[str, Shown] = {}
+        self.ends: list[int] = []  # nothing is in flight
         self.generated = 1
         self.looked = 0  # states whose moves are all known
         self.cut = ""  # which limit was reached
-        self.enter(system.first, -1, ())
+        self.enter(system.first, -1, Step(0, 0))
 
     @property
     def distinct(self) -> int:
@@ -62,25 +74,24 @@ class Search:
         """Were all states seen?"""
         return self.looked == len(self.states)
 
-    def enter(self, state: State, parent: int, choices: tuple[int, ...]) -> int:
+    def enter(self, state: State, parent: int, step: Step) -> int:
         """The state's number; a new one is to be looked at."""
-        number = self.numbers.get(state)
-        if number is None:
-            number = self.numbers[state] = len(self.states)
-            self.states.append(state)
-            self.parents.append(parent)
-            self.depths.append(self.depths[parent] + 1 if parent >= 0 else 0)
-            self.choices.append(choices)
+        number = self.numbers[state] = len(self.states)
+        self.states.append(state)
+        self.parents.append(parent)
+        self.turns.append(step.turn)
+        self.choices.append(step.choice)
+        self.depths.append(self.depths[parent] + 1 if parent >= 0 else 0)
         return number
 
-    def run(self, going: Callable[["Search"], bool] = NEVER_MIND, every: int = 1024) -> None:
+    def run(self, going: "Callable[[Search], bool] | None" = None, every: int = 1024) -> None:
         """Look at all states, or until a limit is reached, or `going`, asked now and then, says no."""
         while not self.whole:
             if self.limits.states and len(self.states) > self.limits.states:
                 self.cut = "states"
             elif self.limits.depth and self.depths[self.looked] >= self.limits.depth:
                 self.cut = "depth"
-            elif self.looked % every == 0 and not going(self):
+            elif going and self.looked % every == 0 and not going(self):
                 self.cut = "stopped"
             if self.cut:
                 return
@@ -89,23 +100,32 @@ class Search:
 
     def look(self, number: int) -> None:
         """All moves from one state."""
-        edges, turns = self.edges, self.turns
+        edges, numbers = self.edges, self.numbers
         before = self.generated
-        for move in self.system.moves(self.states[number]):
+        for turn, choice, who, outcome, state, shown in self.system.moves(self.states[number]):
             self.generated += 1
-            for name in move.shown:
-                self.shown.setdefault(name, (number, move.choices))
+            for name in shown:
+                if name not in self.shown:
+                    self.shown[name] = Shown(number, Step(turn, choice))
+            target = numbers.get(state)
+            if target is None:
+                target = self.enter(state, number, Step(turn, choice))
             edges.source.append(number)
-            edges.target.append(self.enter(move.state, number, move.choices))
-            edges.who.append(turns.setdefault(move.who, len(turns)))
-            edges.struck.append(move.outcome.struck)
+            edges.target.append(target)
+            edges.who.append(who)
+            edges.struck.append(outcome.struck)
         if self.generated == before:
             self.ends.append(number)
 
-    def way(self, number: int) -> list[tuple[int, ...]]:
-        """The choices of each move on a shortest way to a state."""
-        found: list[tuple[int, ...]] = []
+    def way(self, number: int) -> list[Step]:
+        """The moves of a shortest way to a state."""
+        found: list[Step] = []
         while self.parents[number] >= 0:
-            found.append(self.choices[number])
+            found.append(Step(self.turns[number], self.choices[number]))
             number = self.parents[number]
         return found[::-1]
+
+
+def taken_step(system: System, state: State, step: Step) -> Move:
+    """The move that a step is."""
+    return next(m for m in system.moves(state) if (m.turn, m.choice) == step)

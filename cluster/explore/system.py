@@ -1,4 +1,7 @@
-"""A system: actors and what is in flight between them. Its states, and the moves from one to the next."""
+"""A system: actors and what is in flight between them. Its states, and the moves from one to the next.
+
+States, pools and effects are numbers of what is kept once, so that a move is a few look-ups.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
@@ -6,10 +9,14 @@ from typing import NamedTuple, Protocol
 from actors.contract import Actor, Message
 from cluster.explore.chances import Chance, NoChances
 from cluster.explore.local import Facts, Locals, Outcome
-from cluster.explore.network import Due, Lane, Link, Pool, due, put, recalled, taken
+from cluster.explore.network import Link, Pool, due, put, recalled, taken
 
 Names = tuple[str, ...]
 NOTHING: Names = ()
+State = tuple[int, ...]
+"""All that decides what may happen, and how it is judged: each actor's state, then what is in flight, what the watch
+knows, and how many faults have struck, where they are limited. Equal states have equal futures."""
+POOL, KNOWN, FAULTS = -3, -2, -1
 
 
 class Watch(Protocol):
@@ -20,6 +27,9 @@ class Watch(Protocol):
 
     def step(self, known: int, facts: Facts) -> tuple[int, Names]:
         """What it knows after these facts, and the names of what they show: breaches, states of interest."""
+
+    def why(self, known: int, facts: Facts) -> Mapping[str, str]:
+        """Of what these facts show, name -> a line of text, where there is one."""
 
     def open(self, known: int) -> Names:
         """Names of what would be a breach if nothing more happened."""
@@ -36,33 +46,43 @@ class Blind:
         """See Watch."""
         return 0, ()
 
+    def why(self, known: int, facts: Facts) -> Mapping[str, str]:
+        """See Watch."""
+        return {}
+
     def open(self, known: int) -> Names:
         """See Watch."""
         return ()
 
 
-class State(NamedTuple):
-    """Everything that decides what may happen, and how it is judged. Equal states have equal futures."""
+class Turn(NamedTuple):
+    """A message that may come next, and whose turn that is: a link's, or a timer's."""
 
-    actors: tuple[int, ...]  # by place in System.addresses
-    pool: Pool
-    known: int  # what the watch knows
-    faults: int  # how many have struck, where they are limited
+    lane: int
+    place: int
+    message: int
+    source: int
+    target: int
+    who: int
 
 
 class Move(NamedTuple):
-    """One message handled. `choices` are only those that had an alternative: which message, which outcomes."""
+    """One message handled. `turn` and `choice` are places among all turns, and all outcomes of that turn."""
 
-    choices: tuple[int, ...]
-    who: tuple[int, ...]  # whose turn it was: a link, or a timer
-    message: int
+    turn: int
+    choice: int
+    who: int
     outcome: Outcome
     state: State
     shown: Names
 
 
 class System:
-    """`faults` is how many may strike in one run, -1 for any number."""
+    """`faults` is how many may strike in one run, -1 for any number.
+
+    With `patient`, a timer that is longer than any work takes fires only once nothing else is in flight: nobody stalls.
+    Without it, it may fire at any time: somebody may be that slow.
+    """
 
     def __init__(
         self,
@@ -72,6 +92,7 @@ class System:
         watch: Watch | None = None,
         link: Link = Link.FIFO,
         faults: int = -1,
+        patient: bool = True,
     ) -> None:
         self.addresses = tuple(sorted(actors))
         self.places = {address: place for place, address in enumerate(self.addresses)}
@@ -79,53 +100,71 @@ class System:
         self.watch = watch or Blind()
         self.link = link
         self.timers = Link.KEPT if link is Link.KEPT else Link.ANY
+        self.late = Link.LATE if patient and link is not Link.KEPT else self.timers
         self.faults = faults
+        self.pools: list[Pool] = []
+        self.numbers: dict[Pool, int] = {}
+        self.turns: list[tuple[Turn, ...]] = []  # by pool
+        self.whose: dict[tuple[int, ...], int] = {}
+        self.flows: dict[tuple[int, int, int], int] = {}  # (pool, turn, effect) -> pool
         pool: Pool = ()
         for address, message in first:  # each a timer of its own
             number = self.locals.messages.number(message)
             pool = put(pool, address, self.timers, [(address, number)])
-        states = tuple(self.locals.number(at, actors[at]) for at in self.addresses)
-        self.first = State(states, pool, self.watch.first(), 0)
+        states = (self.locals.number(at, actors[at]) for at in self.addresses)
+        self.first: State = (*states, self.pool(pool), self.watch.first(), 0)
+
+    def pool(self, pool: Pool) -> int:
+        """Its number."""
+        number = self.numbers.get(pool)
+        if number is None:
+            number = self.numbers[pool] = len(self.pools)
+            self.pools.append(pool)
+            self.turns.append(tuple(self.turns_of(pool)))
+        return number
+
+    def turns_of(self, pool: Pool) -> Iterator[Turn]:
+        """Whatever may come next. Messages that do not wait for each other are turns of their own."""
+        for lane, place, message in due(pool):
+            source, target, link, _ = pool[lane]
+            own = () if link is Link.FIFO else (message,)
+            who = self.whose.setdefault((source, target, *own), len(self.whose))
+            yield Turn(lane, place, message, source, target, who)
 
     def actor(self, state: State, address: int) -> Actor:
         """One actor as it is in this state; not to be changed."""
-        return self.locals.known[state.actors[self.places[address]]]
+        return self.locals.known[state[self.places[address]]]
+
+    def outcomes(self, state: State, turn: Turn) -> tuple[Outcome, ...]:
+        """All that may come of it."""
+        return self.locals.outcomes(turn.target, state[self.places[turn.target]], turn.message)
 
     def moves(self, state: State) -> Iterator[Move]:
         """Every message that may come next, with everything that may come of it."""
-        ready = list(due(state.pool))
-        for number, (lane, place, message) in enumerate(ready):
-            target = state.pool[lane].target
-            own = state.actors[self.places[target]]
-            picked = (number,) if len(ready) > 1 else ()
-            for outcome in self.locals.outcomes(target, own, message):
-                if 0 <= self.faults < state.faults + outcome.struck:
+        places, step = self.places, self.locals.outcomes
+        pool, known, faults = state[POOL:]
+        for number, turn in enumerate(self.turns[pool]):
+            address = turn.target
+            at = places[address]
+            for choice, outcome in enumerate(step(address, state[at], turn.message)):
+                if 0 <= self.faults < faults + outcome.struck:
                     continue
-                after, shown = self.after(state, (lane, place, message), outcome)
-                who = whose(state.pool[lane], message)
-                yield Move(picked + outcome.picks, who, message, outcome, after, shown)
+                flow = pool, number, outcome.effect
+                then = self.flows.get(flow)
+                if then is None:
+                    then = self.flows[flow] = self.flow(pool, turn, outcome)
+                now, shown = known, NOTHING
+                if outcome.facts:
+                    now, shown = self.watch.step(known, outcome.facts)
+                struck = faults + outcome.struck if self.faults >= 0 else 0
+                after = (*state[:at], outcome.after, *state[at + 1 : POOL], then, now, struck)
+                yield Move(number, choice, turn.who, outcome, after, shown)
 
-    def after(self, state: State, taking: Due, outcome: Outcome) -> tuple[State, Names]:
-        """The state once the message is handled, and what that has shown."""
-        lane, place, _ = taking
-        address = state.pool[lane].target
-        pool = taken(state.pool, lane, place)
-        if outcome.cancelled:
-            pool = recalled(pool, address, outcome.cancelled)
-        if outcome.sent:
-            pool = put(pool, address, self.link, outcome.sent)
-        if outcome.timers:
-            pool = put(pool, address, self.timers, outcome.timers)
-        at = self.places[address]
-        actors = (*state.actors[:at], outcome.after, *state.actors[at + 1 :])
-        known, shown = state.known, NOTHING
-        if outcome.facts:
-            known, shown = self.watch.step(known, outcome.facts)
-        faults = state.faults + outcome.struck if self.faults >= 0 else 0
-        return State(actors, pool, known, faults), shown
-
-
-def whose(lane: Lane, message: int) -> tuple[int, ...]:
-    """Whose turn it is: the link's, or of messages that do not wait for each other, this one's."""
-    own = () if lane.link is Link.FIFO else (message,)
-    return (lane.source, lane.target, *own)
+    def flow(self, number: int, turn: Turn, outcome: Outcome) -> int:
+        """What is in flight once the message is handled."""
+        pool, address = self.pools[number], turn.target
+        pool = taken(pool, turn.lane, turn.place)
+        pool = recalled(pool, address, outcome.cancelled)
+        pool = put(pool, address, self.link, outcome.sent)
+        pool = put(pool, address, self.timers, outcome.timers)
+        return self.pool(put(pool, address, self.late, outcome.late))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.explore import Limits, Search
+from cluster.explore import Limits, Search, taken_step
 from tests.explore.textbook import (
     Abort,
     Commit,
@@ -82,7 +82,7 @@ def test_a_state_is_found_by_a_shortest_way():
     search = explored(system)
     for number in range(search.distinct):
         way, state = search.way(number), system.first
-        for choices in way:
-            state = next(m.state for m in system.moves(state) if m.choices == choices)
+        for step in way:
+            state = taken_step(system, state, step).state
         assert state == search.states[number]
         assert len(way) == search.depths[number]

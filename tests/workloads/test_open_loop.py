@@ -219,6 +219,7 @@ def test_other_times_are_no_other_faults(monkeypatch, load):
     assert sum(fault is not None for fault in one.values()) > 50
 
 
+SCRIPT = ", ".join(f"use {n}MiB+1MiB, private {n}MiB+1MiB" for n in range(16))
 # Every kind of workload as an open loop.
 OPENED = {
     "trace": 'log=["td-boot-iso.log"],pace="rate",rate=3000',
@@ -233,6 +234,7 @@ OPENED = {
     "balloon": 'pace="open",conversion_rate=400,size="16MiB"',
     "sweep": 'pace="open",rate=20,window="8MiB"',
     "shutdown": 'pace="open"',
+    "script": f'pace="open",rate=400,lanes=["{SCRIPT}"]',
     "hostile": 'pace="open",rate=2000',
 }
 

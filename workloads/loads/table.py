@@ -15,6 +15,7 @@ from workloads.loads.hostile import HostileProgram
 from workloads.loads.load import Program
 from workloads.loads.pace import is_open
 from workloads.loads.programs import ChurnProgram, HotRangeProgram
+from workloads.loads.script import ScriptProgram
 from workloads.loads.slots import Slotted
 from workloads.loads.whole import BalloonProgram, ShutdownProgram, SweepProgram
 from workloads.scenario import (
@@ -28,6 +29,7 @@ from workloads.scenario import (
     MemoryPressure,
     NotifierStorm,
     PinHolders,
+    Script,
     Shutdown,
     Sweep,
 )
@@ -36,7 +38,9 @@ Make = Callable[[Any, int, int, int], Program]
 """From the workload's keys, the VM's pages, the seed and the VM's base address."""
 
 
-def paced(program: Program, load: Boot | Hostile | HotRange | Sweep, seed: int, vm: int) -> Program:
+def paced(
+    program: Program, load: Boot | Hostile | HotRange | Script | Sweep, seed: int, vm: int
+) -> Program:
     """The program; open, with a slot of its own for each job of its main lanes."""
     return Slotted(program, load.rate, key_of(seed, "slots", vm)) if is_open(load) else program
 
@@ -57,6 +61,7 @@ PROGRAMS: dict[type, Make] = {
     MemoryPressure: MemoryPressureProgram,
     NotifierStorm: NotifierStormProgram,
     PinHolders: PinHoldersProgram,
+    Script: slotted(lambda load, pages, seed, vm: ScriptProgram(load, vm)),
     Shutdown: lambda load, pages, seed, vm: ShutdownProgram(load, pages, vm),
     Sweep: slotted(SweepProgram),
 }

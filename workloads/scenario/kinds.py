@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from workloads.scenario import keys as key
 from workloads.scenario.keys import Section
+from workloads.scripts import EXAMPLE, VERBS
 from workloads.units import DURATIONS, SIZES
 
 KIB, MIB, GIB = SIZES["KiB"], SIZES["MiB"], SIZES["GiB"]
@@ -349,6 +350,19 @@ class DmaStorm(Workload, frozen=True, tag="dma-storm"):
     ] = 0.01
 
 
+class Script(Workload, frozen=True, tag="script"):
+    """What each vCPU does, word by word: small cases, and what the explorer goes through in every order."""
+
+    lanes: Annotated[
+        tuple[str, ...],
+        key.texts("vCPUs", f"what each of them does, as in {EXAMPLE}; verbs: {', '.join(VERBS)}"),
+    ] = ("use 0B+4KiB, private 0B+4KiB",)
+    pace: Annotated[ChurnPace, key.choice(ChurnPace, "as of kind churn")] = "closed"
+    rate: Annotated[
+        float, key.number("per second", "steps by each VM, for pace = open", 1e-6, 1e9)
+    ] = 1000.0
+
+
 AnyWorkload = (
     Trace
     | Churn
@@ -363,6 +377,7 @@ AnyWorkload = (
     | Balloon
     | Sweep
     | Shutdown
+    | Script
 )
 
 

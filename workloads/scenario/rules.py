@@ -18,12 +18,14 @@ from workloads.scenario.kinds import (
     MemoryPressure,
     NotifierStorm,
     PoolWorkload,
+    Script,
     Shutdown,
     Sweep,
     Trace,
 )
 from workloads.scenario.recorded import recorded
 from workloads.scenario.struct import Scenario
+from workloads.scripts import lines_of
 from workloads.units import format_duration, format_size
 from workloads.wording import quote
 
@@ -118,6 +120,22 @@ def _room(scenario: Scenario) -> Iterator[Breach]:
                     f"workload.{index}.write_size",
                     f'found "{format_size(size)}", expected {room}',
                 )
+
+
+def _scripts(scenario: Scenario) -> Iterator[Breach]:
+    """What is to be done has to be legible, and inside the VM's memory."""
+    memory = scenario.vm.memory
+    for index, workload in enumerate(scenario.workload):
+        for number, text in enumerate(workload.lanes if isinstance(workload, Script) else ()):
+            where = f"workload.{index}.lanes.{number}"
+            try:
+                end = max(line.end for line in lines_of(text)) * PAGE_BYTES
+            except ValueError as error:
+                yield where, str(error)
+                continue
+            if end > memory:
+                room = f"at most vm.memory ({format_size(memory)})"
+                yield where, f'found memory up to "{format_size(end)}", expected {room}'
 
 
 def _shares(scenario: Scenario) -> Iterator[Breach]:
@@ -287,6 +305,7 @@ RULES: tuple[Callable[[Scenario], Iterator[Breach]], ...] = (
     _protocol,
     _logs,
     _room,
+    _scripts,
     _shares,
     _believed,
     _devices,

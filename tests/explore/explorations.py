@@ -1,0 +1,55 @@
+"""Small explorations for the tests: a shipped scenario with some keys changed, and what it shows."""
+
+from functools import cache
+from typing import NamedTuple
+
+from cluster.explore import Limits, Search
+from cluster.faults import FAULT_POINTS
+from workloads.adjust import adjusted
+from workloads.explore.model import Model
+from workloads.explore.properties import Property, answers, verdict_of
+from workloads.scenario import load
+
+NO_FAULTS = "fault=[]"
+THERE = 'workload=[{kind="script",lanes=["share 0B+4KiB"]}]'  # and not back
+
+
+@cache
+def known(point, protocol="two-phase"):
+    """One conversion to shared with a failure at this point: for tests that plant nothing."""
+    return explored(THERE, at(point), protocol=protocol)
+
+
+class Explored(NamedTuple):
+    model: Model
+    search: Search
+    properties: dict[tuple[str, str], Property]
+    verdict: str
+
+    @property
+    def shown(self):
+        """Names of what must not be shown, and was."""
+        return {
+            name
+            for (name, kind), each in self.properties.items()
+            if each.shown and kind != "sometimes"
+        }
+
+    @property
+    def counts(self):
+        return self.search.distinct, self.search.generated, self.search.depth
+
+
+def explored(*overrides, protocol="two-phase", faults=1, patient=True, name="smallest", **limits):
+    scenario = adjusted(load(name, overrides, FAULT_POINTS), protocol).scenario
+    model = Model(scenario, faults, patient)
+    search = Search(model.system, Limits(**limits))
+    search.run()
+    found = answers(model, search)
+    properties: dict[tuple[str, str], Property] = {(each.name, each.kind): each for each in found}
+    return Explored(model, search, properties, verdict_of(found, search))
+
+
+def at(*points):
+    """The scenario's faults: these points alone."""
+    return "fault=[" + ",".join(f'{{point="{point}"}}' for point in points) + "]"

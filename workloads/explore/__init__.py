@@ -1,0 +1,1 @@
+"""A scenario under the explorer: every order and every outcome, and what the checks make of each."""
