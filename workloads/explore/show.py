@@ -55,10 +55,16 @@ def table(properties: Sequence[Property], model: Model) -> Iterator[str]:
             row = "admitted" if each.admitted else f"BREACH; {own}'s own row {other} it"
             yield f"    {each.name:5} {each.title}: in {length(each)} moves ({row})"
     met = [each for each in properties if each.kind == "sometimes"]
-    missed = [each.name for each in met if not each.shown]
-    yield f"  sometimes        {len(met) - len(missed)} of {len(met)} met" + (
-        f"; never: {', '.join(missed)}" if missed else ""
-    )
+    missed = [each for each in met if not each.shown]
+    text = f"{len(met) - len(missed)} of {len(met)} met"
+    for verdict, word in (
+        ("violated", "BREACH, never"),
+        ("never", "never"),
+        ("unknown", "not yet"),
+    ):
+        names = ", ".join(each.name for each in missed if each.verdict == verdict)
+        text += f"; {word}: {names}" if names else ""
+    yield f"  sometimes        {text}"
 
 
 def counterexample(system: System, each: Property, words: str) -> Iterator[str]:
