@@ -54,9 +54,13 @@ POLICIES: dict[str, Make] = {
     "legacy": lambda *_: Policy(0, 0, 0, drop_pins=False, fatal=True),
     "spin": lambda *_: Policy(-1, 0, 0, drop_pins=False, fatal=False),
     "immediate": lambda tries, *_: Policy(tries, 0, 0, drop_pins=False, fatal=False),
-    "fixed": lambda *again: Policy(again[0], again[1], again[2], drop_pins=False, fatal=False, pause="same"),
+    "fixed": lambda *again: Policy(
+        again[0], again[1], again[2], drop_pins=False, fatal=False, pause="same"
+    ),
     "backoff": lambda *again: Policy(again[0], again[1], again[2], drop_pins=False, fatal=False),
-    "jitter": lambda *again: Policy(again[0], again[1], again[2], drop_pins=False, fatal=False, pause="drawn"),
+    "jitter": lambda *again: Policy(
+        again[0], again[1], again[2], drop_pins=False, fatal=False, pause="drawn"
+    ),
     "cooperative": lambda *again: Policy(again[0], again[1], again[2], drop_pins=True, fatal=False),
     "report": lambda *_: Policy(0, 0, 0, drop_pins=False, fatal=False),
 }
