@@ -20,6 +20,7 @@ from actors.observations import (
     Retried,
     VmStopped,
 )
+from actors.retry import Policy, draw
 from actors.slots import Slots, slot_of
 from actors.vmm_kill import Life
 from actors.vmm_listeners import Follow, Part, Round, Window
@@ -33,20 +34,6 @@ RETRYABLE = {
 }
 FATAL = {Reason.BUG, Reason.DEAD}
 IDLE = -1  # nobody has the conversion lock; a window's number is below it
-
-
-class Policy(msgspec.Struct, frozen=True, array_like=True):
-    """What the VMM does about an error of the ioctl (docs/domain.md section 2.7).
-
-    `tries` further attempts, the first after `first` ns, then twice as long each time up to `most`. Who drops pins
-    counts those that come no further: each page that is let go is one refusal less.
-    """
-
-    tries: int
-    first: int
-    most: int
-    drop_pins: bool
-    fatal: bool
 
 
 class Pending(msgspec.Struct):
@@ -200,8 +187,8 @@ class Vmm(Actor):
 
     def again(self, pending: Pending, page: int, context: Context) -> None:
         """Make holders of the page let go, if there is one; release the conversion lock and come back later."""
-        policy = self.policy
-        wait = min(policy.first << min(pending.stuck, 40), policy.most)
+        chance = draw(self.vm, pending.request, pending.attempt, context.now)
+        wait = self.policy.wait(pending.stuck, chance)
         pending.attempt += 1
         pending.stuck += 1
         context.observe(Retried(self.vm, pending.request, pending.attempt, pending.stuck))

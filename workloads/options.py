@@ -7,7 +7,7 @@ import msgspec
 from actors.iommu import APART, Iommu
 from actors.kvm_memory import AT_SPLIT, PageCache
 from actors.protocols import PROTOCOLS, Event, FileOptions, Options
-from actors.vmm import Policy
+from actors.retry import POLICIES, Policy
 from actors.vmm_listeners import Follow
 from workloads.scenario import Scenario
 
@@ -66,13 +66,6 @@ def failable(scenario: Scenario) -> bool:
 
 
 def policy(scenario: Scenario) -> Policy:
-    """The VMM's retry policy (docs/domain.md section 2.7, V0 to V4)."""
+    """The VMM's retry policy."""
     vmm = scenario.vmm
-    again = (vmm.retry_tries, vmm.retry_first, vmm.retry_max)
-    return {
-        "legacy": Policy(0, 0, 0, drop_pins=False, fatal=True),
-        "spin": Policy(-1, 0, 0, drop_pins=False, fatal=False),
-        "backoff": Policy(*again, drop_pins=False, fatal=False),
-        "cooperative": Policy(*again, drop_pins=True, fatal=False),
-        "report": Policy(0, 0, 0, drop_pins=False, fatal=False),
-    }[vmm.retry]
+    return POLICIES[vmm.retry](vmm.retry_tries, vmm.retry_first, vmm.retry_max)

@@ -31,7 +31,9 @@ Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
 Iommu = Literal["notify", "pin"]
 Backend = Literal["in-place", "two-backends"]
 InvalFail = Literal["error", "hang"]
-Retry = Literal["legacy", "spin", "backoff", "cooperative", "report"]
+Retry = Literal[
+    "legacy", "spin", "immediate", "fixed", "backoff", "jitter", "cooperative", "report"
+]
 PageOrder = Literal[0, 9, 18]
 Executor = Literal["local", "ray"]
 MARKINGS = ("protocol", *MARKS, "mixed")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from workloads.experiment.analyses import capacity, extremes
+from workloads.experiment.analyses import capacity, extremes, optimum, recovery
 from workloads.experiment.analyses.contract import Analysis, Evidence, Figure, Figures
 
 __all__ = ["ANALYSES", "Analysis", "Evidence", "Figure", "Figures"]
@@ -18,5 +18,13 @@ ANALYSES: Mapping[str, Analysis] = {
     "extremes": Analysis(extremes.extremes, "the least and the most of each measure, and where"),
     "capacity": Analysis(
         capacity.capacity, "what searches found, which resource limits, what relieving it brings"
+    ),
+    "optimum": Analysis(
+        optimum.optimum, "which value of an axis has the least or the most", optimum.OPTIONS
+    ),
+    "recovery": Analysis(
+        recovery.recovery,
+        "when a measure is as usual again, and where it never is",
+        recovery.OPTIONS,
     ),
 }
