@@ -8,7 +8,7 @@ from workloads.experiment.drive import Drive
 from workloads.experiment.pursuit import Pursuits
 from workloads.experiment.record import record
 from workloads.experiment.store import Store
-from workloads.outcome import sweep_report
+from workloads.outcome import sweep_metrics, sweep_report
 from workloads.outcome.sweep_table import csv_text
 
 ABOUT = {
@@ -175,6 +175,33 @@ def test_report_and_table_are_made_of_the_record_alone(tmp_path, text):
     assert rows[0].startswith("two-phase,1,,")
     assert rows[-1].startswith("undo,")
     assert swept(tmp_path, decode(text, "small.toml"), Answers(edge))["rows"] == found["rows"]
+
+
+def test_metrics_have_every_point_and_every_answer(tmp_path):
+    found = swept(tmp_path, decode(SEARCH, "small.toml"), Answers(edge))
+    lines = [*sweep_metrics.openmetrics(found, 5.0, {"run_id": "R"})]
+    assert sum(line.startswith("gmemsim_experiment_mean{") for line in lines) == len(found["rows"])
+    assert not any("experiment_low{" in line for line in lines), "of one seed nobody can tell"
+    capacities = {line for line in lines if line.startswith("gmemsim_experiment_capacity{")}
+    assert capacities == {
+        f'gmemsim_experiment_capacity{{experiment="small",line="{line}",limiting="iommu",run_id="R"}} {most} 5.000'
+        for line, most in (
+            ("two-phase", 12.0),
+            ("two-phase, iommu relieved", 24.0),
+            ("undo", 11.0),
+            ("undo, iommu relieved", 23.0),
+        )
+    }
+
+
+def test_metrics_lack_what_has_no_value(tmp_path):
+    found = swept(tmp_path, decode(SEARCH.replace("< 5ms", "< 1ns"), "small.toml"), Answers(edge))
+    found["rows"][0]["values"]["p99"] = None
+    lines = [*sweep_metrics.openmetrics(found, 5.0, {})]
+    assert (
+        sum(line.startswith("gmemsim_experiment_mean{") for line in lines) == len(found["rows"]) - 1
+    )
+    assert not any("experiment_capacity{" in line for line in lines)
 
 
 def test_intervals_are_over_the_seeds(tmp_path):
