@@ -24,9 +24,13 @@ def points(found: Found) -> Iterator[Point]:
 
 
 def capacities(found: Found) -> Iterator[Capacity]:
-    """What each search came to, as it is and with its limit relieved."""
+    """What each search came to, as it is, with its limit relieved, and with what does not limit."""
     for one in found["found"]:
-        for search, made in ((one, ""), (one["relieved"], one["limiting"])):
+        for search, made in (
+            (one, ""),
+            (one["relieved"], one["limiting"]),
+            (one["control"], one["idle"]),
+        ):
             value = search and search["answer"]["value"]
             if value is not None:
                 place = dict([*one["place"].items(), *relieved(made)])
