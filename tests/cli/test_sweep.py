@@ -47,7 +47,9 @@ def experiment(tmp_path):
     return path
 
 
-def test_a_sweep_leaves_its_results_and_is_not_run_twice(gmemsim, experiment, tmp_path):
+def test_a_sweep_leaves_its_results_and_is_not_run_twice(
+    gmemsim, experiment, tmp_path, environment
+):
     done = gmemsim("sweep", "small.toml", *LOCAL)
     told = done.stdout.decode()
     assert done.returncode == 0
@@ -65,7 +67,9 @@ def test_a_sweep_leaves_its_results_and_is_not_run_twice(gmemsim, experiment, tm
     assert {"points", "done", "reused", "conclusion", "checks"} <= found.keys()
     assert (found["points"], found["done"], found["reused"]) == (3, 3, 3)
     assert found["checks"][0]["ok"]
-    assert gmemsim("report", latest).returncode == 0
+    environment["BROWSER"] = "true"
+    opened = gmemsim("report", latest, "--open")
+    assert (opened.returncode, opened.stderr) == (0, b"")
     metrics = gmemsim("report", latest, "--openmetrics").stdout.decode()
     assert metrics.count("\ngmemsim_experiment_mean{") == 3
     assert f'run_id="small/{latest.resolve().name}"' in metrics
