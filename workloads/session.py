@@ -122,8 +122,7 @@ class Session:
         if self.exporter:
             self.exporter.readings = final
         history.add(time.time(), final)
-        scraped = {"job": "gmemsim", "instance": "results"}
-        labels = labels_of(scenario, run_id) | scraped
+        labels = labels_of(scenario, run_id) | results.SCRAPED
         results.write_history(folder, openmetrics(history.snapshots, labels))
         results.write(folder, scenario, summary, outcome, exposition(final))
         if outcome.finished:

@@ -18,7 +18,7 @@ pytestmark = [
 ]
 PHONE, DESK = 360, 1280
 AA = 4.5  # WCAG 2.1, contrast of text
-FIGURES = {"violated": 4, "stopped": 0, "seeds": 4, "comparison": 3}
+FIGURES = {"violated": 4, "stopped": 0, "seeds": 4, "comparison": 3, "sweep": 2}
 every_page = pytest.mark.parametrize("name", FIGURES)
 
 OPEN_ALL = "document.querySelectorAll('details').forEach(found => found.open = true)"

@@ -47,14 +47,16 @@ def experiment(tmp_path):
     return path
 
 
-def test_a_sweep_leaves_its_results_and_is_not_run_twice(gmemsim, experiment, tmp_path):
+def test_a_sweep_leaves_its_results_and_is_not_run_twice(
+    gmemsim, experiment, tmp_path, environment
+):
     done = gmemsim("sweep", "small.toml", *LOCAL)
     told = done.stdout.decode()
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0
     assert told.startswith("VALID  small, 3 of 3 points, 0 from before, 2 seeds each\n")
     assert "It takes " in told and "closed loop" in told
     latest = tmp_path / "results" / "small" / "latest"
-    names = {"experiment.toml", "points.csv", "points.json", "report.html"}
+    names = {"experiment.toml", "metrics.om.gz", "points.csv", "points.json", "report.html"}
     assert {path.name for path in latest.iterdir()} == names
     assert (latest / "experiment.toml").read_text() == TEXT
     page = (latest / "report.html").read_text()
@@ -65,9 +67,12 @@ def test_a_sweep_leaves_its_results_and_is_not_run_twice(gmemsim, experiment, tm
     assert {"points", "done", "reused", "conclusion", "checks"} <= found.keys()
     assert (found["points"], found["done"], found["reused"]) == (3, 3, 3)
     assert found["checks"][0]["ok"]
-    assert gmemsim("report", latest).returncode == 0
-    refused = gmemsim("report", latest, "--openmetrics")
-    assert (refused.returncode, b"of a sweep" in refused.stderr) == (2, True)
+    environment["BROWSER"] = "true"
+    opened = gmemsim("report", latest, "--open")
+    assert (opened.returncode, opened.stderr) == (0, b"")
+    metrics = gmemsim("report", latest, "--openmetrics").stdout.decode()
+    assert metrics.count("\ngmemsim_experiment_mean{") == 3
+    assert f'run_id="small/{latest.resolve().name}"' in metrics
     assert (latest / "report.html").read_text() != page  # the second one's, of other wall time
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.experiment_metrics import Capacity, Point, experiment_metrics
+from cluster.experiment_metrics import Point, experiment_metrics
 from dashboards import experiment
 from dashboards.build import BOARDS
 from dashboards.monitor import HOME, SHIPPED, MonitorError, announced, prometheus
@@ -137,29 +137,61 @@ def test_every_panel_has_data(board, watched):
         assert needed(found), f"{panel.title}: {text}: {found}"
 
 
-def test_every_panel_has_an_experiment_s_points(tmp_path):
-    places = [{"pages": pages, "rate": rate} for pages in ("2 MiB", "4 KiB") for rate in (1, 2.5)]
-    points = [Point(place, "p99", n, n - 0.5, n + 0.5) for n, place in enumerate(places, 1)]
-    most = [Capacity({"pages": "2 MiB"}, 2.5, "mmu_lock"), Capacity({"pages": "4 KiB"}, 1)]
-    labels = {"job": "gmemsim", "instance": "results", "run_id": "R-1"}
-    lines = experiment_metrics("host-capacity", points, most, time.time() - 60, labels)
-    (tmp_path / "points.om").write_text("".join(f"{line}\n" for line in lines))
-    data = tmp_path / HOME / "data"
-    made = promtool("tsdb", "create-blocks-from", "openmetrics", tmp_path / "points.om", data)
-    assert made.returncode == 0, made.stderr
+SEARCH = """
+[experiment]
+question = "How many VMs?"
+prediction = "Two."
+seeds = 2
+
+[base]
+"fleet.hosts" = 1
+"scenario.conversions" = 60
+
+[[axis]]
+name = "pages"
+values = [
+    { label = "2 MiB", set = { "vm.page_order" = 9 } },
+    { label = "4 KiB", set = { "vm.page_order" = 0, "vm.start" = "mapped-4k" } },
+]
+
+[search]
+key = "fleet.vms_per_host"
+name = "VMs"
+high = 2
+objective = "conversion.latency.p99 < 5s"
+
+[[measure]]
+name = "p99"
+path = "conversion.latency.p99"
+unit = "duration"
+"""
+
+
+def test_every_panel_has_a_sweep_s_points(tmp_path):
+    (tmp_path / "small.toml").write_text(SEARCH)
+    gmemsim(tmp_path, "sweep", tmp_path / "small.toml", "--executor", "local", "--quiet")
+    latest = backfilled(tmp_path, "small")
     with prometheus(tmp_path, free_port()) as url:
         shown = {panel.title: asked(url, text) for panel, _, text in queries(experiment.BOARD)}
-    found = {
-        title: {tuple(one["metric"].values()): float(one["value"][1]) for one in series}
-        for title, series in shown.items()
-    }
-    assert len(found["Mean"]) == len(found["Lower end of the interval"]) == len(places)
-    assert sorted(found["Upper end of the interval"].values()) == [1.5, 2.5, 3.5, 4.5]
-    (third,) = [one for one in shown["Mean"] if one["value"][1] == "3"]
-    named = {"line": "4 KiB", "axis": "rate", "at": "1", "measure": "p99"}
-    assert third["metric"] == named
-    limits = [one["metric"].get("limiting") for one in shown["Most that holds"]]
-    assert sorted(limits, key=str) == [None, "mmu_lock"]
+    found = json.loads((latest / "points.json").read_text())
+    for title, end in (
+        ("Mean", "mean"),
+        ("Lower end of the interval", "low"),
+        ("Upper end of the interval", "high"),
+    ):
+        assert {
+            (one["metric"]["line"], one["metric"]["at"]): float(one["value"][1])
+            for one in shown[title]
+        } == {
+            (row["place"]["pages"], str(row["place"]["VMs"])): row["values"]["p99"][end]
+            for row in found["rows"]
+        }
+    assert len(shown["Mean"]) == 4
+    assert {one["metric"]["axis"] for one in shown["Mean"]} == {"VMs"}
+    assert sorted(
+        (one["metric"]["line"], one["metric"]["limiting"], one["value"][1])
+        for one in shown["Most that holds"]
+    ) == [(one["place"]["pages"], one["limiting"], "2") for one in found["found"]]
 
 
 def test_a_single_seed_has_no_interval():
@@ -205,30 +237,28 @@ def test_a_run_is_announced_while_it_is_served(tmp_path):
     assert not file.exists()
 
 
-def test_a_finished_run_can_be_filled_in(tmp_path):
-    words = [
-        "run",
-        "quickstart",
-        "--set",
-        "scenario.conversions=500",
-        "--quiet",
-        "--results",
-        str(tmp_path),
-    ]
-    command = [sys.executable, "-m", "workloads"]
-    subprocess.run([*command, *words], check=True, timeout=100)
-    latest = tmp_path / "quickstart" / "latest"
-    text = subprocess.run(
-        [*command, "report", str(latest), "--openmetrics"],
-        check=True,
-        timeout=60,
-        capture_output=True,
+def gmemsim(folder, *words):
+    """What it prints."""
+    command = [sys.executable, "-m", "workloads", *map(str, words)]
+    where = () if words[0] == "report" else ("--results", str(folder))
+    return subprocess.run(
+        [*command, *where], check=True, timeout=100, stdout=subprocess.PIPE
     ).stdout
-    (tmp_path / "run.om").write_bytes(text)
-    made = promtool(
-        "tsdb", "create-blocks-from", "openmetrics", tmp_path / "run.om", tmp_path / HOME / "data"
-    )
+
+
+def backfilled(folder, name):
+    """Results, once their metrics are where a Prometheus of this folder looks."""
+    latest = folder / name / "latest"
+    (folder / "found.om").write_bytes(gmemsim(folder, "report", latest, "--openmetrics"))
+    data = folder / HOME / "data"
+    made = promtool("tsdb", "create-blocks-from", "openmetrics", folder / "found.om", data)
     assert made.returncode == 0, made.stderr
+    return latest
+
+
+def test_a_finished_run_can_be_filled_in(tmp_path):
+    gmemsim(tmp_path, "run", "quickstart", "--set", "scenario.conversions=500", "--quiet")
+    latest = backfilled(tmp_path, "quickstart")
     with prometheus(tmp_path, free_port()) as url:
         (seen,) = asked(url, "sum(last_over_time(gmemsim_conversions_total[1h]))")
         (info,) = asked(url, "last_over_time(gmemsim_run_info[1h])")

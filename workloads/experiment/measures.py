@@ -1,13 +1,16 @@
 """Figures of summaries: what a measure is of one run, and over the seeds of a point."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workloads import checks
 from workloads.experiment.records import Measure
 from workloads.outcome.interval import Interval, interval
+from workloads.units import format_duration
 
 Summary = Mapping[str, Any]
+MULTIPLE = re.compile(r"(<=?)\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)x")
 # How a limit on a figure of this unit is read (workloads.checks).
 LIMITS: Mapping[str, checks.Unit] = {
     "number": "number",
@@ -61,15 +64,34 @@ def total(node: Any) -> float | None:
     return None
 
 
+def absolute(objective: Mapping[str, str], least: Sequence[Summary]) -> dict[str, str]:
+    """Multiples ("< 1.5x") as durations, from the mean of these runs; of nothing there is none, so nothing holds."""
+    found = dict(objective)
+    for name, limit in objective.items():
+        sign, factor = multiple(limit)
+        if factor:
+            mean = mean_of(name, least)
+            found[name] = f"{sign} {format_duration(round(factor * (mean or 0.0) * 1e9))}"
+    return found
+
+
+def multiple(limit: str) -> tuple[str, float]:
+    """Sign and factor of "< 1.5x"; 0 of any other limit."""
+    match = MULTIPLE.fullmatch(limit)
+    return (match[1], float(match[2])) if match else ("", 0.0)
+
+
+def mean_of(name: str, summaries: Sequence[Summary]) -> float | None:
+    """Of a name of [checks]; None unless every run has the figure."""
+    values = [checks.METRICS[name].value(summary) for summary in summaries]
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present and len(present) == len(values) else None
+
+
 def holds(objective: Mapping[str, str], summaries: Sequence[Summary]) -> bool:
     """Does the mean over the seeds keep within every limit? A run without the figure does not."""
     for name, limit in objective.items():
-        check = checks.parse(name, limit)
-        values = [checks.METRICS[name].value(summary) for summary in summaries]
-        present = [value for value in values if value is not None]
-        if len(present) < len(values) or not present:
-            return False
-        mean = sum(present) / len(present)
-        if not checks.OPERATORS[check.operator](mean, check.bound):
+        check, mean = checks.parse(name, limit), mean_of(name, summaries)
+        if mean is None or not checks.OPERATORS[check.operator](mean, check.bound):
             return False
     return True

@@ -1,12 +1,12 @@
 """Which points an experiment wants run, each chosen by what the ones before it came to. Runs nothing."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from workloads.experiment import relief, search
-from workloads.experiment.measures import Summary, holds
+from workloads.experiment.measures import Summary, absolute, holds
 from workloads.experiment.points import Point, candidates, combinations
 from workloads.experiment.records import Experiment
 
@@ -16,14 +16,18 @@ Pursuit = Generator[Point, Summaries, None]
 
 
 class Found(msgspec.Struct):
-    """What a search came to. `limiting` is the resource that holds conversions up at the first miss; `over` once
+    """What a search came to. `limiting` is the resource that holds conversions up at the first miss, `relieved` the
+    same search with its costs halved; `control` is one with those of `idle` halved, which limits least. `over` once
     nothing more is to be run for it."""
 
     point: Point
     answer: search.Answer
+    objective: Mapping[str, str]
     limiting: str = ""
     resources: dict[str, Any] = {}
     relieved: "Found | None" = None
+    idle: str = ""
+    control: "Found | None" = None
     over: bool = False
 
 
@@ -54,9 +58,9 @@ class Pursuits:
         places = [point.place for point in combinations(self.experiment.axes)]
         order = {place: number for number, place in enumerate(places)}
 
-        def of(seen: Seen) -> tuple[int, bool, tuple[Any, ...]]:
+        def of(seen: Seen) -> tuple[int, str, tuple[Any, ...]]:
             place = seen.point.place
-            return order[place[:axes]], bool(seen.point.relieved), tuple(v for _, v in place[axes:])
+            return order[place[:axes]], seen.point.relieved, tuple(v for _, v in place[axes:])
 
         return sorted(self.seen, key=of), sorted(self.found, key=lambda one: order[one.point.place])
 
@@ -65,18 +69,28 @@ class Pursuits:
         self.seen.append(Seen(point, (yield point)))
 
     def searching(self, point: Point) -> Pursuit:
-        """The answer, then what limits it, then the answer with that relieved."""
+        """The answer, then what limits it, then the answer with that relieved, and with what does not limit."""
         found = yield from self.one_search(point)
         self.found.append(found)
-        costs = self.experiment.relief.get(found.limiting, ())
-        if costs:
-            sets = relief.halved(self.experiment, point, costs)
-            cheaper = Point(point.place, (*point.sets, *sets), found.limiting)
-            found.relieved = yield from self.one_search(cheaper)
+        known = [name for name, costs in self.experiment.relief.items() if costs]
+        if found.limiting in known:
+            cheaper = self.cheaper(point, found.limiting)
+            found.relieved = yield from self.one_search(cheaper, found.objective)
+            found.idle = relief.control(found.resources, found.limiting, known)
+        if found.idle:
+            cheaper = self.cheaper(point, found.idle)
+            found.control = yield from self.one_search(cheaper, found.objective)
         found.over = True
 
-    def one_search(self, point: Point) -> Generator[Point, Summaries, Found]:
-        """For one combination, as it is."""
+    def cheaper(self, point: Point, resource: str) -> Point:
+        """The same with a resource's costs halved."""
+        sets = relief.halved(self.experiment, point, self.experiment.relief[resource])
+        return Point(point.place, (*point.sets, *sets), resource)
+
+    def one_search(
+        self, point: Point, objective: Mapping[str, str] | None = None
+    ) -> Generator[Point, Summaries, Found]:
+        """For one combination. Limits that are multiples, are of what there is at its smallest value, or are given."""
         wanted = self.experiment.search
         assert wanted
         asking = search.largest(candidates(wanted))
@@ -85,7 +99,8 @@ class Pursuits:
         while True:
             here = point.at(wanted.title, value, wanted.key)
             runs[value] = yield here
-            held = holds(self.experiment.objective, runs[value])
+            objective = objective or absolute(self.experiment.objective, runs[value])
+            held = holds(objective, runs[value])
             self.seen.append(Seen(here, runs[value], held))
             try:
                 value = asking.send(held)
@@ -94,4 +109,4 @@ class Pursuits:
                 break
         edge = answer.missed if answer.missed is not None else answer.value
         resources = relief.pooled(runs[edge]) if edge is not None else {}
-        return Found(point, answer, relief.limiting(resources), resources)
+        return Found(point, answer, objective or {}, relief.limiting(resources), resources)

@@ -9,6 +9,7 @@ from typing import Any
 from workloads import checks
 from workloads.errors import UsageError
 from workloads.experiment.analyses import ANALYSES
+from workloads.experiment.measures import multiple
 from workloads.experiment.records import (
     About,
     Axis,
@@ -203,12 +204,14 @@ def unlike(choices: list[Choice], path: tuple[str, ...], origin: Origin) -> tupl
 
 
 def objective_of(search: Search, origin: Origin) -> dict[str, str]:
-    """Name of [checks] -> limit."""
+    """Name of [checks] -> limit; a duration's may be a multiple ("< 1.5x")."""
     path, limits = ("search", "objective"), dict[str, str]()
     for text in SEVERAL.split(search.objective.strip()):
         name, _, limit = text.partition(" ")
+        factor = multiple(limit.strip())[1]
+        timed = name in checks.METRICS and checks.METRICS[name].unit == "duration"
         try:
-            checks.parse(name, limit)
+            checks.parse(name, "< 1s" if factor and timed else limit)
         except UsageError as error:
             raise origin.wrong(path, str(error).removeprefix("checks.")) from None
         limits[name] = limit.strip()

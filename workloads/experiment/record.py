@@ -110,6 +110,8 @@ def of_search(one: Found) -> dict[str, Any]:
         "limiting": one.limiting,
         "resources": one.resources,
         "relieved": of_search(one.relieved) if one.relieved else None,
+        "idle": one.idle,
+        "control": of_search(one.control) if one.control else None,
     }
 
 

@@ -43,7 +43,8 @@ class Axis(NamedTuple):
 
 
 class Search(Section, frozen=True):
-    """[search]: for each combination of the axes, the largest value of a key at which the objective still holds.
+    """[search]: for each combination of the axes, the largest value of a key at which the objective still holds. A
+    duration may be limited by a multiple of what it is at the smallest value: "boot.p99 < 1.5x".
 
     ASSUMED: once it is missed it stays missed for larger values. The neighbours of the answer are run to look.
     """

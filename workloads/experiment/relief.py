@@ -1,6 +1,6 @@
 """Which resource limits a host, from what runs measured of its queues; and what it would be with that made cheaper."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from workloads import cost_table
@@ -39,12 +39,24 @@ def number(value: object) -> bool:
 
 def limiting(resources: Resources) -> str:
     """Whose own time fills the largest share of a station's; "" where nobody has measured any."""
-    own = {
+    shares = own(resources)
+    return max(shares, key=lambda name: shares[name], default="")
+
+
+def control(resources: Resources, limit: str, known: Iterable[str]) -> str:
+    """Of those known, whose own time fills the smallest share, the limit apart: to relieve it should gain little."""
+    shares = own(resources)
+    others = [name for name in known if name in shares and name != limit]
+    return min(others, key=lambda name: shares[name], default="")
+
+
+def own(resources: Resources) -> dict[str, float]:
+    """The share of its time in which a station does what is its own."""
+    return {
         name: row["utilisation"] - resources.get(INNER.get(name, ""), {}).get("utilisation", 0.0)
         for name, row in resources.items()
         if name not in NO_SERVERS and "utilisation" in row
     }
-    return max(own, key=lambda name: own[name], default="")
 
 
 def halved(

@@ -4,12 +4,13 @@ import contextlib
 import datetime
 import gzip
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from workloads.errors import UsageError
-from workloads.outcome import files, report, sweep_table, timelines, trace_events
+from workloads.outcome import files, report, sweep_metrics, sweep_table, timelines, trace_events
 from workloads.outcome.again import replay
 from workloads.outcome.read import read_summary
 from workloads.outcome.settings import of_scenario
@@ -19,6 +20,7 @@ from workloads.simulate import Outcome
 from workloads.wording import printable
 
 __all__ = [
+    "SCRAPED",
     "open_folder",
     "point_latest",
     "read_summary",
@@ -33,6 +35,7 @@ __all__ = [
 
 STAMP = "%Y%m%dT%H%M%SZ"  # when a run began, in the name of its folder
 TRIES = 1000
+SCRAPED = {"job": "gmemsim", "instance": "results"}  # where metrics that nobody scraped come from
 
 
 def open_folder(base: str | Path, name: str, seed: int) -> Path:
@@ -101,7 +104,7 @@ def write(
 
 
 def write_history(folder: Path, lines: Iterable[str]) -> None:
-    """The metrics over time, which `gmemsim report --openmetrics` prints."""
+    """The metrics, which `gmemsim report --openmetrics` prints."""
     text = "".join(f"{line}\n" for line in lines)
     files.write_bytes(folder / files.HISTORY, gzip.compress(text.encode()))
 
@@ -129,6 +132,8 @@ def write_sweep(folder: Path, experiment: str, found: dict[str, Any]) -> None:
     files.write_text(folder / files.EXPERIMENT, experiment)
     files.write_text(folder / files.POINTS_CSV, sweep_table.csv_text(found))
     files.write_text(folder / files.POINTS, files.json_text(found))
+    labels = {"run_id": run_id_of(folder)} | SCRAPED
+    write_history(folder, sweep_metrics.openmetrics(found, time.time(), labels))
     report.rebuild(folder)
 
 

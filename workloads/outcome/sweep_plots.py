@@ -10,6 +10,7 @@ from workloads.outcome.svg import INK, SERIES, figure, svg
 from workloads.outcome.sweep_table import at, places
 
 Found = Mapping[str, Any]
+LONG = 24  # letters of a line's name, of which two no longer stand beside each other
 LINES = ("solid", "dashed", "dotted", "dashdot")
 MARKS = ("o", "s", "^", "D")
 # Lines are told apart by their colour, and where these are used up by how they are drawn.
@@ -50,8 +51,9 @@ def over_axis(found: Found, plot: Mapping[str, str], ident: str, title: str, tex
     lines = series(found, plot["x"], plot["y"])
     show = UNITS[next(m["unit"] for m in found["measures"] if m["name"] == plot["y"])]
     names = list(dict.fromkeys(place for points in lines.values() for place, _ in points))
-    legend = len(lines) > 1
-    with figure(3.0 + (0.2 * -(-len(lines) // 2) if legend else 0)) as (drawn, axes_of):
+    columns = 1 if max(map(len, lines)) > LONG else 2
+    height = 3.0 + (0.2 * -(-len(lines) // columns) if len(lines) > 1 else 0)
+    with figure(height) as (drawn, axes_of):
         axes = axes_of(1, True)[0]
         for (name, points), look in zip(lines.items(), itertools.cycle(LOOKS)):
             xs = [place if numeric(lines) else names.index(place) for place, _ in points]
@@ -71,8 +73,8 @@ def over_axis(found: Found, plot: Mapping[str, str], ident: str, title: str, tex
             axes.set_xticks(range(len(names)), [at(name) for name in names])
         scale(axes.set_yscale, plot["yscale"], [v.mean for p in lines.values() for _, v in p])
         axes.yaxis.set_major_formatter(lambda value, _: label(show, value))
-        if legend:
-            drawn.legend(loc="outside upper left", ncols=2)
+        if len(lines) > 1:
+            drawn.legend(loc="outside upper left", ncols=columns)
         return svg(drawn, ident, title, text)
 
 
@@ -92,7 +94,7 @@ def scale(choose: Any, name: str, values: Sequence[float]) -> None:
 
 
 def answers(found: Found, title: str, text: str) -> str:
-    """What each search came to, as it is and with its limit relieved, one below the other."""
+    """What each search came to, as it is, with its limit relieved and with what limits least, one below the other."""
     rows = [
         (" ".join(at(value) for value in one["place"].values()) or "all", one)
         for one in found["found"]
@@ -105,16 +107,28 @@ def answers(found: Found, title: str, text: str) -> str:
             if after:
                 axes.plot([before, after], [place, place], color=INK, linewidth=1)
                 axes.plot([after], [place], "s", markerfacecolor="none", color=SERIES[1])
+            control = one["control"] and one["control"]["answer"]["value"]
+            if control:
+                axes.plot([control], [place], "D", markerfacecolor="none", color=SERIES[2])
             axes.plot([before], [place], "o", color=SERIES[0])
         axes.plot([], [], "o", color=SERIES[0], label="as it is")
         if any(one["relieved"] for _, one in rows):
             axes.plot(
                 [], [], "s", markerfacecolor="none", color=SERIES[1], label="limit at half its cost"
             )
+        if any(one["control"] for _, one in rows):
+            axes.plot(
+                [],
+                [],
+                "D",
+                markerfacecolor="none",
+                color=SERIES[2],
+                label="control at half its cost",
+            )
         unit = found["search"]["unit"]
         axes.set(xlabel=found["search"]["name"] + (f", {unit}" if unit else ""), xlim=(0, None))
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        drawn.legend(loc="outside upper right", ncols=2)
+        drawn.legend(loc="outside upper right", ncols=3)
         return svg(drawn, "answers", title, text)

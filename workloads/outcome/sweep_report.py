@@ -12,6 +12,7 @@ from workloads.outcome.sweep_table import (
     answer_head,
     answer_rows,
     at,
+    controlled,
     notes,
     places,
     point_head,
@@ -72,7 +73,8 @@ def searched(found: Found) -> str:
     title = "What the searches found"
     text = (
         "The largest value at which the objective holds: a dot as it is, a square with the cost of the "
-        "limiting resource halved."
+        "limiting resource halved"
+        + (", a diamond with that of the one that limits least." if controlled(found) else ".")
     )
     rows = [[*row] for row in answer_rows(found)]
     head = answer_head(found)

@@ -65,13 +65,16 @@ class AnswerShown(TypedDict):
 
 
 class FoundShown(TypedDict):
-    """What the search came to in one combination of the axes; `relieved` is the same with its limit cheaper."""
+    """What the search came to in one combination of the axes; `relieved` is the same with its limit cheaper,
+    `control` with what limits least cheaper, `idle`."""
 
     place: Place
     answer: AnswerShown
     limiting: str
     resources: dict[str, dict[str, float]]
     relieved: Any
+    idle: str
+    control: Any
 
 
 class FigureShown(TypedDict):

@@ -63,11 +63,17 @@ def at(value: Any) -> str:
 def answer_head(found: Found) -> list[str]:
     """Heads of the table of answers."""
     searched = titled(found)[-1]
-    return [*titled(found)[:-1], searched, "limited by", "used", "waiting", f"{searched}, relieved"]
+    head = [*titled(found)[:-1], searched, "limited by", "used", "waiting", f"{searched}, relieved"]
+    return [*head, "control"] if controlled(found) else head
+
+
+def controlled(found: Found) -> bool:
+    """Was a resource relieved that does not limit?"""
+    return any(one["control"] for one in found["found"])
 
 
 def answer_rows(found: Found) -> Iterator[list[str]]:
-    """Each combination's answer, what limits it, and the answer with that at half its cost."""
+    """Each combination's answer, what limits it, the answer with that at half its cost, and with what limits least."""
     for one in found["found"]:
         limit = one["resources"].get(one["limiting"], {})
         yield [
@@ -77,7 +83,13 @@ def answer_rows(found: Found) -> Iterator[list[str]]:
             share(limit.get("utilisation")),
             plain(limit.get("mean_waiting")),
             answer(one["relieved"]["answer"]) if one["relieved"] else NONE,
+            *([control(one)] if controlled(found) else []),
         ]
+
+
+def control(one: Found) -> str:
+    """5,417 (iommu_queue)."""
+    return f"{answer(one['control']['answer'])} ({one['idle']})" if one["control"] else NONE
 
 
 def answer(found: Found) -> str:
@@ -106,6 +118,10 @@ def notes(found: Found) -> Iterator[str]:
                 else ". * is where that is not so: the answer is one edge of several"
             )
         )
+        if any(limit.endswith("x") for limit in found["search"]["objective"].values()):
+            yield f"x: times what it is at {found['search']['low']:g}, for each combination of the axes"
+        if controlled(found):
+            yield "control: with half the cost of the resource that limits least, which should gain little"
     if found["closed_loops"]:
         yield "closed loop: who is slow is asked for less, so this is no offered load"
         yield from (f"  {line}" for line in found["closed_loops"])
@@ -125,8 +141,9 @@ def adjusted(found: Found) -> dict[str, list[str]]:
 def monotone(found: Found) -> bool:
     """Of every search."""
     return all(
-        one["answer"]["monotone"] and (not one["relieved"] or one["relieved"]["answer"]["monotone"])
+        search["answer"]["monotone"]
         for one in found["found"]
+        for search in filter(None, (one, one["relieved"], one["control"]))
     )
 
 

@@ -8,7 +8,7 @@ from workloads.experiment.drive import Drive
 from workloads.experiment.pursuit import Pursuits
 from workloads.experiment.record import record
 from workloads.experiment.store import Store
-from workloads.outcome import sweep_report
+from workloads.outcome import sweep_metrics, sweep_report
 from workloads.outcome.sweep_table import csv_text
 
 ABOUT = {
@@ -140,6 +140,47 @@ def test_a_search_finds_the_edge_its_limit_and_what_relieving_it_brings(tmp_path
     assert {row["relieved"] for row in relieved} == {"iommu"}
 
 
+def test_what_does_not_limit_is_relieved_too_and_gains_nothing(tmp_path):
+    text = SEARCH.replace("relieve = {", 'relieve = { tdx = ["block"], none = [],')
+    text = text.replace('"least gain"', '"most control gain" = "<= 1.1"\n"least gain"')
+    found = swept(tmp_path, decode(text, "small.toml"), Answers(edge))
+    assert {one["idle"] for one in found["found"]} == {"tdx"}
+    assert [one["control"]["answer"]["value"] for one in found["found"]] == [12, 11]
+    assert {row["relieved"] for row in found["rows"]} == {"", "iommu", "tdx"}
+    assert found["verdict"] == "valid"
+    assert "11 (tdx)" in sweep_report.render(found)
+
+    def misnamed(scenario):
+        """It says that the IOMMU is busy, and the TDX module is what decides."""
+        cheaper = "block" in scenario.costs.override
+        p99 = 0.001 if scenario.fleet.vms_per_host <= (23 if cheaper else 11) else 0.02
+        return summary(scenario, p99, edge(scenario)["resources"])
+
+    found = swept(tmp_path / "b", decode(text, "small.toml"), Answers(misnamed))
+    assert found["verdict"] == "violated"
+    assert {row["name"]: row["ok"] for row in found["checks"]} == {
+        "monotone": True,
+        "most control gain": False,
+        "least gain": False,
+    }
+
+
+@pytest.mark.parametrize(("limit", "most"), [("1.52x", 6), ("3.02x", 21), ("0.5x", None)])
+def test_a_limit_may_be_a_multiple_of_what_is_at_the_smallest_value(tmp_path, limit, most):
+    def growing(scenario):
+        cheaper = bool(scenario.costs.override)
+        resources = {"iommu": {"utilisation": 0.9, "mean_waiting": 1.0}}
+        p99 = 0.009 + 0.001 * scenario.fleet.vms_per_host
+        return summary(scenario, p99 / (2 if cheaper else 1), resources)
+
+    text = SEARCH.replace("< 5ms and conversion.failure_ratio <= 1%", f"<= {limit}")
+    found = swept(tmp_path, decode(text, "small.toml"), Answers(growing))["found"][0]
+    assert found["answer"]["value"] == most
+    # Relieved it is the same limit, not a multiple of what is shorter.
+    if most:
+        assert found["relieved"]["answer"]["value"] == {6: 21, 21: 40}[most]
+
+
 def test_a_search_that_meets_two_edges_says_so(tmp_path):
     def twice(scenario):
         return summary(scenario, 0.001 if scenario.fleet.vms_per_host in (1, 2, 3, 5) else 0.02)
@@ -175,6 +216,33 @@ def test_report_and_table_are_made_of_the_record_alone(tmp_path, text):
     assert rows[0].startswith("two-phase,1,,")
     assert rows[-1].startswith("undo,")
     assert swept(tmp_path, decode(text, "small.toml"), Answers(edge))["rows"] == found["rows"]
+
+
+def test_metrics_have_every_point_and_every_answer(tmp_path):
+    found = swept(tmp_path, decode(SEARCH, "small.toml"), Answers(edge))
+    lines = [*sweep_metrics.openmetrics(found, 5.0, {"run_id": "R"})]
+    assert sum(line.startswith("gmemsim_experiment_mean{") for line in lines) == len(found["rows"])
+    assert not any("experiment_low{" in line for line in lines), "of one seed nobody can tell"
+    capacities = {line for line in lines if line.startswith("gmemsim_experiment_capacity{")}
+    assert capacities == {
+        f'gmemsim_experiment_capacity{{experiment="small",line="{line}",limiting="iommu",run_id="R"}} {most} 5.000'
+        for line, most in (
+            ("two-phase", 12.0),
+            ("two-phase, iommu relieved", 24.0),
+            ("undo", 11.0),
+            ("undo, iommu relieved", 23.0),
+        )
+    }
+
+
+def test_metrics_lack_what_has_no_value(tmp_path):
+    found = swept(tmp_path, decode(SEARCH.replace("< 5ms", "< 1ns"), "small.toml"), Answers(edge))
+    found["rows"][0]["values"]["p99"] = None
+    lines = [*sweep_metrics.openmetrics(found, 5.0, {})]
+    assert (
+        sum(line.startswith("gmemsim_experiment_mean{") for line in lines) == len(found["rows"]) - 1
+    )
+    assert not any("experiment_capacity{" in line for line in lines)
 
 
 def test_intervals_are_over_the_seeds(tmp_path):

@@ -32,6 +32,10 @@ MISTAKES = {
     "[search]\nobjective = 'boot.p99 < 5s'": "search.key: not given, expected a key of the scenario",
     "[search]\nkey = 'vm.vcpus'\nobjective = 'boot.p98 < 5s'": "search.objective: boot.p98: unknown check",
     "[search]\nkey = 'vm.vcpus'\nobjective = 'boot.p99 < 5'": 'search.objective: boot.p99: found "5"',
+    "[search]\nkey = 'a'\nobjective = 'boot.p99 < 0x'": 'search.objective: boot.p99: found "0x"',
+    "[search]\nkey = 'a'\nobjective = 'conversions.failed < 2x'": (
+        'search.objective: conversions.failed: found "2x"'
+    ),
     "[search]\nkey = 'a'\nlow = 9\nhigh = 3\nobjective = 'boot.p99 < 5s'": (
         "search.high: found 3, expected at least low, 9"
     ),
@@ -39,6 +43,11 @@ MISTAKES = {
         'search.relieve.a: found "b", expected a list of costs'
     ),
 }
+
+
+@pytest.mark.parametrize("name", shipped(EXPERIMENTS))
+def test_shipped_experiments_have_no_mistake_that_is_seen_before_a_run(name):
+    refuse_mistakes(load(name), 1)
 
 
 @pytest.mark.parametrize("text", MISTAKES)

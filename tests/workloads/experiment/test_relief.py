@@ -1,6 +1,6 @@
 """The limiting resource: whose own time fills its station, what it holds within taken off."""
 
-from workloads.experiment.relief import limiting, pooled
+from workloads.experiment.relief import control, limiting, pooled
 
 
 def used(**shares):
@@ -17,6 +17,14 @@ def test_nested_locks_are_told_apart():
 def test_what_serves_nobody_limits_nobody():
     assert limiting(used(requests=1.0, allocator=0.9, vmm=0.2)) == "vmm"
     assert limiting({}) == ""
+
+
+def test_the_control_is_what_limits_least_of_what_can_be_relieved():
+    found = used(vmm=0.9, ilock=0.85, mmu_lock=0.4, tdx_tree=0.1, iommu_queue=0.6)
+    assert limiting(found) == "iommu_queue"
+    assert control(found, "iommu_queue", ["ilock", "mmu_lock", "tdx_tree"]) == "tdx_tree"
+    assert control(found, "iommu_queue", ["iommu_queue", "vmm"]) == "vmm"
+    assert control(found, "iommu_queue", ["iommu_queue", "tdx_aug"]) == "", "nobody came to it"
 
 
 def test_runs_are_pooled_and_may_lack_any():
