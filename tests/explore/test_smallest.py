@@ -2,6 +2,7 @@
 
 import pytest
 
+from actors import gmem_release
 from cluster.explore import choices_of, clock, steps_of, taken_step
 from tests.explore.explorations import NO_FAULTS, THERE, at, explored, known
 from tests.negative.bugs import leave_blocked, reply_before_the_thaw
@@ -76,6 +77,12 @@ def test_a_planted_bug_in_an_actor_changes_counts_and_verdict(
     assert (before.verdict, found.verdict) == ("valid", "violated")
     assert shows <= found.shown
     assert found.counts != before.counts
+
+
+def test_frames_outlive_their_file_while_somebody_refers_to_them(monkeypatch):
+    assert "I4" not in known("pins.private", "undo-split-first").shown
+    monkeypatch.setattr(gmem_release, "HOLDERS", ())  # planted: only KVM is waited for
+    assert "I4" in explored(THERE, at("pins.private"), protocol="undo-split-first").shown
 
 
 def test_a_limit_is_unknown_unless_a_breach_was_found_before():
