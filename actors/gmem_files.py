@@ -26,12 +26,11 @@ class SharedInode(Gmem):
         return file_address(vm_base(self.address), access_file(access)) | KVM
 
     def last(self, op: int) -> bool:
-        """Was that the last answer?"""
-        self.awaited[op] -= 1
-        if self.awaited[op]:
-            return False
-        del self.awaited[op]
-        return True
+        """Was that the last answer? Holders of a closed file are asked one at a time, after all KVMs."""
+        left = self.awaited.pop(op, 1) - 1
+        if left:
+            self.awaited[op] = left
+        return not left
 
 
 def once(kind: type[Message]) -> Handler:

@@ -1,4 +1,8 @@
-"""The end of a file: what is mapped goes, then frames go back, but for those that are marked."""
+"""The end of a file: what is mapped goes, then frames go back, but for those that are marked.
+
+A folio outlives its file until the last reference is dropped, and an mm that maps it has the file open. So guest_memfd
+asks one after the other, KVM first, and has its frames when the last has let go of them.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +12,8 @@ from actors import gmem_folios as folios
 from actors import gmem_frames, gmem_marks
 from actors import messages as m
 from actors.address import GMEMS_MAX, host_base, vm_base
-from actors.contract import Context
+from actors.contract import Consumer, Context
+from actors.gmem_ask import consumer_address
 from actors.gmem_folios import HOLE
 from actors.gmem_own import ilock
 from actors.gmem_tickets import RELEASE
@@ -17,6 +22,8 @@ from actors.observations import FileClosed, FolioOrder, FramesFreed, FramesKept
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
+
+HOLDERS = (Consumer.HOST_MAP, Consumer.IOMMU, Consumer.PINS)  # who is asked after KVM
 
 
 def on_release(gmem: "Gmem", _: m.ReleaseFile, context: Context) -> None:
@@ -40,7 +47,13 @@ def stays(gmem: "Gmem", message: m.Poison, context: Context) -> None:
 
 
 def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
-    """Nobody maps the file any more: its memory goes back, and the lock is free."""
+    """One more has let go. After the last of them the memory goes back, and the lock is free."""
+    asked = 0 if gmem.asked is msgspec.UNSET else gmem.asked
+    if asked < len(HOLDERS):
+        gmem.asked = asked + 1
+        holder = consumer_address(gmem.address, HOLDERS[asked])
+        context.send(holder, m.Teardown(gmem.address), context.link)
+        return
     gmem.torn_down = True
     free(gmem, context)
     ilock(gmem, RELEASE_OP | gmem.address % GMEMS_MAX, False, context)

@@ -5,10 +5,11 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import host_notifier
+from actors import holders, host_notifier
 from actors import messages as m
 from actors.address import GMEM, HOST_MAP, PINS
 from actors.contract import Actor, Consumer, Context, Reason, Share
+from actors.holders import Waiting
 from actors.intervals import IntervalMap
 from actors.observations import HostPte
 from actors.slots import Slots, slot_of
@@ -40,6 +41,7 @@ class HostMap(Actor):
     calls: dict[int, host_notifier.Call] = {}  # callbacks that KVM has not answered
     calls_made: int = 0
     gups: dict[int, int] = {}  # fault -> how long the pages will be held
+    owed: Waiting = msgspec.UNSET
 
     def on_touch(self, message: m.HostTouch, context: Context) -> None:
         """A device backend uses shared memory; what has no PTE yet faults."""
@@ -164,9 +166,15 @@ class HostMap(Actor):
             if present:
                 self.ptes.set(start, end, 0)
                 context.observe(HostPte(self.vm, start, end, False))
+        holders.let_go(self, self.vm, context)
+
+    def on_teardown(self, message: m.Teardown, context: Context) -> None:
+        """Whoever maps a file has it open: this comes after exit_mmap, or waits for it."""
+        holders.asked(self, message.gmem, self.dead, context)
 
     HANDLERS: ClassVar = {
         m.VmDead: on_vm_dead,
+        m.Teardown: on_teardown,
         m.HostTouch: on_touch,
         m.HostPage: on_page,
         m.GetPages: on_get_pages,

@@ -26,6 +26,7 @@ from actors.contract import (
     opportunity,
 )
 from actors.conversion import Verb
+from actors.holders import Waiting
 from actors.intervals import IntervalMap
 from actors.iommu_queue import Invalidation, invalidate
 from actors.iommu_tables import (
@@ -84,6 +85,7 @@ class Iommu(Actor):
     free_at: int = 0
     slots: int = 0
     detached: list[int] = []  # VMs whose domain is gone
+    owed: Waiting = msgspec.UNSET
     scattered: dict[int, bool] = {}  # VMs with frames of 4 KiB anywhere: no larger entry fits
     unmaps: dict[int, Unmap] = {}
     tickets: dict[tuple[int, int], int] = {}
@@ -334,6 +336,7 @@ class Iommu(Actor):
         m.DmaMap: iommu_vfio.on_map,
         m.DmaUnmap: iommu_vfio.on_unmap,
         m.Detach: iommu_vfio.on_detach,
+        m.Teardown: iommu_vfio.on_teardown,
         m.DmaAccess: iommu_dma.on_access,
         m.Prepare: on_prepare,
         m.Reserved: on_reserved,

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors import holders
 from actors import messages as m
-from actors.address import ALLOCATOR, VMM
+from actors.address import ALLOCATOR, VMM, vm_base
 from actors.contract import Context, Fault, Reason, opportunity
 from actors.iommu_queue import Invalidation, flushed, invalidate
 from actors.iommu_tables import clear, domains_of, enter, in_use, listener_of
@@ -61,3 +62,9 @@ def on_detach(iommu: "Iommu", message: m.Detach, context: Context) -> None:
     if pages:
         context.send(iommu.host | ALLOCATOR, m.GiveBack(pages, message.vm), context.link)
     iommu.detached.append(message.vm)
+    holders.let_go(iommu, message.vm, context)
+
+
+def on_teardown(iommu: "Iommu", message: m.Teardown, context: Context) -> None:
+    """A file is closed. Its VM's devices, if it has any, go first."""
+    holders.asked(iommu, message.gmem, not domains_of(iommu, vm_base(message.gmem)), context)

@@ -732,7 +732,7 @@ class Terminate(Message, frozen=True, tag=224):
 
 
 class Teardown(Message, frozen=True, tag=51):
-    """guest_memfd -> KVM: the file is closed, give up what is mapped; `trace` is how to leave word of what stays."""
+    """guest_memfd -> who maps or holds its frames: the file is closed, let go; `trace` tells KVM how to leave word."""
 
     gmem: int
     trace: Trace = Trace.NONE
@@ -757,7 +757,7 @@ class TakenOut(Message, frozen=True, tag=221):
 
 
 class TornDown(Message, frozen=True, tag=52):
-    """KVM -> guest_memfd: all is unmapped that could be; the rest is owned until the TD is reclaimed."""
+    """In answer: all is let go that could be. What KVM could not unmap is owned until the TD is reclaimed."""
 
 
 class FreeHkid(Message, frozen=True, tag=222):

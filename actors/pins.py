@@ -4,9 +4,10 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
+from actors import holders, pins_frozen
 from actors import messages as m
-from actors import pins_frozen
 from actors.contract import Actor, Consumer, Context, Fault, Reason, Share, opportunity
+from actors.holders import Waiting
 from actors.observations import CountsRead, Pinned, ReferencesFound
 
 # Who may take a long-lived reference: on shared pages a device or a driver, on private ones somebody who should not.
@@ -62,6 +63,7 @@ class Pins(Actor):
     committed: dict[int, Where] = {}  # by guest_memfd: the last one after it, whether over or not
     put_off: list[m.TakePin] = []  # wishes that have met frozen counts
     gone: bool = False  # the VM is, and with it whoever would take a reference
+    owed: Waiting = msgspec.UNSET
 
     def on_take_pin(self, message: m.TakePin, context: Context) -> None:
         """A holder takes a long-lived reference, but for one on a frozen folio: he comes again."""
@@ -273,9 +275,15 @@ class Pins(Actor):
             if pin > 0:
                 context.observe(Pinned(self.vm, start, end, False))
         self.unpinned(context)
+        holders.let_go(self, self.vm, context)
+
+    def on_teardown(self, message: m.Teardown, context: Context) -> None:
+        """The last references go with the VM, but for those that stay: guest_memfd knows of them."""
+        holders.asked(self, message.gmem, self.gone, context)
 
     HANDLERS: ClassVar = {
         m.VmDead: on_vm_dead,
+        m.Teardown: on_teardown,
         m.TakePin: on_take_pin,
         m.KeepReference: on_keep,
         m.Unpin: on_unpin,

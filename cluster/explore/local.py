@@ -32,7 +32,6 @@ class Outcome(NamedTuple):
     late: tuple[Sent, ...]  # timers that are longer than any work takes
     cancelled: tuple[int, ...]
     facts: Facts
-    effect: int  # a number of what it sends, sets and takes back
 
 
 class Instant:
@@ -147,7 +146,6 @@ class Locals:
         self.known: list[Actor] = []
         self.numbers: dict[tuple[int, bytes], int] = {}
         self.steps: dict[tuple[int, int], tuple[Outcome, ...]] = {}  # by state and message
-        self.effects: dict[tuple[object, ...], int] = {}
 
     def number(self, address: int, actor: Actor) -> int:
         """Of a state of the actor; the one canonical encoding says which states are equal."""
@@ -186,7 +184,5 @@ class Locals:
         """What the step has come to."""
         sent, timers, late = tuple(step.sent), tuple(step.timers), tuple(step.late)
         cancelled, facts = tuple(step.cancelled), tuple(step.facts)
-        key = address, sent, timers, late, cancelled
-        effect = self.effects.setdefault(key, len(self.effects))
         after, picks = self.number(address, actor), tuple(step.picks)
-        return Outcome(picks, step.struck, after, sent, timers, late, cancelled, facts, effect)
+        return Outcome(picks, step.struck, after, sent, timers, late, cancelled, facts)

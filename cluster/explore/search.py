@@ -1,5 +1,6 @@
 """Breadth first through all states: the first way to a state is a shortest one."""
 
+import gc
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -85,7 +86,20 @@ class Search:
         return number
 
     def run(self, going: "Callable[[Search], bool] | None" = None, every: int = 1024) -> None:
-        """Look at all states, or until a limit is reached, or `going`, asked now and then, says no."""
+        """Look at all states, or until a limit is reached, or `going`, asked now and then, says no.
+
+        What is kept has no cycles, and there is ever more of it: the garbage collector would go through all of it.
+        """
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            self.look_at_all(going, every)
+        finally:
+            if collects:
+                gc.enable()
+
+    def look_at_all(self, going: "Callable[[Search], bool] | None", every: int) -> None:
+        """See run."""
         while not self.whole:
             if self.limits.states and len(self.states) > self.limits.states:
                 self.cut = "states"

@@ -1,6 +1,6 @@
 """A system: actors and what is in flight between them. Its states, and the moves from one to the next.
 
-States, pools and effects are numbers of what is kept once, so that a move is a few look-ups.
+States and pools are numbers of what is kept once, so that a move is a few look-ups.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -106,7 +106,6 @@ class System:
         self.numbers: dict[Pool, int] = {}
         self.turns: list[tuple[Turn, ...]] = []  # by pool
         self.whose: dict[tuple[int, ...], int] = {}
-        self.flows: dict[tuple[int, int, int], int] = {}  # (pool, turn, effect) -> pool
         pool: Pool = ()
         for address, message in first:  # each a timer of its own
             number = self.locals.messages.number(message)
@@ -149,10 +148,7 @@ class System:
             for choice, outcome in enumerate(step(address, state[at], turn.message)):
                 if 0 <= self.faults < faults + outcome.struck:
                     continue
-                flow = pool, number, outcome.effect
-                then = self.flows.get(flow)
-                if then is None:
-                    then = self.flows[flow] = self.flow(pool, turn, outcome)
+                then = self.flow(pool, turn, outcome)
                 now, shown = known, NOTHING
                 if outcome.facts:
                     now, shown = self.watch.step(known, outcome.facts)
@@ -164,7 +160,12 @@ class System:
         """What is in flight once the message is handled."""
         pool, address = self.pools[number], turn.target
         pool = taken(pool, turn.lane, turn.place)
-        pool = recalled(pool, address, outcome.cancelled)
-        pool = put(pool, address, self.link, outcome.sent)
-        pool = put(pool, address, self.timers, outcome.timers)
-        return self.pool(put(pool, address, self.late, outcome.late))
+        if outcome.cancelled:
+            pool = recalled(pool, address, outcome.cancelled)
+        if outcome.sent:
+            pool = put(pool, address, self.link, outcome.sent)
+        if outcome.timers:
+            pool = put(pool, address, self.timers, outcome.timers)
+        if outcome.late:
+            pool = put(pool, address, self.late, outcome.late)
+        return self.pool(pool)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from actors import gmem_release
 from actors import messages as m
 from actors.address import GMEM, GUEST, KVM, VMM, file_address, vm_address
 from actors.contract import KVMS, WORDS, Consumer, Fault, Reason, Trace
@@ -134,6 +135,9 @@ def test_frames_go_back_once_every_kvm_has_let_go():
     assert closed == [(VM | KVM, teardown), (OTHER | KVM, teardown)]
     file.receive(m.TornDown(), context)
     assert not file.torn_down and context.take() == []
+    for _ in gmem_release.HOLDERS:
+        file.receive(m.TornDown(), context)
+        assert not file.torn_down
     file.receive(m.TornDown(), context)
     assert file.torn_down
 

@@ -518,6 +518,9 @@ def test_who_comes_after_the_release_is_told_eio():
     assert context.messages() == [
         m.Teardown(FILE, Trace.CALLBACK)
     ]  # the lock is held until nothing is mapped
+    for holder in (VM | HOST_MAP, IOMMU, VM | PINS):
+        gmem_release.on_torn_down(actor, m.TornDown(), context)
+        assert context.sent[-1][:2] == (holder, m.Teardown(FILE)) and not actor.torn_down
     gmem_release.on_torn_down(actor, m.TornDown(), context)
     assert context.messages()[-1] == m.Converted(OP, Reason.DEAD, 0x10, False)
     held = [(fact.op, fact.taken) for fact in context.of(LockOrder)]
