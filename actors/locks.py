@@ -3,7 +3,7 @@
 And the one place that tells of such locks, whatever they guard.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -95,9 +95,8 @@ class Told(NamedTuple):
 
     def op(self, ticket: int) -> int:
         """Who has the ticket."""
-        marks = self.marks
-        kinds = len(marks)
-        return ticket // kinds | marks[ticket % kinds]
+        number, kind = divmod(ticket, len(self.marks))
+        return number | self.marks[kind]
 
     def take(self, lock: Queue, vm: int, ticket: int, exclusive: bool, context: Context) -> bool:
         """As RwLock.take."""
@@ -105,11 +104,16 @@ class Told(NamedTuple):
         context.observe(LockAsked(vm, self.name, self.op(ticket), not granted))
         return granted
 
-    def drop(self, lock: Queue, vm: int, ticket: int, context: Context) -> Iterator[Waiter]:
+    def drop(self, lock: Queue, vm: int, ticket: int, context: Context) -> Iterable[Waiter]:
         """As RwLock.drop; each one that has waited is told of when it is its turn to go on."""
         took = context.now - lock.since[ticket]
         context.observe(LockLeft(vm, self.name, self.op(ticket), took))
-        for waiter in lock.drop(ticket):
+        woken = lock.drop(ticket)
+        return self.go_on(woken, vm, context) if woken else ()
+
+    def go_on(self, woken: list[Waiter], vm: int, context: Context) -> Iterator[Waiter]:
+        """Each one in its turn."""
+        for waiter in woken:
             wait = context.now - waiter.since
             context.observe(LockWaited(vm, self.name, self.op(waiter.ticket), wait))
             yield waiter

@@ -210,13 +210,13 @@ class Inspector:
 
     def lock_taken(self, kind: type[LockAsked | LockWaited]) -> Callable[[int, Any], None]:
         """Where nothing else is held there is nothing to look at; and the VMM's own lock is not the kernel's."""
-        look, books = self.watch(kind), self.books
+        look, known, books = self.watch(kind), self.known, self.books
 
         def taken(now: int, fact: Any) -> None:
             lock = fact.lock
             if lock not in RANKS or (kind is LockAsked and fact.waits):
                 return
-            holding = books(fact.vm).holding
+            holding = (known.get(fact.vm) or books(fact.vm)).holding
             if fact.op in holding:
                 look(now, fact)
             else:
@@ -226,12 +226,12 @@ class Inspector:
 
     def lock_left(self) -> Callable[[int, Any], None]:
         """Where nothing else was held, and not for long, the same."""
-        look, books = self.watch(LockLeft), self.books
+        look, known, books = self.watch(LockLeft), self.known, self.books
 
         def left(now: int, fact: LockLeft) -> None:
             if fact.lock not in RANKS:
                 return
-            holding = books(fact.vm).holding
+            holding = (known.get(fact.vm) or books(fact.vm)).holding
             held = holding.get(fact.op, ())
             if len(held) == 1 and held[0][0] == fact.lock and now - held[0][1] <= T_HOLD_NS:
                 del holding[fact.op]
