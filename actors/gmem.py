@@ -28,20 +28,16 @@ from actors.contract import (
     Trace,
 )
 from actors.conversion import PHASES, Conversion, Verb
-from actors.gmem_own import fail, first_left, ilock
-from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, PUNCH, READERS, TICKETS
+from actors.gmem_own import fail, first_left
+from actors.gmem_tickets import CONVERSION, GUEST_FAULT, HOST_FAULT, ILOCK, PUNCH, TICKETS
 from actors.intervals import IntervalMap
-from actors.kvm_tickets import RELEASE_OP
-from actors.lock_observations import LockHeld
-from actors.locks import RwLock, Waiter
+from actors.lock_holders import RELEASE_OP
+from actors.locks import RwLock
 from actors.move_messages import Carried
 from actors.observations import (
     ConsumerReplied,
     ConvertBegin,
     ErrorDropped,
-    LockAsked,
-    LockLeft,
-    LockWaited,
     ReferenceKept,
     Spinning,
     VmBugged,
@@ -118,7 +114,6 @@ class Gmem(Actor):
         context.observe(
             ConvertBegin(self.address, conversion.op, start + shift, end + shift, conversion.to)
         )
-        ilock(self, conversion.op, True, context)
         if self.released or not self.poison.only(start, end, 0):
             conversion.reason = Reason.DEAD if self.released else Reason.POISONED
             poisoned = (s for s, _, bad in self.poison.runs(start, end) if bad)
@@ -304,16 +299,12 @@ class Gmem(Actor):
 
     def take(self, ticket: int, exclusive: bool, context: Context) -> None:
         """Ask for ilock; goes on at once when it is free."""
-        granted = self.ilock.take(ticket, exclusive, context.now)
-        context.observe(LockAsked("ilock", vm_base(self.address), not granted))
-        if granted:
+        if ILOCK.take(self.ilock, vm_base(self.address), ticket, exclusive, context):
             self.granted(ticket, context)
 
     def granted(self, ticket: int, context: Context) -> None:
         """The lock is held for this ticket: go on with what it stands for."""
         number, what = divmod(ticket, TICKETS)
-        if what in READERS:
-            self.reads(what, number, True, context)
         if what == CONVERSION:
             self.begin(self.conversions[number], context)
         elif what == GUEST_FAULT:
@@ -327,22 +318,10 @@ class Gmem(Actor):
 
     def drop(self, ticket: int, context: Context) -> None:
         """Give ilock back and let the next ones go on."""
-        now, vm = context.now, vm_base(self.address)
-        context.observe(LockLeft("ilock", vm, now - self.ilock.since[ticket]))
-        number, what = divmod(ticket, TICKETS)
-        if what in READERS:
-            self.reads(what, number, False, context)
-        woken: list[Waiter] = self.ilock.drop(ticket)
-        for waiter in woken:
-            context.observe(LockWaited("ilock", now - waiter.since, vm))
-            if now > waiter.since:
+        for waiter in ILOCK.drop(self.ilock, vm_base(self.address), ticket, context):
+            if context.now > waiter.since:
                 gmem_faults.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
-
-    def reads(self, what: int, number: int, taken: bool, context: Context) -> None:
-        """A fault shares ilock, or has it no more."""
-        vm = vm_base(self.address)
-        context.observe(LockHeld(vm, "ilock", READERS[what], number, taken))
 
     # --- the KVMs that map it ---------------------------------------------------------------------
 

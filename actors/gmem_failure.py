@@ -13,7 +13,6 @@ from actors import gmem_folios as folios
 from actors import messages as m
 from actors.address import HOST_MAP, vm_base
 from actors.contract import Context, Share
-from actors.gmem_own import ilock
 from actors.gmem_tickets import PUNCH, TICKETS
 from actors.intervals import IntervalMap
 from actors.kvm_tickets import HOLE
@@ -71,7 +70,6 @@ def zap(gmem: "Gmem", op: int, failure: Failing, context: Context) -> None:
     if not failure.todo:
         assert gmem.failures is not msgspec.UNSET, "a failure that nobody has met"
         del gmem.failures.under_way[op]
-        ilock(gmem, op, False, context)
         gmem.drop(op * TICKETS + PUNCH, context)
         return
     start, end = failure.todo[0]

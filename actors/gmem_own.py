@@ -6,19 +6,13 @@ from actors import messages as m
 from actors.address import host_base, vm_base
 from actors.contract import Context, Fault, Place, Reason, Share
 from actors.conversion import Conversion
-from actors.observations import Failed, LockOrder, ReserveSettled, ShareStored
+from actors.observations import Failed, ReserveSettled, ShareStored
 from actors.protocols.table import Event, Stage
 
 if TYPE_CHECKING:
     from actors.gmem import Gmem
 
 PRIVATE, SHARED = Share.PRIVATE, Share.SHARED  # a member is slow to look up
-ILOCK_RANK = 1  # docs/domain.md section 2.9: outermost of the kernel's locks modelled here
-
-
-def ilock(gmem: "Gmem", op: int, taken: bool, context: Context) -> None:
-    """This operation has the invalidate lock, or has it no more."""
-    context.observe(LockOrder(vm_base(gmem.address), op, ILOCK_RANK, taken))
 
 
 def ask_for(

@@ -16,7 +16,6 @@ from actors import messages as m
 from actors.address import ALLOCATOR, VMM, host_base, vm_base
 from actors.contract import Context, Reason, Share
 from actors.gmem_folios import HOLE, LOST, SIZE
-from actors.gmem_own import ilock
 from actors.gmem_tickets import HOST_FAULT, PUNCH, TICKETS
 from actors.observations import FolioOrder, FramesFreed, FramesKept, Punched
 
@@ -59,7 +58,6 @@ def on_punch_hole(gmem: "Gmem", message: m.PunchHole, context: Context) -> None:
 
 def locked(gmem: "Gmem", op: int, context: Context) -> None:
     """The lock is ours: may the range go? Then out of KVM first."""
-    ilock(gmem, op, True, context)
     if failure := gmem_failure.failing(gmem, op):
         gmem_failure.locked(gmem, op, failure, context)
         return
@@ -155,7 +153,6 @@ def answer(gmem: "Gmem", punch: Punch, reason: Reason, context: Context) -> None
     del gmem.punches[punch.op]
     done = m.HolePunched(punch.op, reason)
     context.send(vm_base(gmem.address) | VMM, done, context.link)
-    ilock(gmem, punch.op, False, context)
     gmem.drop(punch.op * TICKETS + PUNCH, context)
 
 

@@ -15,9 +15,7 @@ from actors.address import GMEMS_MAX, host_base, vm_base
 from actors.contract import Consumer, Context
 from actors.gmem_ask import consumer_address
 from actors.gmem_folios import HOLE
-from actors.gmem_own import ilock
-from actors.gmem_tickets import RELEASE
-from actors.kvm_tickets import RELEASE_OP
+from actors.gmem_tickets import RELEASE, TICKETS
 from actors.observations import FileClosed, FolioOrder, FramesFreed, FramesKept
 
 if TYPE_CHECKING:
@@ -28,14 +26,18 @@ HOLDERS = (Consumer.HOST_MAP, Consumer.IOMMU, Consumer.PINS)  # who is asked aft
 
 def on_release(gmem: "Gmem", _: m.ReleaseFile, context: Context) -> None:
     """Last close; a conversion under way finishes first."""
-    gmem.take(RELEASE, True, context)
+    gmem.take(ticket(gmem), True, context)
+
+
+def ticket(gmem: "Gmem") -> int:
+    """At the invalidate lock."""
+    return gmem.address % GMEMS_MAX * TICKETS + RELEASE
 
 
 def release(gmem: "Gmem", context: Context) -> None:
     """KVM zaps what is mapped, then the memory goes back, all with the lock held; who still comes is told EIO."""
     gmem.released = True
     context.observe(FileClosed(gmem.address))
-    ilock(gmem, RELEASE_OP | gmem.address % GMEMS_MAX, True, context)
     gmem.tell_kvms(m.Teardown(gmem.address, gmem.options.trace), context.link, context)
 
 
@@ -56,8 +58,7 @@ def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
         return
     gmem.torn_down = True
     free(gmem, context)
-    ilock(gmem, RELEASE_OP | gmem.address % GMEMS_MAX, False, context)
-    gmem.drop(RELEASE, context)
+    gmem.drop(ticket(gmem), context)
 
 
 def free(gmem: "Gmem", context: Context) -> None:

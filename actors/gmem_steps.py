@@ -12,7 +12,7 @@ from actors import messages as m
 from actors.address import PINS, VMM, vm_base
 from actors.contract import Context
 from actors.conversion import Conversion
-from actors.gmem_own import fail, ilock, spare
+from actors.gmem_own import fail, spare
 from actors.observations import ConvertEnd
 from actors.protocols.table import Stage, Who
 
@@ -51,7 +51,6 @@ def finish(gmem: "Gmem", conversion: Conversion, redundant: bool, context: Conte
     prefix = gmem.options.prefix
     end = ConvertEnd(gmem.address, op, conversion.reason, offset, redundant, held, prefix)
     context.observe(end)
-    ilock(gmem, op, False, context)
     del gmem.conversions[op]
     if conversion.awaited:
         tell_pins(gmem, op, context)

@@ -14,7 +14,8 @@ from actors.contract import PAGES_2M, Context, Message, Share
 from actors.guest_outcome import Outcome
 from actors.kvm_fault import PageFault
 from actors.kvm_plans import Walk
-from actors.kvm_tickets import ACCEPT, ACCEPT_OP
+from actors.kvm_tickets import ACCEPT
+from actors.lock_holders import ACCEPT_OP
 from actors.observations import AcceptHonoured
 from actors.slots import slot_of
 from actors.tdx_states import LEVEL_2M, LEVEL_4K

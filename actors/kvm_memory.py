@@ -13,7 +13,8 @@ from actors.address import ALLOCATOR, KVM, host_base
 from actors.contract import Context
 from actors.kvm_plans import Walk
 from actors.kvm_tables import TAKEN, lacking
-from actors.kvm_tickets import FAULT, FAULT_MEMORY
+from actors.kvm_tickets import FAULT
+from actors.lock_holders import FAULT_OP
 from actors.observations import ReserveSettled
 from actors.tdx_pamt import PAIR, regions
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, TABLE_SPAN
@@ -114,7 +115,7 @@ def top_up(kvm: "KvmMmu", fault: "PageFault", context: Context) -> bool:
     if found == wanted:
         return True
     cache.asked[fault.access] = wanted - found
-    ticket = FAULT_MEMORY | fault.access
+    ticket = FAULT_OP | fault.access
     request = m.Reserve(kvm.vm | KVM, ticket, wanted - found, start=fault.start, end=fault.end)
     context.send(host_base(kvm.vm) | ALLOCATOR, request, context.link)
     return False

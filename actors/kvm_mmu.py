@@ -39,21 +39,18 @@ from actors.kvm_plans import (
 from actors.kvm_tables import SeptTables
 from actors.kvm_tickets import (
     ACCEPT,
-    ACCEPT_OP,
-    BESIDE,
     FAULT,
-    FAULT_MEMORY,
     FREEZE,
-    MMU_LOCK_RANK,
+    MMU_LOCK,
     TEARDOWN,
     THAW,
     TICKETS,
     WALK,
 )
 from actors.kvm_walk import Way
-from actors.lock_observations import LockHeld
+from actors.lock_holders import ACCEPT_OP, FAULT_OP
 from actors.locks import RwLock
-from actors.observations import LockAsked, LockLeft, LockOrder, LockWaited, VmBugged
+from actors.observations import VmBugged
 from actors.slots import Slots
 from actors.tdx_states import Call
 
@@ -190,9 +187,7 @@ class KvmMmu(Actor):
     def take(self, what: int, number: int, context: Context) -> None:
         """Ask for mmu_lock: faults read, all others write."""
         ticket = number * TICKETS + what
-        granted = self.lock.take(ticket, what != FAULT, context.now)
-        context.observe(LockAsked("mmu_lock", self.vm, not granted))
-        if granted:
+        if MMU_LOCK.take(self.lock, self.vm, ticket, what != FAULT, context):
             self.granted(ticket, context)
 
     def granted(self, ticket: int, context: Context) -> None:
@@ -202,17 +197,14 @@ class KvmMmu(Actor):
             walk = self.walks[number]
             if number & ACCEPT_OP and kvm_accept.overtaken(self, walk):
                 walk.aborting = True
-            context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, True))
             kvm_walk.locked(self, walk, context)
         elif what == FAULT:
-            context.observe(LockHeld(self.vm, "mmu_lock", BESIDE[what], number, True))
             kvm_fault.locked(self, self.faults[number], context)
         elif what == FREEZE:
             kvm_invalidation.begin(self, number, context)
         elif what == THAW:
             kvm_invalidation.end(self, number, context)
         elif what == ACCEPT:
-            context.observe(LockHeld(self.vm, "mmu_lock", BESIDE[what], number, True))
             kvm_accept.locked(self, self.faults[number], context)
         else:
             assert what == TEARDOWN, f"a ticket of kind {what} at mmu_lock"
@@ -220,14 +212,8 @@ class KvmMmu(Actor):
 
     def drop(self, what: int, number: int, context: Context) -> None:
         """Give mmu_lock back; waiters go on."""
-        if what == WALK:
-            context.observe(LockOrder(self.vm, number, MMU_LOCK_RANK, False))
-        elif what in BESIDE:
-            context.observe(LockHeld(self.vm, "mmu_lock", BESIDE[what], number, False))
         ticket = number * TICKETS + what
-        context.observe(LockLeft("mmu_lock", self.vm, context.now - self.lock.since[ticket]))
-        for waiter in self.lock.drop(ticket):
-            context.observe(LockWaited("mmu_lock", context.now - waiter.since, self.vm))
+        for waiter in MMU_LOCK.drop(self.lock, self.vm, ticket, context):
             if context.now > waiter.since:
                 kvm_fault.waited(self, waiter, context)
             self.granted(waiter.ticket, context)
@@ -236,8 +222,8 @@ class KvmMmu(Actor):
 
     def on_reserved(self, message: m.Reserved, context: Context) -> None:
         """Memory for a fault, for splitting or for mapping again, or none."""
-        if message.ticket & FAULT_MEMORY:
-            fault = self.faults[message.ticket ^ FAULT_MEMORY]
+        if message.ticket & FAULT_OP:
+            fault = self.faults[message.ticket ^ FAULT_OP]
             kvm_fault.reserved(self, fault, message, context)
             return
         walk = self.walks[message.ticket]

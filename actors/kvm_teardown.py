@@ -18,8 +18,9 @@ from actors import messages as m
 from actors.address import GMEMS_MAX, TDX, host_base
 from actors.contract import Context, Place, Reason, Share, Trace
 from actors.kvm_plans import Walk
-from actors.kvm_tickets import MMU_LOCK_RANK, RELEASE_OP, TEARDOWN
-from actors.observations import Leaf, LockOrder
+from actors.kvm_tickets import TEARDOWN
+from actors.lock_holders import RELEASE_OP
+from actors.observations import Leaf
 from actors.tdx_states import PAGES
 
 if TYPE_CHECKING:
@@ -83,7 +84,6 @@ def on_hkid_freed(kvm: "KvmMmu", _: m.HkidFreed, context: Context) -> None:
 def tear_down(kvm: "KvmMmu", instance: int, context: Context) -> None:
     """Under mmu_lock for writing, with guest_memfd's ilock held outside: the file's shared leaves, then a batch."""
     ending = kvm.ends[instance]
-    context.observe(LockOrder(kvm.vm, RELEASE_OP | instance, MMU_LOCK_RANK, True))
     kvm_memory.close(kvm, context)
     shared = sum(clear(kvm, Share.SHARED, *place, context) for place in ending.todo)
     took = context.cost("shared_zap_4k", shared) if shared else 0
@@ -141,7 +141,6 @@ def on_taken_out(kvm: "KvmMmu", message: m.TakenOut, context: Context) -> None:
         walk = Walk(ending.gmem, op, start, end, Share.SHARED)
         walk.trace = ending.trace
         kvm_zap.left_mapped(kvm, walk, Reason.BUG, start, end, context)
-    context.observe(LockOrder(kvm.vm, op, MMU_LOCK_RANK, False))
     kvm.drop(TEARDOWN, instance, context)
     start, end = next_batch(kvm, ending)
     if start < end:

@@ -1,6 +1,15 @@
-"""A read-write lock that queues: write-preferring, first in first out, holding tickets instead of threads."""
+"""A read-write lock that queues: write-preferring, first in first out, holding tickets instead of threads.
+
+And the one place that tells of such locks, whatever they guard.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 import msgspec
+
+from actors.contract import Context
+from actors.lock_observations import LockAsked, LockLeft, LockWaited
 
 
 class Waiter(msgspec.Struct, frozen=True, array_like=True):
@@ -60,3 +69,51 @@ class RwLock(msgspec.Struct):
     def idle(self) -> bool:
         """Nobody holds it and nobody waits."""
         return self.writer < 0 and not self.readers and not self.queue
+
+
+class Queue(Protocol):
+    """An RwLock, or what is used like one."""
+
+    since: dict[int, int]
+
+    def take(self, ticket: int, exclusive: bool, now: int) -> bool:
+        """See RwLock."""
+
+    def drop(self, ticket: int) -> list[Waiter]:
+        """See RwLock."""
+
+
+class Told(NamedTuple):
+    """A lock by its name, whose takes and drops are told.
+
+    A ticket is a number, times how many kinds of holders there are, plus the kind. `marks` are what is added to the
+    number for each kind, so that it says who holds the lock (actors.lock_holders).
+    """
+
+    name: str
+    marks: tuple[int, ...] = (0,)
+
+    def op(self, ticket: int) -> int:
+        """Who has the ticket."""
+        number, kind = divmod(ticket, len(self.marks))
+        return number | self.marks[kind]
+
+    def take(self, lock: Queue, vm: int, ticket: int, exclusive: bool, context: Context) -> bool:
+        """As RwLock.take."""
+        granted = lock.take(ticket, exclusive, context.now)
+        context.observe(LockAsked(vm, self.name, self.op(ticket), not granted))
+        return granted
+
+    def drop(self, lock: Queue, vm: int, ticket: int, context: Context) -> Iterable[Waiter]:
+        """As RwLock.drop; each one that has waited is told of when it is its turn to go on."""
+        took = context.now - lock.since[ticket]
+        context.observe(LockLeft(vm, self.name, self.op(ticket), took))
+        woken = lock.drop(ticket)
+        return self.go_on(woken, vm, context) if woken else ()
+
+    def go_on(self, woken: list[Waiter], vm: int, context: Context) -> Iterator[Waiter]:
+        """Each one in its turn."""
+        for waiter in woken:
+            wait = context.now - waiter.since
+            context.observe(LockWaited(vm, self.name, self.op(waiter.ticket), wait))
+            yield waiter

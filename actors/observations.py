@@ -292,46 +292,12 @@ class VmBugged(Observation, frozen=True, tag=23):
     injected: bool
 
 
-class LockWaited(Observation, frozen=True, tag=24):
-    """A lock of the VM's was granted to one who had to wait (0 if it was free in the same nanosecond again)."""
-
-    lock: str
-    wait: int
-    vm: int
-
-
-class LockAsked(Observation, frozen=True, tag=270):
-    """Somebody asks for a lock of the VM's, and has it at once or `waits`."""
-
-    lock: str
-    vm: int
-    waits: bool
-
-
-class LockLeft(Observation, frozen=True, tag=271):
-    """One who asked for it `took` ago gives the lock back, or (`waits`) goes away without it."""
-
-    lock: str
-    vm: int
-    took: int
-    waits: bool = False
-
-
 class AugQueued(Observation, frozen=True, tag=272):
     """The part of an AUG that the TD's vCPUs cannot do side by side waits for those before, then takes `busy`."""
 
     vm: int
     wait: int
     busy: int
-
-
-class LockOrder(Observation, frozen=True, tag=25):
-    """An operation took (`taken`) or dropped a lock of docs/domain.md section 2.9 (`rank` grows inwards)."""
-
-    vm: int
-    op: int
-    rank: int
-    taken: bool
 
 
 class Reserving(Observation, frozen=True, tag=26):

@@ -11,7 +11,7 @@ import msgspec
 from actors import messages as m
 from actors.address import ALLOCATOR, KVM, host_base
 from actors.contract import Context, Place, opportunity
-from actors.kvm_tickets import RELEASE_OP
+from actors.lock_holders import RELEASE_OP
 from actors.observations import SeamcallAnswered
 from actors.tdx_entries import LEVEL_SHIFT, Td, enter
 from actors.tdx_pamt import PAIR

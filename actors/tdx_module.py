@@ -9,7 +9,6 @@ from actors import tdx_end, tdx_entries, tdx_guest, tdx_tables, tdx_verdict
 from actors.address import KVM
 from actors.contract import Actor, Context
 from actors.intervals import IntervalMap
-from actors.lock_observations import TdxLocked
 from actors.observations import AugQueued, CachesWritten, EpochDrained, SeamcallAnswered
 from actors.tdx_contention import Contention
 from actors.tdx_entries import STATE_MASK, Td
@@ -72,11 +71,9 @@ class TdxModule(Actor):
         if rule.tree is ALONE and status is OK:
             held = took - 1
             td.tree_exclusive_until = max(td.tree_exclusive_until, context.now + held)
-            locked(message, "tree, exclusively", took, context)
         elif rule.tree is TOGETHER and index:
             held = took - 1
             td.tree_shared_until = max(td.tree_shared_until, context.now + held)
-            locked(message, "tree, shared", took, context)
         where = message.start, message.end
         context.observe(
             SeamcallAnswered(message.vm, message.call, *where, status, message.op, cause, held)
@@ -126,12 +123,6 @@ class TdxModule(Actor):
         m.FreeHkid: tdx_end.on_free_hkid,
         m.Reclaim: tdx_end.on_reclaim,
     }
-
-
-def locked(message: m.Seamcall, lock: str, took: int, context: Context) -> None:
-    """A SEAMCALL has a lock from now on."""
-    by = Call(message.call).name
-    context.observe(TdxLocked(message.vm, lock, by, message.start, message.end, took))
 
 
 def duration(rule: Rule, message: m.Seamcall, count: int, context: Context) -> int:

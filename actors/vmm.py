@@ -9,13 +9,10 @@ from actors import vmm_balloon, vmm_exit, vmm_kill, vmm_listeners
 from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, PINS, host_base
 from actors.contract import Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
-from actors.lock_observations import LockHeld
+from actors.lock_observations import LockAsked, LockLeft, LockWaited
 from actors.messages import ATTEMPT_BITS
 from actors.observations import (
     Answered,
-    LockAsked,
-    LockLeft,
-    LockWaited,
     Requested,
     Retried,
     VmStopped,
@@ -101,25 +98,33 @@ class Vmm(Actor):
         self.line_up(pending.request, context)
 
     def line_up(self, number: int, context: Context) -> None:
-        """Behind all others that want the conversion lock, of whom there may be none."""
-        context.observe(LockAsked("vmm", self.vm, True))
-        self.queue.append(number)
-        self.next(context)
+        """Behind all others that want the conversion lock; if there are none, it is free."""
+        free = self.idle and not self.queue and not self.exits
+        context.observe(LockAsked(self.vm, "vmm", number, not free))
+        if free:
+            self.begin(number, context)
+        else:
+            self.queue.append(number)
+            self.next(context)
 
     def next(self, context: Context) -> None:
         """Whoever is first in the queue makes its ioctl, or moves its window."""
         if self.exits:
             vmm_exit.go_on(self, context)
             return
-        if self.current != IDLE or not self.queue:
-            return
-        self.current = self.queue.pop(0)
-        self.holds(True, context)
-        if self.current < IDLE:
+        if self.idle and self.queue:
+            number = self.queue.pop(0)
+            wait = context.now - self.queued_at(number)
+            context.observe(LockWaited(self.vm, "vmm", number, wait))
+            self.begin(number, context)
+
+    def begin(self, number: int, context: Context) -> None:
+        """The conversion lock is held for this one."""
+        self.current = number
+        if number < IDLE:
             vmm_listeners.move(self, self.windows[self.current], context)
             return
         pending = self.in_hand()
-        context.observe(LockWaited("vmm", context.now - pending.queued_at, self.vm))
         op = self.op_of(pending)
         if self.life is not msgspec.UNSET:
             vmm_kill.watch(self, op, 0, context)
@@ -237,15 +242,13 @@ class Vmm(Actor):
 
     def release(self, asked_at: int, context: Context) -> None:
         """Who had asked for the conversion lock then gives it back: the next in the queue may go on."""
-        context.observe(LockLeft("vmm", self.vm, context.now - asked_at))
-        self.holds(False, context)
+        self.left(self.current, asked_at, context)
         self.current = IDLE
         self.next(context)
 
-    def holds(self, taken: bool, context: Context) -> None:
-        """Who is in hand has the conversion lock, or has it no more."""
-        by = "a request" if self.current > IDLE else "a window"
-        context.observe(LockHeld(self.vm, "vmm", by, self.current, taken))
+    def left(self, number: int, asked_at: int, context: Context, waits: bool = False) -> None:
+        """Who had asked for the conversion lock then has it no more, or wants it no more."""
+        context.observe(LockLeft(self.vm, "vmm", number, context.now - asked_at, waits))
 
     # --- death -----------------------------------------------------------------------------------
 
@@ -264,7 +267,7 @@ class Vmm(Actor):
         self.dead = True
         context.observe(VmStopped(self.vm, regular))
         for number in self.queue:
-            context.observe(LockLeft("vmm", self.vm, context.now - self.queued_at(number), True))
+            self.left(number, self.queued_at(number), context, waits=True)
         self.queue = []
         for pending in [p for p in self.pending.values() if p.request != self.current]:
             self.answer(pending, Reason.DEAD, -1, False, context)

@@ -16,7 +16,7 @@ from actors import messages as m
 from actors.address import GUEST, HOST_MAP, VMM
 from actors.contract import Context, Reason, opportunity
 from actors.notifier_sites import EXIT_MMAP
-from actors.observations import LockLeft, VmmKilled
+from actors.observations import VmmKilled
 
 if TYPE_CHECKING:
     from actors.vmm import Vmm
@@ -59,7 +59,7 @@ def on_kill(vmm: "Vmm", _: m.Kill, context: Context) -> None:
     context.observe(VmmKilled(vmm.vm))
     vmm.give_up(context)
     if not vmm.idle:  # the lock is the process's own, and goes with it
-        context.observe(LockLeft("vmm", vmm.vm, context.now - vmm.queued_at(vmm.current)))
+        vmm.left(vmm.current, vmm.queued_at(vmm.current), context)
     context.send(vmm.vm | GUEST, m.VmDead(), context.link)
     if vmm.current >= 0:
         vmm.answer(vmm.in_hand(), Reason.DEAD, -1, False, context)

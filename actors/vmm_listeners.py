@@ -13,7 +13,7 @@ from actors import messages as m
 from actors import vmm_kill
 from actors.address import DEVICES, HOST_MAP, IOMMU, host_base
 from actors.contract import Context, Message, Reason, Share
-from actors.observations import Bitmap, ErrorDropped, Failed, LockWaited, SideDiscarded
+from actors.observations import Bitmap, ErrorDropped, Failed, SideDiscarded
 
 if TYPE_CHECKING:
     from actors.vmm import Pending, Vmm
@@ -280,7 +280,6 @@ def on_move_window(vmm: "Vmm", message: m.MoveWindow, context: Context) -> None:
 
 def move(vmm: "Vmm", window: Window, context: Context) -> None:
     """Unmap; not while a part of it is private, or is not mapped at all."""
-    context.observe(LockWaited("vmm", context.now - window.queued_at, vmm.vm))
     vmm.windows_moved += 1
     shared = vmm.bitmap.only(window.start, window.end, Share.SHARED)
     whole = shared and vmm.holes.only(window.start, window.end, 0)

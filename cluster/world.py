@@ -57,18 +57,26 @@ Build = Callable[[bytes, Sequence[int]], World]
 
 def dispatch_table(watchers: Mapping[str, Watcher]) -> Watchers:
     """Observation type -> what follows it: one function, or several in the watchers' order."""
-    table: dict[type, Watch] = {}
+    table: dict[type, list[Watch]] = {}
     for watcher in watchers.values():
         for kind, watch in watcher.watches().items():
-            table[kind] = both(table[kind], watch) if kind in table else watch
-    return table
+            table.setdefault(kind, []).append(watch)
+    return {kind: in_turn(*watches) for kind, watches in table.items()}
 
 
-def both(first: Watch, second: Watch) -> Watch:
+def in_turn(first: Watch, second: Watch | None = None, *others: Watch) -> Watch:
     """One after the other."""
+    if second is None:
+        return first
 
-    def watch(now: int, observation: Any) -> None:
+    def both(now: int, observation: Any) -> None:
         first(now, observation)
         second(now, observation)
 
-    return watch
+    def each(now: int, observation: Any) -> None:
+        first(now, observation)
+        second(now, observation)
+        for watch in others:
+            watch(now, observation)
+
+    return each if others else both

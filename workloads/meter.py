@@ -7,6 +7,7 @@ from typing import Any
 from actors import observations as o
 from actors.address import HOST_SHIFT
 from actors.contract import ERRNO, WORDS, Consumer, Reason, Share
+from actors.lock_observations import LockWaited
 from actors.names import on_top
 from actors.tdx_states import Call, Status
 from cluster.histogram import FRESH_MOST, Histogram
@@ -47,7 +48,7 @@ class Meter:
             o.Failed: self.failed,
             o.Retried: self.retried,
             o.ConsumerReplied: self.replied,
-            o.LockWaited: self.lock_waited,
+            LockWaited: self.lock_waited,
             o.SeamcallAnswered: self.seamcall,
             o.EpochDrained: self.drained,
             o.VmBugged: self.bugged,
@@ -110,7 +111,7 @@ class Meter:
         if len(fresh) >= FRESH_MOST:
             found.settle()
 
-    def lock_waited(self, _: int, fact: o.LockWaited) -> None:
+    def lock_waited(self, _: int, fact: LockWaited) -> None:
         if fact.wait:
             self.histogram("lock_wait", fact.lock).add(fact.wait)
 

@@ -6,19 +6,19 @@ nanoseconds, and over a drained queue they are equal (J. D. C. Little, Oper. Res
 that of S. Stidham, Oper. Res. 22 (1974)). See workloads.outcome.little for what is made of it.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from heapq import heappop, heappush
 from typing import Any
 
 from actors import observations as o
 from actors.address import HOST_SHIFT
 from actors.contract import PAGE_BYTES, Reason
 from actors.fleet_observations import BootChanged, RequestMoved, Stage
+from actors.lock_observations import LockAsked, LockLeft, LockWaited
 from actors.tdx_states import Cause
 from workloads.plan import Plan
 
 LOCKS = ("vmm", "ilock", "mmu_lock")
-JOIN, START, LEAVE = range(3)  # in this order within a nanosecond
 LOCK = Cause.LOCK  # a member is slow to look up
 DEAD = Reason.DEAD
 
@@ -33,13 +33,13 @@ class Clock:
 class Station:
     """One queue with its server or servers. Times are ns; `kept` are its totals up to the host's last answer.
 
-    `due` is when those who are inside came: by the facts of their coming, less, for each who has left, when its actor
-    says that it came. `due_waiting` is the same of those who wait.
+    Integrals over time are kept as sums: until t each is its level times t, plus what is here. `spent` is how long
+    those who have left say that they were inside, in all; `spent_waiting` how long those who have waited say they did.
     """
 
     __slots__ = (
-        "area", "area_waiting", "arrivals", "busy", "clock", "due", "due_waiting", "inside", "kept",
-        "last", "refused", "waiting",
+        "area", "area_waiting", "arrivals", "busy", "clock", "inside", "kept", "last", "refused",
+        "spent", "spent_waiting", "waiting",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -47,67 +47,78 @@ class Station:
         self.inside = self.waiting = 0
         self.arrivals = self.refused = 0
         self.last = self.busy = self.area = self.area_waiting = 0
-        self.due = self.due_waiting = 0
+        self.spent = self.spent_waiting = 0
         self.kept = (0, 0, 0, 0, 0)
 
-    def step(self, now: int) -> None:
-        """As it was, until now."""
-        last, inside, waiting = self.last, self.inside, self.waiting
+    def keep(self, now: int) -> None:
+        """What comes now is after the last answer."""
         answered = self.clock.answered
-        if last < answered <= now:
+        if self.last < answered:
             self.kept = self.until(answered)
-        took = now - last
-        if inside:
-            self.area += inside * took
-            if waiting:
-                self.area_waiting += waiting * took
-            if inside != waiting:
-                self.busy += took
         self.last = now
 
     def until(self, then: int) -> tuple[int, int, int, int, int]:
         """Arrivals, refusals, busy time and both integrals, if nothing happens until then."""
-        took, inside, waiting = then - self.last, self.inside, self.waiting
+        inside, waiting = self.inside, self.waiting
         return (
             self.arrivals,
             self.refused,
-            self.busy + took * (inside != waiting),
-            self.area + took * inside,
-            self.area_waiting + took * waiting,
+            self.busy + then * (inside != waiting),
+            self.area + then * inside,
+            self.area_waiting + then * waiting,
         )
 
     def join(self, now: int, waits: bool) -> None:
         """One more, who waits or is served at once."""
-        self.step(now)
+        self.keep(now)
         self.arrivals += 1
-        self.inside += 1
-        self.due += now
+        self.area -= now
         if waits:
             self.waiting += 1
-            self.due_waiting += now
+            self.area_waiting -= now
+        elif self.inside == self.waiting:
+            self.busy -= now
+        self.inside += 1
 
     def start(self, now: int, waited: int) -> None:
         """One who has waited so long, it says, waits no more."""
-        self.step(now)
+        self.keep(now)
+        if self.inside == self.waiting:
+            self.busy -= now
         self.waiting -= 1
-        self.due_waiting -= now - waited
+        self.area_waiting += now
+        self.spent_waiting += waited
 
     def leave(self, now: int, took: int, waits: bool = False) -> None:
         """One is gone who came so long ago, it says; where it still waits, without service."""
-        self.step(now)
+        self.keep(now)
         self.inside -= 1
-        self.due -= now - took
+        self.area += now
+        self.spent += took
         if waits:
             self.waiting -= 1
-            self.due_waiting -= now - took
+            self.area_waiting += now
+            self.spent_waiting += took
+        elif self.inside == self.waiting:
+            self.busy += now
+
+    def change(self, now: int, by: int) -> None:
+        """So many more are inside, or fewer, of whom nobody says how long."""
+        self.keep(now)
+        self.inside += by
+        self.area -= by * now
 
     def totals(self, then: int) -> tuple[int, int, int, int, int]:
         """As `until`, up to the host's last answer."""
         return self.until(then) if self.last <= then else self.kept
 
     def remains(self) -> tuple[int, int, int, int]:
-        """How many are inside and when they came, in all; and of those who wait."""
-        return self.inside, self.due, self.waiting, self.due_waiting
+        """How many are inside and when they came, in all; and of those who wait.
+
+        By Little's law what all say is the integral; who is inside has part of it, and has not said so yet.
+        """
+        due, due_waiting = self.spent - self.area, self.spent_waiting - self.area_waiting
+        return self.inside, due, self.waiting, due_waiting
 
 
 class Server(Station):
@@ -116,45 +127,40 @@ class Server(Station):
     Their turns are worked out here once more (Lindley's recursion), from when they came and what they take.
     """
 
-    __slots__ = ("ahead", "free_at", "serial")
+    __slots__ = ("free_at", "turns")
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self.free_at = self.serial = 0
-        self.ahead: list[tuple[int, int, int, int]] = []  # (when, JOIN ..., whose, what it says)
+        self.free_at = 0
+        # (came, begins, ends) of those who may be there after the last answer.
+        self.turns: deque[tuple[int, int, int]] = deque()
 
     def deal(self, now: int, ready: int, wait: int, busy: int) -> None:
         """One comes `ready` from now, and says what it waits; it has the server for `busy`."""
-        self.play(now)
+        self.last = now
         came = now + ready
         begins = max(came, self.free_at)
-        self.free_at = begins + busy
-        self.serial += 1
-        heappush(self.ahead, (came, JOIN, self.serial, 0))
-        heappush(self.ahead, (begins, START, self.serial, wait))
-        heappush(self.ahead, (self.free_at, LEAVE, self.serial, wait + busy))
+        self.free_at = ends = begins + busy
+        self.arrivals += 1
+        self.busy += busy
+        self.area += ends - came
+        self.area_waiting += begins - came
+        self.spent += wait + busy
+        self.spent_waiting += wait
+        turns, answered = self.turns, self.clock.answered
+        while turns and turns[0][2] <= answered:
+            turns.popleft()
+        turns.append((came, begins, ends))
 
-    def play(self, until: int) -> None:
-        """Whatever is due by then."""
-        ahead = self.ahead
-        while ahead and ahead[0][0] <= until:
-            at, what, _, says = heappop(ahead)
-            if what == JOIN:
-                self.join(at, True)
-            elif what == START:
-                self.start(at, says)
-            else:
-                self.leave(at, says)
-
-    def remains(self) -> tuple[int, int, int, int]:
-        """Nobody, once all are served, whose turns are known: unless one has said something else."""
-        inside, due, waiting, due_waiting = super().remains()
-        for at, what, _, says in self.ahead:
-            inside += (what == JOIN) - (what == LEAVE)
-            waiting += (what == JOIN) - (what == START)
-            due += at * (what == JOIN) - (at - says) * (what == LEAVE)
-            due_waiting += at * (what == JOIN) - (at - says) * (what == START)
-        return inside, due, waiting, due_waiting
+    def totals(self, then: int) -> tuple[int, int, int, int, int]:
+        """See Station: without what is later."""
+        arrivals, refused, busy, area, area_waiting = self.until(then)
+        for came, begins, ends in self.turns:
+            arrivals -= came > then
+            busy -= max(ends - max(begins, then), 0)
+            area -= max(ends - max(came, then), 0)
+            area_waiting -= max(begins - max(came, then), 0)
+        return arrivals, refused, busy, area, area_waiting
 
 
 class TreeLock(Station):
@@ -168,9 +174,7 @@ class TreeLock(Station):
 
     def hold(self, now: int, held: int) -> None:
         """Held for so long from now on, alone or beside others."""
-        if self.last < self.clock.answered:
-            self.kept = self.now()
-        self.last = now
+        self.keep(now)
         self.arrivals += 1
         self.area += held
         until = now + held
@@ -178,13 +182,13 @@ class TreeLock(Station):
             self.busy += until - max(now, self.until_ns)
             self.until_ns = until
 
-    def now(self) -> tuple[int, int, int, int, int]:
-        """Its totals."""
+    def until(self, _: int) -> tuple[int, int, int, int, int]:
+        """See Station; of each hold the whole."""
         return self.arrivals, self.refused, self.busy, self.area, 0
 
-    def totals(self, then: int) -> tuple[int, int, int, int, int]:
-        """See Station."""
-        return self.now() if self.last <= then else self.kept
+    def remains(self) -> tuple[int, int, int, int]:
+        """See Station: nobody."""
+        return 0, 0, 0, 0
 
 
 class Queues:
@@ -200,9 +204,9 @@ class Queues:
     def watches(self) -> Mapping[type, Callable[[int, Any], None]]:
         """See cluster.world.Watcher."""
         return {
-            o.LockAsked: self.asked,
-            o.LockWaited: self.granted,
-            o.LockLeft: self.left,
+            LockAsked: self.asked,
+            LockWaited: self.granted,
+            LockLeft: self.left,
             o.IotlbQueued: self.iotlb,
             o.AugQueued: self.aug,
             o.SeamcallAnswered: self.seamcall,
@@ -235,16 +239,16 @@ class Queues:
 
     # --- locks -----------------------------------------------------------------------------------
 
-    def asked(self, now: int, fact: o.LockAsked) -> None:
+    def asked(self, now: int, fact: LockAsked) -> None:
         station = self.stations[fact.lock].get(fact.vm)
         if station is None:
             station = self.station(fact.lock, fact.vm)
         station.join(now, fact.waits)
 
-    def granted(self, now: int, fact: o.LockWaited) -> None:
+    def granted(self, now: int, fact: LockWaited) -> None:
         self.stations[fact.lock][fact.vm].start(now, fact.wait)
 
-    def left(self, now: int, fact: o.LockLeft) -> None:
+    def left(self, now: int, fact: LockLeft) -> None:
         self.stations[fact.lock][fact.vm].leave(now, fact.took, fact.waits)
 
     # --- servers in virtual time -----------------------------------------------------------------
@@ -270,8 +274,7 @@ class Queues:
         """So many more are in use."""
         host = address >> HOST_SHIFT << HOST_SHIFT
         station: Station = self.station("allocator", host)
-        station.step(now)
-        station.inside += pages
+        station.change(now, pages)
         return station
 
     def reserving(self, now: int, fact: o.Reserving) -> None:
@@ -291,7 +294,7 @@ class Queues:
     def requested(self, now: int, fact: o.Requested) -> None:
         station = self.station("requests", fact.vm >> HOST_SHIFT << HOST_SHIFT)
         station.join(now, False)
-        station.due -= fact.late  # its time runs from when it was due
+        station.spent -= fact.late  # its time runs from when it was due
 
     def answered(self, now: int, fact: o.Answered) -> None:
         clock = self.clock(fact.vm)
@@ -313,8 +316,7 @@ class Queues:
 
     def boot(self, now: int, fact: BootChanged) -> None:
         station: Station = self.station("boot_slots", fact.vm >> HOST_SHIFT << HOST_SHIFT)
-        station.step(now)
-        station.inside += 1 if fact.begins else -1
+        station.change(now, 1 if fact.begins else -1)
         station.arrivals += fact.begins
 
     # --- what came of it -----------------------------------------------------------------------------
@@ -338,8 +340,6 @@ class Queues:
         most = 0
         for station in stations:
             then = station.clock.answered or station.last
-            if isinstance(station, Server):
-                station.play(then)
             arrivals, refused, busy, area, area_waiting = station.totals(then)
             used = max(area, 0) // slots if slots else min(busy, then)
             row = (1, then, arrivals, refused, used, area, area_waiting, *station.remains())

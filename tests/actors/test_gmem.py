@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors import gmem_faults, gmem_release, kvm_memory, kvm_tickets
+from actors import gmem_faults, gmem_release, kvm_memory
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, HOST_MAP, IOMMU, KVM, PINS, VMM, vm_address
 from actors.contract import KVMS, Consumer, Fault, Reason, Trace, page_of
@@ -12,6 +12,8 @@ from actors.gmem_ask import begin_invalidation, consumer_address
 from actors.gmem_folios import SPLITS
 from actors.gmem_store import TREE_PAGES
 from actors.intervals import IntervalMap
+from actors.lock_holders import RELEASE_OP
+from actors.lock_observations import LockAsked, LockLeft, LockWaited
 from actors.observations import (
     ConsumerReplied,
     ConvertBegin,
@@ -22,7 +24,6 @@ from actors.observations import (
     FramesKept,
     InvalidationBegin,
     Leaf,
-    LockOrder,
     PoisonSet,
     ShareStored,
     VmBugged,
@@ -523,9 +524,12 @@ def test_who_comes_after_the_release_is_told_eio():
         assert context.sent[-1][:2] == (holder, m.Teardown(FILE)) and not actor.torn_down
     gmem_release.on_torn_down(actor, m.TornDown(), context)
     assert context.messages()[-1] == m.Converted(OP, Reason.DEAD, 0x10, False)
-    held = [(fact.op, fact.taken) for fact in context.of(LockOrder)]
-    release = kvm_tickets.RELEASE_OP
-    assert held == [(release, True), (release, False), (OP, True), (OP, False)]
+    assert [(fact.op, fact.waits) for fact in context.of(LockAsked)] == [
+        (RELEASE_OP, False),
+        (OP, True),
+    ]
+    assert [fact.op for fact in context.of(LockWaited)] == [OP]
+    assert [fact.op for fact in context.of(LockLeft)] == [RELEASE_OP, OP]
 
 
 @pytest.mark.parametrize("marks", ["poison", "kept"])

@@ -7,7 +7,8 @@ from actors.address import GMEM, KVM, TDX, VMM, host_address, vm_address
 from actors.contract import Reason
 from actors.guest_outcome import Outcome
 from actors.kvm_mmu import KvmMmu
-from actors.kvm_tickets import ACCEPT_OP, converts
+from actors.kvm_tickets import converts
+from actors.lock_holders import ACCEPT_OP
 from actors.observations import AcceptHonoured, HugeLost, Leaf, VmStopped, WalkOvertaken
 from actors.protocols import PROTOCOLS
 from actors.slots import Slot

@@ -11,6 +11,8 @@ from actors.contract import Consumer, Fault, Reason
 from actors.guest_outcome import Outcome
 from actors.kvm_memory import SPLIT_PAGES
 from actors.kvm_mmu import KvmMmu
+from actors.lock_holders import RELEASE_OP
+from actors.lock_observations import LockAsked, LockLeft
 from actors.observations import (
     EpochDrained,
     Failed,
@@ -19,7 +21,6 @@ from actors.observations import (
     InvalidationBegin,
     InvalidationEnd,
     Leaf,
-    LockOrder,
     PoisonSet,
     TlbFlushed,
     VmBugged,
@@ -543,8 +544,8 @@ def test_a_file_is_torn_down_once_those_who_hold_the_lock_are_through():
     actor.receive(m.TakenOut(0, batch.start, batch.end), context)
     assert context.messages() == [m.TornDown(), m.FreeHkid(VM)]
     assert (runs(actor.mirror), actor.lock.idle) == ([(0, 0)], True)
-    op = kvm_tickets.RELEASE_OP
-    assert context.of(LockOrder) == [LockOrder(VM, op, 2, True), LockOrder(VM, op, 2, False)]
+    (taken,), (left,) = context.of(LockAsked), context.of(LockLeft)[-1:]
+    assert (taken.op, taken.waits, left.op) == (RELEASE_OP, True, RELEASE_OP)
 
 
 def test_a_fault_that_saw_an_older_sequence_starts_again():

@@ -7,12 +7,12 @@ from actors.address import GMEM, TDX, VMM, vm_address
 from actors.contract import Trace
 from actors.kvm_mmu import KvmMmu
 from actors.kvm_teardown import BATCH, Hkid
+from actors.lock_observations import LockAsked, LockLeft
 from actors.observations import (
     FileClosed,
     FramesFreed,
     FramesKept,
     LeftMapped,
-    LockOrder,
     PoisonSet,
     ReferenceKept,
 )
@@ -83,7 +83,8 @@ def test_mmu_lock_is_held_for_one_batch_at_a_time():
     context = Recorder()
     actor.receive(m.Teardown(FILE), context)
     play(actor, context)
-    assert [fact.taken for fact in context.of(LockOrder)] == [True, False] * 2
+    facts = [fact for fact in context.facts if isinstance(fact, LockAsked | LockLeft)]
+    assert [type(fact) for fact in facts] == [LockAsked, LockLeft] * 2
     assert actor.lock.idle
 
 

@@ -62,12 +62,13 @@ from actors.kvm_plans import (
     Do,
     Walk,
 )
+from actors.lock_holders import RELEASE_OP
+from actors.lock_observations import LockAsked, LockLeft
 from actors.observations import (
     CountsThawed,
     HostPte,
     InvalidationEnd,
     Leaf,
-    LockOrder,
     MemoryRefused,
     Pinned,
     SeamcallAnswered,
@@ -301,7 +302,7 @@ def drop_ilock_before_teardown(_: World, patch: Patch) -> None:
 
     def released(file: Gmem, context: Context) -> None:
         release(file, context)
-        gmem_own.ilock(file, kvm_tickets.RELEASE_OP, False, context)
+        context.observe(LockLeft(vm_base(file.address), "ilock", RELEASE_OP, 0))
 
     patch.setattr(gmem_release, "release", released)
 
@@ -504,8 +505,8 @@ def attribute_under_mmu_lock(_: World, patch: Patch) -> None:
     locked = kvm_walk.locked
 
     def look(kvm: KvmMmu, walk: Walk, context: Context) -> None:
-        for taken in (True, False):
-            context.observe(LockOrder(kvm.vm, walk.op, gmem_own.ILOCK_RANK, taken))
+        context.observe(LockAsked(kvm.vm, "ilock", walk.op, False))
+        context.observe(LockLeft(kvm.vm, "ilock", walk.op, 0))
         locked(kvm, walk, context)
 
     patch.setattr(kvm_walk, "locked", look)

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 from pytest import MonkeyPatch
 
-from actors import controller, gmem, iommu_queue, kvm_mmu, tdx_module, vmm, vmm_kill
+from actors import controller, iommu_queue, locks, tdx_module, vmm
+from actors.lock_observations import LockLeft, LockWaited
 from actors.locks import RwLock, Waiter
-from actors.observations import LockLeft, LockWaited, TlbFlushed
+from actors.observations import TlbFlushed
 from cluster.cell import Cell
 from tests.negative.fleet_cases import ARRIVING
 
@@ -51,7 +52,7 @@ def wait_told_twice(patch: Patch) -> None:
 
 def wait_counted_twice(patch: Patch) -> None:
     """A wait is reported as twice as long."""
-    told_otherwise(patch, gmem, "LockWaited", wait=lambda f: 2 * f["wait"])
+    told_otherwise(patch, locks, "LockWaited", wait=lambda f: 2 * f["wait"])
 
 
 def wrong_start(patch: Patch) -> None:
@@ -75,13 +76,13 @@ def dropped_untold(patch: Patch) -> None:
     """mmu_lock is given back and nobody hears of it, once in a run."""
     once: list[int] = []
 
-    def tell(lock: str, vm: int, took: int):
-        if not once:
+    def tell(vm: int, lock: str, op: int, took: int):
+        if lock == "mmu_lock" and not once:
             once.append(vm)
             return TlbFlushed(vm, -1)
-        return LockLeft(lock, vm, took)
+        return LockLeft(vm, lock, op, took)
 
-    patch.setattr(kvm_mmu, "LockLeft", tell)
+    patch.setattr(locks, "LockLeft", tell)
 
 
 def queue_of_the_dead(patch: Patch) -> None:
@@ -91,7 +92,12 @@ def queue_of_the_dead(patch: Patch) -> None:
 
 def killed_with_the_lock(patch: Patch) -> None:
     """The lock that a killed VMM had is told to have been held a nanosecond longer."""
-    told_otherwise(patch, vmm_kill, "LockLeft", took=lambda f: f["took"] + 1)
+    asked = vmm.Vmm.queued_at
+
+    def earlier(self: vmm.Vmm, number: int) -> int:
+        return asked(self, number) - (number == self.current)
+
+    patch.setattr(vmm.Vmm, "queued_at", earlier)
 
 
 def late_request(patch: Patch) -> None:

@@ -9,6 +9,7 @@ from actors import observations as o
 from actors.address import KVM
 from actors.contract import Reason
 from actors.kvm_mmu import KvmMmu
+from actors.lock_observations import LockWaited
 from actors.tdx_states import Status
 from tests.helpers import World
 from workloads.checkers import ANOMALIES, INVARIANTS
@@ -122,7 +123,7 @@ def test_leaves_of_both_sides_and_both_sizes_come_and_go(churn):
 
 
 def test_locks_are_waited_for(churn):
-    assert {"ilock", "vmm"} <= {fact.lock for fact in churn.of(o.LockWaited)}
+    assert {"ilock", "vmm"} <= {fact.lock for fact in churn.of(LockWaited)}
 
 
 def test_some_vms_live_to_the_end(churn):

@@ -49,7 +49,6 @@ def test_a_server_in_virtual_time_has_its_own_idea_of_whose_turn_it_is():
     server.deal(0, ready=5, wait=0, busy=10)  # from 5 to 15
     server.deal(1, ready=0, wait=14, busy=10)  # comes at 1, and is told to be after that
     assert server.remains() == (0, 0, 0, 0)
-    server.play(100)
     assert (server.area_waiting, server.busy, server.area) == (14, 20, 34)
     server.deal(100, ready=0, wait=3, busy=1)  # nobody is before it
     assert server.remains() == (0, 3, 0, 3)
@@ -59,7 +58,7 @@ def test_a_tree_lock_is_busy_as_long_as_anybody_has_it():
     lock = TreeLock(Clock())
     for at, held in ((0, 10), (5, 10), (30, 5)):
         lock.hold(at, held)
-    assert lock.now() == (3, 0, 20, 25, 0)
+    assert lock.until(100) == (3, 0, 20, 25, 0)
 
 
 def test_figures_are_of_the_mean_station_and_of_the_busiest():

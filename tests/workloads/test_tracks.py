@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from actors import observations as o
 from actors.address import GMEM, vm_address
 from actors.contract import Consumer, Reason, Share
-from actors.kvm_tickets import ACCEPT_OP, HOLE, NOTIFIER, RELEASE_OP
-from actors.lock_observations import LockHeld, TdxLocked
+from actors.kvm_tickets import HOLE, NOTIFIER
+from actors.lock_holders import ACCEPT_OP, FAULT_OP, HOST_FAULT_OP, INVALIDATION_OP, RELEASE_OP
+from actors.lock_observations import LockAsked, LockLeft, LockWaited, TdxLocked
 from actors.messages import ATTEMPT_BITS
-from actors.tdx_states import Call, Cause, Status
+from actors.tdx_states import RULES, Call, Cause, Lock, Status
 from tests.helpers import World
 from workloads import recorder
 from workloads.checkers.tracks import (
@@ -25,9 +26,9 @@ from workloads.checkers.tracks import (
     SPANS,
     TRACKS,
     Tracks,
-    holder,
     rows_of,
 )
+from workloads.checkers.words import holder
 from workloads.errors import UsageError
 from workloads.outcome.trace_events import Timeline, lanes, read_stories, text_of
 from workloads.recorder import Recorder, rows
@@ -59,44 +60,58 @@ def test_what_does_not_end_is_open_and_what_did_not_begin_is_no_span():
 
 def test_locks_are_held_by_somebody_and_waited_for():
     facts = [
-        (10, o.LockOrder(VM, OP, 2, True)),
-        (50, o.LockOrder(VM, OP, 2, False)),
-        (50, o.LockWaited("mmu_lock", 25, VM)),
+        (10, LockAsked(VM, "mmu_lock", OP, False)),
+        (25, LockAsked(VM, "mmu_lock", FAULT_OP | 7, True)),
+        (50, LockLeft(VM, "mmu_lock", OP, 40)),
+        (50, LockWaited(VM, "mmu_lock", FAULT_OP | 7, 25)),
+        (60, LockLeft(VM, "mmu_lock", FAULT_OP | 7, 35)),
     ]
     assert rows_of(facts) == [
         (10, 50, "mmu_lock", "held by task 5"),
         (25, 50, "mmu_lock: waiting", "somebody waits"),
+        (50, 60, "mmu_lock", "held by a page fault"),
     ]
 
 
 def test_a_lock_is_held_for_others_than_conversions_too():
-    others = (RELEASE_OP | 2, ACCEPT_OP | 7, HOLE << ATTEMPT_BITS, NOTIFIER << ATTEMPT_BITS)
-    names = ["the last close", "an ACCEPT", "a hole", "an mmu_notifier"]
-    assert [holder(number) for number in others] == names
+    names = {
+        RELEASE_OP | 2: "the last close",
+        ACCEPT_OP | 7: "an ACCEPT",
+        FAULT_OP | 7: "a page fault",
+        HOST_FAULT_OP | 7: "a fault of the host's",
+        INVALIDATION_OP | OP: "an invalidation",
+        HOLE << ATTEMPT_BITS: "a hole",
+        NOTIFIER << ATTEMPT_BITS: "an mmu_notifier",
+    }
+    assert {number: holder(number) for number in names} == names
 
 
-def test_who_shares_a_lock_is_told_apart_by_kind_and_number():
+def test_who_shares_a_lock_is_told_apart_by_number():
+    one, two = FAULT_OP | 7, FAULT_OP | 8
     facts = [
-        (10, LockHeld(VM, "mmu_lock", "a page fault", 7, True)),
-        (15, LockHeld(VM, "mmu_lock", "a page fault", 8, True)),
-        (20, LockHeld(VM, "ilock", "a page fault", 7, True)),
-        (30, LockHeld(VM, "mmu_lock", "a page fault", 7, False)),
-        (40, LockHeld(VM, "ilock", "a page fault", 7, False)),
-        (60, LockHeld(VM, "mmu_lock", "a page fault", 8, False)),
+        (10, LockAsked(VM, "mmu_lock", one, False)),
+        (15, LockAsked(VM, "mmu_lock", two, False)),
+        (20, LockAsked(VM, "ilock", one, False)),
+        (30, LockLeft(VM, "mmu_lock", one, 20)),
+        (40, LockLeft(VM, "ilock", one, 20)),
+        (60, LockLeft(VM, "mmu_lock", two, 45)),
     ]
     spans = [(10, 30, "mmu_lock"), (15, 60, "mmu_lock"), (20, 40, "ilock")]
     assert [row[:3] for row in rows_of(facts)] == spans
 
 
 def test_a_lock_that_was_held_for_no_time_is_not_shown():
-    facts = [(10, LockHeld(VM, "ilock", "a page fault", 7, taken)) for taken in (True, False)]
+    facts = [(10, LockAsked(VM, "ilock", OP, False)), (10, LockLeft(VM, "ilock", OP, 0))]
     assert rows_of(facts) == []
 
 
 def test_a_lock_of_the_module_is_held_from_now_on():
-    fact = TdxLocked(VM, "tree, shared", "AUG", 0, 1, 400)
-    text = "tree, shared: AUG, gfn 0x0..0x1 (4 KiB)"
-    assert rows_of([(100, fact)]) == [(100, 500, "tdx: locks", text)]
+    aug = o.SeamcallAnswered(VM, Call.AUG, 0, 1, Status.OK, OP, held=400)
+    facts = [(100, aug), (600, TdxLocked(VM, "entries", "ACCEPT", 0, 1, 50))]
+    assert rows_of(facts) == [
+        (100, 500, "tdx: locks", "tree, shared: AUG, gfn 0x0..0x1 (4 KiB)"),
+        (600, 650, "tdx: locks", "entries: ACCEPT, gfn 0x0..0x1 (4 KiB)"),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -109,25 +124,25 @@ def churned():
 
 
 def test_every_lock_of_a_running_vm_is_given_back(churned):
-    held: dict[tuple[int, str, str, int], int] = {}
+    held: dict[tuple[int, str, int], int] = {}
     for _, fact in churned:
-        if type(fact) is LockHeld:
-            key = fact.vm, fact.lock, fact.by, fact.number
-            held[key] = held.get(key, 0) + (1 if fact.taken else -1)
+        if (type(fact) is LockAsked and not fact.waits) or type(fact) in (LockWaited, LockLeft):
+            key = fact.vm, fact.lock, fact.op
+            held[key] = held.get(key, 0) + (-1 if type(fact) is LockLeft else 1)
             assert held[key] in (0, 1), key
-    assert {(lock, by) for _, lock, by, _ in held} >= {
-        ("vmm", "a request"),
-        ("mmu_lock", "a page fault"),
-        ("ilock", "a page fault"),
+    faults = {(lock, op & FAULT_OP > 0) for _, lock, op in held}
+    assert faults == {
+        ("vmm", False),
+        *((lock, by) for lock in ("ilock", "mmu_lock") for by in (0, 1)),
     }
     assert not any(held.values())
 
 
 def test_what_the_module_holds_is_what_it_answers_busy_for(churned):
     """Nobody gets the tree exclusively while others share it."""
-    held = [(now, fact) for now, fact in churned if type(fact) is TdxLocked]
-    alone = [(now, now + f.took) for now, f in held if f.lock == "tree, exclusively"]
-    others = [(now, now + f.took) for now, f in held if f.lock == "tree, shared"]
+    held = [(at, f, RULES[f.call].tree) for at, f in churned if type(f) is o.SeamcallAnswered]
+    alone = [(at, at + f.held) for at, f, tree in held if f.held and tree is Lock.EXCLUSIVE]
+    others = [(at, at + f.held) for at, f, tree in held if f.held and tree is Lock.SHARED]
     assert alone and others
     assert all(end <= begin or last <= now for now, end in alone for begin, last in others)
 
@@ -166,9 +181,10 @@ def test_a_kick_is_a_mark():
     ]
 
 
-def test_every_track_has_its_place_and_no_kind_is_told_twice():
+def test_every_track_has_its_place_and_what_is_told_twice_is_told_apart():
     assert set(MARKS.values()) <= set(TRACKS)
-    assert len(SPANS) + len(EDGES) + len(MARKS) == len(KINDS)
+    twice = [kind for kind in KINDS if sum(kind in each for each in (SPANS, EDGES, MARKS)) > 1]
+    assert set(twice) == {LockWaited, o.SeamcallAnswered}
 
 
 # --- one VM's, as it goes ------------------------------------------------------------------------

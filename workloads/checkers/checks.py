@@ -7,6 +7,7 @@ from actors import observations as o
 from actors.address import kind_of, name_of
 from actors.contract import ERRNO, KVMS, PAGES_2M, Consumer, Reason, Share, Trace
 from actors.intervals import IntervalMap
+from actors.lock_observations import LockAsked, LockWaited
 from actors.protocols.marks import SPLIT
 from actors.tdx_states import LEVEL_2M, Entry
 from workloads.checkers.operation import Operation
@@ -14,14 +15,16 @@ from workloads.checkers.shadow import Shadow
 from workloads.checkers.words import errno, order, side, span, who
 
 Found = str | None
+Taken = LockAsked | LockWaited
+"""A lock is held from now on: by one who asked and need not wait, or who has waited."""
 ORDER_2M = 9
 CONSUMERS = {  # by their kind in an address
     "host_map": Consumer.HOST_MAP,
     "pins": Consumer.PINS,
     "iommu": Consumer.IOMMU,
 }
-ILOCK, MMU_LOCK = 1, 2  # ranks in the order in which locks are taken
-LOCKS = {ILOCK: "ilock", MMU_LOCK: "mmu_lock"}
+ILOCK, MMU_LOCK = "ilock", "mmu_lock"
+RANKS = {ILOCK: 1, MMU_LOCK: 2}  # of docs/domain.md section 2.9, growing inwards
 # A member is slow to look up.
 NONE, PRIVATE, SHARED, MAPPED = Reason.NONE, Share.PRIVATE, Share.SHARED, Entry.MAPPED
 # The field that says whether memory comes into use with the fact.
@@ -29,11 +32,6 @@ ADDS: dict[type, str] = {
     o.Leaf: "level", o.HostPte: "present", o.Dma: "mapped", o.ShareStored: "end",
     o.Pinned: "held", o.Sept: "state",
 }  # fmt: skip
-
-
-def lock_name(rank: int) -> str:
-    """Of a lock of docs/domain.md section 2.9."""
-    return LOCKS.get(rank, f"a lock of rank {rank}")
 
 
 def first_not(table: IntervalMap, start: int, end: int, value: int) -> tuple[int, int, int] | None:
@@ -244,31 +242,30 @@ def promised(shadow: Shadow, op: Operation) -> Found:
     return None
 
 
-def i15(shadow: Shadow, fact: o.LockOrder) -> Found:
+def i15(shadow: Shadow, fact: Taken) -> Found:
     """Before: an operation that holds a lock takes only locks further inside."""
-    if not fact.taken or fact.op not in shadow.holding:
+    held = shadow.holding.get(fact.op, ())
+    inner = max((lock for lock, _ in held), key=RANKS.__getitem__, default=None)
+    if inner is None or RANKS[fact.lock] > RANKS[inner]:
         return None
-    inner = max(rank for rank, _ in shadow.holding[fact.op])
-    if fact.rank > inner:
-        return None
-    return f"{lock_name(fact.rank)} taken while holding {lock_name(inner)}"
+    return f"{fact.lock} taken while holding {inner}"
 
 
 def i15_invalidation(shadow: Shadow, fact: o.InvalidationBegin | o.InvalidationEnd) -> Found:
     """Before: it is begun and ended with mmu_lock, held for that alone."""
     held = shadow.holding.get(fact.op)
-    inner = held[-1][0] if held else 0
-    if fact.locked and inner < MMU_LOCK:
+    inner = held[-1][0] if held else ""
+    if fact.locked and inner != MMU_LOCK:
         return None
     what = "begins" if isinstance(fact, o.InvalidationBegin) else "ends"
-    how = f"inside {lock_name(inner)}" if fact.locked else "without mmu_lock"
+    how = f"inside {inner}" if fact.locked else "without mmu_lock"
     return f"an invalidation {what} {how}"
 
 
 def i15_freed(shadow: Shadow, fact: o.FramesFreed) -> Found:
     """Before: a file's frames go back while it is held, so that nobody looks them up."""
     for locks in shadow.holding.values():
-        if any(rank == ILOCK for rank, _ in locks):
+        if any(lock == ILOCK for lock, _ in locks):
             return None
     return f"{span(fact.start, fact.end, 'pfn')} goes back with nobody holding ilock"
 

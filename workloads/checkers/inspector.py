@@ -9,14 +9,15 @@ from actors import observations as o
 from actors.address import file_of, host_of, name_of, owner_base, vm_base, vm_of
 from actors.contract import Reason
 from actors.intervals import IntervalMap
+from actors.lock_observations import LockAsked, LockLeft, LockWaited
 from actors.tdx_states import Entry
 from workloads.checkers import story
 from workloads.checkers.admitted import admits
-from workloads.checkers.checks import i4_new, i15_freed
+from workloads.checkers.checks import RANKS, i4_new, i15_freed
 from workloads.checkers.keep import KEEP
 from workloads.checkers.operation import Operation
 from workloads.checkers.pamt import PamtBooks
-from workloads.checkers.progress import still_open
+from workloads.checkers.progress import T_HOLD_NS, still_open
 from workloads.checkers.registry import ANOMALIES, INVARIANTS, Check
 from workloads.checkers.restored import prefix
 from workloads.checkers.shadow import Shadow
@@ -91,6 +92,9 @@ class Inspector:
             o.FramesTaken: self.taken,
             o.Sept: self.sept,
             o.FaultStruck: self.struck,
+            LockAsked: self.lock_taken(LockAsked),
+            LockWaited: self.lock_taken(LockWaited),
+            LockLeft: self.lock_left(),
         }
         kinds: set[type] = {*KEEP, *story.KINDS, *special}
         for check in self.checks:
@@ -201,6 +205,40 @@ class Inspector:
             shadow.now = now
             shadow.key(fact)
             KEEP[o.FaultStruck](shadow, fact)
+
+    # --- locks, of which nearly all are taken by who holds none -----------------------------------
+
+    def lock_taken(self, kind: type[LockAsked | LockWaited]) -> Callable[[int, Any], None]:
+        """Where nothing else is held there is nothing to look at; and the VMM's own lock is not the kernel's."""
+        look, known, books = self.watch(kind), self.known, self.books
+
+        def taken(now: int, fact: Any) -> None:
+            lock = fact.lock
+            if lock not in RANKS or (kind is LockAsked and fact.waits):
+                return
+            holding = (known.get(fact.vm) or books(fact.vm)).holding
+            if fact.op in holding:
+                look(now, fact)
+            else:
+                holding[fact.op] = [(lock, now)]
+
+        return taken
+
+    def lock_left(self) -> Callable[[int, Any], None]:
+        """Where nothing else was held, and not for long, the same."""
+        look, known, books = self.watch(LockLeft), self.known, self.books
+
+        def left(now: int, fact: LockLeft) -> None:
+            if fact.lock not in RANKS:
+                return
+            holding = (known.get(fact.vm) or books(fact.vm)).holding
+            held = holding.get(fact.op, ())
+            if len(held) == 1 and held[0][0] == fact.lock and now - held[0][1] <= T_HOLD_NS:
+                del holding[fact.op]
+            else:
+                look(now, fact)
+
+        return left
 
     # --- host frames, which are no VM's own -------------------------------------------------------
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from actors import observations as o
 from actors.contract import Consumer, Reason, Share, Trace
+from actors.lock_observations import LockAsked, LockLeft, LockWaited
 from actors.tdx_states import Call, Cause, Entry, Status
 from workloads.checkers.dma import forget
 from workloads.checkers.operation import UNTOUCHED, Operation
@@ -296,23 +297,21 @@ def huge_lost(shadow: Shadow, fact: o.HugeLost) -> None:
         shadow.operations[fact.op].lost += fact.leaves
 
 
-def lock(shadow: Shadow, fact: o.LockOrder) -> None:
-    rank, held = fact.rank, shadow.holding.get(fact.op)
-    if fact.taken:
-        if held is None:
-            shadow.holding[fact.op] = [(rank, shadow.now)]
-            return
-        for outer, _ in held:
-            if (outer, rank) not in shadow.nested:
-                shadow.nested.append((outer, rank))
-        held.append((rank, shadow.now))
-    elif held:
-        for number in range(len(held) - 1, -1, -1):
-            if held[number][0] == rank:
-                del held[number]
-                break
-        if not held:
-            del shadow.holding[fact.op]
+def lock_taken(shadow: Shadow, fact: LockAsked | LockWaited) -> None:
+    held = shadow.holding.setdefault(fact.op, [])
+    for outer, _ in held:
+        if (outer, fact.lock) not in shadow.nested:
+            shadow.nested.append((outer, fact.lock))
+    held.append((fact.lock, shadow.now))
+
+
+def lock_left(shadow: Shadow, fact: LockLeft) -> None:
+    held = shadow.holding.get(fact.op, [])
+    last = max((at for at, (lock, _) in enumerate(held) if lock == fact.lock), default=-1)
+    if last >= 0:
+        del held[last]
+    if not held:
+        shadow.holding.pop(fact.op, None)
 
 
 def references(shadow: Shadow, fact: o.ReferencesFound) -> None:
@@ -461,7 +460,9 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.GuestAccess: accessed,
     o.MapGpaFailed: map_gpa_failed,
     o.HugeLost: huge_lost,
-    o.LockOrder: lock,
+    LockAsked: lock_taken,
+    LockWaited: lock_taken,
+    LockLeft: lock_left,
     o.ReferencesFound: references,
     o.VmBugged: bugged,
     o.Failed: told,

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from actors import observations as o
 from actors.address import file_of
 from actors.contract import PAGES_2M, Reason, Share
+from actors.lock_observations import LockLeft
 from actors.tdx_states import LEVEL_2M
-from workloads.checkers.checks import MMU_LOCK, Found, lock_name
+from workloads.checkers.checks import MMU_LOCK, Found, Taken
 from workloads.checkers.keep import EXIT_MMAP
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
@@ -70,9 +71,9 @@ def an23_queue(shadow: Shadow, fact: o.IotlbQueued) -> Found:
 # --- locks -------------------------------------------------------------------------------------------
 
 
-def an26(shadow: Shadow, fact: o.LockOrder) -> Found:
+def an26(shadow: Shadow, fact: Taken) -> Found:
     """Before: two locks taken in both orders, or one inside itself: two such operations can wait for each other."""
-    return inverted(shadow, fact.op, fact.rank) if fact.taken else None
+    return inverted(shadow, fact.op, fact.lock)
 
 
 def an26_invalidation(shadow: Shadow, fact: o.InvalidationBegin | o.InvalidationEnd) -> Found:
@@ -80,22 +81,19 @@ def an26_invalidation(shadow: Shadow, fact: o.InvalidationBegin | o.Invalidation
     return inverted(shadow, fact.op, MMU_LOCK)
 
 
-def inverted(shadow: Shadow, op: int, taken: int) -> Found:
+def inverted(shadow: Shadow, op: int, inner: str) -> Found:
     """Does this operation hold a lock that was once taken inside the one that it takes, or that one itself?"""
-    for rank, _ in shadow.holding.get(op, ()):
-        if rank == taken or (taken, rank) in shadow.nested:
-            inner, outer = lock_name(taken), lock_name(rank)
+    for outer, _ in shadow.holding.get(op, ()):
+        if outer == inner or (inner, outer) in shadow.nested:
             return f"{inner} is wanted inside {outer}, which is taken inside {inner}"
     return None
 
 
-def l2(shadow: Shadow, fact: o.LockOrder) -> Found:
+def l2(shadow: Shadow, fact: LockLeft) -> Found:
     """Before: mmu_lock was held without sleep. A conversion may hold ilock as long as its range is large."""
-    if fact.taken or fact.rank < MMU_LOCK:
-        return None
-    for rank, since in shadow.holding.get(fact.op, ()):
-        if rank == fact.rank and shadow.now - since > T_HOLD_NS:
-            return f"{lock_name(fact.rank)} was held for {ms(shadow.now - since)}"
+    for lock, since in shadow.holding.get(fact.op, ()):
+        if lock == fact.lock == MMU_LOCK and shadow.now - since > T_HOLD_NS:
+            return f"{lock} was held for {ms(shadow.now - since)}"
     return None
 
 
@@ -246,8 +244,8 @@ def still_open(shadow: Shadow) -> Iterator[tuple[str, int, str]]:
     for op, operation in () if file_of(shadow.vm) else shadow.operations.items():
         yield "L1", op, f"{under_way(operation)} was never answered"
     for op, locks in shadow.holding.items():
-        for rank, since in locks:
-            yield "L2", op, f"{lock_name(rank)}, taken at {ms(since)}, was never dropped"
+        for lock, since in locks:
+            yield "L2", op, f"{lock}, taken at {ms(since)}, was never dropped"
     for op, (start, end) in shadow.frozen.items():
         if op not in shadow.operations:
             yield "I14", op, f"the invalidation of {span(start, end)} never ended"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from actors import observations as o
+from actors.lock_observations import LockAsked, LockLeft, LockWaited
 from workloads.checkers import checks as c
 from workloads.checkers import counts as n
 from workloads.checkers import dma as d
@@ -71,7 +72,7 @@ INVARIANTS = (
     Check("I14", "invalidations end with their operation, and cover what it restructures", c.i14,
           on=(*_on(c.i14_changed, o.FolioOrder), *_on(s.i14_parked, o.FaultParked))),
     Check("I15", "locks are taken from the outside in, and where they are due",
-          on=(*_on(c.i15, o.LockOrder),
+          on=(*_on(c.i15, LockAsked, LockWaited),
               *_on(c.i15_invalidation, o.InvalidationBegin, o.InvalidationEnd))),
     Check("I16", "no translation outlives an unmap: TRACK and exits, TLB flush, IOTLB wait",
           on=(*_on(s.i16, o.SeamcallAnswered), *_on(s.i16_given_up, o.VmBugged, o.ConsumerReplied),
@@ -100,7 +101,7 @@ INVARIANTS = (
     Check("I28", "a VM that moves keeps its memory until another host has it"),
     Check("I29", "a VM that has moved has shared and accepted what it had before"),
     Check("L1", "every conversion is answered"),
-    Check("L2", "no lock is held for ever", on=(*_on(p.an9, o.Spinning), *_on(p.l2, o.LockOrder))),
+    Check("L2", "no lock is held for ever", on=(*_on(p.an9, o.Spinning), *_on(p.l2, LockLeft))),
     Check("L3", "every READY meets exactly one COMMIT or ABORT", c.l3),
     Check("L4", "after ABORT all is as before with nobody's help", refused=r.l4),
     Check("L5", "faults in a frozen range end", on=_on(p.l5, o.FaultParked)),
@@ -145,7 +146,7 @@ ANOMALIES = (
     Check("AN24", "VM bugged by contention", on=_on(c.an24, o.VmBugged)),
     Check("AN25", "false EAGAIN", refused=r.an25),
     Check("AN26", "lock-order inversion",
-          on=(*_on(p.an26, o.LockOrder),
+          on=(*_on(p.an26, LockAsked, LockWaited),
               *_on(p.an26_invalidation, o.InvalidationBegin, o.InvalidationEnd))),
     Check("AN27", "stale DMA target", on=_on(d.an27, o.DmaDone)),
     Check("AN28", "hardware failure in commit", c.late_at_end,

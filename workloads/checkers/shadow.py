@@ -16,8 +16,8 @@ from workloads.checkers.pamt import PamtBooks
 from workloads.checkers.pool import PoolBooks
 from workloads.checkers.story import KEPT, KEYS_KEPT, REFUSED_KEPT, Told
 
-Hold = tuple[int, int]
-"""The rank of a lock of docs/domain.md section 2.9, and since when it is held (ns)."""
+Hold = tuple[str, int]
+"""A lock of docs/domain.md section 2.9, and since when it is held (ns)."""
 Wait = tuple[int, int, int]
 """A range, and since when (ns)."""
 
@@ -79,7 +79,7 @@ class Shadow:
     last: tuple[int, Operation] | None = None
     thawed: tuple[int, Operation] | None = None
     holding: dict[int, list[Hold]] = field(default_factory=dict)  # op -> the locks it holds
-    nested: list[tuple[int, int]] = field(default_factory=list)  # ranks, the second taken inside
+    nested: list[tuple[str, str]] = field(default_factory=list)  # the second taken inside the first
     frozen: dict[int, tuple[int, int]] = field(default_factory=dict)  # op -> its invalidation
 
     # vCPUs: faults by access, with a range and since when, or how often they came again.

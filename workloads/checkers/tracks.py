@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 
 from actors import observations as o
 from actors.contract import Reason
-from actors.kvm_tickets import ACCEPT_OP, HOLE, NOTIFIER, RELEASE_OP
-from actors.lock_observations import LockHeld, TdxLocked
-from actors.messages import ATTEMPT_BITS
-from actors.tdx_states import Cause, Status
-from workloads.checkers.words import asked, at, errno, many, ms, op, sentence, side, who
+from actors.lock_observations import LockAsked, LockLeft, LockWaited, TdxLocked
+from actors.tdx_states import RULES, Call, Cause, Lock, Status
+from workloads.checkers.words import asked, at, errno, holder, many, ms, op, sentence, side, who
 
 MARK, OPEN = -1, -2  # in the place of an end
 NOT_OVER = "(not over)"
@@ -44,7 +42,7 @@ class Edge(NamedTuple):
 
 
 CONVERSION, REQUEST = "guest_memfd", "request"
-LOCKS = {1: "ilock", 2: "mmu_lock"}  # by rank (docs/domain.md section 2.9)
+VMM_LOCK = "vmm"
 # Every track, from the outside in: the order in which they are shown.
 TRACKS = (
     "found", "fault plan", "VM", REQUEST, "guest", "vmm", "vmm: lock", "vmm: waiting", CONVERSION, "ilock",
@@ -66,12 +64,21 @@ def queued(fact: o.IotlbQueued) -> Span:
     return Span("iommu queue", f"invalidation of {at(fact)}{wait}", fact.took, ahead=True)
 
 
-def held(fact: LockHeld) -> Edge:
-    """A lock, by somebody of whom LockOrder does not tell."""
-    track = "vmm: lock" if fact.lock == "vmm" else fact.lock
-    by = asked(fact.number) if fact.by == "a request" else fact.by
-    key = (fact.lock, fact.by, fact.number)
-    return Edge(fact.taken, track, f"held by {by}" if fact.taken else "", key, brief=True)
+def held(fact: Any, begins: bool) -> Edge:
+    """A lock is held from now on, or no more; the VMM's for a request, or by a window of a device's."""
+    key = (fact.lock, fact.vm, fact.op)
+    if not begins:
+        return Edge(False, "", "", key, brief=True)
+    if fact.lock != VMM_LOCK:
+        return Edge(True, fact.lock, f"held by {holder(fact.op)}", key)
+    return Edge(True, "vmm: lock", f"held by {asked(fact.op) if fact.op >= 0 else 'a window'}", key)
+
+
+def tree(fact: o.SeamcallAnswered) -> Span:
+    """What a SEAMCALL holds of the S-EPT tree."""
+    how = "exclusively" if RULES[fact.call].tree is Lock.EXCLUSIVE else "shared"
+    text = f"tree, {how}: {Call(fact.call).name}, {at(fact)}"
+    return Span("tdx: locks", text, fact.held, ahead=True)
 
 
 def answered(fact: o.Answered) -> Span:
@@ -84,7 +91,8 @@ SPANS: dict[type, Callable[[Any], Span]] = {
     o.ConsumerReplied: replied,
     o.IotlbQueued: queued,
     o.Answered: answered,
-    o.LockWaited: lambda f: Span(f"{f.lock}: waiting", "somebody waits", f.wait),
+    LockWaited: lambda f: Span(f"{f.lock}: waiting", "somebody waits", f.wait),
+    o.SeamcallAnswered: tree,
     TdxLocked: lambda f: Span("tdx: locks", f"{f.lock}: {f.by}, {at(f)}", f.took, ahead=True),
     o.MemoryTouched: lambda f: Span("guest", f"uses {at(f)}, {side(f.share)}", f.took),
     o.DmaHeld: lambda f: Span("devices", "a stream waits for its window", f.wait),
@@ -94,10 +102,9 @@ EDGES: dict[type, Callable[[Any], Edge]] = {
         True, CONVERSION, f"{op(f.op)}: {at(f)} to {side(f.to)}", ("conversion", f.op)
     ),
     o.ConvertEnd: lambda f: Edge(False, CONVERSION, f", {errno(f.reason)}", ("conversion", f.op)),
-    o.LockOrder: lambda f: Edge(
-        f.taken, LOCKS[f.rank], f"held by {holder(f.op)}" if f.taken else "", (f.rank, f.op)
-    ),
-    LockHeld: held,
+    LockAsked: lambda f: held(f, True),
+    LockWaited: lambda f: held(f, True),
+    LockLeft: lambda f: held(f, False),
     o.InvalidationBegin: lambda f: Edge(
         True, "invalidation", f"faults wait at {at(f)}", ("invalidation", f.vm, f.op)
     ),
@@ -129,11 +136,13 @@ MARKS: dict[type, str] = {
     o.Dma: "iommu",
     o.FaultStruck: "fault plan",
 }  # fmt: skip
-# Of these not every one is worth a mark.
-WORTH: dict[type, Callable[[Any], bool]] = {
-    o.GuestAccess: lambda f: not f.ok,
-    o.LockWaited: lambda f: f.wait > 0,
-    o.SeamcallAnswered: lambda f: f.status != Status.OK,
+# Of these not every one is worth a span, an edge, a mark.
+WORTH: dict[tuple[str, type], Callable[[Any], bool]] = {
+    ("span", LockWaited): lambda f: f.wait > 0,
+    ("span", o.SeamcallAnswered): lambda f: f.held > 0,
+    ("edge", LockAsked): lambda f: not f.waits,
+    ("mark", o.GuestAccess): lambda f: not f.ok,
+    ("mark", o.SeamcallAnswered): lambda f: f.status != Status.OK,
 }
 CAUSES = {Cause.FAULT: "injected", Cause.LOCK: "a lock is held"}
 WORDED: dict[type, Callable[[Any], str]] = {
@@ -143,16 +152,12 @@ WORDED: dict[type, Callable[[Any], str]] = {
     ),
 }
 KINDS = frozenset((*SPANS, *EDGES, *MARKS))
-OTHERS = {HOLE: "a hole", NOTIFIER: "an mmu_notifier"}  # by what a request's number ends in
 
 
-def holder(number: int) -> str:
-    """For whom a lock is held."""
-    if number & RELEASE_OP:
-        return "the last close"
-    if number & ACCEPT_OP:
-        return "an ACCEPT"
-    return OTHERS.get(number >> ATTEMPT_BITS & 0b111) or op(number)
+def worth(what: str, fact: Any) -> bool:
+    """Is the fact worth a span, an edge, a mark?"""
+    test = WORTH.get((what, type(fact)))
+    return test is None or test(fact)
 
 
 class Tracks:
@@ -165,15 +170,13 @@ class Tracks:
     def see(self, now: int, fact: Any) -> None:
         """Take a fact of one of KINDS."""
         kind = type(fact)
-        if kind in WORTH and not WORTH[kind](fact):
-            return
-        if kind in SPANS:
+        if kind in SPANS and worth("span", fact):
             span = SPANS[kind](fact)
             begin, end = (now, now + span.took) if span.ahead else (now - span.took, now)
             self.rows.append((begin, end, span.track, span.text))
-        elif kind in EDGES:
+        if kind in EDGES and worth("edge", fact):
             self.edge(now, EDGES[kind](fact))
-        else:
+        if kind in MARKS and worth("mark", fact):
             text = WORDED[kind](fact) if kind in WORDED else sentence(fact, {})
             self.rows.append((now, MARK, MARKS[kind], text))
 

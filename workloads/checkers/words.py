@@ -8,6 +8,9 @@ from actors.address import kind_of
 from actors.contract import ERRNO, PAGE_BYTES, PAGES_1G, Consumer, Reason, Share, Trace
 from actors.contract import WORDS as CONSUMERS
 from actors.intervals import IntervalMap
+from actors.kvm_tickets import HOLE, NOTIFIER
+from actors.lock_holders import ACCEPT_OP, FAULT_OP, HOST_FAULT_OP, INVALIDATION_OP, RELEASE_OP
+from actors.lock_observations import LockAsked, LockLeft, LockWaited
 from actors.messages import ATTEMPT_BITS
 from actors.names import IMPLICIT, KIND_BITS, PIECE, implicit_access, piece_of, whole_task
 from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
@@ -106,6 +109,24 @@ def op(number: int) -> str:
     request, attempt = number >> ATTEMPT_BITS, number & (1 << ATTEMPT_BITS) - 1
     again = f", try {attempt + 1}" if attempt else ""
     return asked(request) + again
+
+
+OTHERS = {HOLE: "a hole", NOTIFIER: "an mmu_notifier"}  # by what a request's number ends in
+HOLDERS = {
+    INVALIDATION_OP: "an invalidation",
+    RELEASE_OP: "the last close",
+    HOST_FAULT_OP: "a fault of the host's",
+    FAULT_OP: "a page fault",
+    ACCEPT_OP: "an ACCEPT",
+}
+
+
+def holder(number: int) -> str:
+    """Who holds a lock of the kernel's (actors.lock_holders)."""
+    for mark, text in HOLDERS.items():
+        if number & mark == mark:
+            return text
+    return OTHERS.get(number >> ATTEMPT_BITS & 0b111) or op(number)
 
 
 def asked(request: int) -> str:
@@ -332,7 +353,9 @@ WORDS: dict[type, Callable[[Any], str]] = {
     # These come too often to be kept; what is found with one of them ends with it.
     o.DmaDone: lambda f: f"{dma(f)}{', by a stale IOTLB entry' if f.stale else ''}",
     o.IotlbQueued: queued,
-    o.LockOrder: lambda f: f"{op(f.op)}: {'takes' if f.taken else 'drops'} a lock of rank {f.rank}",
+    LockAsked: lambda f: f"{holder(f.op)}: {'waits for' if f.waits else 'takes'} {f.lock}",
+    LockWaited: lambda f: f"{holder(f.op)}: takes {f.lock} after {ms(f.wait)}",
+    LockLeft: lambda f: f"{holder(f.op)}: {'wants' if f.waits else 'has'} {f.lock} no more",
     o.Reserving: lambda f: f"{kind_of(f.asker)}: asks the allocator for {many(f.pages, 'page')}",
     o.ReserveSettled: lambda f: (
         f"allocator: of what was asked for {many(f.used, 'page')} in use, {many(f.returned, 'page')} back"
@@ -341,7 +364,8 @@ WORDS: dict[type, Callable[[Any], str]] = {
     o.GuestAccepted: lambda f: f"guest: has accepted {at(f)}",
 }
 OFTEN = {
-    o.DmaDone, o.IotlbQueued, o.LockOrder, o.Reserving, o.ReserveSettled, o.PagesReturned, o.GuestAccepted,
+    o.DmaDone, o.IotlbQueued, LockAsked, LockWaited, LockLeft, o.Reserving, o.ReserveSettled, o.PagesReturned,
+    o.GuestAccepted,
 }  # fmt: skip
 
 

@@ -9,10 +9,9 @@ from typing import ClassVar
 import msgspec
 
 from actors.contract import Actor, Context, Message, Observation
-from actors.locks import RwLock, Waiter
-from actors.observations import LockAsked, LockLeft, LockWaited
+from actors.locks import RwLock, Told, Waiter
 
-DESK = "desk"  # what the facts call it
+DESK = Told("desk")
 
 
 class Job(Message, frozen=True, tag=273):
@@ -107,9 +106,7 @@ class Desk(Actor):
         ticket = self.came
         self.came += 1
         self.jobs[ticket] = job
-        granted = self.line.take(ticket, True, context.now)
-        context.observe(LockAsked(DESK, self.number, not granted))
-        if granted:
+        if DESK.take(self.line, self.number, ticket, True, context):
             self.serve(ticket, context)
 
     def serve(self, ticket: int, context: Context) -> None:
@@ -121,10 +118,8 @@ class Desk(Actor):
         """The next in the queue, and this one goes on."""
         job = self.jobs.pop(message.ticket)
         spent = context.now - self.line.since[message.ticket]
-        context.observe(LockLeft(DESK, self.number, spent))
         context.observe(Passed(self.number, job.customer, spent - message.took, message.took))
-        for waiter in self.line.drop(message.ticket):
-            context.observe(LockWaited(DESK, context.now - waiter.since, self.number))
+        for waiter in DESK.drop(self.line, self.number, message.ticket, context):
             self.serve(waiter.ticket, context)
         left = job.visits - self.count
         target = self.then or job.home
