@@ -109,6 +109,10 @@ class Station:
         """How many are inside and when they came, in all; and of those who wait."""
         return self.inside, self.due, self.waiting, self.due_waiting
 
+    def moments(self) -> tuple[int, int, int]:
+        """How many services are known, their sum (ns), and that of their squares (us^2)."""
+        return 0, 0, 0
+
 
 class Server(Station):
     """A server in virtual time, first come, first served, whose customers say at once what they wait and take.
@@ -116,11 +120,11 @@ class Server(Station):
     Their turns are worked out here once more (Lindley's recursion), from when they came and what they take.
     """
 
-    __slots__ = ("ahead", "free_at", "serial")
+    __slots__ = ("ahead", "free_at", "serial", "service", "squares")
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self.free_at = self.serial = 0
+        self.free_at = self.serial = self.service = self.squares = 0
         self.ahead: list[tuple[int, int, int, int]] = []  # (when, JOIN ..., whose, what it says)
 
     def deal(self, now: int, ready: int, wait: int, busy: int) -> None:
@@ -130,6 +134,8 @@ class Server(Station):
         begins = max(came, self.free_at)
         self.free_at = begins + busy
         self.serial += 1
+        self.service += busy
+        self.squares += busy * busy
         heappush(self.ahead, (came, JOIN, self.serial, 0))
         heappush(self.ahead, (begins, START, self.serial, wait))
         heappush(self.ahead, (self.free_at, LEAVE, self.serial, wait + busy))
@@ -155,6 +161,10 @@ class Server(Station):
             due += at * (what == JOIN) - (at - says) * (what == LEAVE)
             due_waiting += at * (what == JOIN) - (at - says) * (what == START)
         return inside, due, waiting, due_waiting
+
+    def moments(self) -> tuple[int, int, int]:
+        """Of all that have come. Squares of ns would outgrow 64 bits, where a device holds the unit up."""
+        return self.serial, self.service, self.squares // MILLION
 
 
 class TreeLock(Station):
@@ -250,7 +260,7 @@ class Queues:
     # --- servers in virtual time -----------------------------------------------------------------
 
     def iotlb(self, now: int, fact: o.IotlbQueued) -> None:
-        server = self.station("iommu_queue", fact.host, Server)
+        server = self.station("iommu_queue", fact.queue, Server)
         server.deal(now, fact.ready, fact.wait, fact.busy)
 
     def aug(self, now: int, fact: o.AugQueued) -> None:
@@ -343,6 +353,7 @@ class Queues:
             arrivals, refused, busy, area, area_waiting = station.totals(then)
             used = max(area, 0) // slots if slots else min(busy, then)
             row = (1, then, arrivals, refused, used, area, area_waiting, *station.remains())
+            row += station.moments()
             for key, value in zip(SUMS, row, strict=True):
                 sums[key] += value
             most = max(most, MILLION * used // then if then else 0)
@@ -352,7 +363,7 @@ class Queues:
 MOST, MILLION = "most_ppm", 1_000_000  # of the station that is busiest
 SUMS = (
     "stations", "window", "arrivals", "refused", "busy", "area", "area_waiting", "inside", "due",
-    "waiting", "due_waiting",
+    "waiting", "due_waiting", "services", "service", "service_squares",
 )  # fmt: skip
 
 

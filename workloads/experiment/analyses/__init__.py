@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from workloads.experiment.analyses import capacity, extremes
+from workloads.experiment.analyses import capacity, extremes, lines, queueing
 from workloads.experiment.analyses.contract import Analysis, Evidence, Figure, Figures
 
 __all__ = ["ANALYSES", "Analysis", "Evidence", "Figure", "Figures"]
@@ -13,10 +13,30 @@ def points(_: Evidence) -> Figures:
     return {}
 
 
+def pick(options: Mapping[str, str], *names: str) -> dict[str, str]:
+    """Some of them."""
+    return {name: options[name] for name in names}
+
+
 ANALYSES: Mapping[str, Analysis] = {
     "points": Analysis(points, "the points' own figures, such as {goodput undo 0.1}"),
     "extremes": Analysis(extremes.extremes, "the least and the most of each measure, and where"),
     "capacity": Analysis(
         capacity.capacity, "what searches found, which resource limits, what relieving it brings"
+    ),
+    "line": Analysis(
+        lines.straight,
+        "the straight line of a measure over an axis",
+        pick(lines.OPTIONS, "x", "y", "unit", "per", "against"),
+    ),
+    "knee": Analysis(
+        lines.knee,
+        "where a measure turns up over an axis; and extremes",
+        pick(lines.OPTIONS, "x", "y", "factor"),
+    ),
+    "queueing": Analysis(
+        queueing.queueing,
+        "a queue's waits beside those of M/G/1 and of M/M/1//N; and knee",
+        queueing.OPTIONS,
     ),
 }

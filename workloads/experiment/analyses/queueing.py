@@ -1,0 +1,68 @@
+"""A queue's measured wait beside what theory says of one with the same arrivals and services, and the knee of a measure."""
+
+from workloads.experiment.analyses import lines
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures
+from workloads.experiment.points import shown
+from workloads.experiment.rows import Row
+from workloads.theory.formulas import mg1_time, repair_time
+
+OPTIONS = {
+    **{name: lines.OPTIONS[name] for name in ("x", "y", "factor")},
+    "station": "whose measures begin so: NAME load, NAME wait, NAME service, NAME scv",
+}
+MEASURED = ("load", "wait", "service", "scv")
+
+
+def queueing(found: Evidence) -> Figures:
+    """Of each point, named by its place: `M/G/1 PLACE` and `closed PLACE` (mean waits), `M/G/1 over measured PLACE`.
+
+    M/G/1 takes the station's load and its services' two moments: customers without number, each at any time. `closed`
+    takes as many customers as the x axis says, each there once at most, with exponential services and the same
+    throughput: M/M/1//N. `worst M/G/1` and `worst closed` are the largest ratios to what was measured, above or below,
+    where somebody waits a tenth of a service at least. Knees are those of analysis `knee`.
+    """
+    figures: Figures = {}
+    worst = {"M/G/1": 1.0, "closed": 1.0}
+    x, name = str(found.options["x"]), str(found.options["station"])
+    for row in found.rows:
+        values = [row.values[f"{name} {part}"] for part in MEASURED]
+        if any(value is None for value in values) or row.relieved:
+            continue
+        load, wait, service, scv = (value.mean for value in values if value is not None)
+        place = {axis: shown(at) for axis, at in row.place.items()}
+        theory = {"M/G/1": open_wait(load, service, scv), "closed": closed_wait(row, x, load, service)}
+        for which, time in theory.items():
+            if time is None:
+                continue
+            figures[lines.named(which, place)] = Figure(time, "duration")
+            if wait >= service / 10 and time:
+                ratio = time / wait
+                figures[lines.named(f"{which} over measured", place)] = Figure(ratio)
+                worst[which] = max(worst[which], ratio, 1 / ratio)
+    figures |= {f"worst {which}": Figure(ratio) for which, ratio in worst.items()}
+    return figures | lines.knee(found)
+
+
+def open_wait(load: float, service: float, scv: float) -> float | None:
+    """Mean wait (s) by Pollaczek and Khinchine; None where the queue would grow for ever."""
+    if load >= 1:
+        return None
+    return mg1_time(load / service, service, (1 + scv) * service**2) - service
+
+
+def closed_wait(row: Row, x: str, load: float, service: float) -> float | None:
+    """Mean wait (s) among so many customers as x says; None for none.
+
+    Their time away from the queue is what makes its load the one that was measured: found by bisection, since the
+    more time they spend away the less is there to do.
+    """
+    customers = row.place[x]
+    if isinstance(customers, str) or customers < 1 or not 0 < load < 1:
+        return None
+    sources = int(customers)
+    low, high = 0.0, sources * service / load  # away for so long, all of them together do not bring more than that
+    for _ in range(60):
+        away = (low + high) / 2
+        throughput = sources / (away + repair_time(sources, away, service)) if away else 1 / service
+        low, high = (away, high) if throughput * service > load else (low, away)
+    return repair_time(sources, high, service) - service
