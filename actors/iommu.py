@@ -42,7 +42,9 @@ from actors.observations import LeftMapped, ReserveSettled, VmBugged
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 LISTENER_SHIFT = 4
-QUEUE_SLOTS = 256  # descriptors of each queue: of a VT-d invalidation queue (docs/domain.md section 2.4)
+QUEUE_SLOTS = (
+    256  # descriptors of each queue: of a VT-d invalidation queue (docs/domain.md section 2.4)
+)
 # Whom guest_memfd's memory in a domain belongs to: it tells us to let go, pins keep it from changing sides, or the
 # domains map another file's memory.
 NOTIFY, PIN, APART = "notify", "pin", "apart"

@@ -352,8 +352,8 @@ class Queues:
                 station.play(then)
             arrivals, refused, busy, area, area_waiting = station.totals(then)
             used = max(area, 0) // slots if slots else min(busy, then)
-            row = (1, then, arrivals, refused, used, area, area_waiting, *station.remains())
-            row += station.moments()
+            sizes = *station.remains(), *station.moments()
+            row = (1, then, arrivals, refused, used, area, area_waiting, *sizes)
             for key, value in zip(SUMS, row, strict=True):
                 sums[key] += value
             most = max(most, MILLION * used // then if then else 0)

@@ -1,4 +1,4 @@
-"""A measure against a numeric axis: the straight line through it, or where it turns up, for each of the other axes' places."""
+"""A measure against a numeric axis, for each place on the others: the line through it, or where it turns up."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ Curve = list[tuple[float, Interval]]
 
 
 def curves(found: Evidence, x: str, y: str) -> Iterator[tuple[dict[str, str], Curve]]:
-    """(the place on the other axes, points by growing x); points without a value, or with a text for x, are left out."""
+    """(the place on the other axes, points by growing x), without points that have no value, or a text for x."""
     several: dict[tuple[tuple[str, str], ...], Curve] = {}
     for row in found.rows:
         value, at = row.values.get(y), row.place.get(x)

@@ -1,4 +1,4 @@
-"""A queue's measured wait beside what theory says of one with the same arrivals and services, and the knee of a measure."""
+"""A queue's measured wait beside what theory says of one with the same load and services, and a measure's knee."""
 
 from workloads.experiment.analyses import lines
 from workloads.experiment.analyses.contract import Evidence, Figure, Figures
@@ -30,7 +30,10 @@ def queueing(found: Evidence) -> Figures:
             continue
         load, wait, service, scv = (value.mean for value in values if value is not None)
         place = {axis: shown(at) for axis, at in row.place.items()}
-        theory = {"M/G/1": open_wait(load, service, scv), "closed": closed_wait(row, x, load, service)}
+        theory = {
+            "M/G/1": open_wait(load, service, scv),
+            "closed": closed_wait(row, x, load, service),
+        }
         for which, time in theory.items():
             if time is None:
                 continue
@@ -60,7 +63,10 @@ def closed_wait(row: Row, x: str, load: float, service: float) -> float | None:
     if isinstance(customers, str) or customers < 1 or not 0 < load < 1:
         return None
     sources = int(customers)
-    low, high = 0.0, sources * service / load  # away for so long, all of them together do not bring more than that
+    low, high = (
+        0.0,
+        sources * service / load,
+    )  # away for so long, all of them together do not bring more than that
     for _ in range(60):
         away = (low + high) / 2
         throughput = sources / (away + repair_time(sources, away, service)) if away else 1 / service
