@@ -17,8 +17,8 @@ def queueing(found: Evidence) -> Figures:
     """Of each point, named by its place: `M/G/1 PLACE` and `closed PLACE` (mean waits), `M/G/1 over measured PLACE`.
 
     M/G/1 takes the station's load and its services' two moments: customers without number, each at any time. `closed`
-    takes as many customers as the x axis says, each there once at most, with exponential services and the same
-    throughput: M/M/1//N. `worst M/G/1` and `worst closed` are the largest ratios to what was measured, above or below,
+    takes as many customers as the x axis says, each there once at most, with exponential services: M/M/1//N. How long a
+    customer is away between two services is that of the least x. `worst M/G/1` and `worst closed` are the largest ratios to what was measured, above or below,
     where somebody waits a tenth of a service at least. Knees are those of analysis `knee`.
     """
     figures: Figures = {}
@@ -32,7 +32,7 @@ def queueing(found: Evidence) -> Figures:
         place = {axis: shown(at) for axis, at in row.place.items()}
         theory = {
             "M/G/1": open_wait(load, service, scv),
-            "closed": closed_wait(row, x, load, service),
+XX
         }
         for which, time in theory.items():
             if time is None:
@@ -53,22 +53,8 @@ def open_wait(load: float, service: float, scv: float) -> float | None:
     return mg1_time(load / service, service, (1 + scv) * service**2) - service
 
 
-def closed_wait(row: Row, x: str, load: float, service: float) -> float | None:
-    """Mean wait (s) among so many customers as x says; None for none.
-
-    Their time away from the queue is what makes its load the one that was measured: found by bisection, since the
-    more time they spend away the less is there to do.
-    """
-    customers = row.place[x]
-    if isinstance(customers, str) or customers < 1 or not 0 < load < 1:
+def closed_wait(customers: int, away: float, service: float) -> float | None:
+    """Mean wait (s) among so many customers, each away for so long between two services; None where there is no such."""
+    if customers < 1 or away <= 0:
         return None
-    sources = int(customers)
-    low, high = (
-        0.0,
-        sources * service / load,
-    )  # away for so long, all of them together do not bring more than that
-    for _ in range(60):
-        away = (low + high) / 2
-        throughput = sources / (away + repair_time(sources, away, service)) if away else 1 / service
-        low, high = (away, high) if throughput * service > load else (low, away)
-    return repair_time(sources, high, service) - service
+    return repair_time(customers, away, service) - service
