@@ -19,7 +19,7 @@ def queueing(found: Evidence) -> Figures:
     M/G/1 takes the station's load and its services' two moments: customers without number, each at any time. `closed`
     takes as many customers as the x axis says, each there once at most, with exponential services: M/M/1//N. How long
     a customer is away between two services is that of the least x. `worst M/G/1` and `worst closed` are the largest
-    ratios to what was measured, above or below, where the wait is a tenth of a service at least. Knees: see `knee`.
+    ratios to what was measured, above or below, where both are a tenth of a service at least. Knees: see `knee`.
     """
     figures: Figures = {}
     worst = {"M/G/1": 1.0, "closed": 1.0}
@@ -41,7 +41,7 @@ def queueing(found: Evidence) -> Figures:
             if time is None:
                 continue
             figures[lines.named(which, place)] = Figure(time, "duration")
-            if wait >= service / 10 and time:
+            if min(wait, time) >= service / 10:
                 ratio = time / wait
                 figures[lines.named(f"{which} over measured", place)] = Figure(ratio)
                 worst[which] = max(worst[which], ratio, 1 / ratio)
