@@ -28,7 +28,7 @@ from actors.contract import (
 from actors.conversion import Verb
 from actors.holders import Waiting
 from actors.intervals import IntervalMap
-from actors.iommu_queue import Invalidation, invalidate
+from actors.iommu_queue import Invalidation, depth, free_at, invalidate
 from actors.iommu_tables import (
     Run,
     clear,
@@ -43,7 +43,9 @@ from actors.observations import LeftMapped, ReserveSettled, VmBugged
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
 
 LISTENER_SHIFT = 4
-QUEUE_SLOTS = 256  # descriptors of a VT-d invalidation queue (docs/domain.md section 2.4)
+QUEUE_SLOTS = (
+    256  # descriptors of each queue: of a VT-d invalidation queue (docs/domain.md section 2.4)
+)
 # Whom guest_memfd's memory in a domain belongs to: it tells us to let go, pins keep it from changing sides, or the
 # domains map another file's memory.
 NOTIFY, PIN, APART = "notify", "pin", "apart"
@@ -71,8 +73,8 @@ class Iommu(Actor):
     """`domains` is domain -> iova map (gfn -> page table level, 0 unmapped); see iommu_tables for their numbers.
 
     `slots` is how many descriptors of the queue are reserved or outstanding. A stuck queue is one whose `free_at`
-    lies too far ahead. `lingering` is domain -> gfn -> 1 where entries are cleared and no invalidation has completed
-    since.
+    lies too far ahead. `own` is VM -> `free_at`, of a unit that has a queue for each VM. `lingering` is domain -> gfn
+    -> 1 where entries are cleared and no invalidation has completed since.
     """
 
     host: int
@@ -95,6 +97,7 @@ class Iommu(Actor):
     tables: dict[int, int] | msgspec.UnsetType = (
         msgspec.UNSET
     )  # VM -> pages that splits of its entries have taken
+    own: dict[int, int] | msgspec.UnsetType = msgspec.UNSET
 
     # --- PREPARE ---------------------------------------------------------------------------------
 
@@ -119,9 +122,9 @@ class Iommu(Actor):
             self.ready(unmap, context.link, context)
         elif self.mode == PIN:
             self.refuse(key, unmap, Reason.REFERENCES, context)
-        elif self.free_at - context.now > self.timeout:
+        elif free_at(self, vm_base(unmap.gmem)) - context.now > self.timeout:
             self.refuse(key, unmap, Reason.TIMEOUT, context)
-        elif self.slots >= QUEUE_SLOTS:
+        elif depth(self, vm_base(unmap.gmem)) >= QUEUE_SLOTS:
             self.refuse(key, unmap, Reason.NO_MEMORY, context)
         elif fault := self.choose("iommu.slots", unmap, context):
             self.refuse(key, unmap, fault.reason, context)

@@ -1,9 +1,12 @@
 """The invalidation queue of one IOMMU unit, shared by every VM behind it, and what a wait that does not end leaves.
 
 It is a server in virtual time: `free_at` is when its last wait descriptor completes. docs/domain.md section 2.4.
+A unit may have a queue for each VM instead: these neither wait for one another nor share descriptors.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from actors.address import vm_base
 from actors.contract import Context, Reason, opportunity
@@ -25,6 +28,26 @@ class Invalidation(NamedTuple):
     domains: list[int]
 
 
+def free_at(iommu: "Iommu", vm: int) -> int:
+    """When the queue that the VM's invalidations go to has done all that is in it (ns)."""
+    return iommu.free_at if iommu.own is msgspec.UNSET else iommu.own.get(vm, 0)
+
+
+def busy_until(iommu: "Iommu", vm: int, when: int) -> None:
+    """It has more to do."""
+    if iommu.own is msgspec.UNSET:
+        iommu.free_at = when
+    else:
+        iommu.own[vm] = when
+
+
+def depth(iommu: "Iommu", vm: int) -> int:
+    """How many of its descriptors are taken."""
+    if iommu.own is msgspec.UNSET:
+        return iommu.slots
+    return sum(unmap.slot for unmap in iommu.unmaps.values() if vm_base(unmap.gmem) == vm)
+
+
 def invalidate(
     iommu: "Iommu", what: Invalidation, ready_in: int, context: Context
 ) -> tuple[int, Reason, bool]:
@@ -36,26 +59,28 @@ def invalidate(
     not (inval_fail = hang), an invalidation that a device holds up holds the queue, and whatever the caller holds.
     """
     key = opportunity(what.vm, what.op, what.start)
-    begin = max(context.now + ready_in, iommu.free_at)
-    iommu.free_at = begin + context.cost("iotlb_invalidate", len(what.domains))
+    begin = max(context.now + ready_in, free_at(iommu, what.vm))
+    free = begin + context.cost("iotlb_invalidate", len(what.domains))
     pages = what.end - what.start
     outlier = context.choose("iommu.outlier", 1, key, pages)
     if outlier:
-        iommu.free_at += context.cost("iotlb_outlier")
+        free += context.cost("iotlb_outlier")
     fault = context.choose("iommu.timeout", 1, key, pages)
     reason = fault.reason if fault else Reason.NONE
     if reason is Reason.TIMEOUT and iommu.hangs:
         reason = Reason.NONE
-        iommu.free_at += context.cost("iommu_hang")
+        free += context.cost("iommu_hang")
     wait = begin - context.now - ready_in
-    waited = iommu.free_at - context.now
+    waited = free - context.now
     if reason is Reason.TIMEOUT or (waited > iommu.timeout and not iommu.hangs):
         reason, waited = Reason.TIMEOUT, iommu.timeout
-        iommu.free_at = max(iommu.free_at, context.now + waited)  # everybody behind it waits too
-    busy = iommu.free_at - begin
+        free = max(free, context.now + waited)  # everybody behind it waits too
+    busy_until(iommu, what.vm, free)
     where = what.start, what.end
+    queue = iommu.host if iommu.own is msgspec.UNSET else what.vm
+    ahead = depth(iommu, what.vm)
     context.observe(
-        IotlbQueued(iommu.host, iommu.slots, wait, what.vm, *where, waited, ready_in, busy)
+        IotlbQueued(queue, ahead, wait, what.vm, *where, waited, ready_in, free - begin)
     )
     for domain in what.domains:
         if reason is not Reason.NONE:

@@ -223,10 +223,11 @@ class IotlbQueued(Observation, frozen=True, tag=18):
     """An invalidation of a range of the VM entered the unit's queue behind `depth` others and waited `wait`.
 
     Its driver waits for `took` in all, from now: until the wait descriptor completes, or it gives up. It is in the
-    queue `ready` from now, and has the unit `busy` after its wait.
+    queue `ready` from now, and has the unit `busy` after its wait. `queue` is the host's, or the VM's own, by whose
+    base address it is.
     """
 
-    host: int
+    queue: int
     depth: int
     wait: int
     vm: int

@@ -7,7 +7,7 @@ from typing import Any
 from actors import observations as o
 from actors.address import HOST_SHIFT
 from actors.contract import ERRNO, WORDS, Consumer, Reason, Share
-from actors.lock_observations import LockWaited
+from actors.lock_observations import LockWaited, TdxLocked
 from actors.names import on_top
 from actors.tdx_states import Call, Status
 from cluster.histogram import FRESH_MOST, Histogram
@@ -50,6 +50,7 @@ class Meter:
             o.ConsumerReplied: self.replied,
             LockWaited: self.lock_waited,
             o.SeamcallAnswered: self.seamcall,
+            TdxLocked: self.tdx_locked,
             o.EpochDrained: self.drained,
             o.VmBugged: self.bugged,
             o.VmStopped: self.stopped,
@@ -118,6 +119,10 @@ class Meter:
     def seamcall(self, _: int, fact: o.SeamcallAnswered) -> None:
         if fact.status == BUSY:
             self.counters["tdx_busy", Call(fact.call).name.lower()] += 1
+
+    def tdx_locked(self, _: int, fact: TdxLocked) -> None:
+        if fact.by == "VP.ENTER":
+            self.counters["zero_step_entries",] += 1
 
     def drained(self, _: int, fact: o.EpochDrained) -> None:
         self.counters["kicks",] += fact.kicked

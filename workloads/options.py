@@ -24,7 +24,10 @@ def unit(scenario: Scenario, host: int) -> Iommu:
     mode = APART if vm.backend == "two-backends" else vm.iommu
     listeners = max(1, scenario.vmm.listeners)
     timeout = scenario.protocol.prepare_timeout
-    return Iommu(host, timeout, {}, mode, vm.inval_fail == "hang", listeners)
+    found = Iommu(host, timeout, {}, mode, vm.inval_fail == "hang", listeners)
+    if scenario.fleet.iommu_queues == "vm":
+        found.own = {}
+    return found
 
 
 def follow(scenario: Scenario) -> Follow:

@@ -120,6 +120,10 @@ class Station:
         due, due_waiting = self.spent - self.area, self.spent_waiting - self.area_waiting
         return self.inside, due, self.waiting, due_waiting
 
+    def moments(self) -> tuple[int, int, int]:
+        """How many services are known, their sum (ns), and that of their squares (us^2)."""
+        return 0, 0, 0
+
 
 class Server(Station):
     """A server in virtual time, first come, first served, whose customers say at once what they wait and take.
@@ -127,11 +131,11 @@ class Server(Station):
     Their turns are worked out here once more (Lindley's recursion), from when they came and what they take.
     """
 
-    __slots__ = ("free_at", "turns")
+    __slots__ = ("free_at", "squares", "turns")
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self.free_at = 0
+        self.free_at = self.squares = 0
         # (came, begins, ends) of those who may be there after the last answer.
         self.turns: deque[tuple[int, int, int]] = deque()
 
@@ -143,6 +147,7 @@ class Server(Station):
         self.free_at = ends = begins + busy
         self.arrivals += 1
         self.busy += busy
+        self.squares += busy * busy
         self.area += ends - came
         self.area_waiting += begins - came
         self.spent += wait + busy
@@ -161,6 +166,10 @@ class Server(Station):
             area -= max(ends - max(came, then), 0)
             area_waiting -= max(begins - max(came, then), 0)
         return arrivals, refused, busy, area, area_waiting
+
+    def moments(self) -> tuple[int, int, int]:
+        """Of all that have come. Squares of ns would outgrow 64 bits, where a device holds the unit up."""
+        return self.arrivals, self.busy, self.squares // MILLION
 
 
 class TreeLock(Station):
@@ -254,7 +263,7 @@ class Queues:
     # --- servers in virtual time -----------------------------------------------------------------
 
     def iotlb(self, now: int, fact: o.IotlbQueued) -> None:
-        server = self.station("iommu_queue", fact.host, Server)
+        server = self.station("iommu_queue", fact.queue, Server)
         server.deal(now, fact.ready, fact.wait, fact.busy)
 
     def aug(self, now: int, fact: o.AugQueued) -> None:
@@ -342,7 +351,8 @@ class Queues:
             then = station.clock.answered or station.last
             arrivals, refused, busy, area, area_waiting = station.totals(then)
             used = max(area, 0) // slots if slots else min(busy, then)
-            row = (1, then, arrivals, refused, used, area, area_waiting, *station.remains())
+            sizes = *station.remains(), *station.moments()
+            row = (1, then, arrivals, refused, used, area, area_waiting, *sizes)
             for key, value in zip(SUMS, row, strict=True):
                 sums[key] += value
             most = max(most, MILLION * used // then if then else 0)
@@ -352,7 +362,7 @@ class Queues:
 MOST, MILLION = "most_ppm", 1_000_000  # of the station that is busiest
 SUMS = (
     "stations", "window", "arrivals", "refused", "busy", "area", "area_waiting", "inside", "due",
-    "waiting", "due_waiting",
+    "waiting", "due_waiting", "services", "service", "service_squares",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, IOMMU, PINS, VMM, vm_address
 from actors.contract import Consumer, Fault, Reason
 from actors.iommu import QUEUE_SLOTS, Iommu
+from actors.iommu_queue import depth
 from actors.iommu_tables import huge_part
 from actors.observations import Dma, IotlbQueued
 from actors.tdx_states import LEVEL_2M, LEVEL_4K
@@ -135,6 +136,34 @@ def test_invalidations_of_all_vms_are_served_in_order_by_one_queue():
     actor.on_commit(m.Commit(OTHER | GMEM, OP, 0x10, 0x20, PRIVATE), second)
     assert [c.sent[-1].delay for c in (first, second)] == [2 * COST, 3 * COST]
     assert [(fact.wait, fact.took) for fact in second.of(IotlbQueued)] == [(COST, 3 * COST)]
+
+
+def test_a_vm_with_a_queue_of_its_own_waits_for_no_other_and_still_for_itself():
+    actor = unit((0, 0x100, LEVEL_4K), own={})
+    first = committed(actor)
+    other = prepared(actor, 0x10, 0x20, vm=OTHER)
+    actor.on_commit(m.Commit(OTHER | GMEM, OP, 0x10, 0x20, PRIVATE), other)
+    again = committed(actor, 0x30, 0x40)
+    facts = [c.of(IotlbQueued)[0] for c in (first, other, again)]
+    assert [(f.queue, f.wait, f.took) for f in facts] == [
+        (VM, 0, 2 * COST),
+        (OTHER, 0, 2 * COST),
+        (VM, COST, 3 * COST),
+    ]
+    assert actor.free_at == 0
+
+
+@pytest.mark.parametrize(("vm", "answer"), [(VM, refusal(Reason.TIMEOUT)), (OTHER, READY)])
+def test_a_stuck_queue_of_its_own_refuses_that_vm_alone(vm, answer):
+    actor = unit((0, 0x100, LEVEL_4K), own={VM: TIMEOUT + 1})
+    assert prepared(actor, 0x10, 0x20, vm=vm).messages() == [answer]
+
+
+def test_descriptors_of_queues_of_their_own_are_counted_apart():
+    actor = unit((0, 0x100, LEVEL_4K), own={})
+    prepared(actor, 0x10, 0x20, vm=OTHER)
+    prepared(actor, 0x10, 0x20)
+    assert (actor.slots, depth(actor, VM), depth(actor, OTHER)) == (2, 1, 1)
 
 
 def test_commit_after_the_vm_has_gone_has_nothing_to_invalidate():

@@ -50,6 +50,7 @@ def test_a_server_in_virtual_time_has_its_own_idea_of_whose_turn_it_is():
     server.deal(1, ready=0, wait=14, busy=10)  # comes at 1, and is told to be after that
     assert server.remains() == (0, 0, 0, 0)
     assert (server.area_waiting, server.busy, server.area) == (14, 20, 34)
+    assert server.moments() == (2, 20, 0)
     server.deal(100, ready=0, wait=3, busy=1)  # nobody is before it
     assert server.remains() == (0, 3, 0, 3)
 
@@ -76,7 +77,17 @@ def test_figures_are_of_the_mean_station_and_of_the_busiest():
     assert (found["utilisation"], found["utilisation_max"]) == (0.5, 0.8)
     assert (found["mean_waiting"], found["mean_in_system"]) == (0.25, 0.75)
     assert found["mean_wait_seconds"] == pytest.approx(50e-9)
+    assert "service_scv" not in found
     assert little.resources({"mmu_lock": {**sums, "window": 0}}) == {}
+
+
+def test_moments_of_services_are_those_of_all_that_came():
+    server = Server(Clock())
+    for busy in (1_000, 3_000):  # mean 2 us, variance 1 us^2
+        server.deal(0, ready=0, wait=0, busy=busy)
+    sums = dict(zip(queues.SUMS[-3:], server.moments(), strict=True))
+    found = little.resource({**dict.fromkeys(queues.SUMS, 0), queues.MOST: 0, "window": 1, **sums})
+    assert (found["mean_service_seconds"], found["service_scv"]) == (2e-6, 0.25)
 
 
 def test_words_of_partitions_add_up_and_the_busiest_is_the_busiest_of_all():

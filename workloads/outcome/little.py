@@ -20,7 +20,7 @@ def resources(sums: Sums) -> dict[str, Resource]:
 def resource(of: Mapping[str, int]) -> Resource:
     """From its sums (workloads.queues)."""
     window, arrivals = of["window"], of["arrivals"]
-    return Resource(
+    found = Resource(
         utilisation=of["busy"] / window,
         utilisation_max=of[MOST] / MILLION,
         mean_waiting=of["area_waiting"] / window,
@@ -30,6 +30,12 @@ def resource(of: Mapping[str, int]) -> Resource:
         mean_wait_seconds=of["area_waiting"] / arrivals / NS if arrivals else 0.0,
         stations=of["stations"],
     )
+    if served := of["services"]:
+        mean = of["service"] / served
+        found["mean_service_seconds"] = mean / NS
+        square = of["service_squares"] * MILLION / served
+        found["service_scv"] = max(square / mean**2 - 1, 0.0) if mean else 0.0
+    return found
 
 
 def breaches(sums: Sums, states: Mapping[str, int]) -> list[str]:

@@ -27,6 +27,7 @@ FIGURES = (
     "moves",
     "page_faults_retried",
     "no_fail_failures",
+    "tdx",
     "phases",
     "failures",
     "failures_by_consumer",

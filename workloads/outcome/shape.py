@@ -127,11 +127,20 @@ class Drain(TypedDict):
     answered: int
 
 
+class Tdx(TypedDict):
+    """SEAMCALLs that met a lock or the fault plan's BUSY, by call; VP.ENTERs that took the tree lock; vCPUs kicked."""
+
+    busy: Counts
+    zero_step_entries: int
+    vcpu_kicks: int
+
+
 class Resource(TypedDict):
     """What requests wait for, over all VMs or hosts that have one (`stations`): figures are of the mean one.
 
     From the start to each host's last answer. `utilisation` is the part of that time in which a server was busy,
     `utilisation_max` that of the busiest station; `refused` were told at once that it is taken, and did not wait.
+    `service_scv` is the services' variance over the square of their mean (0 constant, 1 exponential).
     """
 
     utilisation: float
@@ -142,6 +151,8 @@ class Resource(TypedDict):
     refused: int
     mean_wait_seconds: float
     stations: int
+    mean_service_seconds: NotRequired[float]  # of servers in virtual time
+    service_scv: NotRequired[float]
 
 
 class CheckRow(TypedDict):
@@ -282,6 +293,7 @@ class Summary(TypedDict):
     no_fail_failures: NotRequired[int]
     no_fail_callers_failed: NotRequired[Counts]
     dma: NotRequired[Dma]
+    tdx: NotRequired[Tdx]  # results of before have none
     phases: dict[str, dict[str, Percentiles]]
     resources: NotRequired[dict[str, Resource]]  # results of before have none
     failures: Counts

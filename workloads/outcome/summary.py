@@ -75,6 +75,7 @@ def summarise(
         "page_faults_retried": seen.count("page_faults_retried"),
         **notifiers(seen),
         **dma(seen),
+        "tdx": tdx(seen),
         "phases": phases(seen),
         "resources": little.resources(seen.queues),
         **failures(seen),
@@ -221,6 +222,16 @@ def notifiers(seen: Tally) -> dict[str, Any]:
         "notifier_calls": seen.count("notifier_calls"),
         "no_fail_failures": sum(failed.values()),
         "no_fail_callers_failed": failed,
+    }
+
+
+def tdx(seen: Tally) -> dict[str, Any]:
+    """What the TDX module refused as BUSY, by call, and how often vCPUs were in its way."""
+    busy = {key[1]: n for key, n in sorted(seen.counters.items()) if key[0] == "tdx_busy"}
+    return {
+        "busy": busy,
+        "zero_step_entries": seen.count("zero_step_entries"),
+        "vcpu_kicks": seen.count("kicks"),
     }
 
 

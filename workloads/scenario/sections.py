@@ -25,6 +25,7 @@ Level = Literal["2m", "4k"]
 Pamt = Literal["at-split", "dynamic", "static"]
 Inhibit = Literal["off", "tested", "each"]
 Busy = Literal["emergent", "rate"]
+IommuQueues = Literal["host", "vm"]
 Reuse = Literal["others", "readmit", "nobody"]
 Track = Literal["page", "step"]
 Reaction = Literal["leak", "revert", "keep-private", "ignore", "panic"]
@@ -85,6 +86,13 @@ class Fleet(Section, frozen=True):
     generations: Annotated[
         int, key.count("VMs", "reuse = readmit: in one place, one after the other", 2, 64)
     ] = 4
+    iommu_queues: Annotated[
+        IommuQueues,
+        key.choice(
+            IommuQueues,
+            "invalidations of all of a host's VMs queue behind each other, or each VM has a queue of its own",
+        ),
+    ] = "host"
     cpus: Annotated[int, key.count("CPUs", "host CPUs that lru_add_drain_all visits", 1, 4096)] = 64
     stagger: Annotated[
         int, key.duration("offset between the starts of successive VMs of the fleet", low=0)

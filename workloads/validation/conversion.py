@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from workloads.analysis.line import fit
 from workloads.units import SIZES
 from workloads.validation.engine import Reading, Run, converts, pages, slot
 from workloads.validation.rows import ABOVE, EXACT, Figure, times, within
@@ -63,17 +64,8 @@ VT3 = single(
 def line(readings: Sequence[Reading]) -> list[float]:
     """Each point in seconds, then R2 and slope (us a page and vCPU) of the line through them."""
     seconds = [reading.only for reading in readings]
-    r2, slope = fitted(IN_GUEST, [1e6 * s / pages(GIB) for s in seconds])
-    return [*seconds, r2, slope]
-
-
-def fitted(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
-    """(R2, slope) of the least-squares line."""
-    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
-    dx, dy = [x - mean_x for x in xs], [y - mean_y for y in ys]
-    xx, yy = sum(x * x for x in dx), sum(y * y for y in dy)
-    xy = sum(x * y for x, y in zip(dx, dy, strict=True))
-    return xy * xy / (xx * yy), xy / xx
+    found = fit(IN_GUEST, [1e6 * s / pages(GIB) for s in seconds])
+    return [*seconds, found.r_squared, found.slope]
 
 
 def expected(in_guest: int) -> float:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from workloads.analysis import batch_means, knee, scalability, warm_up
+from workloads.analysis import batch_means, knee, line, scalability, warm_up
 
 
 def autoregressive(seed: int, size: int, start: float = 0.0) -> list[float]:
@@ -126,3 +126,22 @@ def test_a_knee_is_where_latency_stays_above():
     assert knee.knee([1, 2, 3, 4], [1, 3, 1, 3]) == 3.5
     assert knee.knee([4, 2, 3, 1], [3, 3, 1, 1]) == 3.5
     assert knee.knee([1, 2, 3], [1, 1.5, 1.9]) is None
+
+
+def test_a_straight_line_is_found():
+    found = line.fit((0, 1, 2, 5), (3.0, 5.0, 7.0, 13.0))
+    assert (found.base, found.slope, found.r_squared) == pytest.approx((3.0, 2.0, 1.0))
+    assert found.half == pytest.approx(0, abs=1e-9)
+
+
+def test_points_off_the_line_show():
+    # Slope 1; residuals -1, 2, -1 leave one degree of freedom: sqrt(6 / 2) t(1, 97.5%).
+    found = line.fit((0, 1, 2), (0.0, 4.0, 2.0))
+    assert found.r_squared == pytest.approx(0.25)
+    assert found.half == pytest.approx(math.sqrt(3) * 12.7062, rel=1e-4)
+
+
+@pytest.mark.parametrize(("xs", "ys"), [((0, 1), (0, 1)), ((1, 1, 1), (1, 2, 3))])
+def test_a_line_wants_three_points_at_two_places(xs, ys):
+    with pytest.raises(ValueError, match="three points at least, and two places"):
+        line.fit(xs, ys)

@@ -7,7 +7,6 @@ from tests.workloads.small_rows import figure, rows
 from workloads.errors import UsageError
 from workloads.loads.programs import HOT_RANGES, hot_jobs
 from workloads.validation import boot, command, costs, exact, show
-from workloads.validation.conversion import fitted
 from workloads.validation.rows import ABOVE, BELOW, EXACT, inside, times, within
 
 # --- near enough ---------------------------------------------------------------------------------
@@ -59,15 +58,6 @@ def test_what_is_not_judged_does_not_spoil_a_verdict():
 
 
 # --- what the rows are held against --------------------------------------------------------------
-
-
-def test_a_straight_line_is_found():
-    found = fitted((0, 1, 2, 5), (3.0, 5.0, 7.0, 13.0))
-    assert found == pytest.approx((1.0, 2.0))
-
-
-def test_points_off_the_line_show():
-    assert fitted((0, 1, 2, 3), (0.0, 5.0, 0.0, 5.0))[0] < 0.5
 
 
 def naive(jobs):

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from workloads.experiment.analyses import capacity, extremes, optimum, recovery
+from workloads.experiment.analyses import (
+    capacity,
+    extremes,
+    lines,
+    optimum,
+    queueing,
+    recovery,
+)
 from workloads.experiment.analyses.contract import Analysis, Evidence, Figure, Figures
 
 __all__ = ["ANALYSES", "Analysis", "Evidence", "Figure", "Figures"]
@@ -11,6 +18,11 @@ __all__ = ["ANALYSES", "Analysis", "Evidence", "Figure", "Figures"]
 def points(_: Evidence) -> Figures:
     """Nothing but the points' own figures."""
     return {}
+
+
+def pick(options: Mapping[str, str], *names: str) -> dict[str, str]:
+    """Some of them."""
+    return {name: options[name] for name in names}
 
 
 ANALYSES: Mapping[str, Analysis] = {
@@ -26,5 +38,20 @@ ANALYSES: Mapping[str, Analysis] = {
         recovery.recovery,
         "when a measure is as usual again, and where it never is",
         recovery.OPTIONS,
+    ),
+    "line": Analysis(
+        lines.straight,
+        "the straight line of a measure over an axis",
+        pick(lines.OPTIONS, "x", "y", "unit", "per", "against"),
+    ),
+    "knee": Analysis(
+        lines.knee,
+        "where a measure turns up over an axis; and extremes",
+        pick(lines.OPTIONS, "x", "y", "factor"),
+    ),
+    "queueing": Analysis(
+        queueing.queueing,
+        "a queue's waits beside those of M/G/1 and of M/M/1//N; and knee",
+        queueing.OPTIONS,
     ),
 }
