@@ -5,7 +5,7 @@ import pytest
 from actors import messages as m
 from actors import observations as o
 from actors import tdx_end, tdx_verdict
-from actors.address import ALLOCATOR, GMEM, GUEST, LOAD, TDX, VMM, host_base, vm_address
+from actors.address import ALLOCATOR, GMEM, GUEST, LOAD, VMM, host_base, vm_address
 from actors.admission import Admissions
 from actors.allocator import Allocator
 from actors.contract import PAGES_2M, Reason, Share
@@ -134,21 +134,27 @@ def test_the_module_tells_of_a_reclaimed_hkid_only_where_somebody_waits_for_one(
 
 
 class Posting:
-    """A program that posts to its VM and to its host."""
+    """A program that posts to its VM, and for it to its host."""
 
     lanes = sides = 1
     timed = one_sequence = boots = False
 
     def job(self, lane, step):
-        target = (VM | VMM, host_base(VM) | TDX, None)[step]
-        post = Post(target, m.Exit()) if target is not None else None
-        return Job(step, 0, 1, SHARED, post=post)
+        posts = (
+            Post(VM | VMM, m.Exit()),
+            Post(host_base(VM) | ALLOCATOR, m.Reserve(VM | LOAD, 1, PAGES, VM)),
+            None,
+        )
+        return Job(step, 0, 1, SHARED, post=posts[step])
 
 
-def test_what_a_place_posts_to_its_vm_goes_to_the_vm_that_has_it():
-    jobs = [Moved(Posting(), VM, NEXT).job(0, step) for step in range(3)]
-    targets = [job.post.target if job and job.post else None for job in jobs]
-    assert targets == [NEXT | VMM, host_base(VM) | TDX, None]
+def test_what_a_place_posts_goes_to_the_vm_that_has_it_and_to_its_host():
+    away = vm_address(3, 1)
+    exits, takes, nothing = (Moved(Posting(), VM, away).job(0, step) for step in range(3))
+    assert exits and exits.post == Post(away | VMM, m.Exit())
+    ours = m.Reserve(away | LOAD, 1, PAGES, away)
+    assert takes and takes.post == Post(host_base(away) | ALLOCATOR, ours)
+    assert nothing and nothing.post is None
 
 
 def tenant(vm=NEXT, before=VM, seat=Seat.EMPTY):
