@@ -38,8 +38,8 @@ class Failing:
     like: int = 0
 
 
-Again = Callable[[Scenario, str, int], Failure | None]
-"""(scenario, its digest, a number) -> what came of another run of it."""
+Again = Callable[[Scenario, Found, int], Failure | None]
+"""(scenario, what came of it, a number) -> how another run of it came to something else."""
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Swarm:
         every = self.limits.again
         if every and seed % every == 0 and found.digest:
             self.checked += 1
-            other = self.again(scenario, found.digest, seed // every)
+            other = self.again(scenario, found, seed // every)
             if other and not found.failure:
                 found.failure = other
         if found.failure:
@@ -115,7 +115,7 @@ class Swarm:
 def again_on(executor: str, address: str | None) -> Again:
     """See workloads.swarm.again."""
 
-    def again(scenario: Scenario, digest: str, turn: int) -> Failure | None:
-        return differs(scenario, digest, executor, address, turn)
+    def again(scenario: Scenario, found: Found, turn: int) -> Failure | None:
+        return differs(scenario, found, executor, address, turn)
 
     return again
