@@ -30,8 +30,8 @@ def catalogue() -> Iterator[Planted]:
     """All that the tests plant."""
     for case in test_planted_bugs.CASES:
         yield Planted(case.bug, case.ids, words(case.run))
-    for run, plant, ids in test_whole_runs.CASES:
-        yield Planted(plant, ids, f"scenario {run.source}")
+    for run, bug, ids in test_whole_runs.CASES:
+        yield Planted(bug, ids, f"scenario {run.source}")
     for ids, plant, _ in move_cases.CASES:
         yield Planted(plant, ids, "VMs move")
     for little in little_cases.CASES:
