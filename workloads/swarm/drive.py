@@ -1,6 +1,7 @@
 """Seeds into scenarios, scenarios into a pool, and what comes back: counted, checked again, made small."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,7 +16,8 @@ from workloads.swarm.generate import generate
 from workloads.swarm.shrink import shrink
 from workloads.swarm.trial import Failure, Found, Trial
 
-TRIES_MAX = 300  # runs that making one failure small may take
+TRIES_MAX = 300  # runs that making one failure small may take,
+SECONDS_MAX = 60.0  # and wall time
 
 
 class Limits(NamedTuple):
@@ -100,8 +102,11 @@ class Swarm:
         if failing.failure.kind == "digest":
             return
         limit = min(self.limits.hang, 10.0)
+        until = time.monotonic() + SECONDS_MAX
 
         def fails(scenario: Scenario) -> bool:
+            if time.monotonic() > until:
+                return False
             found = trial.tried(Trial(trial.plain(scenario), limit))
             return found is not None and failing.failure.like(found.failure)
 
