@@ -75,10 +75,12 @@ def free_hkid(kvm: "KvmMmu", context: Context) -> None:
 def on_hkid_freed(kvm: "KvmMmu", _: m.HkidFreed, context: Context) -> None:
     """Files that wait may go; if none is left, the TD may."""
     kvm.hkid = Hkid.FREED
-    for instance in list(kvm.ends):
-        kvm.take(TEARDOWN, instance, context)
     if all_ended(kvm):
         reclaim(kvm, context)
+    for instance in list(
+        kvm.ends
+    ):  # a file of which nothing is mapped is through at once, and so may be the TD
+        kvm.take(TEARDOWN, instance, context)
 
 
 def tear_down(kvm: "KvmMmu", instance: int, context: Context) -> None:

@@ -190,10 +190,8 @@ def cut(fleet: Fleet, executor: Executor, faults: FaultPlan) -> Places:
 def started(fleet: Fleet, executor: Executor, places: Places) -> Iterator[Started]:
     """Partitions; they end with the context."""
     if executor.name == "local":
-        try:
-            yield [local(fleet, places, place) for place in range(places.count)], first_of, 1
-        finally:
-            usual_collector()  # another run may follow in this process
+        with in_this_process(fleet, executor, places) as found:
+            yield found
         return
     from cluster import ray_partitions
 
@@ -203,6 +201,15 @@ def started(fleet: Fleet, executor: Executor, places: Places) -> Iterator[Starte
             yield handles, ray_partitions.first_ready, ray_partitions.nodes(handles)
         finally:
             ray_partitions.stop(handles)
+
+
+@contextlib.contextmanager
+def in_this_process(fleet: Fleet, _: Executor, places: Places) -> Iterator[Started]:
+    """The partitions of any placement in one process: they take turns, and all that crosses is bytes as it would be."""
+    try:
+        yield [local(fleet, places, place) for place in range(places.count)], first_of, 1
+    finally:
+        usual_collector()  # another run may follow in this process
 
 
 def local(fleet: Fleet, places: Places, place: int) -> LocalHandle:

@@ -1,17 +1,13 @@
 """Runs for tests: a silent listener, scenarios from overrides, and their outcomes."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from cluster import run as engine
 from cluster.drive import Listener, Totals
-from cluster.local import LocalHandle, first_of
-from cluster.partition import Partition
-from cluster.placement import Places
-from cluster.run import Executor, Fleet, Outcome, Started
+from cluster.run import Executor, Fleet, Outcome, in_this_process
 from tests import toy
 from workloads import scenario, simulate
 
@@ -113,13 +109,3 @@ def in_pieces(*overrides: str, placement: str, partitions: int = 0) -> Outcome:
     fleet = simulate.fleet_of(job.plan)
     executor = Executor("ray", partitions, placement, pace=found.engine.pace)
     return engine.run_on(fleet, executor, in_this_process, job.page, Silent())
-
-
-@contextmanager
-def in_this_process(fleet: Fleet, _: Executor, places: Places) -> Iterator[Started]:
-    """As cluster.run.started."""
-    handles = [
-        LocalHandle(Partition(fleet.build, fleet.plan, places, place))
-        for place in range(places.count)
-    ]
-    yield handles, first_of, 1

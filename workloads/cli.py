@@ -169,6 +169,67 @@ def explore(scenario: str, **flags: Any) -> None:
     sys.exit(explored(loaded(scenario, {**flags, "protocol": None}), settings))
 
 
+@cli.command(short_help="Random scenarios, every check on; what fails is made small.")
+@click.option(
+    "--runs", type=Count(1), help="So many scenarios. [default: 100, or no end with --time-limit]"
+)
+@click.option(
+    "--seed",
+    type=Count(0),
+    default=1,
+    show_default=True,
+    help="Of the first; the others have those after it.",
+)
+@click.option("--workers", type=Count(1, 4096), help="Runs at a time on Ray. [default: one a CPU]")
+@click.option(
+    "--again",
+    type=Count(0),
+    default=10,
+    show_default=True,
+    help="Seeds that it divides are run again in two partitions; 0 = none.",
+)
+@click.option(
+    "--hang",
+    metavar="DURATION",
+    default="60s",
+    show_default=True,
+    help="Wall-clock time of one run; more is a failure.",
+)
+@partial(
+    shared,
+    without=(
+        "partitions",
+        "placement",
+        "seed",
+        "protocol",
+        "overrides",
+        "expect_digest",
+        "pace",
+        "metrics_port",
+        "linger",
+        "timelines",
+        "live",
+    ),
+    otherwise={
+        "--executor": "One process, or many runs at a time on Ray. [default: ray]",
+        "--time-limit": "Of wall-clock time, such as 10min; a normal end.",
+        "--json": "What swarm.json has, on standard output, alone.",
+    },
+)
+def swarm(**flags: Any) -> None:
+    """Random scenarios, small and large, each from one seed, with every check on.
+
+    The first of each way to fail is made small and kept, with its story. What was never reached is told.
+
+    \b
+    gmemsim swarm --runs 200
+    gmemsim swarm --time-limit 30min --seed 1000
+    """
+    from workloads.swarm.command import swarm as run_all
+
+    sys.exit(run_all(flags))
+
+
 @cli.command(short_help="Go on with a run that was stopped.")
 @click.argument("result")
 @partial(

@@ -142,7 +142,9 @@ def shared(
             "--json",
             "as_json",
             is_flag=True,
-            help="What summary.json has, or compare.json, on standard output, alone.",
+            help=otherwise.get(
+                "--json", "What summary.json has, or compare.json, on standard output, alone."
+            ),
         ),
         click.option(
             "--live", is_flag=True, help="A view of the run in the terminal, twice a second."

@@ -77,12 +77,12 @@ class Settings:
         return self.quiet or self.as_json
 
 
-def seconds_of(limit: str | None) -> float | None:
-    """Of --time-limit."""
+def seconds_of(limit: str | None, flag: str = "--time-limit") -> float | None:
+    """Of a flag that is a duration."""
     try:
         return parse_duration(limit) / NS if limit is not None else None
     except ValueError as error:
-        raise UsageError(f"--time-limit: {error}") from None
+        raise UsageError(f"{flag}: {error}") from None
 
 
 @dataclass

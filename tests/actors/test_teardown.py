@@ -135,6 +135,17 @@ def test_a_vmm_that_terminates_the_td_has_its_hkid_freed_before_anything_is_take
     assert (actor.hkid, actor.ends) == (Hkid.FREED, {})
 
 
+def test_a_td_of_which_nothing_is_mapped_is_reclaimed_once():
+    actor = kvm((0, 0x400, 0))
+    context = Recorder()
+    actor.receive(m.Terminate(), context)
+    for file in (FILE, FILE + 1):
+        actor.receive(m.Teardown(file), context)
+    actor.receive(m.HkidFreed(), context)
+    _, others = play(actor, context)
+    assert [message for _, message in others].count(m.Reclaim(VM)) == 1
+
+
 # --- with everybody ------------------------------------------------------------------------------
 
 SMALL = ("vm.start=mapped-4k", "vm.page_order=0")

@@ -1,5 +1,6 @@
 """Slips in a queue, or in what is told of it: each breaks Little's law there, by customers or by nanoseconds."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pytest import MonkeyPatch
@@ -143,7 +144,7 @@ class Case(NamedTuple):
     """What is broken where, by what, in which run."""
 
     queue: str
-    bug: object
+    bug: Callable[[Patch], None]
     keys: tuple[str, ...] = CHURN
     ids: str = "L12"
 

@@ -132,6 +132,21 @@ def test_a_healthy_storm_has_no_findings_and_ends():
     assert world.of(o.DmarFault)
 
 
+def test_dma_does_not_begin_once_all_conversions_have_ended():
+    world = World(
+        *RUN,
+        "workload.0.pace=open",
+        "workload.0.rate=20000",
+        "scenario.duration=100us",
+        "vm.page_order=0",
+        "vm.start=mapped-4k",
+        load=True,
+        spread=True,
+    )
+    world.run()
+    assert (world.of(o.DmaDone), world.pending()) == ([], {})
+
+
 def test_dma_meets_unmaps_that_are_under_way():
     world = played("costs.override.iotlb_invalidate=100us")
     assert {fact.stale for fact in world.of(o.DmaDone)} == {False, True}

@@ -8,8 +8,8 @@ from cluster.local import LocalHandle, first_of
 from cluster.pace import Pace
 from cluster.partition import FOREVER, Order, Partition
 from cluster.placement import packed
-from cluster.run import Executor, unpack
-from tests.runs import Silent, in_this_process
+from cluster.run import Executor, in_this_process, unpack
+from tests.runs import Silent
 from workloads import scenario, simulate
 
 END = 5_000_000

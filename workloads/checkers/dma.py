@@ -207,7 +207,8 @@ def diverging(shadow: "Shadow", fact: o.Answered, excused: bool) -> Found:
         return None
     devices = shadow.devices
     gone = shadow.dead or fact.reason is Reason.DEAD  # with the VM go its devices
-    used = not gone and (devices.backing.listeners or devices.backing.before)
+    # Where nobody tells devices of conversions, that is the cause.
+    used = not gone and (devices.backing.listeners or (devices.backing.before and not excused))
     domains = devices.domains if used else ()
     for start, end, side in shadow.share.runs(fact.start, fact.end):
         if not shadow.bitmap.only(start, end, side):

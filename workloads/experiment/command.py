@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workloads import simulate
-from workloads.errors import UsageError
 from workloads.execute import opened
 from workloads.experiment.drive import Drive, refuse_mistakes
 from workloads.experiment.points import combinations, scenario_of
@@ -22,16 +21,12 @@ from workloads.loads.pace import closed_loops
 from workloads.outcome import folder as results
 from workloads.outcome.summary import exit_status
 from workloads.outcome.sweep_terminal import show_sweep
-from workloads.pool import pool
+from workloads.pool import executor_of, pool
 from workloads.reader import to_reader
 from workloads.session import Settings
 from workloads.watch import Stop
-from workloads.wording import quote
 
 RUNS = "runs"  # beside the results' folders: what later sweeps of the same name need not run again
-
-
-EXECUTORS = ("ray", "local")
 
 
 def sweep(source: str, flags: dict[str, Any]) -> int:
@@ -54,21 +49,6 @@ class How(NamedTuple):
     executor: str
     workers: int
     command: str
-
-
-def executor_of(flags: dict[str, Any]) -> str:
-    """Ray, unless it is told otherwise; flags that would do nothing are a mistake."""
-    executor: str = flags["executor"] or EXECUTORS[0]
-    if executor not in EXECUTORS:
-        raise UsageError(f"--executor: found {quote(executor)}, expected local or ray")
-    for flag in ("address", "workers") if executor == "local" else ():
-        if flags[flag] is not None:
-            raise UsageError(
-                f"--{flag}: found no Ray to use it, expected no --executor local beside it"
-            )
-    if flags["address"] == "":
-        raise UsageError('--address: found "", expected HOST:PORT, ray://HOST:PORT or auto')
-    return executor
 
 
 def again(source: str, flags: dict[str, Any]) -> str:

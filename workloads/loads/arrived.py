@@ -66,9 +66,8 @@ class ArrivedLoad(TenantLoad):
                 self.seat = Seat.LOST
                 self.tell_agent(context)
             return
-        if message.task == self.task(0, 0) and drives_devices(
-            self.program
-        ):  # it has shared the pool
+        going = drives_devices(self.program) and self.ended < self.program.lanes
+        if message.task == self.task(0, 0) and going:  # it has shared the pool
             context.send(self.vm | DEVICES, m.StartDma(), context.link)
         booting = self.seat is Seat.BOOTING
         self.on_task_done(message, context)

@@ -23,8 +23,11 @@ class DmaLoad(Load):
     """A load that tells the devices when to begin, and when to stop."""
 
     def on_done(self, message: m.TaskDone, context: Context) -> None:
-        """The first lane's first task has shared the pool, or as much of it as could be."""
-        if message.task == self.task(0, 0):
+        """The first lane's first task has shared the pool, or as much of it as could be.
+
+        Where all lanes have ended meanwhile, as an open loop's can, nobody would stop what begins now.
+        """
+        if message.task == self.task(0, 0) and self.ended < self.program.lanes:
             context.send(self.vm | DEVICES, m.StartDma(), context.link)
         super().on_done(message, context)
 

@@ -45,7 +45,7 @@ from workloads.scenario.sections import (
 from workloads.scenario.source import parse_toml, read_source, shipped
 from workloads.scenario.struct import Scenario
 from workloads.scenario.values import NAME_LENGTH, is_name
-from workloads.scenario.write import Row, explain, to_toml
+from workloads.scenario.write import Row, explain, to_short_toml, to_toml
 from workloads.wording import printable, quote
 
 __all__ = [
@@ -88,6 +88,7 @@ __all__ = [
     "from_document",
     "load",
     "shipped",
+    "to_short_toml",
     "to_toml",
 ]
 

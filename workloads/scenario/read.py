@@ -47,6 +47,14 @@ def dotted(path: Path) -> str:
 
 def build(document: Table, origin: Origin, fault_points: Collection[str] | None) -> Scenario:
     """The scenario that a parsed document describes; UsageError names the first mistake."""
+    scenario = unruled(document, origin, fault_points)
+    for path, text in breaches(scenario):
+        raise origin.wrong(tuple(path.split(".")), text)
+    return scenario
+
+
+def unruled(document: Table, origin: Origin, fault_points: Collection[str] | None) -> Scenario:
+    """The same, every key of it judged by itself, and no rule between keys (workloads.scenario.rules) asked."""
     for name in document:
         if name not in SECTIONS and name not in ("workload", "fault", "checks"):
             raise origin.wrong((name,), unknown((name,)))
@@ -54,15 +62,12 @@ def build(document: Table, origin: Origin, fault_points: Collection[str] | None)
         name: section(kind, document.get(name, {}), (name,), origin)
         for name, kind in SECTIONS.items()
     }
-    scenario = Scenario(
+    return Scenario(
         **sections,
         workload=tuple(_workloads(document.get("workload", []), origin)),
         fault=tuple(_faults(document.get("fault", []), origin, fault_points)),
         checks=_checks(document.get("checks", {}), origin),
     )
-    for path, text in breaches(scenario):
-        raise origin.wrong(tuple(path.split(".")), text)
-    return scenario
 
 
 def unknown(path: Path) -> str:

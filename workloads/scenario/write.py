@@ -38,6 +38,22 @@ def to_toml(scenario: Scenario) -> str:
     return "\n".join(blocks)
 
 
+def to_short_toml(scenario: Scenario) -> str:
+    """Only what is not at its default; loading the text gives the same scenario, too."""
+    blocks = [(f"[{name}]", getattr(scenario, name), "") for name in SECTIONS]
+    blocks += [("[[workload]]", load, f"kind = {toml(load.kind)}") for load in scenario.workload]
+    blocks += [("[[fault]]", fault, "") for fault in scenario.fault]
+    found = []
+    for head, section, first in blocks:
+        lines = [
+            f"{name} = {value}" for name, _, value, usual in _values(section) if value != usual
+        ]
+        if first or lines:
+            found.append(_block(head, [first, *lines] if first else lines))
+    limits = [f"{toml(name)} = {toml(limit)}" for name, limit in scenario.checks.items()]
+    return "\n".join([*found, _block("[checks]", limits)] if limits else found)
+
+
 def explain(scenario: Scenario) -> list[Row]:
     """Every key there is, with what it is set to and what it means."""
     rows = [row for name in SECTIONS for row in _rows(name, getattr(scenario, name))]
