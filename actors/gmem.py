@@ -88,9 +88,7 @@ class Gmem(Actor):
     fills: dict[int, gmem_punch.Fill] = {}
     failures: gmem_failure.Failures | msgspec.UnsetType = msgspec.UNSET
     pinned: bool | msgspec.UnsetType = msgspec.UNSET  # by the guest, which has trusted IO
-    asked: int | msgspec.UnsetType = (
-        msgspec.UNSET
-    )  # at the last close: holders that were, KVM aside
+    asked: int | msgspec.UnsetType = msgspec.UNSET  # at the last close: how many were, KVM as one
     tenancy: gmem_frames.Tenancy | msgspec.UnsetType = msgspec.UNSET  # else frames from base_pfn on
 
     # --- conversions -----------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class SharedInode(Gmem):
         return file_address(vm_base(self.address), access_file(access)) | KVM
 
     def last(self, op: int) -> bool:
-        """Was that the last answer? Holders of a closed file are asked one at a time, after all KVMs."""
+        """Was that the last answer? Holders of a closed file are asked one at a time, before all KVMs."""
         left = self.awaited.pop(op, 1) - 1
         if left:
             self.awaited[op] = left

@@ -1,7 +1,7 @@
 """The end of a file: what is mapped goes, then frames go back, but for those that are marked.
 
-A folio outlives its file until the last reference is dropped, and an mm that maps it has the file open. So guest_memfd
-asks one after the other, KVM first, and has its frames when the last has let go of them.
+An mm or a container that maps a file has it open, and a folio outlives its file until the last reference is dropped. So
+guest_memfd asks one after the other, KVM last, and has its frames when that has let go of them, too.
 """
 
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from actors.observations import FileClosed, FolioOrder, FramesFreed, FramesKept
 if TYPE_CHECKING:
     from actors.gmem import Gmem
 
-HOLDERS = (Consumer.HOST_MAP, Consumer.IOMMU, Consumer.PINS)  # who is asked after KVM
+HOLDERS = (Consumer.HOST_MAP, Consumer.IOMMU, Consumer.PINS)  # who is asked before KVM
 
 
 def on_release(gmem: "Gmem", _: m.ReleaseFile, context: Context) -> None:
@@ -38,7 +38,22 @@ def release(gmem: "Gmem", context: Context) -> None:
     """KVM zaps what is mapped, then the memory goes back, all with the lock held; who still comes is told EIO."""
     gmem.released = True
     context.observe(FileClosed(gmem.address))
-    gmem.tell_kvms(m.Teardown(gmem.address, gmem.options.trace), context.link, context)
+    ask(gmem, context)
+
+
+def ask(gmem: "Gmem", context: Context) -> None:
+    """The next of those who may map or hold its memory; after the last of them it goes back, and the lock is free."""
+    asked = 0 if gmem.asked is msgspec.UNSET else gmem.asked
+    gmem.asked = asked + 1
+    if asked < len(HOLDERS):
+        holder = consumer_address(gmem.address, HOLDERS[asked])
+        context.send(holder, m.Teardown(gmem.address), context.link)
+    elif asked == len(HOLDERS):
+        gmem.tell_kvms(m.Teardown(gmem.address, gmem.options.trace), context.link, context)
+    else:
+        gmem.torn_down = True
+        free(gmem, context)
+        gmem.drop(ticket(gmem), context)
 
 
 def stays(gmem: "Gmem", message: m.Poison, context: Context) -> None:
@@ -49,16 +64,8 @@ def stays(gmem: "Gmem", message: m.Poison, context: Context) -> None:
 
 
 def on_torn_down(gmem: "Gmem", _: m.TornDown, context: Context) -> None:
-    """One more has let go. After the last of them the memory goes back, and the lock is free."""
-    asked = 0 if gmem.asked is msgspec.UNSET else gmem.asked
-    if asked < len(HOLDERS):
-        gmem.asked = asked + 1
-        holder = consumer_address(gmem.address, HOLDERS[asked])
-        context.send(holder, m.Teardown(gmem.address), context.link)
-        return
-    gmem.torn_down = True
-    free(gmem, context)
-    gmem.drop(ticket(gmem), context)
+    """One more has let go."""
+    ask(gmem, context)
 
 
 def free(gmem: "Gmem", context: Context) -> None:
