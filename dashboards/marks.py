@@ -36,7 +36,7 @@ def marks(summary: Mapping[str, Any], run_id: str, began: int) -> Iterator[Mark]
     yield Mark("end", f"{run_id} ends: {summary['verdict']}", ended, ended)
     for rule in summary["faults"]:
         if rule["struck"]:
-            text = f"fault {rule['point']} struck {rule['struck']} of {rule['met']}"
+            text = f"fault {rule['point']} struck {rule['struck']} of {rule['opportunities']}"
             yield Mark("fault", text, began, ended)
     for name, count in summary["invariant_violations"].items():
         yield Mark("violation", f"{name} violated {count} times", began, ended)

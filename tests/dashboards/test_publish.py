@@ -10,7 +10,6 @@ import pytest
 
 from dashboards import publish as p
 from dashboards.build import BOARDS
-from dashboards.marks import annotate, marks
 from dashboards.provision import ForeignFileError, provision
 from dashboards.publisher import Grafana, PublishError
 from tests.dashboards.contract import TOKEN, Server, serving
@@ -187,34 +186,3 @@ def test_a_file_of_somebody_else_s_is_left_alone_and_so_is_the_rest(text, tmp_pa
         provision(tmp_path, PROMETHEUS)
     assert paths[-1].read_text() == text
     assert not any(path.exists() for path in paths[:-1])
-
-
-def test_a_run_is_marked_once():
-    server = Server()
-    summary = {
-        "scenario": "small",
-        "protocol": "undo",
-        "seed": 3,
-        "verdict": "violated",
-        "engine": {"wall_seconds": 2.5},
-        "faults": [
-            {"point": "tdx.bug", "met": 9, "struck": 2},
-            {"point": "tdx.busy", "met": 9, "struck": 0},
-        ],
-        "invariant_violations": {"I3": 4},
-    }
-    with serving(server) as url:
-        grafana = Grafana(url, TOKEN)
-        found = list(marks(summary, "20261126T120000Z-3", 1000))
-        assert len(list(annotate(grafana, "20261126T120000Z-3", found, dry=True))) == 4
-        assert not server.annotations
-        first = list(annotate(grafana, "20261126T120000Z-3", found))
-        again = list(annotate(grafana, "20261126T120000Z-3", found))
-    assert not server.broken
-    assert [text.split()[0] for text in first] == ["created"] * 4
-    assert [text.split()[0] for text in again] == ["unchanged"] * 4
-    assert [(a["time"], a["timeEnd"]) for a in server.annotations] == [
-        (1000, 1000), (3500, 3500), (1000, 3500), (1000, 3500)
-    ]  # fmt: skip
-    assert "violated" in server.annotations[1]["text"]
-    assert "struck 2 of 9" in server.annotations[2]["text"]
