@@ -4,7 +4,7 @@ Faults and violations have simulated times; on the axis of wall time they are ma
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 from urllib.parse import quote
 
 from dashboards.panels import Json
@@ -12,6 +12,13 @@ from dashboards.publisher import Grafana
 
 TAG = "gmemsim"
 MOST = 1000  # annotations of one run that are looked at
+
+
+class Entry(TypedDict):
+    """What is looked at of an annotation that is there."""
+
+    time: int
+    text: str
 
 
 class Mark(NamedTuple):
@@ -36,7 +43,7 @@ def marks(summary: Mapping[str, Any], run_id: str, began: int) -> Iterator[Mark]
     yield Mark("end", f"{run_id} ends: {summary['verdict']}", ended, ended)
     for rule in summary["faults"]:
         if rule["struck"]:
-            text = f"fault {rule['point']} struck {rule['struck']} of {rule['met']}"
+            text = f"fault {rule['point']} struck {rule['struck']} of {rule['opportunities']}"
             yield Mark("fault", text, began, ended)
     for name, count in summary["invariant_violations"].items():
         yield Mark("violation", f"{name} violated {count} times", began, ended)
@@ -47,7 +54,8 @@ def annotate(
 ) -> Iterator[str]:
     """One line for each; those that are there already stay alone."""
     query = f"/annotations?limit={MOST}&tags={TAG}&tags={quote(run_id, safe='')}"
-    there = {(entry["time"], entry["text"]) for entry in grafana.call("GET", query)}
+    entries: list[Entry] = grafana.call("GET", query, shape=list[Entry])
+    there = {(entry["time"], entry["text"]) for entry in entries}
     for mark in found:
         known = (mark.begin, mark.text) in there
         if not known and not dry:

@@ -6,7 +6,9 @@ RESULTS/.monitor/*.yml              the shipped configuration and rules
 """
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import time
 import urllib.error
@@ -17,6 +19,7 @@ from pathlib import Path
 
 SHIPPED = Path(__file__).parent / "prometheus"
 HOME = ".monitor"
+LOCAL = "127.0.0.1"
 READY_SECONDS = 20
 KEPT = "90d"
 
@@ -48,6 +51,7 @@ def prometheus(results: Path, port: int) -> Iterator[str]:
         raise MonitorError(
             "prometheus is not installed; on Debian and Ubuntu: apt-get install prometheus"
         )
+    check_free(port)
     home = results / HOME
     (home / "targets").mkdir(parents=True, exist_ok=True)
     for path in SHIPPED.glob("*.yml"):
@@ -57,10 +61,10 @@ def prometheus(results: Path, port: int) -> Iterator[str]:
         f"--config.file={home / 'prometheus.yml'}",
         f"--storage.tsdb.path={home / 'data'}",
         f"--storage.tsdb.retention.time={KEPT}",
-        f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.listen-address={LOCAL}:{port}",
         "--log.level=error",
     ]
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{LOCAL}:{port}"
     # A group of its own: Ctrl-C is ours to hand on.
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0) as process:
         try:
@@ -68,6 +72,15 @@ def prometheus(results: Path, port: int) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
+
+
+def check_free(port: int) -> None:
+    """Whoever has the port already would answer in the place of ours."""
+    try:
+        socket.create_server((LOCAL, port)).close()
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        raise MonitorError(f"--port: {port} on {LOCAL}: {why}; choose another one") from None
 
 
 def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:

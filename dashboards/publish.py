@@ -6,7 +6,7 @@ What is to be there is data, `wanted`; each piece is looked up, compared, and on
 import difflib
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from dashboards.build import BOARDS
 from dashboards.panels import Json
@@ -17,8 +17,16 @@ SOURCE_UID = "gmemsim-prometheus"
 SCRAPE = "1s"  # prometheus/prometheus.yml; Grafana's $__rate_interval follows from it
 
 
+class Saved(TypedDict):
+    """What Grafana has of a dashboard."""
+
+    dashboard: Json
+    meta: Json
+    folderUid: NotRequired[str | None]
+
+
 class Piece(NamedTuple):
-    """Something to be there. `look` finds it; a PUT `update` or POST `create` writes it."""
+    """Something to be there. `look` finds it, an answer of that `shape`; a PUT `update` or POST `create` writes it."""
 
     kind: str
     name: str
@@ -26,6 +34,7 @@ class Piece(NamedTuple):
     create: str
     update: tuple[str, str]
     body: Json
+    shape: Any = dict[str, Any]
 
 
 class Change(NamedTuple):
@@ -62,15 +71,14 @@ def wanted(prometheus: str) -> Iterator[Piece]:
     for board in BOARDS:
         save = {"dashboard": board.model(), "folderUid": FOLDER["uid"], "overwrite": True}
         look = f"/dashboards/uid/{board.uid}"
-        yield Piece(
-            "dashboard", board.title, look, "/dashboards/db", ("POST", "/dashboards/db"), save
-        )
+        db = "/dashboards/db"
+        yield Piece("dashboard", board.title, look, db, ("POST", db), save, Saved)
 
 
 def publish(grafana: Grafana, prometheus: str, dry: bool = False) -> Iterator[Change]:
     """Each piece as it is done; `dry` looks and compares alone."""
     for piece in wanted(prometheus):
-        there = grafana.get(piece.look)
+        there = grafana.get(piece.look, piece.shape)
         diff = difference(piece, there)
         if there is None:
             deed, way = "created", ("POST", piece.create)

@@ -4,10 +4,13 @@ The only file that knows the library. Its per-object calls are not used: they go
 given up. What goes wrong in it for answers that are no JSON objects (TypeError, JSONDecodeError) is caught here.
 """
 
+import json
+import re
 import time
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import requests
 from grafana_api.grafana_api import GrafanaException
 from grafana_api.grafana_face import GrafanaFace
@@ -42,8 +45,10 @@ class Grafana:
             known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
         except ValueError:
             parts, known = urlsplit(""), False
-        if not known or parts.query or parts.fragment or parts.username:
-            raise PublishError(0, f"--url: found {url!r}, expected http(s)://HOST[:PORT][/PATH]")
+        if not known or parts.query or parts.fragment or "@" in parts.netloc:
+            raise PublishError(
+                0, f"--url: found {masked(url)!r}, expected http(s)://HOST[:PORT][/PATH]"
+            )
         self.url = url
         self.tries = tries
         self.pause = pause
@@ -60,20 +65,23 @@ class Grafana:
             0  # a redirect leads to a page for people, not to an answer
         )
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, shape: Any = dict[str, Any]) -> Any:
         """None where there is no such thing."""
         try:
-            return self.call("GET", path)
+            return self.call("GET", path, shape=shape)
         except PublishError as error:
             if error.status == requests.codes.not_found:
                 return None
             raise
 
-    def call(self, method: str, path: str, body: object = None) -> Any:
-        """The answer's JSON. Requests can be repeated: uids are fixed and saves overwrite."""
+    def call(self, method: str, path: str, body: object = None, shape: Any = dict[str, Any]) -> Any:
+        """The answer's JSON, of that type. Requests can be repeated: uids are fixed and saves overwrite."""
         for left in range(self.tries - 1, -1, -1):
             try:
-                return self._once(method, path, body)
+                found = self._once(method, path, body)
+                return msgspec.convert(found, shape)
+            except msgspec.ValidationError:
+                raise self._strange(json.dumps(found)[:40]) from None
             except PublishError as error:
                 if not left or error.status not in (0, *RETRIED):
                     raise
@@ -82,9 +90,9 @@ class Grafana:
 
     def _once(self, method: str, path: str, body: object) -> Any:
         try:
-            found = getattr(self._face.api, method)(path, json=body)
+            return getattr(self._face.api, method)(path, json=body)
         except GrafanaException as error:
-            raise self._refused(error.status_code, error.message) from None
+            raise self._refused(error.status_code, error.response) from None
         except requests.TooManyRedirects:
             raise PublishError(
                 302, f"{self.url} redirects, to a login perhaps; {HINTS[401]}"
@@ -99,19 +107,29 @@ class Grafana:
             raise PublishError(502, f"{self.url} fails with a page that is not Grafana's") from None
         except ValueError:
             raise self._strange("something that is no JSON") from None
-        if not isinstance(found, dict | list):
-            raise self._strange(f"{found!r}")
-        return found
 
     def _strange(self, what: str) -> PublishError:
         return PublishError(
             200, f"{self.url} answers with {what}, expected Grafana's API: is the path right?"
         )
 
-    def _refused(self, status: int, message: str) -> PublishError:
-        said = " ".join(str(message).split())[:120]
-        hint = HINTS.get(status)
-        return PublishError(status, f"{self.url} says {status}: {hint or said}")
+    def _refused(self, status: int, response: object) -> PublishError:
+        """`response` is text where it is no JSON."""
+        if hint := HINTS.get(status) or message(response):
+            return PublishError(status, f"{self.url} says {status}: {hint}")
+        what = "with a page that is not Grafana's" if response else "and nothing more"
+        return PublishError(status, f"{self.url} fails with {status} {what}")
+
+
+def message(response: object) -> str:
+    """Grafana's own word of what is wrong, short and on one line; empty where there is none."""
+    text = response.get("message") if isinstance(response, dict) else None
+    return "".join(c for c in " ".join(str(text or "").split()) if c.isprintable())[:120]
+
+
+def masked(url: str) -> str:
+    """An address that can be shown: who is before its @, and the password, are not."""
+    return re.sub(r"^(\w+://)?.*@", r"\1***@", url, flags=re.DOTALL)
 
 
 def _reason(error: Exception) -> str:

@@ -53,8 +53,12 @@ LOADS = {
     "balloon": "size='4MiB',pace='open',rate=300,rounds=6,conversion_rate=200",
     "sweep": "passes=200,window='2MiB',writers=1,write_rate=500",
     "shutdown": "shared='2MiB',uptime='300ms'",
+    "script": f"lanes=['{', '.join(['use 0B+4KiB', 'private 0B+4KiB'] * 100)}'],pace='open',rate=200",
 }
-ALL_KINDS = ",".join(f"{{kind='{kind}',{keys}}}" for kind, keys in LOADS.items())
+# A script names addresses, where others may have their memory.
+ALL_KINDS = ",".join(
+    f"{{kind='{kind}',{keys}}}" for kind, keys in LOADS.items() if kind != "script"
+)
 MIXED = (
     *MOVING,
     f"workload=[{ALL_KINDS}]",

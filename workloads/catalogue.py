@@ -27,6 +27,7 @@ Rows = list[dict[str, Any]]
 WIDEST = 80
 INDENT = " " * 4
 CHECKS = ("anomalies", "invariants")
+PROSE = ("meaning", "question")  # a table has one of these at most, as its last column
 # What a list's rows alone do not tell.
 NOTES = {
     "faults": """
@@ -200,20 +201,21 @@ def filled(text: str, indent: str, further: str | None = None) -> str:
 
 
 def table(rows: Rows) -> str:
-    """Columns, with the meaning as the last one; where the others leave no room for it, below them by name."""
-    if not rows or "meaning" not in rows[0]:
+    """Columns, with the prose as the last one; where the others leave no room for it, below them by name."""
+    prose = next((key for key in PROSE if rows and key in rows[0]), "")
+    if not prose:
         return columns(rows)
-    others = [{key: text for key, text in row.items() if key != "meaning"} for row in rows]
+    others = [{key: text for key, text in row.items() if key != prose} for row in rows]
     lines = columns(others).splitlines()
     width = max(map(len, lines))
     if width <= WIDEST // 2:
-        meanings = ["meaning", *(row["meaning"] for row in rows)]
+        texts = [prose, *(row[prose] for row in rows)]
         return "\n".join(
-            filled(f"{line.ljust(width)}  {meaning}", "", " " * (width + 2))
-            for line, meaning in zip(lines, meanings, strict=True)
+            filled(f"{line.ljust(width)}  {text}", "", " " * (width + 2))
+            for line, text in zip(lines, texts, strict=True)
         )
     return "\n".join(
-        f"  {row['name']}\n{filled(row['meaning'], '      ')}\n{filled(_named(other), '      ')}"
+        f"  {row['name']}\n{filled(row[prose], '      ')}\n{filled(_named(other), '      ')}"
         for row, other in zip(rows, others, strict=True)
     )
 

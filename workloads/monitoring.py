@@ -12,6 +12,7 @@ import click
 from dashboards.monitor import MonitorError, prometheus
 from workloads.errors import UsageError
 from workloads.outcome.folder import STAMP
+from workloads.reader import to_reader
 from workloads.watch import interruptible
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ def publish(url: str, token_file: str | None, source: str, dry: bool, result: st
     try:
         grafana = Grafana(url, token(token_file))
         for change in publish(grafana, source, dry):
-            click.echo(str(change))
+            tell(str(change))
             if dry and change.diff:
-                click.echo(change.diff)
+                tell(change.diff)
         for text in annotate(grafana, run_id, found, dry) if found else ():
-            click.echo(text)
+            tell(text)
     except PublishError as error:
         raise UsageError(str(error)) from None
 
@@ -81,10 +82,20 @@ def token(path: str | None) -> str:
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "it is no text"
             raise UsageError(f"--token-file: {path}: {why}") from None
-    if not found.strip():
+    found = found.strip()
+    if not found or not (found.isascii() and found.isprintable()) or " " in found:
         where = f"--token-file: {path}" if path else TOKEN
-        raise UsageError(f"{where}: found nothing, expected a token of a Grafana service account")
-    return found.strip()
+        what = "what is no token" if found else "nothing"
+        raise UsageError(
+            f"{where}: found {what}, expected the token of a Grafana service account and nothing else"
+        )
+    return found
+
+
+def tell(line: str) -> None:
+    """What is under way goes on when nobody reads any more."""
+    with to_reader():
+        click.echo(line)
 
 
 def provision(folder: str, source: str) -> None:
@@ -92,10 +103,11 @@ def provision(folder: str, source: str) -> None:
     from dashboards.provision import ForeignFileError, provision
 
     try:
-        for path, became in provision(Path(folder), source).items():
-            click.echo(f"{path}: {became}")
+        written = provision(Path(folder), source)
     except ForeignFileError as error:
         raise UsageError(f"DIR: {error}") from None
     except OSError as error:
         raise UsageError(f"DIR: {error.filename or folder}: {error.strerror}") from None
+    for path, became in written.items():
+        tell(f"{path}: {became}")
     print("mount DIR as Grafana's provisioning folder", file=sys.stderr)

@@ -67,11 +67,15 @@ MISTAKES = {
         "--token-file: none",
     ),
     "a Grafana that is not there": (
-        ("dashboards", "publish", "--url", "http://127.0.0.1:1", "--token-file", "good.log"),
+        ("dashboards", "publish", "--url", "http://127.0.0.1:1", "--token-file", "token.log"),
         "connection refused",
     ),
+    "a token's file of two lines": (
+        ("dashboards", "publish", "--url", "http://127.0.0.1:1", "--token-file", "two.log"),
+        "--token-file: two.log: found what is no token",
+    ),
     "a Grafana that is no address": (
-        ("dashboards", "publish", "--url", "grafana:3000", "--token-file", "good.log"),
+        ("dashboards", "publish", "--url", "grafana:3000", "--token-file", "token.log"),
         "--url: found 'grafana:3000'",
     ),
     "a result that is none to mark": (
@@ -81,7 +85,7 @@ MISTAKES = {
             "--url",
             "http://127.0.0.1:1",
             "--token-file",
-            "good.log",
+            "token.log",
             "--result",
             ".",
         ),
@@ -143,7 +147,7 @@ MISTAKES = {
     "a Ray nowhere": ((*QUICK, "--executor", "ray", "--address", ""), '--address: found ""'),
     "a Grafana nowhere": (("dashboards", "publish"), "--url is missing"),
     "a Grafana at half an address": (
-        ("dashboards", "publish", "--url", "http://[", "--token-file", "good.log"),
+        ("dashboards", "publish", "--url", "http://[", "--token-file", "token.log"),
         "--url: found 'http://['",
     ),
     "a scenario that says nothing": (("run", "empty.log"), "empty.log: is empty"),
@@ -159,6 +163,8 @@ MISTAKES = {
 def files(tmp_path):
     """Inputs that the mistakes name."""
     (tmp_path / "good.log").write_bytes(GOOD)
+    (tmp_path / "two.log").write_text("glsa_one\nglsa_two\n")
+    (tmp_path / "token.log").write_text("glsa_of_nobody\n")
     (tmp_path / "empty.log").write_bytes(b"")
     (tmp_path / "binary.log").write_bytes(os.urandom(5000))
     (tmp_path / "cut.gz").write_bytes(gzip.compress(GOOD * 100)[:-20])
@@ -184,6 +190,18 @@ def test_a_full_disk_behind_a_pipe_is_one_line(words, environment, tmp_path):
         )
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert done.stderr.startswith(b"gmemsim: standard output: cannot be written: No space")
+
+
+def test_a_reader_that_has_gone_away_is_no_mistake_of_the_folder_s(environment, tmp_path):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "workloads", "dashboards", "provision", "grafana"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdout=theirs, stderr=subprocess.PIPE, check=False
+    )
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, b"mount DIR as Grafana's provisioning folder\n")
+    assert len(list(tmp_path.glob("grafana/**/*.json"))) > 1
 
 
 def assert_one_line(done, words):

@@ -10,7 +10,7 @@ import pytest
 
 from dashboards import publish as p
 from dashboards.build import BOARDS
-from dashboards.marks import annotate, marks
+from dashboards.marks import annotate
 from dashboards.provision import ForeignFileError, provision
 from dashboards.publisher import Grafana, PublishError
 from tests.dashboards.contract import TOKEN, Server, serving
@@ -70,6 +70,7 @@ def test_a_dry_run_tells_and_touches_nothing():
 
 
 PAGE = b"<html>a message from the proxy</html>"
+BAD_GATEWAY = b"<html><h1>Bad gateway</h1></html>"
 FAULTS = {
     "401": (401, b'{"message": "no", "messageId": "api-key.invalid"}', 401, "--token-file"),
     "403": (403, b'{"message": "no"}', 403, "Editor"),
@@ -83,6 +84,12 @@ FAULTS = {
     ),
     "500 in JSON": (500, b'{"message": "database is locked"}', 500, "database is locked"),
     "502 with a page": (502, PAGE, 502, "not Grafana's"),
+    "500 with another page": (500, BAD_GATEWAY, 500, "fails with 500 with a page"),
+    "502 with another page": (502, BAD_GATEWAY, 502, "fails with 502 with a page"),
+    "500 with nothing": (500, b"", 500, "fails with 500 and nothing more"),
+    "500 with an empty message": (500, b'{"message": ""}', 500, "fails with 500"),
+    "a list": (200, b"[]", 200, "answers with [], expected Grafana's API"),
+    "an object of another kind": (200, b"{}", 200, "answers with {}, expected Grafana's API"),
     "500 with null": (500, b"null", 502, "not Grafana's"),
     "an empty answer": (200, b"", 200, "no JSON"),
     "a page": (200, PAGE, 200, "no JSON"),
@@ -101,7 +108,8 @@ def test_a_fault_is_one_line_that_helps(name):
     text = str(caught.value)
     assert caught.value.status == known
     assert words in text
-    assert "\n" not in text
+    assert "\n" not in text and "<" not in text
+    assert not text.endswith((":", " "))
     assert TOKEN not in text
     assert len(text) < 250
 
@@ -147,8 +155,29 @@ def test_a_time_out_and_a_closed_port_are_one_line():
         Grafana(f"http://127.0.0.1:{port}", TOKEN, tries=1).call("GET", "/health")
 
 
+def content_of(content, method, path):
+    return 200, content
+
+
+def test_annotations_that_are_none_are_one_line():
+    for content in (b"{}", b"[3]", b'[{"text": "x"}]'):
+        server = Server()
+        server.fault = partial(content_of, content)
+        with serving(server) as url, pytest.raises(PublishError, match="expected Grafana's API"):
+            list(annotate(Grafana(url, TOKEN), "run", ()))
+
+
 @pytest.mark.parametrize(
-    "url", ["grafana:3000", "ftp://a", "http://", "http://a:x", "http://u:p@a", "http://a?b=c"]
+    "url", ["http://u:hunter2@a", "http://:hunter2@a", "http://u:hunter/2@a:x", "u:hunter2@a"]
+)
+def test_a_password_in_an_address_is_refused_and_not_shown(url):
+    with pytest.raises(PublishError, match=r"\*\*\*@a.*expected http\(s\)://HOST") as caught:
+        Grafana(url, TOKEN)
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["grafana:3000", "ftp://a", "http://", "http://a:x", "http://a?b=c"]
 )
 def test_an_address_that_is_none_is_told(url):
     with pytest.raises(PublishError, match=r"expected http\(s\)://HOST"):
@@ -187,34 +216,3 @@ def test_a_file_of_somebody_else_s_is_left_alone_and_so_is_the_rest(text, tmp_pa
         provision(tmp_path, PROMETHEUS)
     assert paths[-1].read_text() == text
     assert not any(path.exists() for path in paths[:-1])
-
-
-def test_a_run_is_marked_once():
-    server = Server()
-    summary = {
-        "scenario": "small",
-        "protocol": "undo",
-        "seed": 3,
-        "verdict": "violated",
-        "engine": {"wall_seconds": 2.5},
-        "faults": [
-            {"point": "tdx.bug", "met": 9, "struck": 2},
-            {"point": "tdx.busy", "met": 9, "struck": 0},
-        ],
-        "invariant_violations": {"I3": 4},
-    }
-    with serving(server) as url:
-        grafana = Grafana(url, TOKEN)
-        found = list(marks(summary, "20261126T120000Z-3", 1000))
-        assert len(list(annotate(grafana, "20261126T120000Z-3", found, dry=True))) == 4
-        assert not server.annotations
-        first = list(annotate(grafana, "20261126T120000Z-3", found))
-        again = list(annotate(grafana, "20261126T120000Z-3", found))
-    assert not server.broken
-    assert [text.split()[0] for text in first] == ["created"] * 4
-    assert [text.split()[0] for text in again] == ["unchanged"] * 4
-    assert [(a["time"], a["timeEnd"]) for a in server.annotations] == [
-        (1000, 1000), (3500, 3500), (1000, 3500), (1000, 3500)
-    ]  # fmt: skip
-    assert "violated" in server.annotations[1]["text"]
-    assert "struck 2 of 9" in server.annotations[2]["text"]

@@ -4,12 +4,12 @@ import json
 import math
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,6 +17,7 @@ from cluster.experiment_metrics import Point, experiment_metrics
 from dashboards import experiment
 from dashboards.build import BOARDS
 from dashboards.monitor import HOME, SHIPPED, MonitorError, announced, prometheus
+from tests.dashboards.contract import Server, serving
 from tests.servers import asked, free_port
 
 pytestmark = [
@@ -215,10 +216,12 @@ def test_what_a_run_says_of_itself_is_what_its_target_says(watched):
 
 
 def test_a_prometheus_that_does_not_start_says_why(tmp_path, monkeypatch):
+    other = Server()
+    other.fault = lambda method, path: (200, b"ready")  # in the place of ours
     with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        pytest.raises(MonitorError, match="address already in use"),
-        prometheus(tmp_path, server.getsockname()[1]),
+        serving(other) as url,
+        pytest.raises(MonitorError, match="address already in use; choose another one"),
+        prometheus(tmp_path, urlsplit(url).port or 0),
     ):
         pass
     monkeypatch.setenv("PATH", "")

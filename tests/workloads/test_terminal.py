@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from cluster.drive import Totals
-from tests.workloads.small_runs import DIGEST, FAULTS, decode, outcome, run, word
+from tests.workloads.small_runs import DIGEST, FAULTS, MS, decode, outcome, run, word
 from workloads import simulate
 from workloads.outcome import figures
+from workloads.outcome.live import Live
 from workloads.outcome.progress import total_of
 from workloads.outcome.summary import summarise
 from workloads.outcome.terminal import Progress, show
@@ -289,3 +290,24 @@ def test_a_trace_has_as_many_conversions_as_its_vms_have_lines(tmp_path):
     some = simulate.prepare(decode(trace, *fleet, "scenario.conversions=5")).plan
     assert total_of(some) == 5
     assert total_of(simulate.prepare(decode()).plan) is None
+
+
+def test_the_live_view_s_speeds_bear_a_word_in_which_no_time_passes():
+    clock = Clock()
+    live = Live(simulate.prepare(decode()).plan, io.StringIO(), clock)
+    said = []
+    for wall, done, now in (
+        (1.0, 1000, 10 * MS),
+        (1.5, 1017, 10 * MS + 1),
+        (2.0, 1034, 10 * MS + 1),
+    ):
+        clock.now = wall
+        words = [word([(1, False)] * done)]
+        said.append(
+            dict(live.figures(Totals(events=1, now=now, busy=[], wait=[]), words))["throughput"]
+        )
+    assert said == [
+        "1,000/s, 100,000/s of simulated time",
+        "678/s, 102,000/s of simulated time",
+        "517/s, 103,000/s of simulated time",
+    ]

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TextIO
 
@@ -28,21 +28,24 @@ class Live:
 
     tell_every = 0.5  # wall seconds
 
-    def __init__(self, plan: Plan, stream: TextIO | None = None, label: str = "") -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        label: str = "",
+    ) -> None:
         scenario = plan.scenario
         self.title = f"{label or scenario.protocol.name}: {scenario.scenario.name}"
         self.total = total_of(plan)
         self.hosts = scenario.fleet.hosts
         console = Console(file=stream or sys.stderr, highlight=False, markup=False, emoji=False)
         self.screen = Screen(console=console, auto_refresh=False, transient=True)
-        self.before = (
-            time.perf_counter(),
-            0,
-            0,
-        )  # at the last word: wall and simulated time, answers
+        self.clock = clock
+        self.began = clock()
 
     def __enter__(self) -> Self:
-        self.before = (time.perf_counter(), 0, 0)
+        self.began = self.clock()
         self.screen.start()
         return self
 
@@ -65,11 +68,12 @@ class Live:
             self.screen.update(Group(Text(self.title, "bold"), figures, bars), refresh=True)
 
     def figures(self, totals: Totals, words: Words) -> Iterator[tuple[str, str]]:
-        """(name, text) of each line. Speeds are those since the last word, percentiles those of the run so far."""
+        """(name, text) of each line. Speeds and percentiles are those of the run so far.
+
+        Between two words a partition may pass no simulated time to speak of, and answer all the same.
+        """
         stands = standing(words)
-        now, simulated, done = self.before
-        self.before = (time.perf_counter(), totals.now, stands.done)
-        answers, wall, passed = stands.done - done, self.before[0] - now, totals.now - simulated
+        wall = self.clock() - self.began
         of = f" of {number(self.total)}" if self.total is not None else ""
         yield (
             "conversions",
@@ -78,7 +82,7 @@ class Live:
         )
         yield (
             "throughput",
-            f"{speed(answers, wall)}/s, {speed(answers, passed / NS)}/s of simulated time",
+            f"{speed(stands.done, wall)}/s, {speed(stands.done, totals.now / NS)}/s of simulated time",
         )
         yield "latency", ", ".join(f"{name} {text}" for name, text in percentiles(words).items())
         yield "in flight", number(stands.in_flight)
