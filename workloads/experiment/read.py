@@ -9,6 +9,7 @@ from typing import Any
 from workloads import checks
 from workloads.errors import UsageError
 from workloads.experiment.analyses import ANALYSES
+from workloads.experiment.clashes import clashes, keys_of
 from workloads.experiment.measures import multiple
 from workloads.experiment.records import (
     About,
@@ -253,6 +254,7 @@ def breaches(experiment: Experiment) -> Iterator[tuple[tuple[str, ...], str]]:
         twice = next((name for name in several if several.count(name) > 1), "")
         if twice:
             yield (where,), f"found {quote(twice)} twice, expected each name once"
+    yield from clashes(experiment)
     for index, measure in enumerate(experiment.measures):
         for key in ("name", "path"):
             if not getattr(measure, key):
@@ -301,7 +303,7 @@ def _of_conclusion(experiment: Experiment) -> Iterator[tuple[tuple[str, ...], st
 
 def refuse_hidden(experiment: Experiment, overrides: tuple[str, ...]) -> None:
     """What an axis or the search sets anyway would do nothing as `--set`."""
-    keys = {key for axis in experiment.axes for choice in axis.choices for key, _ in choice.sets}
+    keys = {key for axis in experiment.axes for key in keys_of(axis)}
     if experiment.search:
         keys.add(experiment.search.key)
     for text in overrides:

@@ -20,6 +20,15 @@ MISTAKES = {
     "[[axis]]\nkey = 'vm.vcpus'\nvalues = [1, 1]": "axis.1.values: found 1 twice, expected each value once",
     "[[axis]]\nkey = 'vm.vcpus'\nvals = [1]": "axis.1.vals: unknown key; nearest: values",
     "[[axis]]\nkey = 'vm.vcpus'\nvalues = [1]": 'axis: found "vm.vcpus" twice, expected each name once',
+    "[[axis]]\nname = 'a'\nkey = 'vm.vcpus'\nvalues = [2]": (
+        'axis: found vm.vcpus in axis "vm.vcpus" and vm.vcpus in axis "a", expected each key once'
+    ),
+    "[[point]]\nlabel = 'a'\nset = { vm = { vcpus = 2 } }": (
+        'axis: found vm.vcpus in axis "vm.vcpus" and vm in axis "point", expected each key once'
+    ),
+    "[search]\nkey = 'vm.vcpus'\nname = 'a'\nobjective = 'boot.p99 < 5s'": (
+        'search.key: found vm.vcpus in axis "vm.vcpus" and vm.vcpus in [search], expected each'
+    ),
     "[[measure]]\nname = 'a'": "measure.0.path: not given, expected a text",
     "[[measure]]\nname = 'a'\npath = 'b'\nunit = 'time'": 'measure.0.unit: found "time", expected one of',
     "[[plot]]\nx = 'vm.vcpu'\ny = 'b'": 'plot.0.x: found "vm.vcpu"; nearest: vm.vcpus',
