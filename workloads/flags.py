@@ -136,13 +136,15 @@ def shared(
             default="results",
             show_default=True,
             metavar="DIR",
-            help="Where the results go: DIR/SCENARIO/TIME-SEED.",
+            help=otherwise.get("--results", "Where the results go: DIR/SCENARIO/TIME-SEED."),
         ),
         click.option(
             "--json",
             "as_json",
             is_flag=True,
-            help="What summary.json has, or compare.json, on standard output, alone.",
+            help=otherwise.get(
+                "--json", "What summary.json has, or compare.json, on standard output, alone."
+            ),
         ),
         click.option(
             "--live", is_flag=True, help="A view of the run in the terminal, twice a second."

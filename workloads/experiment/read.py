@@ -21,6 +21,7 @@ from workloads.experiment.records import (
     Plot,
     Search,
 )
+from workloads.experiment.relief import RESOURCES
 from workloads.scenario.overrides import Given
 from workloads.scenario.read import Origin, section, table_of, tables
 from workloads.scenario.source import EXPERIMENTS, parse_toml, read_source, shipped
@@ -39,6 +40,7 @@ SECTIONS = (
     "checks",
 )
 AXIS_KEYS = ("name", "unit", "key", "values")
+SEARCH_KEYS = (*Search.__struct_fields__, "relieve")
 POINT = "point"  # the axis that [[point]] makes
 SEVERAL = re.compile(r"\s+and\s+")
 
@@ -70,6 +72,10 @@ def decode(text: str, where: str, overrides: tuple[str, ...] = ()) -> Experiment
     relief: dict[str, tuple[str, ...]] = {}
     if "search" in document:
         table = dict(table_of(document["search"], ("search",), origin))
+        for name in table:
+            if name not in SEARCH_KEYS:
+                hint = suggestion(name, SEARCH_KEYS)
+                raise origin.wrong(("search", name), f"unknown key; {hint}")
         relief = relief_of(table.pop("relieve", {}), origin)
         search = section(Search, table, ("search",), origin)
     conclusion = dict(table_of(document.get("conclusion", {}), ("conclusion",), origin))
@@ -159,7 +165,8 @@ def axis_of(table: dict[str, Any], path: tuple[str, ...], origin: Origin) -> Axi
         )
     values = table.get("values", [])
     if not isinstance(values, list) or not values:
-        raise origin.wrong((*path, "values"), f"found {found(values)}, expected a list of values")
+        shown = "an empty list" if values == [] else found(values)
+        raise origin.wrong((*path, "values"), f"found {shown}, expected a list of values")
     choices = []
     for index, value in enumerate(values):
         here = (*path, "values", str(index))
@@ -223,6 +230,8 @@ def relief_of(raw: object, origin: Origin) -> dict[str, tuple[str, ...]]:
     """Resource -> costs that are halved to relieve it."""
     path, relief = ("search", "relieve"), dict[str, tuple[str, ...]]()
     for name, costs in table_of(raw, path, origin).items():
+        if name not in RESOURCES:
+            raise origin.wrong((*path, name), f"unknown resource; {suggestion(name, RESOURCES)}")
         if not isinstance(costs, list) or not all(isinstance(cost, str) for cost in costs):
             raise origin.wrong((*path, name), f"found {found(costs)}, expected a list of costs")
         relief[name] = tuple(costs)

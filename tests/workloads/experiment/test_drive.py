@@ -124,7 +124,9 @@ def edge(scenario):
     busy = {"utilisation": 0.9, "mean_waiting": 4.0}
     idle = {"utilisation": 0.3, "mean_waiting": 9.0}
     p99 = 0.001 if scenario.fleet.vms_per_host <= most else 0.02
-    return summary(scenario, p99, {"tdx": idle, "iommu": busy, "requests": {"utilisation": 1.0}})
+    return summary(
+        scenario, p99, {"tdx_tree": idle, "iommu_queue": busy, "requests": {"utilisation": 1.0}}
+    )
 
 
 def test_a_search_finds_the_edge_its_limit_and_what_relieving_it_brings(tmp_path):
@@ -132,23 +134,26 @@ def test_a_search_finds_the_edge_its_limit_and_what_relieving_it_brings(tmp_path
     answers = {one["place"]["protocol"]: one for one in found["found"]}
     assert answers["two-phase"]["answer"]["value"] == 12
     assert answers["undo"]["answer"]["value"] == 11
-    assert {one["limiting"] for one in answers.values()} == {"iommu"}
+    assert {one["limiting"] for one in answers.values()} == {"iommu_queue"}
     assert answers["undo"]["relieved"]["answer"]["value"] == 23
-    assert found["conclusion"]["text"] == "11 to 12, with half the cost 2.09 times that; iommu (2)"
+    assert (
+        found["conclusion"]["text"]
+        == "11 to 12, with half the cost 2.09 times that; iommu_queue (2)"
+    )
     assert found["verdict"] == "valid"
     relieved = [row for row in found["rows"] if row["relieved"]]
-    assert {row["relieved"] for row in relieved} == {"iommu"}
+    assert {row["relieved"] for row in relieved} == {"iommu_queue"}
 
 
 def test_what_does_not_limit_is_relieved_too_and_gains_nothing(tmp_path):
-    text = SEARCH.replace("relieve = {", 'relieve = { tdx = ["block"], none = [],')
+    text = SEARCH.replace("relieve = {", 'relieve = { tdx_tree = ["block"], tdx_aug = [],')
     text = text.replace('"least gain"', '"most control gain" = "<= 1.1"\n"least gain"')
     found = swept(tmp_path, decode(text, "small.toml"), Answers(edge))
-    assert {one["idle"] for one in found["found"]} == {"tdx"}
+    assert {one["idle"] for one in found["found"]} == {"tdx_tree"}
     assert [one["control"]["answer"]["value"] for one in found["found"]] == [12, 11]
-    assert {row["relieved"] for row in found["rows"]} == {"", "iommu", "tdx"}
+    assert {row["relieved"] for row in found["rows"]} == {"", "iommu_queue", "tdx_tree"}
     assert found["verdict"] == "valid"
-    assert "11 (tdx)" in sweep_report.render(found)
+    assert "11 (tdx_tree)" in sweep_report.render(found)
 
     def misnamed(scenario):
         """It says that the IOMMU is busy, and the TDX module is what decides."""
@@ -169,7 +174,7 @@ def test_what_does_not_limit_is_relieved_too_and_gains_nothing(tmp_path):
 def test_a_limit_may_be_a_multiple_of_what_is_at_the_smallest_value(tmp_path, limit, most):
     def growing(scenario):
         cheaper = bool(scenario.costs.override)
-        resources = {"iommu": {"utilisation": 0.9, "mean_waiting": 1.0}}
+        resources = {"iommu_queue": {"utilisation": 0.9, "mean_waiting": 1.0}}
         p99 = 0.009 + 0.001 * scenario.fleet.vms_per_host
         return summary(scenario, p99 / (2 if cheaper else 1), resources)
 
@@ -225,12 +230,13 @@ def test_metrics_have_every_point_and_every_answer(tmp_path):
     assert not any("experiment_low{" in line for line in lines), "of one seed nobody can tell"
     capacities = {line for line in lines if line.startswith("gmemsim_experiment_capacity{")}
     assert capacities == {
-        f'gmemsim_experiment_capacity{{experiment="small",line="{line}",limiting="iommu",run_id="R"}} {most} 5.000'
+        f'gmemsim_experiment_capacity{{experiment="small",line="{line}",limiting="iommu_queue",'
+        f'run_id="R"}} {most} 5.000'
         for line, most in (
             ("two-phase", 12.0),
-            ("two-phase, iommu relieved", 24.0),
+            ("two-phase, iommu_queue relieved", 24.0),
             ("undo", 11.0),
-            ("undo, iommu relieved", 23.0),
+            ("undo, iommu_queue relieved", 23.0),
         )
     }
 

@@ -17,6 +17,13 @@ MISTAKES = {
     "[serach]": "serach: unknown key; nearest: search",
     "[[axis]]\nname = 'a'\nvalues = [1]": "axis.1.key: not given, expected the key that the values are for",
     "[[axis]]\nkey = 'vm.vcpus'\nvalues = 3": "axis.1.values: found 3, expected a list of values",
+    "[[axis]]\nkey = 'vm.vcpus'\nvalues = []": (
+        "axis.1.values: found an empty list, expected a list of values"
+    ),
+    "[search]\nkey = 'a'\nreliev = {}\nobjective = 'boot.p99 < 5s'": (
+        "search.reliev: unknown key; nearest: relieve"
+    ),
+    "[search]\nx = 1": "search.x: unknown key; allowed: key, name, unit, low, high, step, ratio, objective, relieve",
     "[[axis]]\nkey = 'vm.vcpus'\nvalues = [1, 1]": "axis.1.values: found 1 twice, expected each value once",
     "[[axis]]\nkey = 'vm.vcpus'\nvals = [1]": "axis.1.vals: unknown key; nearest: values",
     "[[axis]]\nkey = 'vm.vcpus'\nvalues = [1]": 'axis: found "vm.vcpus" twice, expected each name once',
@@ -31,6 +38,16 @@ MISTAKES = {
     ),
     "[[measure]]\nname = 'a'": "measure.0.path: not given, expected a text",
     "[[measure]]\nname = 'a'\npath = 'b'\nunit = 'time'": 'measure.0.unit: found "time", expected one of',
+    "[[measure]]\nname = 'vm.vcpus'\npath = 'boot.p99'": (
+        'measure.0.name: found "vm.vcpus", which is an axis; expected another name'
+    ),
+    "[[measure]]\nname = 'seeds'\npath = 'boot.p99'": (
+        'measure.0.name: found "seeds", which is a column of every sweep; expected another name'
+    ),
+    "[[measure]]\nname = 'a'\npath = 'boot.p99'\n[[measure]]\nname = 'a_low'\npath = 'boot.p99'": (
+        'measure.1.name: found "a_low", which is a column of another measure; expected another name'
+    ),
+    "[[axis]]\nname = 'verdict'\nkey = 'vm.mlock'\nvalues = [1]": 'axis: found "verdict", which is',
     "[[plot]]\nx = 'vm.vcpu'\ny = 'b'": 'plot.0.x: found "vm.vcpu"; nearest: vm.vcpus',
     "[conclusion]\nanalysis = 'extreme'": (
         'conclusion.analysis: found "extreme", expected an analysis; nearest: extremes'
@@ -48,8 +65,14 @@ MISTAKES = {
     "[search]\nkey = 'a'\nlow = 9\nhigh = 3\nobjective = 'boot.p99 < 5s'": (
         "search.high: found 3, expected at least low, 9"
     ),
-    "[search]\nkey = 'a'\nobjective = 'boot.p99 < 5s'\nrelieve = { a = 'b' }": (
-        'search.relieve.a: found "b", expected a list of costs'
+    "[search]\nkey = 'a'\nobjective = 'boot.p99 < 5s'\nrelieve = { vmm = 'b' }": (
+        'search.relieve.vmm: found "b", expected a list of costs'
+    ),
+    "[search]\nkey = 'a'\nobjective = 'boot.p99 < 5s'\nrelieve = { mmu_lok = [] }": (
+        "search.relieve.mmu_lok: unknown resource; nearest: mmu_lock"
+    ),
+    "[search]\nkey = 'a'\nobjective = 'boot.p99 < 5s'\nrelieve = { requests = [] }": (
+        "search.relieve.requests: unknown resource; allowed: vmm, ilock, "
     ),
 }
 
@@ -91,7 +114,15 @@ def test_question_prediction_and_something_to_vary_are_wanted():
         ),
         (GRID.replace("vms_per_host", "vms_per_hots"), "unknown key; nearest: fleet.vms_per_host"),
         (SEARCH.replace("high = 40", "high = 20000"), "VMs 20000: fleet.vms_per_host: found 20000"),
-        (SEARCH.replace("iotlb_invalidate", "iotlb"), "search.relieve.iommu: unknown cost iotlb"),
+        (
+            SEARCH.replace("iotlb_invalidate", "iotlb"),
+            "search.relieve.iommu_queue: unknown cost iotlb",
+        ),
+        (
+            GRID.replace("fleet.vms_per_host", "workload.3.rate"),
+            'small.toml: protocol two-phase, VMs 1: workload.3.rate: workload.3: found index "3"',
+        ),
+        (GRID.replace("[1, 2]", "[true]"), "VMs true: fleet.vms_per_host: found true"),
         (GRID + "\n[base]\n'vm.vcpus' = 0", "small.toml: base.vm.vcpus: found 0"),
     ],
 )
@@ -99,6 +130,14 @@ def test_points_are_judged_before_anything_is_run(text, told):
     with pytest.raises(UsageError) as caught:
         refuse_mistakes(decode(text, "small.toml"), 1)
     assert told in str(caught.value)
+
+
+def test_seeds_are_varied_in_one_way():
+    text = GRID.replace("fleet.vms_per_host", "scenario.seed")
+    refuse_mistakes(decode(text, "small.toml"), 1)
+    told = r"^small\.toml: scenario\.seed: found it varied, and 2 seeds of each point beside it"
+    with pytest.raises(UsageError, match=told):
+        refuse_mistakes(decode(text, "small.toml"), 2)
 
 
 def test_set_is_named_and_cannot_set_what_is_varied():
