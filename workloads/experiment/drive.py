@@ -12,8 +12,10 @@ from workloads.experiment.points import Point, combinations, scenario_of
 from workloads.experiment.pursuit import Pursuit
 from workloads.experiment.records import Experiment
 from workloads.experiment.store import Store
+from workloads.experiment.wanted import refused
 from workloads.pool import Pool
 from workloads.scenario import Scenario
+from workloads.scenario.read import Origin
 from workloads.session import seeds_of, with_seed
 from workloads.wording import printable
 
@@ -166,3 +168,5 @@ def refuse_mistakes(experiment: Experiment, seeds: int) -> None:
                             f"{experiment.where}: search.relieve.{resource}: unknown cost {name}; "
                             "gmemsim list costs has all"
                         )
+    for path, wrong in refused(experiment):
+        raise Origin(printable(experiment.where)).wrong(path, wrong)

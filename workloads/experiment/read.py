@@ -8,6 +8,7 @@ from typing import Any
 
 from workloads import checks
 from workloads.errors import UsageError
+from workloads.experiment import paths
 from workloads.experiment.analyses import ANALYSES
 from workloads.experiment.clashes import clashes, keys_of
 from workloads.experiment.measures import multiple
@@ -268,6 +269,11 @@ def breaches(experiment: Experiment) -> Iterator[tuple[tuple[str, ...], str]]:
         for key in ("name", "path"):
             if not getattr(measure, key):
                 yield ("measure", str(index), key), "not given, expected a text"
+        for key in ("path", "per"):
+            path = getattr(measure, key)
+            told = paths.wrong(path) if path else ""
+            if told:
+                yield ("measure", str(index), key), told
     for index, plot in enumerate(experiment.plots):
         for key, known in (("x", axes), ("y", columns)):
             if getattr(plot, key) not in known:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.workloads.experiment.small import GRID, HEAD, SEARCH, Answers, grid, plain, summary
 from workloads.experiment import decode
-from workloads.experiment.drive import Drive
+from workloads.experiment.drive import Drive, refuse_mistakes
 from workloads.experiment.pursuit import Pursuits
 from workloads.experiment.record import record
 from workloads.experiment.store import Store
@@ -114,7 +114,7 @@ def test_a_figure_that_nobody_has_is_unknown(tmp_path):
     text = GRID.replace("{p99 undo 1}", "{p99 undo 3}")
     found = swept(tmp_path, grid(text=text), Answers())
     assert found["verdict"] == "unknown"
-    assert found["reasons"] == ["no figure p99 undo 3; nearest: p99 undo 2"]
+    assert found["reasons"] == ["no figure p99 undo 3: no run has it"]
 
 
 def edge(scenario):
@@ -221,6 +221,80 @@ def test_report_and_table_are_made_of_the_record_alone(tmp_path, text):
     assert rows[0].startswith("two-phase,1,,")
     assert rows[-1].startswith("undo,")
     assert swept(tmp_path, decode(text, "small.toml"), Answers(edge))["rows"] == found["rows"]
+
+
+ONE = SEARCH[: SEARCH.index("[[axis]]")] + SEARCH[SEARCH.index("[search]") :]
+ONE = ONE[: ONE.index("[conclusion]")]
+ONE += '[conclusion]\nanalysis = "capacity"\ntext = "{answer}: {limits}"\n[checks]\n"answer" = '
+
+
+@pytest.mark.parametrize(
+    ("limit", "ok"),
+    [
+        ("> 0", None),
+        (">= 1", False),
+        ("< 1", True),
+        ("< 0", None),
+        ("== 3", False),
+        ("== none", True),
+    ],
+)
+def test_a_search_that_finds_nothing_is_judged_by_what_that_says(tmp_path, limit, ok):
+    text = ONE.replace("< 5ms", "< 1ns") + f'"{limit}"'
+    refuse_mistakes(decode(text, "small.toml"), 1)
+    found = swept(tmp_path, decode(text, "small.toml"), Answers(edge))
+    assert found["checks"] == [{"name": "answer", "limit": limit, "value": "none", "ok": ok}]
+    assert found["verdict"] == {True: "valid", False: "violated", None: "unknown"}[ok]
+    assert found["conclusion"]["text"] == "none: none (1)"
+    assert found["found"][0]["limiting"] == ""
+    assert "none" in sweep_report.render(found)
+
+
+@pytest.mark.parametrize(
+    ("limit", "ok"),
+    [("> 39", True), ("> 40", None), (">= 40", True), ("< 99", None), ("< 40", False), ("== 41", None),
+     ("== 39", False), ("!= none", True)],
+)  # fmt: skip
+def test_an_answer_that_held_to_the_end_is_a_lower_bound(tmp_path, limit, ok):
+    found = swept(tmp_path, decode(ONE + f'"{limit}"', "small.toml"), Answers())
+    assert found["conclusion"]["text"] == "at least 40: none (1)"
+    figure = found["conclusion"]["figures"]["answer"]
+    assert (figure["value"], figure["low"], figure["high"]) == (40, 40, None)
+    (row,) = found["checks"]
+    assert (row["value"], row["ok"]) == ("at least 40", ok)
+    assert found["verdict"] == {True: "valid", False: "violated", None: "unknown"}[ok]
+    open_check = f"check answer: at least 40, wanted {limit}: not known"
+    assert (open_check in found["reasons"]) == (ok is None)
+
+
+def test_an_open_gain_is_a_lower_bound_and_the_least_lies_between(tmp_path):
+    def far(scenario):
+        """Relieved, two-phase holds to the end, from 30; undo goes from 11 to 23."""
+        undo, cheaper = scenario.protocol.name == "undo", bool(scenario.costs.override)
+        most = (23 if undo else 99) if cheaper else (11 if undo else 30)
+        p99 = 0.001 if scenario.fleet.vms_per_host <= most else 0.02
+        return summary(scenario, p99, edge(scenario)["resources"])
+
+    figures = swept(tmp_path, decode(SEARCH, "small.toml"), Answers(far))["conclusion"]["figures"]
+    assert figures["gain two-phase"]["text"] == "at least 1.33"
+    assert figures["least gain"]["text"] == "1.33 to 2.09"
+    assert figures["most gain"]["text"] == "at least 2.09"
+    assert figures["most gain at"]["text"] == "two-phase or undo"
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-5, 1e-3])
+def test_extremes_that_the_runs_do_not_tell_apart_are_nowhere(tmp_path, step):
+    def noisy(scenario):
+        seed, vms = scenario.scenario.seed, scenario.fleet.vms_per_host
+        return summary(scenario, 0.001 + 1e-5 * seed + step * vms)
+
+    found = swept(tmp_path, grid(), Answers(noisy))["conclusion"]
+    told = "The runs do not tell the least and the most p99 apart."
+    apart = step == 1e-3
+    assert found["figures"]["apart p99"]["value"] == ("yes" if apart else "no")
+    assert found["text"].endswith(told) is not apart
+    at = "protocol two-phase, VMs 2" if apart else "no point in particular"
+    assert f" at {at}; " in found["text"]
 
 
 def test_metrics_have_every_point_and_every_answer(tmp_path):

@@ -47,6 +47,15 @@ MISTAKES = {
     "[[measure]]\nname = 'a'\npath = 'boot.p99'\n[[measure]]\nname = 'a_low'\npath = 'boot.p99'": (
         'measure.1.name: found "a_low", which is a column of another measure; expected another name'
     ),
+    "[[measure]]\nname = 'a'\npath = 'conversions.complted'": (
+        'measure.0.path: found "conversions.complted", which no run has; nearest: conversions.completed'
+    ),
+    "[[measure]]\nname = 'a'\npath = 'failures'\nper = 'anomalies.AM19'": (
+        'measure.0.per: found "anomalies.AM19", which no run has; nearest: anomalies.AN19'
+    ),
+    "[[measure]]\nname = 'a'\npath = 'verdict'": (
+        'measure.0.path: found "verdict", which is no number; expected one such as conversion.latency'
+    ),
     "[[axis]]\nname = 'verdict'\nkey = 'vm.mlock'\nvalues = [1]": 'axis: found "verdict", which is',
     "[[plot]]\nx = 'vm.vcpu'\ny = 'b'": 'plot.0.x: found "vm.vcpu"; nearest: vm.vcpus',
     "[conclusion]\nanalysis = 'extreme'": (
@@ -130,6 +139,52 @@ def test_points_are_judged_before_anything_is_run(text, told):
     with pytest.raises(UsageError) as caught:
         refuse_mistakes(decode(text, "small.toml"), 1)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            GRID.replace("{p99 undo 1}", "{p99 undoo 1}"),
+            'conclusion.text: found "{p99 undoo 1}", which is no figure; nearest: p99 undo 1',
+        ),
+        (GRID.replace("{p99 undo 1}", "{0}"), 'conclusion.text: found "{0}", which is no figure'),
+        (GRID.replace("{p99 undo 1}", "{}"), 'conclusion.text: found "{}", which is no figure'),
+        (
+            GRID.replace("{p99 undo 1}", "{x.__class__}"),
+            'conclusion.text: found "{x.__class__}", which is no figure; expected one such as least p99',
+        ),
+        (
+            GRID.replace('"most p99"', '"mots p99"'),
+            "checks.mots p99: no such figure; nearest: most",
+        ),
+        (GRID.replace('"< 1s"', '"< 1MiB"'), 'checks.most p99: found "1MiB"'),
+        (GRID.replace('"< 1s"', '"== none"'), 'checks.most p99: found "none"'),
+        (
+            GRID.replace('"most p99"', '"most p99 at"'),
+            'checks.most p99 at: found "< 1s" for a text, expected == or != and the text',
+        ),
+        (SEARCH.replace('"== yes"', '"> 0"'), 'checks.monotone: found "> 0" for a text'),
+        (
+            SEARCH.replace("{least answer}", "{p99 undo 41}"),
+            'conclusion.text: found "{p99 undo 41}", which is no figure; nearest: p99 undo',
+        ),
+        (
+            SEARCH.replace("relieve =", "# relieve ="),
+            'conclusion.text: found "{most gain}", which is no figure; nearest: most answer',
+        ),
+    ],
+)
+def test_figures_that_there_cannot_be_are_told_before_anything_is_run(text, told):
+    with pytest.raises(UsageError) as caught:
+        refuse_mistakes(decode(text, "small.toml"), 1)
+    assert str(caught.value).startswith(f"small.toml: {told}")
+    assert "\n" not in str(caught.value)
+
+
+def test_figures_of_single_points_of_a_search_can_be_asked_for():
+    text = SEARCH.replace("{least answer}", "{p99 undo 40}, {answer undo}, {control gain undo}")
+    refuse_mistakes(decode(text.replace('"== yes"', '"!= no"\n"answer undo" = "!= none"'), "x"), 1)
 
 
 def test_seeds_are_varied_in_one_way():

@@ -14,9 +14,13 @@ def points(_: Evidence) -> Figures:
 
 
 ANALYSES: Mapping[str, Analysis] = {
-    "points": Analysis(points, "the points' own figures, such as {goodput undo 0.1}"),
-    "extremes": Analysis(extremes.extremes, "the least and the most of each measure, and where"),
+    "points": Analysis(points, lambda _: {}, "the points' own figures, such as {goodput undo 0.1}"),
+    "extremes": Analysis(
+        extremes.extremes, extremes.kinds, "the least and the most of each measure, and where"
+    ),
     "capacity": Analysis(
-        capacity.capacity, "what searches found, which resource limits, what relieving it brings"
+        capacity.capacity,
+        capacity.kinds,
+        "what searches found, which resource limits, what relieving it brings",
     ),
 }
