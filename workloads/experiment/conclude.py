@@ -35,13 +35,14 @@ def conclude(found: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]], lis
 
 
 def told(figure: Figure) -> dict[str, Any]:
-    """As JSON. An end that is open is None."""
+    """As JSON. An end that is open is None; "none" has none."""
     known = figure.interval and figure.interval.half is not None
     ends = (figure.interval.low, figure.interval.high) if figure.interval and known else None
-    low, high = figure.span or ends or (None, None)
+    span = None if isinstance(figure.value, str) else figure.span
+    low, high = span or ends or (None, None)
     return {
         "value": figure.value,
-        "low": low if low is not None and math.isfinite(low) else None,
+        "low": low,
         "high": high if high is not None and math.isfinite(high) else None,
         "unit": figure.unit,
         "text": figure.text,

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
+from actors.contract import ERRNO
+from cluster.label_sets import CONSUMERS, DIRECTIONS, PHASES
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checks import METRICS
 from workloads.experiment.relief import NO_SERVERS, RESOURCES
@@ -15,6 +17,11 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "anomalies": tuple(check.id for check in ANOMALIES),
     "invariant_violations": tuple(check.id for check in INVARIANTS),
     "resources": (*RESOURCES, *NO_SERVERS),
+    "latency_seconds_by_direction": DIRECTIONS,
+    "phases": PHASES,
+    "phases.*": CONSUMERS,
+    "failures": tuple(dict.fromkeys(ERRNO.values())),
+    "failures_by_consumer.*": tuple(dict.fromkeys(ERRNO.values())),
 }
 SHOWN_MAX = 5
 
@@ -40,7 +47,8 @@ def children(kind: Any, path: str) -> Mapping[str, Any] | None:
     if is_typeddict(kind):
         return get_type_hints(kind)
     if get_origin(kind) is dict:
-        names = NAMES.get(path)
+        table, *below = path.split(".")
+        names = NAMES.get(".".join((table, *("*" for _ in below))))
         return dict.fromkeys(names, get_args(kind)[1]) if names else None
     return {}
 

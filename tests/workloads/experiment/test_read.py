@@ -3,11 +3,14 @@
 import pytest
 
 from tests.workloads.experiment.small import GRID, HEAD, SEARCH, grid
+from tests.workloads.small_runs import FAULTS, run
 from workloads.errors import UsageError
 from workloads.experiment import decode, explain, in_words, load
 from workloads.experiment.drive import refuse_mistakes
+from workloads.experiment.paths import wrong
 from workloads.experiment.points import candidates, combinations, scenario_of
 from workloads.experiment.records import Search
+from workloads.outcome.summary import summarise
 from workloads.scenario import shipped as scenarios
 from workloads.scenario.source import EXPERIMENTS, shipped
 
@@ -185,6 +188,24 @@ def test_figures_that_there_cannot_be_are_told_before_anything_is_run(text, told
 def test_figures_of_single_points_of_a_search_can_be_asked_for():
     text = SEARCH.replace("{least answer}", "{p99 undo 40}, {answer undo}, {control gain undo}")
     refuse_mistakes(decode(text.replace('"== yes"', '"!= no"\n"answer undo" = "!= none"'), "x"), 1)
+
+
+def test_every_figure_of_a_run_can_be_measured():
+    """What a run has is what the layout and the tables beside it say."""
+    found = summarise(*run(FAULTS))
+    assert found["failures"] and found["resources"]
+    leaves = list(numbers(found))
+    assert len(leaves) > 100
+    assert {path: told for path in leaves if (told := wrong(path))} == {}
+
+
+def numbers(node, path=""):
+    """Paths of all numbers below, but for those in lists."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from numbers(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(node, int | float) and not isinstance(node, bool):
+        yield path
 
 
 def test_seeds_are_varied_in_one_way():
