@@ -1,11 +1,14 @@
 """What is wrong in an experiment's file is told in one line: where, what was found, what would be right."""
 
 import pytest
+from click.testing import CliRunner
 
 from tests.workloads.experiment.small import GRID, HEAD, SEARCH, grid
 from tests.workloads.small_runs import FAULTS, run
+from workloads.cli import cli
 from workloads.errors import UsageError
 from workloads.experiment import decode, explain, in_words, load
+from workloads.experiment.command import executor_of
 from workloads.experiment.drive import refuse_mistakes
 from workloads.experiment.paths import wrong
 from workloads.experiment.points import candidates, combinations, scenario_of
@@ -289,3 +292,10 @@ def test_shipped_experiments_can_be_run_and_explained(name):
     refuse_mistakes(experiment, experiment.about.seeds)
     assert experiment.checks
     assert experiment.about.question.strip().split()[0] in in_words(explain(experiment), 110)
+
+
+def test_help_has_the_defaults_of_a_sweep():
+    told = " ".join(CliRunner().invoke(cli, ["sweep", "--help"]).output.split())
+    assert f"[default: {executor_of(dict.fromkeys(('executor', 'address', 'workers')))}]" in told
+    assert "DIR/EXPERIMENT/TIME-SEED" in told and "What points.json has" in told
+    assert "summary.json" not in told
