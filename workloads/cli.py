@@ -98,6 +98,11 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
         "timelines",
         "live",
     ),
+    otherwise={
+        "--executor": "This process, one run after the other, or Ray. [default: ray]",
+        "--results": "Where the results go: DIR/EXPERIMENT/TIME-SEED.",
+        "--json": "What points.json has, on standard output, alone.",
+    },
 )
 def sweep(experiment: str, **flags: Any) -> None:
     """Run EXPERIMENT, a TOML file or the name of a shipped one, and answer its question.

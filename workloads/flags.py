@@ -136,7 +136,7 @@ def shared(
             default="results",
             show_default=True,
             metavar="DIR",
-            help="Where the results go: DIR/SCENARIO/TIME-SEED.",
+            help=otherwise.get("--results", "Where the results go: DIR/SCENARIO/TIME-SEED."),
         ),
         click.option(
             "--json",

@@ -52,7 +52,7 @@ def pages(tmp_path_factory):
     other = scenario.decode("", "both.toml", SMALL)
     compare.compare(other, ("undo", "two-phase"), quiet)
     swept = base / "swept.toml"
-    few = SEARCH.replace("high = 40", "high = 2").replace("iommu =", RELIEF)
+    few = SEARCH.replace("high = 40", "high = 2").replace("iommu_queue =", RELIEF)
     swept.write_text(f'{few}\n[[plot]]\nx = "VMs"\ny = "p99"\n')
     sweep(str(swept), SWEEP | {"results": str(base)})
     return {

@@ -19,14 +19,13 @@ from workloads.experiment.store import Store
 from workloads.flags import once
 from workloads.loads.pace import closed_loops
 from workloads.outcome import folder as results
+from workloads.outcome.files import RUNS
 from workloads.outcome.summary import exit_status
 from workloads.outcome.sweep_terminal import show_sweep
 from workloads.pool import executor_of, pool
 from workloads.reader import to_reader
 from workloads.session import Settings
 from workloads.watch import Stop
-
-RUNS = "runs"  # beside the results' folders: what later sweeps of the same name need not run again
 
 
 def sweep(source: str, flags: dict[str, Any]) -> int:

@@ -7,13 +7,17 @@ from typing import Any
 
 from workloads import cost_table, one_run
 from workloads.errors import UsageError
+from workloads.experiment.clashes import SEED, varies_seed
 from workloads.experiment.points import Point, combinations, scenario_of
 from workloads.experiment.pursuit import Pursuit
 from workloads.experiment.records import Experiment
 from workloads.experiment.store import Store
+from workloads.experiment.wanted import refused
 from workloads.pool import Pool
 from workloads.scenario import Scenario
+from workloads.scenario.read import Origin
 from workloads.session import seeds_of, with_seed
+from workloads.wording import printable
 
 Summary = dict[str, Any]
 
@@ -142,6 +146,11 @@ class Drive:
 def refuse_mistakes(experiment: Experiment, seeds: int) -> None:
     """Whatever can be known to be wrong before anything is run: every combination, at both ends of a search."""
     search = experiment.search
+    if seeds > 1 and varies_seed(experiment):
+        raise UsageError(
+            f"{printable(experiment.where)}: {SEED}: found it varied, and {seeds} seeds of each "
+            "point beside it; expected 1 seed, or no such axis"
+        )
     for point in combinations(experiment.axes):
         ends = (search.low, search.high) if search else ()
         values = [int(end) if end == int(end) else end for end in ends]
@@ -159,3 +168,5 @@ def refuse_mistakes(experiment: Experiment, seeds: int) -> None:
                             f"{experiment.where}: search.relieve.{resource}: unknown cost {name}; "
                             "gmemsim list costs has all"
                         )
+    for path, wrong in refused(experiment):
+        raise Origin(printable(experiment.where)).wrong(path, wrong)

@@ -37,7 +37,9 @@ class Point(msgspec.Struct, frozen=True):
 
 
 def shown(value: Value) -> str:
-    """A place on an axis for people: no more digits than it has."""
+    """A place on an axis for people: no more digits than it has, truth as in TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 

@@ -107,6 +107,7 @@ class Pursuits:
             except StopIteration as end:
                 answer: search.Answer = end.value
                 break
-        edge = answer.missed if answer.missed is not None else answer.value
+        # Where everything held, or nothing, no limit was met that could be named.
+        edge = answer.missed if answer.value is not None else None
         resources = relief.pooled(runs[edge]) if edge is not None else {}
         return Found(point, answer, objective or {}, relief.limiting(resources), resources)

@@ -8,7 +8,9 @@ from typing import Any
 
 from workloads import checks
 from workloads.errors import UsageError
+from workloads.experiment import paths
 from workloads.experiment.analyses import ANALYSES
+from workloads.experiment.clashes import clashes, keys_of
 from workloads.experiment.measures import multiple
 from workloads.experiment.records import (
     About,
@@ -20,6 +22,7 @@ from workloads.experiment.records import (
     Plot,
     Search,
 )
+from workloads.experiment.relief import RESOURCES
 from workloads.scenario.overrides import Given
 from workloads.scenario.read import Origin, section, table_of, tables
 from workloads.scenario.source import EXPERIMENTS, parse_toml, read_source, shipped
@@ -38,6 +41,7 @@ SECTIONS = (
     "checks",
 )
 AXIS_KEYS = ("name", "unit", "key", "values")
+SEARCH_KEYS = (*Search.__struct_fields__, "relieve")
 POINT = "point"  # the axis that [[point]] makes
 SEVERAL = re.compile(r"\s+and\s+")
 
@@ -69,6 +73,10 @@ def decode(text: str, where: str, overrides: tuple[str, ...] = ()) -> Experiment
     relief: dict[str, tuple[str, ...]] = {}
     if "search" in document:
         table = dict(table_of(document["search"], ("search",), origin))
+        for name in table:
+            if name not in SEARCH_KEYS:
+                hint = suggestion(name, SEARCH_KEYS)
+                raise origin.wrong(("search", name), f"unknown key; {hint}")
         relief = relief_of(table.pop("relieve", {}), origin)
         search = section(Search, table, ("search",), origin)
     conclusion = dict(table_of(document.get("conclusion", {}), ("conclusion",), origin))
@@ -158,7 +166,8 @@ def axis_of(table: dict[str, Any], path: tuple[str, ...], origin: Origin) -> Axi
         )
     values = table.get("values", [])
     if not isinstance(values, list) or not values:
-        raise origin.wrong((*path, "values"), f"found {found(values)}, expected a list of values")
+        shown = "an empty list" if values == [] else found(values)
+        raise origin.wrong((*path, "values"), f"found {shown}, expected a list of values")
     choices = []
     for index, value in enumerate(values):
         here = (*path, "values", str(index))
@@ -222,6 +231,8 @@ def relief_of(raw: object, origin: Origin) -> dict[str, tuple[str, ...]]:
     """Resource -> costs that are halved to relieve it."""
     path, relief = ("search", "relieve"), dict[str, tuple[str, ...]]()
     for name, costs in table_of(raw, path, origin).items():
+        if name not in RESOURCES:
+            raise origin.wrong((*path, name), f"unknown resource; {suggestion(name, RESOURCES)}")
         if not isinstance(costs, list) or not all(isinstance(cost, str) for cost in costs):
             raise origin.wrong((*path, name), f"found {found(costs)}, expected a list of costs")
         relief[name] = tuple(costs)
@@ -253,10 +264,16 @@ def breaches(experiment: Experiment) -> Iterator[tuple[tuple[str, ...], str]]:
         twice = next((name for name in several if several.count(name) > 1), "")
         if twice:
             yield (where,), f"found {quote(twice)} twice, expected each name once"
+    yield from clashes(experiment)
     for index, measure in enumerate(experiment.measures):
         for key in ("name", "path"):
             if not getattr(measure, key):
                 yield ("measure", str(index), key), "not given, expected a text"
+        for key in ("path", "per"):
+            path = getattr(measure, key)
+            told = paths.wrong(path) if path else ""
+            if told:
+                yield ("measure", str(index), key), told
     for index, plot in enumerate(experiment.plots):
         for key, known in (("x", axes), ("y", columns)):
             if getattr(plot, key) not in known:
@@ -301,7 +318,7 @@ def _of_conclusion(experiment: Experiment) -> Iterator[tuple[tuple[str, ...], st
 
 def refuse_hidden(experiment: Experiment, overrides: tuple[str, ...]) -> None:
     """What an axis or the search sets anyway would do nothing as `--set`."""
-    keys = {key for axis in experiment.axes for choice in axis.choices for key, _ in choice.sets}
+    keys = {key for axis in experiment.axes for key in keys_of(axis)}
     if experiment.search:
         keys.add(experiment.search.key)
     for text in overrides:

@@ -6,12 +6,16 @@ from typing import Any
 from workloads import cost_table
 from workloads.experiment.points import Point, scenario_of
 from workloads.experiment.records import Experiment
+from workloads.outcome.little import SERVERS
+from workloads.queues import LOCKS
 from workloads.units import format_duration
 
 Resources = dict[str, dict[str, float]]
 # Who holds the first of a VM's holds the second within: the outer one is busy whenever the inner one is, whatever of
 # its own it has to do. What is left is its own time.
 INNER = {"vmm": "ilock", "ilock": "mmu_lock", "mmu_lock": "tdx_tree"}
+# What can limit, as summary.json calls it: whoever is there is served, and others wait or are refused.
+RESOURCES = (*LOCKS, "tdx_tree", *SERVERS, "boot_slots", "admission")
 # Places where requests or pages are, that serve nobody one at a time.
 NO_SERVERS = ("requests", "allocator")
 

@@ -27,6 +27,7 @@ CHECKPOINT = "checkpoint"  # only while a run is not over
 COMPARISON = "compare.json"  # beside SCENARIO and REPORT, above a folder for each protocol
 # Of a sweep, beside REPORT.
 POINTS, POINTS_CSV, EXPERIMENT = "points.json", "points.csv", "experiment.toml"
+RUNS = "runs"  # beside the folders of sweeps: what later ones of the same name need not run again
 # NaN is in no range. Whoever edits a file by hand may write anything.
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Count = Annotated[int, msgspec.Meta(ge=0)]

@@ -13,6 +13,7 @@ from workloads.outcome.files import (
     COMPARISON,
     LATEST,
     POINTS,
+    RUNS,
     SUMMARY,
     FindingLine,
     LatencyRow,
@@ -58,6 +59,11 @@ def run_folder(path: str | Path) -> Path:
     if isfile(folder / POINTS):
         raise UsageError(
             f"{shown(folder)}: of a sweep, which `gmemsim sweep` goes on with; expected that of a run"
+        )
+    if isdir(folder) and isdir(folder.parent / RUNS) and not isfile(folder / SUMMARY):
+        raise UsageError(
+            f"{shown(folder)}: of a sweep that was killed, or is not over; the same `gmemsim sweep` "
+            "goes on from the runs that are finished"
         )
     if isfile(folder / COMPARISON) and not isfile(folder / SUMMARY):
         runs = ", ".join(shown(found.parent) for found in sorted(folder.glob(f"*/{SUMMARY}")))

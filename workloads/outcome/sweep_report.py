@@ -20,6 +20,7 @@ from workloads.outcome.sweep_table import (
 )
 
 Found = Mapping[str, Any]
+OK = {True: "holds", False: "does not hold", None: "unknown"}
 VERDICTS = {
     "valid": "Every point was run to its end and kept its promises, and every check of the answer holds.",
     "violated": "A point broke a promise of its protocol, or a check failed:",
@@ -54,8 +55,7 @@ def conclusion(found: Found) -> str:
     """The answer in words, and its figures."""
     told = found["conclusion"]
     checks = [
-        (row["name"], row["limit"], at(row["value"]), "holds" if row["ok"] else "does not hold")
-        for row in found["checks"]
+        (row["name"], row["limit"], at(row["value"]), OK[row["ok"]]) for row in found["checks"]
     ]
     figures = [(name, one["text"]) for name, one in told["figures"].items()]
     return section(

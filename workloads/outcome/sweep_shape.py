@@ -106,12 +106,12 @@ class SearchShown(TypedDict):
 
 
 class AnswerCheck(TypedDict):
-    """A limit on a figure of the conclusion; `value` None is that there is none."""
+    """A limit on a figure of the conclusion; `value` None is that there is none, `ok` None that it is not known."""
 
     name: str
     limit: str
     value: float | str | None
-    ok: bool
+    ok: bool | None
 
 
 class Swept(TypedDict):

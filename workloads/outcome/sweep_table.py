@@ -11,6 +11,7 @@ from workloads.outcome.seeds import from_json
 Found = Mapping[str, Any]
 NAMES_MAX = 3
 ENDS = ("", "_low", "_high")
+OWN = ("relieved", "held", "seeds", "verdict")  # columns of points.csv between places and measures
 HELD = {True: "holds", False: "missed", None: NONE}
 
 
@@ -57,6 +58,8 @@ def point_rows(found: Found) -> Iterator[list[str]]:
 
 def at(value: Any) -> str:
     """A place on an axis."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return NONE if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
@@ -150,10 +153,11 @@ def monotone(found: Found) -> bool:
 def csv_text(found: Found) -> str:
     """points.csv: a row for each point that is done; numbers as they are, in seconds, bytes and fractions."""
     names = [measure["name"] for measure in found["measures"]]
-    head = [*places(found), "relieved", "held", "seeds", "verdict"]
+    head = [*places(found), *OWN]
     rows: list[Sequence[Any]] = [[*head, *(name + end for name in names for end in ENDS)]]
     for row in found["rows"]:
         place = [row["place"].get(name, "") for name in places(found)]
+        place = [at(value) if isinstance(value, bool) else value for value in place]
         held = "" if row["held"] is None else str(row["held"]).lower()
         cells = [*place, row["relieved"], held, row["seeds"], row["verdict"]]
         for name in names:

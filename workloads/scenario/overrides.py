@@ -23,13 +23,13 @@ def apply(document: dict[str, Any], texts: Sequence[str | Given]) -> dict[Path, 
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UsageError(
-                f"--set: found {quote(text)}, expected KEY=VALUE such as fleet.hosts=64"
+                f"{flag or SET}: found {quote(text)}, expected KEY=VALUE such as fleet.hosts=64"
             )
         path = _split(key.strip())
         before = paths.get(path, "")
         if before not in ("", flag):
             raise UsageError(f"{before} and {flag} {dotted(path)}: give one of them")
-        _put(document, path, _value(value.strip()))
+        _put(document, path, _value(value.strip()), flag or SET)
         paths[path] = flag
     return {path: flag for path, flag in paths.items() if flag}
 
@@ -52,27 +52,27 @@ def _value(text: str) -> Any:
     return parsed["value"] if parsed.keys() == {"value"} else text
 
 
-def _put(document: dict[str, Any], path: Path, value: Any) -> None:
+def _put(document: dict[str, Any], path: Path, value: Any, flag: str) -> None:
     node: Any = document
     for depth, part in enumerate(path[:-1]):
         fresh: Any = [] if _is_index(path[depth + 1]) else {}
-        node = _child(node, part, fresh, path[: depth + 1])
+        node = _child(node, part, fresh, path[: depth + 1], flag)
     if isinstance(node, dict):
         node[path[-1]] = value
     else:
-        _child(node, path[-1], value, path)
+        _child(node, path[-1], value, path, flag)
         node[int(path[-1])] = value
 
 
-def _child(node: Any, part: str, fresh: Any, path: Path) -> Any:
+def _child(node: Any, part: str, fresh: Any, path: Path, flag: str) -> Any:
     """What `part` names within the node; `fresh` is put there if it names nothing yet."""
     if isinstance(node, dict):
         return node.setdefault(part, fresh)
     if not isinstance(node, list):
-        raise UsageError(f"--set: {dotted(path)}: {unknown(path)}")
+        raise UsageError(f"{flag}: {dotted(path)}: {unknown(path)}")
     if not _is_index(part) or int(part) > len(node):
         text = f"found index {found(part)}, expected a number from 0 to {len(node)}"
-        raise UsageError(f"--set: {dotted(path)}: {text}")
+        raise UsageError(f"{flag}: {dotted(path)}: {text}")
     if int(part) == len(node):
         node.append(fresh)
     return node[int(part)]

@@ -53,7 +53,7 @@ key = "fleet.vms_per_host"
 name = "VMs"
 high = 40
 objective = "conversion.latency.p99 < 5ms and conversion.failure_ratio <= 1%"
-relieve = {{ iommu = ["iotlb_invalidate"] }}
+relieve = {{ iommu_queue = ["iotlb_invalidate"] }}
 
 [[measure]]
 name = "p99"

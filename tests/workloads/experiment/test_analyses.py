@@ -1,9 +1,11 @@
 """Analyses on rows that are made up."""
 
+import msgspec
 import pytest
 
 from workloads.errors import UsageError
 from workloads.experiment import decode
+from workloads.experiment.analyses import ANALYSES
 from workloads.experiment.analyses.contract import Evidence
 from workloads.experiment.analyses.optimum import optimum
 from workloads.experiment.analyses.recovery import recovery
@@ -47,7 +49,14 @@ def row(policy, after, backlog, wait=0.0, relieved=""):
 
 
 def evidence(rows, **options):
-    return Evidence(decode(TEXT, "small.toml"), rows, [], options)
+    experiment = msgspec.structs.replace(decode(TEXT, "small.toml"), options=options)
+    return Evidence(experiment, rows, [], options)
+
+
+def asked_for(analysis, figures, **options):
+    """All of them have names that are known before a run."""
+    names = ANALYSES[analysis].names(evidence([], **options).experiment)
+    return set(figures) <= set(names)
 
 
 def curves(**found):
@@ -60,7 +69,9 @@ def curves(**found):
 
 
 def recovered(**found):
-    figures = recovery(evidence(curves(**found), axis="after", of="backlog", normal=5))
+    options = {"axis": "after", "of": "backlog", "normal": 5}
+    figures = recovery(evidence(curves(**found), **options))
+    assert asked_for("recovery", figures, **options)
     return {name: figure.value for name, figure in figures.items()}
 
 
@@ -92,6 +103,7 @@ def test_rows_of_a_relieved_resource_are_left_out():
 
 def best(rows, **options):
     found = optimum(evidence(rows, **options))
+    assert asked_for("optimum", found, **options)
     return [found[f"{what} spin"].value for what in ("optimum", "best", "worst")]
 
 

@@ -1,5 +1,6 @@
 """Lines, knees and queues, from rows that are made up."""
 
+import msgspec
 import pytest
 
 from tests.workloads.experiment.small import HEAD
@@ -27,10 +28,10 @@ values = [1, 2, 4, 8]
 def found(analysis, measures, options):
     """What an analysis makes of `measures`: name -> function of the place."""
     text = TWO + "".join(
-        f"\n[[measure]]\nname = '{name}'\npath = 'x'\nunit = '{unit}'\n"
+        f"\n[[measure]]\nname = '{name}'\npath = 'latency_seconds.p50'\nunit = '{unit}'\n"
         for name, (unit, _) in measures.items()
     )
-    experiment = decode(text, "small.toml")
+    experiment = msgspec.structs.replace(decode(text, "small.toml"), options=options)
     rows = [
         Row(
             name=point.name,
@@ -48,7 +49,10 @@ def found(analysis, measures, options):
         )
         for point in combinations(experiment.axes)
     ]
-    return ANALYSES[analysis].function(Evidence(experiment, rows, [], options))
+    made = ANALYSES[analysis]
+    figures = made.function(Evidence(experiment, rows, [], options))
+    assert set(figures) <= set(made.names(experiment)), "figures that nobody could ask for"
+    return figures
 
 
 def time(TRACK, n):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.workloads.experiment.small import GRID, HEAD, SEARCH, Answers, grid, plain, summary
 from workloads.experiment import decode
-from workloads.experiment.drive import Drive
+from workloads.experiment.drive import Drive, refuse_mistakes
 from workloads.experiment.pursuit import Pursuits
 from workloads.experiment.record import record
 from workloads.experiment.store import Store
@@ -114,7 +114,7 @@ def test_a_figure_that_nobody_has_is_unknown(tmp_path):
     text = GRID.replace("{p99 undo 1}", "{p99 undo 3}")
     found = swept(tmp_path, grid(text=text), Answers())
     assert found["verdict"] == "unknown"
-    assert found["reasons"] == ["no figure p99 undo 3; nearest: p99 undo 2"]
+    assert found["reasons"] == ["no figure p99 undo 3: no run has it"]
 
 
 def edge(scenario):
@@ -124,7 +124,9 @@ def edge(scenario):
     busy = {"utilisation": 0.9, "mean_waiting": 4.0}
     idle = {"utilisation": 0.3, "mean_waiting": 9.0}
     p99 = 0.001 if scenario.fleet.vms_per_host <= most else 0.02
-    return summary(scenario, p99, {"tdx": idle, "iommu": busy, "requests": {"utilisation": 1.0}})
+    return summary(
+        scenario, p99, {"tdx_tree": idle, "iommu_queue": busy, "requests": {"utilisation": 1.0}}
+    )
 
 
 def test_a_search_finds_the_edge_its_limit_and_what_relieving_it_brings(tmp_path):
@@ -132,23 +134,26 @@ def test_a_search_finds_the_edge_its_limit_and_what_relieving_it_brings(tmp_path
     answers = {one["place"]["protocol"]: one for one in found["found"]}
     assert answers["two-phase"]["answer"]["value"] == 12
     assert answers["undo"]["answer"]["value"] == 11
-    assert {one["limiting"] for one in answers.values()} == {"iommu"}
+    assert {one["limiting"] for one in answers.values()} == {"iommu_queue"}
     assert answers["undo"]["relieved"]["answer"]["value"] == 23
-    assert found["conclusion"]["text"] == "11 to 12, with half the cost 2.09 times that; iommu (2)"
+    assert (
+        found["conclusion"]["text"]
+        == "11 to 12, with half the cost 2.09 times that; iommu_queue (2)"
+    )
     assert found["verdict"] == "valid"
     relieved = [row for row in found["rows"] if row["relieved"]]
-    assert {row["relieved"] for row in relieved} == {"iommu"}
+    assert {row["relieved"] for row in relieved} == {"iommu_queue"}
 
 
 def test_what_does_not_limit_is_relieved_too_and_gains_nothing(tmp_path):
-    text = SEARCH.replace("relieve = {", 'relieve = { tdx = ["block"], none = [],')
+    text = SEARCH.replace("relieve = {", 'relieve = { tdx_tree = ["block"], tdx_aug = [],')
     text = text.replace('"least gain"', '"most control gain" = "<= 1.1"\n"least gain"')
     found = swept(tmp_path, decode(text, "small.toml"), Answers(edge))
-    assert {one["idle"] for one in found["found"]} == {"tdx"}
+    assert {one["idle"] for one in found["found"]} == {"tdx_tree"}
     assert [one["control"]["answer"]["value"] for one in found["found"]] == [12, 11]
-    assert {row["relieved"] for row in found["rows"]} == {"", "iommu", "tdx"}
+    assert {row["relieved"] for row in found["rows"]} == {"", "iommu_queue", "tdx_tree"}
     assert found["verdict"] == "valid"
-    assert "11 (tdx)" in sweep_report.render(found)
+    assert "11 (tdx_tree)" in sweep_report.render(found)
 
     def misnamed(scenario):
         """It says that the IOMMU is busy, and the TDX module is what decides."""
@@ -169,7 +174,7 @@ def test_what_does_not_limit_is_relieved_too_and_gains_nothing(tmp_path):
 def test_a_limit_may_be_a_multiple_of_what_is_at_the_smallest_value(tmp_path, limit, most):
     def growing(scenario):
         cheaper = bool(scenario.costs.override)
-        resources = {"iommu": {"utilisation": 0.9, "mean_waiting": 1.0}}
+        resources = {"iommu_queue": {"utilisation": 0.9, "mean_waiting": 1.0}}
         p99 = 0.009 + 0.001 * scenario.fleet.vms_per_host
         return summary(scenario, p99 / (2 if cheaper else 1), resources)
 
@@ -218,6 +223,80 @@ def test_report_and_table_are_made_of_the_record_alone(tmp_path, text):
     assert swept(tmp_path, decode(text, "small.toml"), Answers(edge))["rows"] == found["rows"]
 
 
+ONE = SEARCH[: SEARCH.index("[[axis]]")] + SEARCH[SEARCH.index("[search]") :]
+ONE = ONE[: ONE.index("[conclusion]")]
+ONE += '[conclusion]\nanalysis = "capacity"\ntext = "{answer}: {limits}"\n[checks]\n"answer" = '
+
+
+@pytest.mark.parametrize(
+    ("limit", "ok"),
+    [
+        ("> 0", None),
+        (">= 1", False),
+        ("< 1", True),
+        ("< 0", None),
+        ("== 3", False),
+        ("== none", True),
+    ],
+)
+def test_a_search_that_finds_nothing_is_judged_by_what_that_says(tmp_path, limit, ok):
+    text = ONE.replace("< 5ms", "< 1ns") + f'"{limit}"'
+    refuse_mistakes(decode(text, "small.toml"), 1)
+    found = swept(tmp_path, decode(text, "small.toml"), Answers(edge))
+    assert found["checks"] == [{"name": "answer", "limit": limit, "value": "none", "ok": ok}]
+    assert found["verdict"] == {True: "valid", False: "violated", None: "unknown"}[ok]
+    assert found["conclusion"]["text"] == "none: none (1)"
+    assert found["found"][0]["limiting"] == ""
+    assert "none" in sweep_report.render(found)
+
+
+@pytest.mark.parametrize(
+    ("limit", "ok"),
+    [("> 39", True), ("> 40", None), (">= 40", True), ("< 99", None), ("< 40", False), ("== 41", None),
+     ("== 39", False), ("!= none", True)],
+)  # fmt: skip
+def test_an_answer_that_held_to_the_end_is_a_lower_bound(tmp_path, limit, ok):
+    found = swept(tmp_path, decode(ONE + f'"{limit}"', "small.toml"), Answers())
+    assert found["conclusion"]["text"] == "at least 40: none (1)"
+    figure = found["conclusion"]["figures"]["answer"]
+    assert (figure["value"], figure["low"], figure["high"]) == (40, 40, None)
+    (row,) = found["checks"]
+    assert (row["value"], row["ok"]) == ("at least 40", ok)
+    assert found["verdict"] == {True: "valid", False: "violated", None: "unknown"}[ok]
+    open_check = f"check answer: at least 40, wanted {limit}: not known"
+    assert (open_check in found["reasons"]) == (ok is None)
+
+
+def test_an_open_gain_is_a_lower_bound_and_the_least_lies_between(tmp_path):
+    def far(scenario):
+        """Relieved, two-phase holds to the end, from 30; undo goes from 11 to 23."""
+        undo, cheaper = scenario.protocol.name == "undo", bool(scenario.costs.override)
+        most = (23 if undo else 99) if cheaper else (11 if undo else 30)
+        p99 = 0.001 if scenario.fleet.vms_per_host <= most else 0.02
+        return summary(scenario, p99, edge(scenario)["resources"])
+
+    figures = swept(tmp_path, decode(SEARCH, "small.toml"), Answers(far))["conclusion"]["figures"]
+    assert figures["gain two-phase"]["text"] == "at least 1.33"
+    assert figures["least gain"]["text"] == "1.33 to 2.09"
+    assert figures["most gain"]["text"] == "at least 2.09"
+    assert figures["most gain at"]["text"] == "two-phase or undo"
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-5, 1e-3])
+def test_extremes_that_the_runs_do_not_tell_apart_are_nowhere(tmp_path, step):
+    def noisy(scenario):
+        seed, vms = scenario.scenario.seed, scenario.fleet.vms_per_host
+        return summary(scenario, 0.001 + 1e-5 * seed + step * vms)
+
+    found = swept(tmp_path, grid(), Answers(noisy))["conclusion"]
+    told = "The runs do not tell the least and the most p99 apart."
+    apart = step == 1e-3
+    assert found["figures"]["apart p99"]["value"] == ("yes" if apart else "no")
+    assert found["text"].endswith(told) is not apart
+    at = "protocol two-phase, VMs 2" if apart else "no point in particular"
+    assert f" at {at}; " in found["text"]
+
+
 def test_metrics_have_every_point_and_every_answer(tmp_path):
     found = swept(tmp_path, decode(SEARCH, "small.toml"), Answers(edge))
     lines = [*sweep_metrics.openmetrics(found, 5.0, {"run_id": "R"})]
@@ -225,12 +304,13 @@ def test_metrics_have_every_point_and_every_answer(tmp_path):
     assert not any("experiment_low{" in line for line in lines), "of one seed nobody can tell"
     capacities = {line for line in lines if line.startswith("gmemsim_experiment_capacity{")}
     assert capacities == {
-        f'gmemsim_experiment_capacity{{experiment="small",line="{line}",limiting="iommu",run_id="R"}} {most} 5.000'
+        f'gmemsim_experiment_capacity{{experiment="small",line="{line}",limiting="iommu_queue",'
+        f'run_id="R"}} {most} 5.000'
         for line, most in (
             ("two-phase", 12.0),
-            ("two-phase, iommu relieved", 24.0),
+            ("two-phase, iommu_queue relieved", 24.0),
             ("undo", 11.0),
-            ("undo, iommu relieved", 23.0),
+            ("undo, iommu_queue relieved", 23.0),
         )
     }
 

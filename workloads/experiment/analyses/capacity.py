@@ -1,59 +1,109 @@
 """What searches found: the largest value that holds the objective, what limits it, what relieving that brings."""
 
+import math
 from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from workloads.experiment.analyses.contract import Evidence, Figure, Figures
-from workloads.experiment.points import shown
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures, Kinds
+from workloads.experiment.points import combinations, shown
+from workloads.experiment.records import Experiment, Value
+
+NONE = "none"  # not even the lowest value holds; and no limit was met
 
 
 def capacity(found: Evidence) -> Figures:
-    """Of each combination of the axes, named by its values; and of all together.
+    """Of each combination of the axes, named by its values, and of all together; without axes there is but the one.
 
-    `answer undo`: the value; `limit undo`: the resource; `gain undo`: the answer with its cost halved over the answer;
+    `answer undo`: the value, "at least" the highest where that held, "none" where the lowest did not; `limit undo`: the
+    resource, "none" where no limit was met; `gain undo`: the answer with its cost halved over the answer;
     `control undo`, `control gain undo`: the same of the resource that limits least. `least answer`, `most answer`,
     `least gain`, `most gain`, `least control gain`, `most control gain`, each with `... at`; `limits`: each limiting
     resource with how often; `monotone`: whether no search met a value beyond a miss that held.
     """
     figures: Figures = {}
-    gains: dict[str, float] = {}
-    answers: dict[str, float] = {}
-    controls: dict[str, float] = {}
+    gains: Figures = {}
+    answers: Figures = {}
+    controls: Figures = {}
+    limits: Counter[str] = Counter()
     for one in found.found:
-        name = " ".join(shown(value) for value in one["place"].values()) or "all"
-        answer = one["answer"]["value"]
-        figures[f"answer {name}"] = Figure(answer if answer is not None else "none")
-        figures[f"limit {name}"] = Figure(one["limiting"] or "unknown")
-        if answer is not None:
-            answers[name] = answer
-        figures[f"control {name}"] = Figure(one["idle"] or "none")
+        name = name_of(one["place"].values())
+        answer = answer_of(found.experiment, one)
+        answers[name] = answer
+        limit = one["limiting"] or (NONE if answer.span else "unknown")
+        limits[limit] += 1
+        figures[f"answer {name}".strip()] = answer
+        figures[f"limit {name}".strip()] = Figure(limit)
+        figures[f"control {name}".strip()] = Figure(one["idle"] or NONE)
         for what, values, other in (
             ("gain", gains, one["relieved"]),
             ("control gain", controls, one["control"]),
         ):
-            gain = gain_of(answer, other)
-            if gain is not None:
-                values[name] = gain
-                figures[f"{what} {name}"] = Figure(gain)
+            gain = gain_of(answer, answer_of(found.experiment, other)) if other else None
+            if gain:
+                values[name] = figures[f"{what} {name}".strip()] = gain
     for what, values in (("answer", answers), ("gain", gains), ("control gain", controls)):
         for word, choose in (("least", min), ("most", max)):
             if values:
-                name = choose(values, key=lambda key: values[key])
-                figures[f"{word} {what}"] = Figure(values[name])
+                name, figures[f"{word} {what}"] = extreme(choose, values)
                 figures[f"{word} {what} at"] = Figure(name)
-    limits = Counter(one["limiting"] or "unknown" for one in found.found)
     figures["limits"] = Figure(", ".join(f"{name} ({n})" for name, n in limits.most_common()))
     figures["monotone"] = Figure("yes" if all(map(monotone, found.found)) else "no")
     return figures
 
 
-def gain_of(before: float | None, other: dict[str, Any] | None) -> float | None:
-    """The answer with a resource relieved, over the answer as it is."""
-    after = other and other["answer"]["value"]
-    return after / before if before and after else None
+def name_of(place: Iterable[Value]) -> str:
+    """Of a combination of the axes."""
+    return " ".join(map(shown, place))
+
+
+def answer_of(experiment: Experiment, one: dict[str, Any]) -> Figure:
+    """What a search found; beyond its ends nobody has looked."""
+    assert experiment.search
+    answer = one["answer"]
+    if answer["value"] is None:
+        return Figure(NONE, span=(-math.inf, math.nextafter(experiment.search.low, -math.inf)))
+    return Figure(answer["value"], span=(answer["value"], math.inf) if answer["most"] else None)
+
+
+def gain_of(before: Figure, after: Figure) -> Figure | None:
+    """The answer with a resource relieved, over the answer as it is; None where either is none."""
+    if before.span or not before.ends[0] or after.value == NONE:
+        return None
+    gain, most = (end / before.ends[0] for end in after.ends)
+    return Figure(gain, span=(gain, most) if after.span else None)
+
+
+def extreme(choose: Callable[..., Any], figures: Figures) -> tuple[str, Figure]:
+    """The least or the most, and whose it is: of all that may have it, where some are open."""
+    name = choose(figures, key=lambda name: figures[name].ends[0])
+    low, high = (choose(one.ends[end] for one in figures.values()) for end in (0, 1))
+    rivals = [
+        other
+        for other, one in figures.items()
+        if other == name or (one.ends[0] < high if choose is min else one.ends[1] > low)
+    ]
+    found = Figure(figures[name].value, span=None if low == high else (low, high))
+    return " or ".join(other or "all" for other in rivals), found
 
 
 def monotone(one: dict[str, Any]) -> bool:
     """Of a search and those with a resource relieved."""
     others = filter(None, (one["relieved"], one["control"]))
     return bool(one["answer"]["monotone"]) and all(map(monotone, others))
+
+
+def kinds(experiment: Experiment) -> Kinds:
+    """Of its figures."""
+    found: Kinds = {"limits": "text", "monotone": "text"}
+    gains = ("gain", "control gain") if any(experiment.relief.values()) else ()
+    for point in combinations(experiment.axes):
+        name = name_of(value for _, value in point.place)
+        found[f"answer {name}".strip()] = "answer"
+        found |= dict.fromkeys((f"{what} {name}".strip() for what in ("limit", "control")), "text")
+        found |= dict.fromkeys((f"{what} {name}".strip() for what in gains), "number")
+    for word in ("least", "most"):
+        found[f"{word} answer"] = "answer"
+        found |= {f"{word} {what}": "number" for what in gains}
+        found |= {f"{word} {what} at": "text" for what in ("answer", *gains)}
+    return found

@@ -1,9 +1,10 @@
 """What an analysis gets and gives."""
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from workloads.experiment.points import shown
+from workloads.experiment.points import combinations, shown
 from workloads.experiment.records import Experiment, Unit, Value
 from workloads.experiment.rows import Row
 from workloads.outcome.figures import UNITS
@@ -11,22 +12,42 @@ from workloads.outcome.interval import Interval
 
 
 class Figure(NamedTuple):
-    """A number with its unit, or a text; None where there is nothing to tell."""
+    """A number with its unit, or a text; None where there is nothing to tell. `span` has the ends between which a
+    number lies that the runs leave open, infinite ones too; `note` is a sentence that is told with it.
+    """
 
     value: float | str | None
     unit: Unit = "number"
     interval: Interval | None = None
+    span: tuple[float, float] | None = None
+    note: str = ""
 
     @property
     def text(self) -> str:
         """For people."""
         if isinstance(self.value, str) or self.value is None:
             return self.value or "-"
-        value = int(self.value) if self.value == int(self.value) else self.value
-        return UNITS[self.unit](self.interval or value)
+        if self.span:
+            low, high = map(self.shown, self.span)
+            return f"at least {low}" if math.isinf(self.span[1]) else f"{low} to {high}"
+        return self.shown(self.interval or self.value)
+
+    def shown(self, value: float | Interval) -> str:
+        """In its unit."""
+        whole = isinstance(value, float) and value.is_integer()
+        return UNITS[self.unit](int(value) if whole else value)  # type: ignore[arg-type]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Of a number."""
+        assert self.span or isinstance(self.value, int | float)
+        return self.span or (self.value, self.value)  # type: ignore[return-value]
 
 
 Figures = dict[str, Figure]
+Kind = Unit | Literal["text", "answer"]
+"""What a figure is: a number of a unit, a text, or a number that may be "none"."""
+Kinds = dict[str, Kind]
 
 
 class Evidence(NamedTuple):
@@ -47,11 +68,31 @@ class Evidence(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """`options` are the keys of [conclusion.options] that it knows, with what they mean."""
+    """`names` says before any run which figures it makes, and what each is; a figure may yet have no value.
+    `options` are the keys of [conclusion.options] that it knows, with what they mean."""
 
     function: Callable[[Evidence], Figures]
+    names: Callable[[Experiment], Kinds]
     meaning: str
     options: Mapping[str, str] = {}
+
+
+def places(experiment: Experiment, but: str = "") -> list[dict[str, str]]:
+    """Every combination of the axes, but for this one: axis -> value in words."""
+    several = {
+        tuple((axis, shown(value)) for axis, value in point.place if axis != but): None
+        for point in combinations(experiment.axes)
+    }
+    return [dict(place) for place in several]
+
+
+def point_kinds(experiment: Experiment) -> Kinds:
+    """Of `point_figures`, but for the searched value, which ends each name where there is a search."""
+    return {
+        " ".join((measure.name, *(shown(value) for _, value in point.place))): measure.unit
+        for point in combinations(experiment.axes)
+        for measure in experiment.measures
+    }
 
 
 def point_figures(found: Evidence) -> Figures:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from workloads.analysis import knee as knees
 from workloads.analysis import line
-from workloads.experiment.analyses.contract import Evidence, Figure, Figures
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures, Kinds, places
 from workloads.experiment.analyses.extremes import extremes
+from workloads.experiment.analyses.extremes import kinds as extreme_kinds
 from workloads.experiment.points import shown
+from workloads.experiment.records import Experiment
 from workloads.outcome.interval import Interval
 
 OPTIONS = {
@@ -81,6 +83,20 @@ def ratios(slopes: dict[tuple[tuple[str, str], ...], float], axis: str) -> Figur
     return figures
 
 
+def straight_kinds(experiment: Experiment) -> Kinds:
+    """Of its figures."""
+    options = experiment.options
+    own = next((m.unit for m in experiment.measures if m.name == options.get("y")), "number")
+    unit = options.get("unit", own)
+    several = places(experiment, str(options.get("x", "")))
+    found: Kinds = {"least r2": "number"}
+    for place in several:
+        found |= {named("slope", place): unit, named("base", place): unit}
+        found[named("r2", place)] = "number"
+    slopes = {tuple(place.items()): 1.0 for place in several}
+    return found | dict.fromkeys(ratios(slopes, str(options.get("against", ""))), "number")
+
+
 def knee(found: Evidence) -> Figures:
     """`knee PLACE` in units of x, or "none"; `rise PLACE` is the measure at the largest x over that at the least.
 
@@ -96,3 +112,11 @@ def knee(found: Evidence) -> Figures:
         figures[named("knee", place)] = Figure("none" if at is None else at)
         figures[named("rise", place)] = Figure(ys[-1] / ys[0])
     return figures
+
+
+def knee_kinds(experiment: Experiment) -> Kinds:
+    """Of its figures."""
+    found = extreme_kinds(experiment)
+    for place in places(experiment, str(experiment.options.get("x", ""))):
+        found |= {named("knee", place): "answer", named("rise", place): "number"}
+    return found

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from workloads.errors import UsageError
-from workloads.experiment.analyses.contract import Evidence
+from workloads.experiment.analyses.contract import Evidence, places
 from workloads.experiment.points import shown
+from workloads.experiment.records import Experiment
 from workloads.experiment.rows import Row
 from workloads.wording import found as quoted
 from workloads.wording import suggestion
@@ -30,3 +31,8 @@ def named(found: Evidence, axis: str) -> dict[str, list[Row]]:
             others = [shown(value) for name, value in row.place.items() if name != axis]
             rows.setdefault(" ".join(others) or "all", []).append(row)
     return rows
+
+
+def names_of(experiment: Experiment, axis: str) -> list[str]:
+    """What `named` calls them."""
+    return [" ".join(place.values()) or "all" for place in places(experiment, axis)]

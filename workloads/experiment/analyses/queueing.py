@@ -1,15 +1,16 @@
 """A queue's measured wait beside what theory says of one with the same load and services, and a measure's knee."""
 
 from workloads.experiment.analyses import lines
-from workloads.experiment.analyses.contract import Evidence, Figure, Figures
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures, Kinds, places
 from workloads.experiment.points import shown
-from workloads.experiment.records import Value
+from workloads.experiment.records import Experiment, Value
 from workloads.theory.formulas import mg1_time, repair_time
 
 OPTIONS = {
     **{name: lines.OPTIONS[name] for name in ("x", "y", "factor")},
     "station": "whose measures begin so: NAME load, NAME wait, NAME service, NAME scv",
 }
+THEORIES = ("M/G/1", "closed")
 MEASURED = ("load", "wait", "service", "scv")
 
 
@@ -22,7 +23,7 @@ def queueing(found: Evidence) -> Figures:
     ratios to what was measured, above or below, where both are a tenth of a service at least. Knees: see `knee`.
     """
     figures: Figures = {}
-    worst = {"M/G/1": 1.0, "closed": 1.0}
+    worst = dict.fromkeys(THEORIES, 1.0)
     x, name = str(found.options["x"]), str(found.options["station"])
     away: dict[tuple[str, ...], float] = {}
     for row in sorted(found.rows, key=lambda row: float(row.place[x])):
@@ -62,3 +63,14 @@ def closed_wait(customers: Value, away: float, service: float) -> float | None:
     if number < 1 or away <= 0:
         return None
     return repair_time(number, away, service) - service
+
+
+def kinds(experiment: Experiment) -> Kinds:
+    """Of its figures."""
+    found = lines.knee_kinds(experiment)
+    for which in THEORIES:
+        found[f"worst {which}"] = "number"
+        for place in places(experiment):
+            found[lines.named(which, place)] = "duration"
+            found[lines.named(f"{which} over measured", place)] = "number"
+    return found

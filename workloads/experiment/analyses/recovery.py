@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from workloads.errors import UsageError
-from workloads.experiment.analyses.contract import Evidence, Figure, Figures
-from workloads.experiment.analyses.options import known, named
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures, Kinds
+from workloads.experiment.analyses.options import known, named, names_of
+from workloads.experiment.records import Experiment
 
 OPTIONS: Mapping[str, str] = {
     "axis": "time since the disturbance, numbers that grow",
@@ -50,3 +51,10 @@ def back(curve: list[tuple[float, float]], normal: float) -> float | None:
     over = [place for place, (_, value) in enumerate(curve) if value > normal]
     after = over[-1] + 1 if over else 0
     return curve[after][0] if after < len(curve) else None
+
+
+def kinds(experiment: Experiment) -> Kinds:
+    """Of its figures."""
+    axis = str(experiment.options.get("axis", ""))
+    found: Kinds = {"metastable": "text", "slow": "text"}
+    return found | {f"recovered {name}": "answer" for name in names_of(experiment, axis)}
