@@ -164,18 +164,25 @@ def placed(fleet: Fleet, executor: Executor, saved: Saved | None = None) -> Plac
         return Placed(packed(fleet.hosts, 1), fleet.lookahead, None)
     if not saved and executor.placement in WHOLE:
         count = runs(executor.placement, fleet.hosts, executor.partitions)
+        if count > 1 and fleet.lookahead is not None:
+            refuse_short(executor.placement, fleet.lookahead, "network")
         return Placed(packed(fleet.hosts, count, fleet.weights), fleet.lookahead, None)
     blank = fleet.build(fleet.plan, ())
     link = floor_of_links(blank.costs.costs)
-    if link < LOOKAHEAD_NS_MIN:
-        raise PlacementError(
-            f'placement "{executor.placement}" has a lookahead of {link} ns (cost link), expected '
-            f"{LOOKAHEAD_NS_MIN} ns or more"
-        )
+    refuse_short(executor.placement, link, "link")
     lookahead = link if fleet.lookahead is None else min(link, fleet.lookahead)
     if saved:
         return Placed(saved.places, lookahead, Retold(blank.watchers, saved.retold))
     return Placed(cut(fleet, executor, blank.faults), lookahead, Retold(blank.watchers))
+
+
+def refuse_short(placement: str, lookahead: int, cost: str) -> None:
+    """Windows of so many ns would hold hardly an event."""
+    if lookahead < LOOKAHEAD_NS_MIN:
+        raise PlacementError(
+            f'placement "{placement}" has a lookahead of {lookahead} ns (cost {cost}), expected '
+            f"{LOOKAHEAD_NS_MIN} ns or more"
+        )
 
 
 def cut(fleet: Fleet, executor: Executor, faults: FaultPlan) -> Places:
