@@ -57,8 +57,10 @@ class Settings:
         if not flags.get("results", "results"):
             raise UsageError('--results: found "", expected a folder')
         digest = digest and digest.lower()
-        if digest is not None and not re.fullmatch(r"[0-9a-f]+", digest):
-            raise UsageError(f"--expect-digest: found {quote(digest)}, expected hexadecimal digits")
+        if digest is not None and not re.fullmatch(r"[0-9a-f]{32}", digest):
+            raise UsageError(
+                f"--expect-digest: found {quote(digest)}, expected 32 hexadecimal digits"
+            )
         if digest is not None and seeds > 1:
             raise UsageError(
                 "--expect-digest and --seeds: give one of them; a digest is of one run"
