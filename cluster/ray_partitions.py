@@ -18,11 +18,12 @@ from ray.exceptions import (
     OutOfMemoryError,
     RayActorError,
     RayError,
+    RayTaskError,
     WorkerCrashedError,
 )
 
 from cluster.drive import Handle
-from cluster.lasting import Lasting, WorkerLost
+from cluster.lasting import Lasting, WorkerBugError, WorkerLost
 from cluster.memory import peak_rss_bytes
 from cluster.partition import Order, Partition, Report
 from cluster.placement import Places
@@ -136,6 +137,9 @@ def fetched(reference: Any) -> Any:
         return ray.get(reference)
     except LOST as error:
         raise WorkerLost(str(error)) from error
+    except RayTaskError as error:
+        (line, *_) = str(error.cause).splitlines() or [""]
+        raise WorkerBugError(f"{type(error.cause).__name__}: {line}", str(error)) from error
 
 
 def first_ready(handles: Sequence[Handle]) -> int:

@@ -15,8 +15,9 @@ from cluster.digest import fleet_digest, joined
 from cluster.drive import Driver, Handle, Listener, Pages, Totals, WaitAny
 from cluster.faults import FaultPlan
 from cluster.keeping import Keeper, Saved
+from cluster.lasting import LossError
 from cluster.local import LocalHandle, first_of
-from cluster.memory import usual_collector
+from cluster.memory import peak_rss_bytes, usual_collector
 from cluster.pace import Pace
 from cluster.partition import Partition
 from cluster.placement import (
@@ -127,7 +128,11 @@ def run_on(
             found.retold,
             keeper,
         )
-        finished = driver.run(kept.saved)
+        try:
+            finished = driver.run(kept.saved)
+        except LossError as error:
+            seconds = time.perf_counter() - began
+            raise LostRunError(error, last_words(driver, found.lookahead, nodes, seconds)) from None
         parts: dict[int, bytes] = {}
         for handle in handles:
             parts |= handle.digests()
@@ -146,6 +151,28 @@ def run_on(
             time.perf_counter() - began,
             sum(handle.peak_rss_bytes() for handle in handles),
         )
+
+
+class LostRunError(Exception):
+    """A run that could not go on, for this loss, and what had come of it by then."""
+
+    def __init__(self, loss: LossError, outcome: Outcome) -> None:
+        super().__init__(str(loss))
+        self.loss = loss
+        self.outcome = outcome
+
+
+def last_words(driver: Driver, lookahead: int | None, nodes: int, seconds: float) -> Outcome:
+    """What the driver knows without the partition that is lost: it has neither digest nor census."""
+    words = [driver.retold.so_far()] if driver.retold else driver.watched
+    for place, handle in enumerate(() if driver.retold else driver.handles):
+        with contextlib.suppress(LossError):
+            words[place] = handle.watched()
+    count = len(driver.handles)
+    found = [unpack(word) for word in words if word]
+    return Outcome(
+        False, "", driver.totals, found, {}, count, lookahead, nodes, seconds, peak_rss_bytes()
+    )
 
 
 class Placed(NamedTuple):
