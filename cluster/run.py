@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,7 +102,8 @@ def run(
     fleet: Fleet, executor: Executor, pages: Pages, listener: Listener, kept: Kept = NOWHERE
 ) -> Outcome:
     """Run to the end, or until the listener stops it."""
-    return run_on(fleet, executor, started, pages, listener, kept)
+    start = partial(started, stop=listener.should_stop)
+    return run_on(fleet, executor, start, pages, listener, kept)
 
 
 def run_on(
@@ -221,8 +223,10 @@ def cut(fleet: Fleet, executor: Executor, faults: FaultPlan) -> Places:
 
 
 @contextlib.contextmanager
-def started(fleet: Fleet, executor: Executor, places: Places) -> Iterator[Started]:
-    """Partitions; they end with the context."""
+def started(
+    fleet: Fleet, executor: Executor, places: Places, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Started]:
+    """Partitions; they end with the context. `stop` is asked while workers do not start."""
     if executor.name == "local":
         try:
             yield [local(fleet, places, place) for place in range(places.count)], first_of, 1
@@ -232,7 +236,7 @@ def started(fleet: Fleet, executor: Executor, places: Places) -> Iterator[Starte
     from cluster import ray_partitions
 
     with ray_partitions.cluster(executor.address, places.count):
-        handles = ray_partitions.start(fleet.build, fleet.plan, places)
+        handles = ray_partitions.start(fleet.build, fleet.plan, places, stop)
         try:
             yield handles, ray_partitions.first_ready, ray_partitions.nodes(handles)
         finally:

@@ -1,10 +1,19 @@
 """What is said of a Ray that cannot be used, and how much of it each worker asks for."""
 
+from unittest.mock import MagicMock
+
 import pytest
 from ray.exceptions import RayTaskError
 
-from cluster.lasting import WorkerBugError, in_short
-from cluster.ray_partitions import RayUnavailableError, fetched, refuse_version, share
+from cluster.lasting import LossError, WorkerBugError, in_short
+from cluster.ray_partitions import (
+    RayUnavailableError,
+    RayWorker,
+    fetched,
+    refuse_version,
+    share,
+    wait_for,
+)
 
 
 @pytest.mark.parametrize("version", ["2.52.0", "2.60.0", "2.61.0rc1", "2.100.1"])
@@ -33,6 +42,22 @@ def test_any_other_is_refused_by_one_line(version):
 def test_all_workers_find_room_at_once(nodes, free, workers, each):
     assert share(nodes, free, workers) == each
     assert each == 0 or sum(int(cpus / each) for cpus in nodes) >= workers
+
+
+def test_workers_that_do_not_start_are_told_of_and_need_not_be_waited_for(monkeypatch, capsys):
+    waits: list[float] = []
+
+    def wait(there, num_returns, timeout):
+        waits.append(timeout)
+        return there[:1], there[1:]
+
+    monkeypatch.setattr("ray.wait", wait)
+    monkeypatch.setattr("ray.kill", lambda actor: None)
+    workers = [RayWorker(MagicMock()) for _ in range(3)]
+    with pytest.raises(LossError, match="stopped while waiting for 2 of 3 workers to start"):
+        wait_for(workers, lambda: len(waits) == 3)
+    assert waits == [10, 0.5, 0.5]
+    assert capsys.readouterr().err.startswith("waiting for 2 of 3 workers to start; ")
 
 
 def test_what_a_partition_raises_is_a_bug_and_no_loss(monkeypatch):

@@ -36,7 +36,7 @@ def doomed(error):
     """Of two partitions the second is doomed (cluster.run.Start)."""
 
     class Begun:
-        def __init__(self, fleet, _, places):
+        def __init__(self, fleet, _, places, stop):
             def worker(place):
                 return Partition(fleet.build, fleet.plan, places, place)
 
