@@ -147,15 +147,17 @@ class Driver:
         if saved and self.pace.rate:
             self._everywhere({place: Order(0, 0.0) for place in range(len(self.handles))})
         self.pace.begin(self.totals.now)
-        if self.lookahead is None:
-            finished = self._alone()
-        else:
-            finished = self._windows(self.lookahead, self._first(saved))
-        self._count()
-        if finished:
-            self.totals.behind = self.pace.behind(self.totals.now)
-        self.totals.seconds = time.perf_counter() - began
-        self.totals.driver = max(0.0, self.totals.seconds - self._waited)
+        try:
+            if self.lookahead is None:
+                finished = self._alone()
+            else:
+                finished = self._windows(self.lookahead, self._first(saved))
+            if finished:
+                self.totals.behind = self.pace.behind(self.totals.now)
+        finally:
+            self._count()
+            self.totals.seconds = time.perf_counter() - began
+            self.totals.driver = max(0.0, self.totals.seconds - self._waited)
         return finished
 
     # --- hosts that do not talk: no barrier ------------------------------------------------------

@@ -17,6 +17,7 @@ MAGIC = b"gmemsim checkpoint 1\n"
 SEAL = 32
 # After a checkpoint that took a second none for twenty: five hundredths of the time at most.
 SHARE = 20
+FIRST_SECONDS = 1.0  # to the first one, at most
 # But one as soon as a partition would have to be told so much again, were its worker lost: all that is in memory here.
 LOGGED_MAX = 64 << 20
 
@@ -55,7 +56,9 @@ class Keeper:
 
     def due(self, logged: int) -> bool:
         """Is it time? `logged` are the bytes that the partition with the most would have to be told again."""
-        pause = max(self.interval, SHARE * self._last)
+        # The first comes soon, so that a run that is lost when it is young leaves something.
+        interval = self.interval if self.count else min(self.interval, FIRST_SECONDS)
+        pause = max(interval, SHARE * self._last)
         passed = time.perf_counter() - self._since >= pause
         return logged > LOGGED_MAX or (passed and self.interval > 0)
 

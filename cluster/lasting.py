@@ -13,6 +13,7 @@ T = TypeVar("T")
 TRIES = 3  # workers lost one after the other over the same orders
 ORDER_BYTES = 300  # that an order takes in memory beside what it brings
 WHY_COLUMNS = 200
+GUESSES = "There are some potential root causes"  # Ray's, whatever it was
 
 
 class WorkerLost(Exception):
@@ -20,7 +21,18 @@ class WorkerLost(Exception):
 
 
 class LossError(Exception):
-    """Workers are lost again and again; the text says where, in one line."""
+    """A run cannot go on: workers are lost again and again, or one met a bug; the text says where, in one line.
+
+    `trace` is the bug's traceback.
+    """
+
+    def __init__(self, text: str, trace: str = "") -> None:
+        super().__init__(text)
+        self.trace = trace
+
+
+class WorkerBugError(Exception):
+    """What a partition's own code raised: (its last line, its traceback). Another worker would raise it as well."""
 
 
 class Worker(Handle, Protocol):
@@ -45,6 +57,7 @@ class Lasting(Generic[W]):
         )
         self.recoveries = self.events_redone = 0
         self.why = "it was lost"  # in the words of whom it was lost to
+        self.error: LossError | None = None  # once it is given up
 
     def begin(self, order: Order) -> None:
         """See cluster.drive.Handle."""
@@ -56,6 +69,8 @@ class Lasting(Generic[W]):
         """See cluster.drive.Handle."""
         try:
             report = self.worker.finish()
+        except WorkerBugError as bug:
+            raise self._bug(bug) from None
         except WorkerLost:
             again = self._recover()
             assert again is not None, "an order was under way"
@@ -93,9 +108,13 @@ class Lasting(Generic[W]):
 
     def ask(self, question: Callable[[W], T]) -> T:
         """What a worker answers, this one or its successor."""
+        if self.error:
+            raise self.error
         for _ in range(TRIES):
             try:
                 return question(self.worker)
+            except WorkerBugError as bug:
+                raise self._bug(bug) from None
             except WorkerLost as lost:
                 self.why = str(lost)
                 self._recover()
@@ -112,6 +131,8 @@ class Lasting(Generic[W]):
                 for order in self.log:
                     self.worker.begin(order)
                     report = self.worker.finish()
+            except WorkerBugError as bug:
+                raise self._bug(bug) from None
             except WorkerLost as lost:
                 self.why = str(lost)
                 continue
@@ -121,10 +142,20 @@ class Lasting(Generic[W]):
         raise self._loss()
 
     def _loss(self) -> LossError:
-        return LossError(
+        self.error = LossError(
             f"partition {self.name} lost {TRIES + 1} workers one after the other, "
             f"each after {self.now} ns of simulated time or soon after: {in_short(self.why)}"
         )
+        return self.error
+
+    def _bug(self, bug: WorkerBugError) -> LossError:
+        line, trace = bug.args
+        self.error = LossError(
+            f"partition {self.name} met a bug of gmemsim after {self.now} ns of simulated time or "
+            f"soon after: {line}",
+            trace,
+        )
+        return self.error
 
 
 def len_of(order: Order) -> int:
@@ -135,4 +166,8 @@ def len_of(order: Order) -> int:
 def in_short(why: str) -> str:
     """The end of what Ray says of a loss, which has the reason; before that come names and numbers."""
     (*_, last) = why.strip().splitlines() or ["it was lost"]
-    return last.strip()[:WHY_COLUMNS]
+    text = last.partition(GUESSES)[0].strip()
+    if len(text) <= WHY_COLUMNS:
+        return text
+    sentences, stop, _ = text[:WHY_COLUMNS].rpartition(". ")
+    return sentences + stop.strip() if stop else text[:WHY_COLUMNS]

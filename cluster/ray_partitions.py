@@ -6,7 +6,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
@@ -18,17 +19,19 @@ from ray.exceptions import (
     OutOfMemoryError,
     RayActorError,
     RayError,
+    RayTaskError,
     WorkerCrashedError,
 )
 
 from cluster.drive import Handle
-from cluster.lasting import Lasting, WorkerLost
+from cluster.lasting import Lasting, LossError, WorkerBugError, WorkerLost
 from cluster.memory import peak_rss_bytes
 from cluster.partition import Order, Partition, Report
 from cluster.placement import Places
 from cluster.world import Build
 
 KNOCK_SECONDS = 5
+QUIET_SECONDS, LOOK_SECONDS = 10, 0.5  # before a word of workers that do not start, and then
 START_SECONDS = (
     300  # for all workers; a process takes a second, a node that is being filled some more
 )
@@ -136,6 +139,9 @@ def fetched(reference: Any) -> Any:
         return ray.get(reference)
     except LOST as error:
         raise WorkerLost(str(error)) from error
+    except RayTaskError as error:
+        (line, *_) = str(error.cause).splitlines() or [""]
+        raise WorkerBugError(f"{type(error.cause).__name__}: {line}", str(error)) from error
 
 
 def first_ready(handles: Sequence[Handle]) -> int:
@@ -205,7 +211,9 @@ def knock(address: str) -> None:
         pass
 
 
-def start(build: Build, plan: bytes, places: Places) -> list[Lasting[RayWorker]]:
+def start(
+    build: Build, plan: bytes, places: Places, stop: Callable[[], bool]
+) -> list[Lasting[RayWorker]]:
     """One Ray actor for each partition, spread over the nodes, and another whenever one is lost."""
     encoded = msgspec.msgpack.encode(places)
 
@@ -234,7 +242,7 @@ def start(build: Build, plan: bytes, places: Places) -> list[Lasting[RayWorker]]
     cpus = share([int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]],
                  ray.available_resources().get("CPU", 0), places.count)  # fmt: skip
     workers = [worker(place, cpus) for place in range(places.count)]
-    wait_for(workers)
+    wait_for(workers, stop)
     return [lasting(place, found) for place, found in enumerate(workers)]
 
 
@@ -248,20 +256,35 @@ def share(nodes: Sequence[int], free: float, workers: int) -> float:
     return found if found * workers <= free else 0.0
 
 
-def wait_for(workers: Sequence[RayWorker]) -> None:
-    """Until all are there: a run that hangs tells nobody why."""
+def wait_for(workers: Sequence[RayWorker], stop: Callable[[], bool]) -> None:
+    """Until all are there: a run that hangs tells nobody why. After some seconds it says so, and heeds `stop`."""
     there = [worker.actor.node.remote() for worker in workers]
-    ready, missing = ray.wait(there, num_returns=len(there), timeout=START_SECONDS)
-    if missing:
-        free, cpus = (
-            found.get("CPU", 0) for found in (ray.available_resources(), ray.cluster_resources())
-        )
-        for worker in workers:
-            end(worker)
-        raise RayUnavailableError(
-            f"{len(ready)} of {len(there)} workers have started within {START_SECONDS} s; "
-            f"{free:g} of the cluster's {cpus:g} CPUs are free"
-        )
+    wait, deadline = float(QUIET_SECONDS), time.monotonic() + START_SECONDS
+    while True:
+        ready, missing = ray.wait(there, num_returns=len(there), timeout=wait)
+        if not missing:
+            return
+        text = f"{len(missing)} of {len(there)} workers to start"
+        stopped = stop()
+        if stopped or time.monotonic() > deadline:
+            for worker in workers:
+                end(worker)
+            if stopped:
+                raise LossError(f"stopped while waiting for {text}")
+            raise RayUnavailableError(
+                f"{len(ready)} of {len(there)} workers have started within {START_SECONDS} s; {room()}"
+            )
+        if wait == QUIET_SECONDS:
+            print(f"waiting for {text}; {room()}", file=sys.stderr, flush=True)
+        wait = LOOK_SECONDS
+
+
+def room() -> str:
+    """Of the cluster."""
+    free, cpus = (
+        found.get("CPU", 0) for found in (ray.available_resources(), ray.cluster_resources())
+    )
+    return f"{free:g} of the cluster's {cpus:g} CPUs are free"
 
 
 def nodes(handles: Sequence[Lasting[RayWorker]]) -> int:

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +16,9 @@ from cluster.digest import fleet_digest, joined
 from cluster.drive import Driver, Handle, Listener, Pages, Totals, WaitAny
 from cluster.faults import FaultPlan
 from cluster.keeping import Keeper, Saved
+from cluster.lasting import LossError
 from cluster.local import LocalHandle, first_of
-from cluster.memory import usual_collector
+from cluster.memory import peak_rss_bytes, usual_collector
 from cluster.pace import Pace
 from cluster.partition import Partition
 from cluster.placement import (
@@ -100,7 +102,8 @@ def run(
     fleet: Fleet, executor: Executor, pages: Pages, listener: Listener, kept: Kept = NOWHERE
 ) -> Outcome:
     """Run to the end, or until the listener stops it."""
-    return run_on(fleet, executor, started, pages, listener, kept)
+    start = partial(started, stop=listener.should_stop)
+    return run_on(fleet, executor, start, pages, listener, kept)
 
 
 def run_on(
@@ -127,7 +130,11 @@ def run_on(
             found.retold,
             keeper,
         )
-        finished = driver.run(kept.saved)
+        try:
+            finished = driver.run(kept.saved)
+        except LossError as error:
+            seconds = time.perf_counter() - began
+            raise LostRunError(error, last_words(driver, found.lookahead, nodes, seconds)) from None
         parts: dict[int, bytes] = {}
         for handle in handles:
             parts |= handle.digests()
@@ -148,6 +155,28 @@ def run_on(
         )
 
 
+class LostRunError(Exception):
+    """A run that could not go on, for this loss, and what had come of it by then."""
+
+    def __init__(self, loss: LossError, outcome: Outcome) -> None:
+        super().__init__(str(loss))
+        self.loss = loss
+        self.outcome = outcome
+
+
+def last_words(driver: Driver, lookahead: int | None, nodes: int, seconds: float) -> Outcome:
+    """What the driver knows without the partition that is lost: it has neither digest nor census."""
+    words = [driver.retold.so_far()] if driver.retold else driver.watched
+    for place, handle in enumerate(() if driver.retold else driver.handles):
+        with contextlib.suppress(LossError):
+            words[place] = handle.watched()
+    count = len(driver.handles)
+    found = [unpack(word) for word in words if word]
+    return Outcome(
+        False, "", driver.totals, found, {}, count, lookahead, nodes, seconds, peak_rss_bytes()
+    )
+
+
 class Placed(NamedTuple):
     """Who is where. `retold` watches beside the driver where hosts are not whole; `lookahead` as in Outcome."""
 
@@ -164,18 +193,25 @@ def placed(fleet: Fleet, executor: Executor, saved: Saved | None = None) -> Plac
         return Placed(packed(fleet.hosts, 1), fleet.lookahead, None)
     if not saved and executor.placement in WHOLE:
         count = runs(executor.placement, fleet.hosts, executor.partitions)
+        if count > 1 and fleet.lookahead is not None:
+            refuse_short(executor.placement, fleet.lookahead, "network")
         return Placed(packed(fleet.hosts, count, fleet.weights), fleet.lookahead, None)
     blank = fleet.build(fleet.plan, ())
     link = floor_of_links(blank.costs.costs)
-    if link < LOOKAHEAD_NS_MIN:
-        raise PlacementError(
-            f'placement "{executor.placement}" has a lookahead of {link} ns (cost link), expected '
-            f"{LOOKAHEAD_NS_MIN} ns or more"
-        )
+    refuse_short(executor.placement, link, "link")
     lookahead = link if fleet.lookahead is None else min(link, fleet.lookahead)
     if saved:
         return Placed(saved.places, lookahead, Retold(blank.watchers, saved.retold))
     return Placed(cut(fleet, executor, blank.faults), lookahead, Retold(blank.watchers))
+
+
+def refuse_short(placement: str, lookahead: int, cost: str) -> None:
+    """Windows of so many ns would hold hardly an event."""
+    if lookahead < LOOKAHEAD_NS_MIN:
+        raise PlacementError(
+            f'placement "{placement}" has a lookahead of {lookahead} ns (cost {cost}), expected '
+            f"{LOOKAHEAD_NS_MIN} ns or more"
+        )
 
 
 def cut(fleet: Fleet, executor: Executor, faults: FaultPlan) -> Places:
@@ -187,8 +223,10 @@ def cut(fleet: Fleet, executor: Executor, faults: FaultPlan) -> Places:
 
 
 @contextlib.contextmanager
-def started(fleet: Fleet, executor: Executor, places: Places) -> Iterator[Started]:
-    """Partitions; they end with the context."""
+def started(
+    fleet: Fleet, executor: Executor, places: Places, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Started]:
+    """Partitions; they end with the context. `stop` is asked while workers do not start."""
     if executor.name == "local":
         with in_this_process(fleet, executor, places) as found:
             yield found
@@ -196,7 +234,7 @@ def started(fleet: Fleet, executor: Executor, places: Places) -> Iterator[Starte
     from cluster import ray_partitions
 
     with ray_partitions.cluster(executor.address, places.count):
-        handles = ray_partitions.start(fleet.build, fleet.plan, places)
+        handles = ray_partitions.start(fleet.build, fleet.plan, places, stop)
         try:
             yield handles, ray_partitions.first_ready, ray_partitions.nodes(handles)
         finally:

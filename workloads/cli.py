@@ -16,6 +16,7 @@ from workloads.flags import (
     in_our_words,
     loaded,
     once,
+    refuse_beside_job,
     refuse_idle,
     several_seeds,
     shared,
@@ -268,7 +269,8 @@ def resume(result: str, **flags: Any) -> None:
 
 
 @cli.command(short_help="Run a scenario as a Ray job.")
-@click.argument("scenario")
+@click.argument("scenario", required=False)
+@click.option("--job", metavar="ID", help="Follow this job, sent before, instead of a SCENARIO.")
 @partial(
     shared,
     without=("expect_digest", "metrics_port", "linger", "live"),
@@ -277,15 +279,24 @@ def resume(result: str, **flags: Any) -> None:
         "--address": "The job server's URL. [default: RAY_API_SERVER_ADDRESS]",
     },
 )
-def submit(scenario: str, **flags: Any) -> None:
+def submit(scenario: str | None, job: str | None, **flags: Any) -> None:
     """SCENARIO as a Ray job at a job server; log, results and exit status come back here.
+
+    A job that was lost sight of is followed again by its ID.
 
     \b
     gmemsim submit quickstart --address http://HEAD:8265
+    gmemsim submit --job raysubmit_4LamXRuQpYdSMg7J --address http://HEAD:8265
     """
     from workloads.execute import Settings
+    from workloads.submit import follow
     from workloads.submit import submit as send
 
+    if job is not None:
+        refuse_beside_job(scenario, flags)
+        sys.exit(follow(job, Settings.of(flags)))
+    if scenario is None:
+        raise UsageError("submit: found neither SCENARIO nor --job ID, expected one of the two")
     flags["executor"] = flags["executor"] or "ray"
     found = loaded(scenario, {**flags, "address": None})  # of the job server, whatever executes
     sys.exit(send(found, Settings.of(flags), flags["time_limit"]))

@@ -17,6 +17,7 @@ KEYS = {
     "metrics_port": "metrics.port",
     "linger": "metrics.linger",
 }
+LISTS = {"overrides": "--set", "timelines": "--timeline"}
 OF_RAY = ("partitions", "placement", "address")
 
 
@@ -233,6 +234,17 @@ def refuse_idle(scenario: Any, flags: dict[str, Any]) -> None:
             )
     if flags.get("linger") is not None and scenario.metrics.port < 0:
         raise UsageError("--linger: found no metrics to serve, expected --metrics-port beside it")
+
+
+def refuse_beside_job(scenario: str | None, flags: Mapping[str, Any]) -> None:
+    """A job that was sent has its scenario."""
+    from workloads.errors import UsageError
+
+    named = {**{flag: typed(flag) for flag in (*KEYS, "time_limit")}, **LISTS}
+    given = [name for flag, name in named.items() if flags.get(flag) not in (None, ())]
+    if scenario is not None or given:
+        other = given[0] if scenario is None else scenario
+        raise UsageError(f"--job: found {other} beside it, expected no scenario: the job has one")
 
 
 def in_our_words(error: click.ClickException) -> str:

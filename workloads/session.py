@@ -14,10 +14,10 @@ import msgspec
 from cluster.exposition import exposition
 from cluster.openmetrics import History, openmetrics
 from workloads import simulate
-from workloads.errors import UsageError
+from workloads.errors import LostError, UsageError
 from workloads.outcome import folder as results
 from workloads.outcome.figures import duration, number
-from workloads.outcome.files import CHECKPOINT
+from workloads.outcome.files import CHECKPOINT, TRACEBACK, write_text
 from workloads.outcome.live import Live
 from workloads.outcome.progress import Progress
 from workloads.outcome.readings import at_start, partitions_of, readings
@@ -57,8 +57,10 @@ class Settings:
         if not flags.get("results", "results"):
             raise UsageError('--results: found "", expected a folder')
         digest = digest and digest.lower()
-        if digest is not None and not re.fullmatch(r"[0-9a-f]+", digest):
-            raise UsageError(f"--expect-digest: found {quote(digest)}, expected hexadecimal digits")
+        if digest is not None and not re.fullmatch(r"[0-9a-f]{32}", digest):
+            raise UsageError(
+                f"--expect-digest: found {quote(digest)}, expected 32 hexadecimal digits"
+            )
         if digest is not None and seeds > 1:
             raise UsageError(
                 "--expect-digest and --seeds: give one of them; a digest is of one run"
@@ -109,8 +111,13 @@ class Session:
             history = History()
             history.add(time.time(), at_start(scenario, run_id))
             watch = Watch(scenario, self.stop, bar, self.exporter, run_id, history)
-            outcome = simulate.run(job, watch, self.settings.address, checkpoint, saved)
-        summary = summarise(scenario, outcome, job.logs, self.stop.why, self.settings.expect_digest)
+            halted: simulate.HaltedError | None = None
+            try:
+                outcome = simulate.run(job, watch, self.settings.address, checkpoint, saved)
+            except simulate.HaltedError as error:
+                halted, outcome = error, error.outcome
+        why = str(halted or self.stop.why)
+        summary = summarise(scenario, outcome, job.logs, why, self.settings.expect_digest)
         final = readings(
             scenario,
             outcome.watched,
@@ -125,6 +132,9 @@ class Session:
         labels = labels_of(scenario, run_id) | results.SCRAPED
         results.write_history(folder, openmetrics(history.snapshots, labels))
         results.write(folder, scenario, summary, outcome, exposition(final))
+        if halted:
+            results.point_latest(self.folder)
+            raise LostError(f"{halted}; what is known is in {folder}{kept_trace(folder, halted)}")
         if outcome.finished:
             checkpoint.unlink(missing_ok=True)
         if label and not self.settings.silent:
@@ -149,6 +159,14 @@ class Session:
             one = simulate.again(job, with_seed(scenario, seed))
             found.append(self.run(one, here, ", ".join(filter(None, (label, place)))))
         return found
+
+
+def kept_trace(folder: Path, halted: simulate.HaltedError) -> str:
+    """Of a bug: its traceback, for whom it is reported to."""
+    if not halted.trace:
+        return ""
+    write_text(folder / TRACEBACK, halted.trace)
+    return f", the traceback in its {TRACEBACK}"
 
 
 def in_short(summary: Summary) -> str:

@@ -16,7 +16,7 @@ from cluster.drive import Listener
 from cluster.keeping import Saved, key_of
 from cluster.lasting import LossError
 from cluster.placement import PlacementError
-from cluster.run import Executor, Fleet, Kept, Outcome, unpack
+from cluster.run import Executor, Fleet, Kept, LostRunError, Outcome, unpack
 from workloads import __version__, arrivals, cost_table
 from workloads.census import complete
 from workloads.errors import LostError, UsageError
@@ -31,6 +31,15 @@ __all__ = ["Job", "Outcome", "key", "prepare", "run", "unpack"]
 
 PAGE = 4096
 SECOND_NS = 1_000_000_000
+
+
+class HaltedError(LostError):
+    """With what had come of it by then, and the traceback of a bug that ended it."""
+
+    def __init__(self, text: str, outcome: Outcome, trace: str) -> None:
+        super().__init__(text)
+        self.outcome = outcome
+        self.trace = trace
 
 
 @dataclass
@@ -130,8 +139,12 @@ def run(
         outcome = engine.run(fleet, executor, job.page, listener, Kept(path, key(job), saved))
     except PlacementError as error:
         raise UsageError(f"engine.placement: {error}") from None
+    except LostRunError as error:
+        error.outcome.census = complete(error.outcome.census)
+        text = f"{error}{to_go_on(path)}"
+        raise HaltedError(text, error.outcome, error.loss.trace) from None
     except LossError as error:
-        raise LostError(f"{error}{to_go_on(path)}") from None
+        raise LostError(str(error)) from None
     outcome.census = complete(outcome.census)
     return outcome
 

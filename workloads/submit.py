@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -11,14 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from cluster.ray_jobs import Job, JobServerError, send
+from cluster.ray_jobs import Job, JobServerError, attach, send
 from workloads import arrivals as arrivals_file
 from workloads import cost_table
 from workloads.errors import LostError, UsageError
 from workloads.outcome.files import SUMMARY
 from workloads.outcome.folder import point_latest, write_scenario
 from workloads.parcel import MARK, BadParcelError, unpack
-from workloads.scenario import AnyWorkload, Scenario, Trace, to_toml
+from workloads.scenario import AnyWorkload, Scenario, Trace, decode, to_toml
 from workloads.session import Settings
 from workloads.trace.spool import resolve
 from workloads.wording import quote
@@ -26,7 +27,8 @@ from workloads.wording import quote
 PACKAGES = ("actors", "cluster", "workloads", "dashboards")
 ADDRESS = "RAY_API_SERVER_ADDRESS"  # as Ray's own command line has it
 OURS, MISTAKE = "gmemsim: ", 2  # how a mistake is told, and the exit status of a run that met one
-SCENARIO, LOGS = "scenario.toml", "logs"
+SCENARIO, LOGS, RESULTS = "scenario.toml", "logs", "results"
+NOTE = "gmemsim.scenario"  # of a job: its scenario, as it is here
 JOB_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     # Ray kills a job three seconds after it was asked to end; writing results and sending them takes longer.
@@ -39,11 +41,29 @@ def submit(scenario: Scenario, settings: Settings, limit: str | None) -> int:
     address = address_of(settings)
     words = ["python", "-m", "workloads.parcel", "run", SCENARIO]
     words += ["--time-limit", limit] if limit else []
+    notes = {NOTE: to_toml(scenario)}
+    with at_the_address(), package(scenario) as folder:
+        job = send(address, folder, words, JOB_ENVIRONMENT, notes, say)
+    say(f"job {job.id} at {address}")
+    return to_the_end(job, scenario, settings)
+
+
+def follow(number: str, settings: Settings) -> int:
+    """As submit, of a job that was sent before."""
+    address = address_of(settings)
+    with at_the_address():
+        job = attach(address, number, say)
+        text = job.notes().get(NOTE)
+    if text is None:
+        raise UsageError(f"--job: {number} was not sent by gmemsim submit, expected one that was")
+    return to_the_end(job, decode(text, f"job {number}"), settings)
+
+
+def to_the_end(job: Job, scenario: Scenario, settings: Settings) -> int:
+    """Follow, fetch. Whatever goes wrong here, the job goes on, and can be followed again."""
+    marked, words_of_it = list[str](), ""
+    again = f"`{command_again(job, settings)}` follows it and gets its results"
     try:
-        with package(scenario) as folder:
-            job = send(address, folder, words, JOB_ENVIRONMENT)
-        print(f"job {job.id} at {address}", file=sys.stderr, flush=True)
-        marked, words_of_it = list[str](), ""
         for line in followed(job):
             if told(line, settings):
                 marked.append(line)
@@ -51,10 +71,33 @@ def submit(scenario: Scenario, settings: Settings, limit: str | None) -> int:
                 words_of_it = line.removeprefix(OURS)
         status, why = job.ended()
     except JobServerError as error:
-        raise UsageError(f"--address: {error}") from None
+        raise LostError(f"job {job.id}: {error}; {again}") from None
+    except KeyboardInterrupt:
+        raise LostError(f"job {job.id}: interrupted before its end was seen; {again}") from None
     if status == MISTAKE and words_of_it:
         raise UsageError(f"job {job.id}: {words_of_it}")
     return fetched(marked, scenario, settings, status, f"job {job.id}: {why}")
+
+
+def command_again(job: Job, settings: Settings) -> str:
+    """How to come back to a job."""
+    words = ["gmemsim", "submit", "--job", job.id, "--address", address_of(settings)]
+    words += ["--results", settings.results] if settings.results != RESULTS else []
+    return shlex.join(words)
+
+
+def say(text: str) -> None:
+    """To who waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def at_the_address() -> Iterator[None]:
+    """A server that is not there, or not so, before there is a job to lose."""
+    try:
+        yield
+    except JobServerError as error:
+        raise UsageError(f"--address: {error}") from None
 
 
 def address_of(settings: Settings) -> str:
@@ -71,7 +114,7 @@ def address_of(settings: Settings) -> str:
 
 def stop(job: Job) -> None:
     """Ctrl-C of whoever follows it."""
-    print(f"stopping job {job.id}", file=sys.stderr, flush=True)
+    say(f"stopping job {job.id}")
     job.stop()
 
 
@@ -91,7 +134,7 @@ def told(line: str, settings: Settings) -> bool:
     if line.startswith(MARK):
         return True
     if not settings.silent and not line.startswith("results: "):  # where they were, there
-        print(line, file=sys.stderr, flush=True)
+        say(line)
     return False
 
 
@@ -110,7 +153,7 @@ def fetched(
     if settings.as_json:
         print(json.dumps(json.loads((folder / SUMMARY).read_text()), indent=2))
     else:
-        print(f"results: {folder}", file=sys.stderr, flush=True)
+        say(f"results: {folder}")
     return status
 
 

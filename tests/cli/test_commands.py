@@ -48,7 +48,7 @@ def test_the_resolved_scenario_runs_again_to_the_same_digest(gmemsim, tmp_path):
 
 
 def test_another_digest_than_expected_is_violated(gmemsim):
-    done = gmemsim("run", "quickstart", *SMALL, "--expect-digest", "00")
+    done = gmemsim("run", "quickstart", *SMALL, "--expect-digest", "0" * 32)
     assert done.returncode == 1
     assert done.stdout.decode().startswith("VIOLATED")
 

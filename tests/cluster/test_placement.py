@@ -15,6 +15,7 @@ from actors.address import (
     vm_address,
 )
 from cluster.placement import PlacementError, join, packed, split
+from tests.determinism.test_arrivals import FLEET
 from tests.runs import FAULTS, KILLS, PINNED, READMITS, SCHEDULED, in_pieces, simulated
 from workloads import scenario
 from workloads.outcome.summary import summarise
@@ -124,3 +125,13 @@ def test_only_partitions_with_events_in_a_window_are_called():
 def test_a_lookahead_that_is_too_short_is_refused():
     with pytest.raises(PlacementError, match='placement "kind" has a lookahead of 50 ns'):
         in_pieces(*SMALL, 'costs.override={"link"="50ns"}', placement="kind")
+
+
+@pytest.mark.parametrize("placement", ["packed", "host"])
+def test_hosts_that_talk_over_a_network_that_is_too_fast_are_refused_apart(placement):
+    quick = (*FLEET, 'costs.override={"network"="50ns"}')
+    text = rf'placement "{placement}" has a lookahead of 50 ns \(cost network\), expected 100 ns'
+    with pytest.raises(PlacementError, match=text):
+        in_pieces(*quick, placement=placement, partitions=2)
+    together = in_pieces(*quick, placement=placement, partitions=1)
+    assert together.digest == simulated(*quick).digest

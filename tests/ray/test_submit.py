@@ -127,6 +127,9 @@ def test_a_job_has_the_digest_of_a_run_here_and_its_results_come_back(submit, he
     assert {"report.html", "scenario.toml", "summary.json"} <= {
         path.name for path in folder.iterdir()
     }
+    number = found.stderr.split()[1]  # job NUMBER at URL
+    again = submit("--job", number, "--json", "--results", "again")
+    assert (again.returncode, json.loads(again.stdout)) == (0, summary), again.stderr
 
 
 def test_the_exit_status_is_the_runs(submit, tmp_path):

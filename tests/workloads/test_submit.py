@@ -2,26 +2,35 @@
 
 import json
 from contextlib import chdir
+from typing import ClassVar
 
 import pytest
+from click.testing import CliRunner
 
+from cluster.ray_jobs import Job, UnansweredError
 from workloads import submit
+from workloads.cli import cli
 from workloads.errors import LostError, UsageError
 from workloads.parcel import lines
-from workloads.scenario import decode
+from workloads.scenario import decode, to_toml
 from workloads.session import Settings
 
 URL = "http://127.0.0.1:8265"
 MISTAKE = "gmemsim: engine.partitions: found 3, expected at most 2"
 
 
-class Ended:
+class Ended(Job):
     """A job that is over, with this log."""
 
-    id = "raysubmit_1"
+    note: ClassVar[dict[str, str]] = {}
 
     def __init__(self, status, log):
+        super().__init__(None, "raysubmit_1", lambda text: None)
         self.status, self.text = status, log
+
+    def notes(self):
+        """See cluster.ray_jobs.Job."""
+        return self.note
 
     def log(self):
         """See cluster.ray_jobs.Job."""
@@ -41,7 +50,8 @@ def sent(monkeypatch, tmp_path):
             self.packages = []
 
         def __call__(self, status, log, *overrides, **settings):
-            def send(address, folder, words, environment):
+            def send(address, folder, words, environment, notes, say):
+                assert decode(notes[submit.NOTE], "notes").scenario.name == "small"
                 files = {path.relative_to(folder).as_posix() for path in folder.glob("logs/*")}
                 self.packages.append(((folder / "scenario.toml").read_text(), files))
                 return Ended(status, log)
@@ -78,6 +88,48 @@ def test_a_mistake_that_only_the_job_could_find_is_a_mistake_here(sent):
 def test_a_job_that_sends_nothing_is_lost_whatever_it_ended_with(sent):
     with pytest.raises(LostError, match="the server's word"):
         sent(0, ["some words"])
+
+
+class Away(Ended):
+    """A job whose server is away for longer than anybody waits."""
+
+    def ended(self):
+        """See cluster.ray_jobs.Job."""
+        raise UnansweredError("the job server does not answer as one: refused")
+
+
+def test_a_job_that_is_lost_sight_of_is_told_with_the_way_back(tmp_path):
+    settings = Settings(address=URL, results=str(tmp_path), quiet=True)
+    way = rf"job raysubmit_1: the job server .*; `gmemsim submit --job raysubmit_1 --address {URL}"
+    with pytest.raises(LostError, match=way):
+        submit.to_the_end(Away(0, ["a line"]), decode("", "small.toml"), settings)
+
+
+def test_a_job_is_followed_again_from_anywhere(monkeypatch, parcel, tmp_path):
+    job = Ended(3, parcel)
+    note = to_toml(decode("", "small.toml", ["fleet.hosts=2"]))
+    monkeypatch.setattr(Ended, "note", {submit.NOTE: note})
+    monkeypatch.setattr(submit, "attach", lambda address, number, say: job)
+    here = Settings(address=URL, results=str(tmp_path / "here"), quiet=True)
+    assert submit.follow("raysubmit_1", here) == 3
+    assert (tmp_path / "here" / "small" / "latest" / "scenario.toml").read_text() == note
+    monkeypatch.setattr(Ended, "note", {})
+    with pytest.raises(UsageError, match="raysubmit_1 was not sent by gmemsim submit"):
+        submit.follow("raysubmit_1", here)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("quickstart", "--job", "j"), "--job: found quickstart beside it"),
+        (("--job", "j", "--seed", "0"), "--job: found --seed beside it"),
+        (("--job", "j", "--set", "fleet.hosts=2"), "--job: found --set beside it"),
+        ((), "found neither SCENARIO nor --job"),
+    ],
+)
+def test_a_job_has_its_scenario(words, text):
+    found = CliRunner().invoke(cli, ["submit", *words, "--address", URL])
+    assert isinstance(found.exception, UsageError) and text in str(found.exception)
 
 
 def test_logs_of_other_folders_go_along_and_the_scenario_that_comes_back_names_them(

@@ -24,6 +24,7 @@ HISTORY = "metrics.om.gz"
 STORIES = "timelines.json"  # beside them, where it was asked for, timeline-hH-vV.json of a VM
 LATEST = "latest"
 CHECKPOINT = "checkpoint"  # only while a run is not over
+TRACEBACK = "traceback.txt"  # of a bug that ended a run on Ray
 COMPARISON = "compare.json"  # beside SCENARIO and REPORT, above a folder for each protocol
 # Of a sweep, beside REPORT.
 POINTS, POINTS_CSV, EXPERIMENT = "points.json", "points.csv", "experiment.toml"

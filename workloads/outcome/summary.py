@@ -141,6 +141,8 @@ def conversions(seen: Tally) -> Conversions:
 def with_load(requests: Conversions, asked: int, waiting: int, on_top: int) -> Conversions:
     """With what the load asked for. What of it no vCPU has come to is unfinished as well."""
     requests["requested"] += waiting
+    # Of a run that was lost nobody knows what was asked for, only what came.
+    asked = max(asked, requests["requested"] - on_top)
     requests["asked"], requests["on_top"] = asked, on_top
     requests["cut_short"] = asked + on_top - requests["requested"]
     requests["unfinished"] += waiting

@@ -19,7 +19,7 @@ class Workload(Section, frozen=True, tag_field="kind"):
     """What all kinds share."""
 
     share: Annotated[
-        float, key.number("weight", "VMs are dealt out to the workloads in proportion", 1e-6)
+        float, key.number("weight", "VMs are dealt out to the workloads in proportion", 1e-6, 1e6)
     ] = 1.0
 
     @property

@@ -78,6 +78,7 @@ def unknown(path: Path) -> str:
     sibling = nearest(path[-1], siblings)
     if namesakes or sibling:
         close = namesakes[0] if namesakes else dotted((*path[:-1], sibling))
+        close = f"{close}.name" if f"{close}.name" in known else close  # of a section
     else:
         # Within a section its own keys say more than a vague likeness elsewhere.
         close = "" if section and siblings else nearest(dotted(path), known)

@@ -405,7 +405,10 @@ class Engine(Section, frozen=True):
     )
     checkpoint_interval: Annotated[
         int,
-        key.duration("shortest wall time between two checkpoints; 0s = none is written", low=0),
+        key.duration(
+            "least wall time between two checkpoints, or 20 times that of the last if longer; 0s = none",
+            low=0,
+        ),
     ] = 30 * SECOND
     pace: Annotated[
         int,
