@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from workloads import __version__
+from workloads.outcome.verdict import exit_status, worst
 from workloads.reader import to_reader
 from workloads.theory.models import MODELS
 from workloads.theory.rows import CONFIDENCE, ERROR, Row, judged
@@ -16,27 +17,38 @@ LEVELS = {
     2: "2. The same draws through a recursion that knows no engine: equal to the nanosecond",
     3: f"3. Theory of the long run: within the {CONFIDENCE:.1%} interval, which tells an error of {ERROR:.0%}",
 }
+VERDICTS = {"ok": "valid", "BLIND": "unknown", "MISSED": "violated"}
 
 
 def theory(seed: int, as_json: bool, quiet: bool) -> int:
-    """All rows of all models; 0 when each is ok, else 1."""
+    """All rows of all models; the verdict's exit status."""
     rows: list[Row] = []
     for model in MODELS:
         found = list(judged(model, seed))
         rows += found
         if not quiet:
-            missed = [row.id for row in found if not row.ok]
-            word = f"MISSED {', '.join(missed)}" if missed else f"{len(found)} rows ok"
+            missed = [f"{word_of(row)} {row.id}" for row in found if not row.ok]
+            word = ", ".join(missed) or f"{len(found)} rows ok"
             print(f"{model.what}: {word}", file=sys.stderr, flush=True)
     with to_reader():
         print(document(rows, seed) if as_json else "\n".join(page(rows, seed)))
-    return 0 if all(row.ok for row in rows) else 1
+    return exit_status(verdict(rows))
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """One row that is missed decides; one that is blind leaves it open."""
+    return worst(VERDICTS[word_of(row)] for row in rows)
+
+
+def word_of(row: Row) -> str:
+    """What is to be said of it."""
+    return "ok" if row.ok else "BLIND" if row.blind else "MISSED"
 
 
 def document(rows: Sequence[Row], seed: int) -> str:
     """What --json prints."""
     found = {
-        "verdict": "valid" if all(row.ok for row in rows) else "violated",
+        "verdict": verdict(rows),
         "seed": seed,
         "rows": msgspec.to_builtins(rows),
         "versions": {"gmemsim": __version__},
@@ -47,8 +59,7 @@ def document(rows: Sequence[Row], seed: int) -> str:
 def page(rows: Sequence[Row], seed: int) -> Iterator[str]:
     """For people."""
     good = sum(row.ok for row in rows)
-    word = "VALID" if good == len(rows) else "VIOLATED"
-    yield f"{word}  {good} of {len(rows)} rows as theory has them, seed {seed}"
+    yield f"{verdict(rows).upper()}  {good} of {len(rows)} rows as theory has them, seed {seed}"
     for level, title in LEVELS.items():
         yield from ("", title)
         yield from table([row for row in rows if row.level == level])
@@ -61,7 +72,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         (row.id, shown(row.exact, row.unit), shown(row.measured, row.unit),
          f"+-{row.half_width / row.exact:.2%}" if row.half_width else "",
          f"{row.power:.4f}" if row.power is not None else "",
-         "ok" if row.ok else "MISSED", row.what)
+         word_of(row), row.what)
         for row in rows
     ]  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -193,27 +193,27 @@ def named(*costs: Cost) -> dict[str, Cost]:
 LOAD, LOAD_2 = 0.4, 1.2
 MODELS = (
     Model(
-        "mm1", "M/M/1", 400_000,
+        "mm1", "M/M/1", 500_000,
         named(exponential("interarrival", 1 / LOAD), exponential("service0", 1)), 1,
         open_line(), follow_line(),
         (Figure("mm1.time", "M/M/1, load 0.4: mean time in the system", f.mm1_time(LOAD, 1), spent(0)),
          Figure("mm1.waits", "M/M/1, load 0.4: share that waits", LOAD, waited)),
     ),
     Model(
-        "md1", "M/D/1", 200_000,
+        "md1", "M/D/1", 100_000,
         named(exponential("interarrival", 1 / LOAD), constant("service0", 1)), 1,
         open_line(), follow_line(),
         (Figure("md1.time", "M/D/1, load 0.4: mean time in the system", f.mg1_time(LOAD, 1, 1), spent(0)),),
     ),
     Model(
-        "mmc", "M/M/2", 500_000,
+        "mmc", "M/M/2", 800_000,
         named(exponential("interarrival", 1 / LOAD_2), exponential("service0", 1)), 1,
         open_line(servers=2), follow_line(servers=2),
         (Figure("mmc.time", "M/M/2, load 0.6: mean time in the system", f.mmc_time(LOAD_2, 1, 2), spent(0)),
          Figure("mmc.waits", "M/M/2, load 0.6: share that waits (Erlang C)", f.erlang_c(2, LOAD_2), waited)),
     ),
     Model(
-        "jackson", "two M/M/1 in a row", 250_000,
+        "jackson", "two M/M/1 in a row", 350_000,
         named(exponential("interarrival", 1 / LOAD), exponential("service0", 1), exponential("service1", 0.8)), 2,
         open_line(desks=2), follow_line(desks=2),
         (Figure("jackson.time", "two in a row (Jackson), loads 0.4 and 0.32: mean time in the system",
@@ -222,14 +222,14 @@ MODELS = (
                 f.mm1_time(LOAD, 1.25), spent(1))),
     ),
     Model(
-        "repair", "machine repairman", 40_000,
+        "repair", "machine repairman", 50_000,
         named(exponential("up", UP), exponential("service0", 1)), 1,
         build_machines, follow_machines,
         (Figure("repair.time", f"repairman, {MACHINES} machines: mean time from failure to repair",
                 f.repair_time(MACHINES, UP, 1), while_all_go_round(0)),),
     ),
     Model(
-        "closed", "closed network", 46_000,
+        "closed", "closed network", 62_000,
         named(*(exponential(f"service{n}", mean) for n, mean in enumerate(MEANS))), len(MEANS),
         build_round, follow_round,
         tuple(Figure(f"closed.desk{n}", f"closed (Gordon, Newell), {CUSTOMERS} customers: mean time at desk {n}",

@@ -19,7 +19,10 @@ GROUPS = 2000  # means of so many groups at most are what the warm-up rule looks
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """`half_width` is 0 where nothing but equality will do. `power`: the chance that an error of 3% is seen."""
+    """`half_width` is 0 where nothing but equality will do. `power`: the chance that an error of 3% is seen.
+
+    A row that is `blind` is not ok, but not missed either: its interval cannot tell.
+    """
 
     id: str
     level: int  # 1 identity, 2 recursion, 3 stationary
@@ -29,6 +32,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     measured: float
     half_width: float
     ok: bool
+    blind: bool = False
     power: float | None = None
     left_out: int = 0  # customers at the beginning, while the queue was still filling
 
@@ -96,7 +100,7 @@ def same(model: Model, books: Sequence[Book], told: Times) -> Row:
 
 
 def stationary(figure: Figure, values: Sequence[float]) -> Row:
-    """The mean of all but the warm-up against theory; a row that could not tell an error of 3% is not ok either."""
+    """The mean of all but the warm-up against theory; a row that could not tell an error of 3% is blind."""
     size = max(len(values) // GROUPS, 1)
     groups = [sum(values[at : at + size]) / size for at in range(0, len(values) - size + 1, size)]
     cut = warm_up.mser5(groups)
@@ -105,7 +109,7 @@ def stationary(figure: Figure, values: Sequence[float]) -> Row:
     sharp = cut is not None and found.half <= RESOLUTION * figure.exact and power >= POWER
     return Row(
         id=figure.id, level=3, what=figure.what, unit="", exact=figure.exact, measured=found.value,
-        half_width=found.half, ok=sharp and found.covers(figure.exact), power=power,
+        half_width=found.half, ok=sharp and found.covers(figure.exact), blind=not sharp, power=power,
         left_out=(cut or 0) * size,
     )  # fmt: skip
 

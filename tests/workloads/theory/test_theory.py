@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -127,13 +128,14 @@ def test_a_service_that_is_three_per_cent_too_long_is_seen():
     assert all(row.half_width < rows.RESOLUTION * row.exact for row in right)
     wrong = list(rows.judged(MD1.with_cost(constant("service0", 1.03)), 1))
     assert [row.ok for row in wrong if row.level < 3] == [True] * 5  # the engine does as it is told
-    assert [row.ok for row in wrong if row.level == 3] == [False]
+    assert [(row.ok, row.blind) for row in wrong if row.level == 3] == [(False, False)]
 
 
-def test_a_run_that_is_too_short_to_tell_is_not_ok():
-    row = rows.stationary(MD1.figures[0], [1.0, 2.3] * 500 + [1.0, 2.4])
-    assert not row.ok
-    assert row.power is not None
+def test_a_run_that_is_too_short_to_tell_is_blind():
+    (figure,), draw = MD1.figures, Random(1)
+    row = rows.stationary(figure, [draw.expovariate(1 / figure.exact) for _ in range(1000)])
+    assert row.blind and not row.ok
+    assert row.power is not None and row.power < rows.POWER
 
 
 def test_power_is_how_often_an_error_is_seen():
@@ -173,13 +175,23 @@ def test_the_whole_table_holds(seed, capsys):
 # --- the command -----------------------------------------------------------------------------------------
 
 
-def test_a_row_that_misses_is_exit_status_1(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("slip", "status", "verdict", "words"),
+    [
+        (None, 3, "UNKNOWN  5 of 6 rows", "BLIND md1.time"),
+        (served_a_nanosecond_longer, 1, "VIOLATED  2 of 6 rows", "MISSED md1."),
+    ],
+)
+def test_a_row_that_cannot_tell_is_unknown_and_one_that_misses_is_violated(
+    slip, status, verdict, words, monkeypatch, capsys
+):
     monkeypatch.setattr(command, "MODELS", [replace(MD1, size=300)])
-    assert command.theory(1, as_json=False, quiet=False) == 1
+    if slip:
+        slip(monkeypatch)
+    assert command.theory(1, as_json=False, quiet=False) == status
     out, err = capsys.readouterr()
-    assert out.startswith("VIOLATED  5 of 6 rows")
-    assert "md1.time" in out and "MISSED" in out
-    assert err == "M/D/1: MISSED md1.time\n"
+    assert out.startswith(verdict)
+    assert err.startswith(f"M/D/1: {words}")
 
 
 def test_all_rows_ok_is_exit_status_0(monkeypatch, capsys):
