@@ -10,6 +10,7 @@ import pytest
 import ray
 from ray.util.state import list_actors
 
+from tests.determinism.test_arrivals import FLEET
 from tests.runs import LONG, ON_RAY, At, simulated
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
@@ -43,6 +44,15 @@ def test_workers_that_are_killed_are_replaced(names, look, local):
     assert outcome.totals.recoveries == len(names)
     assert (outcome.digest, outcome.census) == (local.digest, local.census)
     assert outcome.totals.events == local.totals.events
+
+
+def test_hosts_that_talk_outlive_a_worker_too():
+    deed = At(20, lambda: kill(min(kill())))
+    outcome = simulated(*FLEET, *ON_RAY, "engine.partitions=2", listener=deed)
+    alone = simulated(*FLEET)
+    assert (outcome.digest, outcome.census) == (alone.digest, alone.census)
+    assert (outcome.totals.recoveries, outcome.partitions) == (1, 2)
+    assert outcome.totals.windows > 20 and outcome.totals.cross_messages > 0
 
 
 def test_the_tdx_module_has_a_ray_actor_of_its_own_and_may_lose_it():
