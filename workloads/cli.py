@@ -141,6 +141,7 @@ def sweep(experiment: str, **flags: Any) -> None:
 )
 @click.option("--depth", type=Count(1), help="Moves from the beginning; the same. [default: any]")
 @click.option("--choices", metavar="N,N,...", help="Show the one run that these choices are.")
+@click.option("--save", metavar="FILE", help="The scenario of a counterexample, with its choices.")
 @click.option("--draw", metavar="FILE", help="The graph of states as SVG; 400 of them at most.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output, alone.")
 @partial(

@@ -84,3 +84,14 @@ def test_a_script_runs_in_a_simulation_as_well(gmemsim):
     done = gmemsim("run", "smallest", "--set", "fault=[]", "--json")
     found = json.loads(done.stdout)
     assert (done.returncode, found["conversions"]["completed"]) == (0, 2)
+
+
+def test_a_counterexample_is_saved_as_a_scenario_with_its_command(gmemsim, tmp_path):
+    path = tmp_path / "found.toml"
+    done = gmemsim("explore", "smallest", "--protocol", "undo", *ONE, *LISTED, "--save", path)
+    command = path.read_text().splitlines()[1].removeprefix("# gmemsim ").split()
+    again = gmemsim(*command)
+    assert (again.returncode, command[:2]) == (0, ["explore", str(path)])
+    told = [line for line in done.stdout.decode().splitlines() if " -> " in line]
+    shown = again.stdout.decode().splitlines()[: len(told)]
+    assert shown == told and "=> " in shown[-1]

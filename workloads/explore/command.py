@@ -15,12 +15,13 @@ from workloads.adjust import adjusted
 from workloads.compare import chosen
 from workloads.errors import UsageError
 from workloads.explore import show
-from workloads.explore.draw import picture
+from workloads.explore.draw import STATES_MAX, picture
 from workloads.explore.model import Model
 from workloads.explore.properties import STATUS, Property, answers, plain, verdict_of
 from workloads.explore.trace import told, trace_of
 from workloads.reader import to_reader
 from workloads.scenario import Scenario
+from workloads.scenario.write import to_toml
 from workloads.session import seconds_of
 
 EVERY_SECONDS = 5.0
@@ -36,6 +37,7 @@ class Settings(NamedTuple):
     limit: float | None
     choices: str | None
     draw: str | None
+    save: str | None
     as_json: bool
     quiet: bool
     words: Sequence[str]
@@ -60,6 +62,7 @@ def settings_of(scenario: str, flags: dict[str, Any]) -> Settings:
         seconds_of(flags["time_limit"]),
         flags["choices"],
         flags["draw"],
+        flags["save"],
         flags["as_json"],
         flags["quiet"],
         again,
@@ -94,7 +97,10 @@ def explore(scenario: Scenario, settings: Settings) -> int:
     model = Model(scenario, settings.faults, settings.patient)
     if settings.choices is not None:
         return replay(model, settings.choices)
-    search = Search(model.system, settings.limits)
+    limits = settings.limits
+    if settings.draw:  # no more can be drawn: say so as soon as there are more
+        limits = Limits(min(limits.states, STATES_MAX), limits.depth)
+    search = Search(model.system, limits)
     progress = Progress(settings.limit, settings.quiet)
     try:
         search.run(progress)
@@ -105,6 +111,8 @@ def explore(scenario: Scenario, settings: Settings) -> int:
     verdict = verdict_of(properties, search)
     if settings.draw:
         drawn(search, settings.draw, f"{scenario.scenario.name}, {scenario.protocol.name}")
+    if settings.save:
+        saved(model, properties, settings)
     with to_reader():
         if settings.as_json:
             found = document(model, search, properties, seconds)
@@ -135,11 +143,32 @@ def replay(model: Model, text: str) -> int:
 
 def drawn(search: Search, path: str, title: str) -> None:
     """Write the picture."""
-    text = picture(search, title)
+    written("--draw", path, picture(search, title))
+
+
+def saved(model: Model, properties: list[Property], settings: Settings) -> None:
+    """The scenario under the command that shows its shortest counterexample; nothing without one."""
+    assert settings.save
+    found = show.worst(properties)
+    if found is None:
+        return
+    words = [
+        "gmemsim",
+        "explore",
+        settings.save,
+        *([] if settings.patient else ["--timeouts", "any"]),
+    ]
+    choices = show.choices(trace_of(model.system, found.way)) if found.way else ""
+    head = f"# {found.name}, {found.title}:\n# {shlex.join(words)} --choices {choices}\n"
+    written("--save", settings.save, head + to_toml(model.scenario))
+
+
+def written(flag: str, path: str, text: str) -> None:
+    """UsageError where that cannot be."""
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"--draw: {path}: {error.strerror}") from None
+        raise UsageError(f"{flag}: {path}: {error.strerror}") from None
 
 
 def document(

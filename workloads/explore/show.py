@@ -1,6 +1,7 @@
 """An exploration for people: the verdict, what was shown, the shortest counterexample."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from cluster.explore import Search, System
 from workloads.explore.model import Model
@@ -26,10 +27,21 @@ def page(
         yield f"  ended early      {CUT[search.cut]}: what was not met may still be there"
     yield f"  faults           {faults(model)}"
     yield from table(properties, model)
-    breaches = [each for each in properties if each.verdict == "violated" and each.way]
-    if breaches:
+    found = worst(properties)
+    if found:
         yield ""
-        yield from counterexample(model.system, min(breaches, key=length), words)
+        yield from counterexample(model.system, found, words)
+
+
+def worst(properties: Sequence[Property]) -> Property | None:
+    """The breach with the shortest way there."""
+    breaches = [each for each in properties if each.verdict == "violated" and each.way]
+    return min(breaches, key=length, default=None)
+
+
+def choices(trace: dict[str, Any]) -> str:
+    """As --choices has them."""
+    return ",".join(map(str, trace["choices"] + trace["cycle"]))
 
 
 def faults(model: Model) -> str:
@@ -76,5 +88,4 @@ def counterexample(system: System, each: Property, words: str) -> Iterator[str]:
         if number == trace["moves"]:
             yield "      and from here on round and round:"
         yield text
-    choices = ",".join(map(str, trace["choices"] + trace["cycle"]))
-    yield f"replay: {words} --choices {choices}"
+    yield f"replay: {words} --choices {choices(trace)}"
