@@ -239,14 +239,17 @@ def test_the_terminal_tells_it_under_the_verdict(written, capsys):
     folder, summary = written
     show(summary, folder)
     text = capsys.readouterr().out
-    after = text.index("How AN3 came about in h0/v3:")
+    after = text.index("How AN3 (S-EPT mapping not restored) came about in h0/v3:")
     assert text.index("VIOLATED") < after < text.index(LINES[0]) < text.index("again: gmemsim run")
     assert text.index("again: gmemsim run") < text.index("conversions ")
 
 
 def test_the_report_unfolds_it(written):
     text = (written[0] / "report.html").read_text()
-    assert "<summary>How AN3 came about in h0/v3, 2.00 ms</summary>" in text
+    assert (
+        "<summary>How AN3 (S-EPT mapping not restored) came about in h0/v3, 2.00 ms</summary>"
+        in text
+    )
     assert "takes ilock &lt;for&gt; op 1.0\n0.0140 ms kvm" in text
     assert f"\n\nagain: gmemsim run {written[0]}/scenario.toml</pre>" in text
 
@@ -259,7 +262,8 @@ def test_the_report_tells_a_story_once_for_all_that_was_found_by_it():
     other = line("I13", facts=("takes ilock",))
     found = [line("AN3"), line("I11"), line("AN3"), other, line("I11", vm="h1/v0")]
     one, two, three = stories([*found, FindingLine(1, "L1", "h0/v0", None, "untold", False)])
-    assert "<summary>How AN3, I11 came about in h0/v3, 2.00 ms</summary>" in one
+    both = "AN3 (S-EPT mapping not restored), I11 (after a failure every mapped secure EPT entry is mapped)"
+    assert f"<summary>How {both} came about in h0/v3, 2.00 ms</summary>" in one
     assert one.count("takes ilock") == one.count("gmemsim run it") == 1
     assert (
         "drops ilock\n=&gt; AN3, what it is\n=&gt; I11, what it is\n\nagain: gmemsim run it" in one
