@@ -268,7 +268,7 @@ def test_the_report_tells_a_story_once_for_all_that_was_found_by_it():
     assert (
         "drops ilock\n=&gt; AN3, what it is\n=&gt; I11, what it is\n\nagain: gmemsim run it" in one
     )
-    assert "How I13 came" in two and "How I11 came about in h1/v0" in three
+    assert "How I13 (" in two and "How I11 (" in three and "came about in h1/v0" in three
 
 
 def test_findings_of_older_results_are_read_without_stories(tmp_path):
