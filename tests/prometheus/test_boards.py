@@ -192,7 +192,7 @@ def test_every_panel_has_a_sweep_s_points(tmp_path):
     assert sorted(
         (one["metric"]["line"], one["metric"]["limiting"], one["value"][1])
         for one in shown["Most that holds"]
-    ) == [(one["place"]["pages"], one["limiting"], "2") for one in found["found"]]
+    ) == [(one["place"]["pages"], "none", "2") for one in found["found"]]
 
 
 def test_a_single_seed_has_no_interval():

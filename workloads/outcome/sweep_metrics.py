@@ -6,6 +6,7 @@ from typing import Any
 from cluster.experiment_metrics import Capacity, Point, experiment_metrics
 
 Found = Mapping[str, Any]
+NOTHING = "none"  # limits, as far as was looked: a label without a value would be no label
 
 
 def openmetrics(found: Found, at: float, extra: Mapping[str, str]) -> Iterator[str]:
@@ -34,7 +35,7 @@ def capacities(found: Found) -> Iterator[Capacity]:
             value = search and search["answer"]["value"]
             if value is not None:
                 place = dict([*one["place"].items(), *relieved(made)])
-                yield Capacity(place, value, search["limiting"])
+                yield Capacity(place, value, search["limiting"] or NOTHING)
 
 
 def relieved(resource: str) -> list[tuple[str, str]]:
