@@ -9,7 +9,8 @@ from workloads.swarm.drive import Limits, Swarm, again_on
 from workloads.swarm.generate import generate
 from workloads.swarm.trial import Found
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+# Ray is started three times over.
+pytestmark = [pytest.mark.ray, pytest.mark.nightly, pytest.mark.timeout(240)]
 
 
 def test_seeds_are_run_by_workers_and_one_of_them_again():
