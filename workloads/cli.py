@@ -18,6 +18,7 @@ from workloads.flags import (
     once,
     refuse_beside_job,
     refuse_idle,
+    seed_option,
     several_seeds,
     shared,
 )
@@ -180,13 +181,7 @@ def explore(scenario: str, **flags: Any) -> None:
 @click.option(
     "--runs", type=Count(1), help="So many scenarios. [default: 100, or no end with --time-limit]"
 )
-@click.option(
-    "--seed",
-    type=Count(0),
-    default=1,
-    show_default=True,
-    help="Of the first; the others have those after it.",
-)
+@seed_option("Of the first; the others have those after it.")
 @click.option("--workers", type=Count(1, 4096), help="Runs at a time on Ray. [default: one a CPU]")
 @click.option(
     "--again",
@@ -367,13 +362,7 @@ def replay(logs: tuple[str, ...], **flags: Any) -> None:
     metavar="NAME=VALUE",
     help="Another value for a cost: a duration, or a change such as +10%; repeatable.",
 )
-@click.option(
-    "--seed",
-    type=Count(0),
-    default=1,
-    show_default=True,
-    help="Everything random follows from it.",
-)
+@seed_option("Everything random follows from it.")
 @click.option("--json", "as_json", is_flag=True, help="Rows as JSON on standard output, alone.")
 @click.option("--quiet", is_flag=True, help="No line a row on standard error.")
 @click.option(
@@ -401,13 +390,7 @@ def validate(
 
 
 @cli.command(short_help="The engine on queues that theory has solved.")
-@click.option(
-    "--seed",
-    type=Count(0),
-    default=1,
-    show_default=True,
-    help="Everything random follows from it.",
-)
+@seed_option("Everything random follows from it.")
 @click.option("--json", "as_json", is_flag=True, help="Rows as JSON on standard output, alone.")
 @click.option("--quiet", is_flag=True, help="No line a model on standard error.")
 def theory(seed: int, as_json: bool, quiet: bool) -> None:

@@ -1,6 +1,5 @@
 """All protocols on the same seed, load and faults, one after the other, and what each of them leaves behind."""
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from workloads.outcome import folder as results
 from workloads.outcome.compare_terminal import show_comparison
 from workloads.outcome.comparison import comparison
 from workloads.outcome.summary import exit_status
-from workloads.reader import to_reader
+from workloads.reader import tell
 from workloads.scenario import Scenario
 from workloads.session import Session, Settings, Summary, running, session
 from workloads.wording import quote, suggestion
@@ -62,11 +61,7 @@ def in_folder(
             record = comparison(about(job, plans), list(plans), runs, settings.seeds)
             results.write_comparison(folder, scenario, record)
             results.point_latest(folder)
-        with to_reader():
-            if settings.as_json:
-                print(json.dumps(record, indent=2), flush=True)
-            elif not settings.quiet:
-                show_comparison(record, folder)
+        tell(record, settings.as_json, settings.quiet, lambda: show_comparison(record, folder))
         lingering(scenario, found.exporter is not None)
     return exit_status(record["verdict"])
 

@@ -1,6 +1,5 @@
 """A run as a user sees it: folder, exporter, progress, verdict, files, table, exit status."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -13,7 +12,7 @@ from workloads.outcome import folder as results
 from workloads.outcome.seeds import ANECDOTE, seeds_record, spread
 from workloads.outcome.summary import exit_status
 from workloads.outcome.terminal import show
-from workloads.reader import to_reader
+from workloads.reader import tell
 from workloads.scenario import Scenario
 from workloads.session import Settings, Summary, running, session
 from workloads.watch import interruptible
@@ -68,12 +67,9 @@ def told(
             if "seeds" in summary:
                 results.write_summary(folder, summary)
             results.point_latest(folder)
-        with to_reader():
-            if settings.as_json:
-                print(json.dumps(summary, indent=2), flush=True)
-            elif not settings.quiet:
-                seeds = summary.get("seeds")
-                show(summary, folder, note="\n".join(spread(seeds["count"])) if seeds else note)
+        seeds = summary.get("seeds")
+        note = "\n".join(spread(seeds["count"])) if seeds else note
+        tell(summary, settings.as_json, settings.quiet, lambda: show(summary, folder, note=note))
         lingering(scenario, found.exporter is not None)
     return exit_status(summary.get("seeds", summary)["verdict"])
 

@@ -103,6 +103,11 @@ VALUES = (
 )
 
 
+def seed_option(text: str) -> Callable[..., Any]:
+    """--seed of a command that has no scenario."""
+    return click.option("--seed", type=Count(0), default=1, show_default=True, help=text)
+
+
 TYPES = {"--metrics-port": Count(0, 65_535)}  # the key's -1, for none, is what nobody would type
 
 

@@ -1,6 +1,5 @@
 """`gmemsim sweep`: run what is missing of an experiment, conclude, write, tell; returns the exit status."""
 
-import json
 import shlex
 import time
 from pathlib import Path
@@ -23,7 +22,7 @@ from workloads.outcome.files import RUNS
 from workloads.outcome.summary import exit_status
 from workloads.outcome.sweep_terminal import show_sweep
 from workloads.pool import executor_of, pool
-from workloads.reader import to_reader
+from workloads.reader import tell
 from workloads.session import Settings
 from workloads.watch import Stop
 
@@ -79,11 +78,7 @@ def in_folder(experiment: Experiment, how: How, folder: Path) -> int:
         found = record(experiment, drive, pursuits, stop.why, about)
         results.write_sweep(folder, experiment.text, found)
         results.point_latest(folder)
-    with to_reader():
-        if settings.as_json:
-            print(json.dumps(found, indent=2), flush=True)
-        elif not settings.quiet:
-            show_sweep(found, folder)
+    tell(found, settings.as_json, settings.quiet, lambda: show_sweep(found, folder))
     return exit_status(found["verdict"])
 
 

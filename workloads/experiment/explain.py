@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from workloads.experiment.points import candidates, combinations
+from workloads.experiment.points import axes_of, candidates, combinations
 from workloads.experiment.records import Experiment
 from workloads.scenario.source import EXPERIMENTS, parse_toml, read_source, shipped
 
@@ -34,10 +34,7 @@ def explain(experiment: Experiment) -> dict[str, Any]:
         "given": [one.text for one in experiment.given.values()],
         "seeds": about.seeds,
         "combinations": combined,
-        "axes": [
-            {"name": axis.name, "unit": axis.unit, "values": [one.label for one in axis.choices]}
-            for axis in experiment.axes
-        ],
+        "axes": axes_of(experiment),
         "search": search
         and {
             "key": search.key,

@@ -50,6 +50,14 @@ def combinations(axes: tuple[Axis, ...]) -> Iterator[Point]:
         yield Point(place, tuple(pair for choice in choices for pair in choice.sets))
 
 
+def axes_of(experiment: Experiment) -> list[dict[str, Any]]:
+    """For people and files: what is varied, and over which values."""
+    return [
+        {"name": axis.name, "unit": axis.unit, "values": [one.label for one in axis.choices]}
+        for axis in experiment.axes
+    ]
+
+
 def candidates(search: Search) -> list[int | float]:
     """The values that a search may try, growing. A value without decimals is whole, as keys that count want it."""
     found: list[int | float] = []

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -11,9 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cluster.openmetrics import INTERVAL_SECONDS
 from workloads.experiment.drive import Counts
 from workloads.outcome.figures import duration, number
+from workloads.outcome.progress import WithBar
 
 
-class Told:
+class Told(WithBar):
     """Told how the sweep stands; says so unless `quiet`. A search does not know how many points it will want."""
 
     def __init__(self, name: str, quiet: bool, searches: bool) -> None:
@@ -21,7 +21,6 @@ class Told:
         self.searches = searches
         self.quiet = quiet
         self.began = self.told = time.perf_counter()
-        self.bar: Progress | None = None
 
     def __enter__(self) -> Self:
         if not self.quiet and sys.stderr.isatty():
@@ -37,15 +36,6 @@ class Told:
             self.bar.start()
             self.bar.add_task(self.name, total=1)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.bar:
-            self.bar.stop()
 
     def __call__(self, counts: Counts) -> None:
         """The latest."""

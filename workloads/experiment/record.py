@@ -8,7 +8,7 @@ import msgspec
 from workloads.experiment.analyses.contract import Evidence
 from workloads.experiment.conclude import conclude, judged
 from workloads.experiment.drive import Drive
-from workloads.experiment.points import combinations
+from workloads.experiment.points import axes_of, combinations
 from workloads.experiment.pursuit import Found, Pursuits
 from workloads.experiment.records import Experiment
 from workloads.experiment.rows import Row, row_of
@@ -125,10 +125,7 @@ def shown(experiment: Experiment) -> dict[str, Any]:
     """What of the experiment a report needs."""
     search = experiment.search
     return {
-        "axes": [
-            {"name": axis.name, "unit": axis.unit, "values": [one.label for one in axis.choices]}
-            for axis in experiment.axes
-        ],
+        "axes": axes_of(experiment),
         "search": search
         and {
             "name": search.title,

@@ -73,7 +73,22 @@ class Bar(RichProgress):
         yield from super().get_renderables()
 
 
-class Progress:
+class WithBar:
+    """Whoever shows a bar takes it away in the end."""
+
+    bar: RichProgress | None = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar:
+            self.bar.stop()
+
+
+class Progress(WithBar):
     """Told now and then how the run stands; says so unless `quiet`."""
 
     def __init__(
@@ -109,15 +124,6 @@ class Progress:
             self.bar.start()
             self.bar.add_task("", total=1.0)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.bar:
-            self.bar.stop()
 
     @property
     def tell_every(self) -> float:

@@ -1,6 +1,5 @@
 """`gmemsim swarm`: random scenarios for a time or a count; returns the exit status."""
 
-import json
 import shlex
 import sys
 import time
@@ -14,7 +13,7 @@ from workloads.outcome import folder as results
 from workloads.outcome.files import json_text, write_text
 from workloads.outcome.summary import exit_status
 from workloads.pool import executor_of, pool
-from workloads.reader import to_reader
+from workloads.reader import tell
 from workloads.scenario import to_short_toml, to_toml
 from workloads.session import Settings, seconds_of
 from workloads.swarm import trial
@@ -65,11 +64,7 @@ def in_folder(executor: str, workers: int, settings: Settings, limits: Limits, f
     about = record(found, folder, stopped, time.perf_counter() - began)
     write_text(folder / RECORD, json_text(about))
     results.point_latest(folder)
-    with to_reader():
-        if settings.as_json:
-            print(json.dumps(about, indent=2), flush=True)
-        elif not settings.quiet:
-            show(about, folder)
+    tell(about, settings.as_json, settings.quiet, lambda: show(about, folder))
     return exit_status(about["verdict"])
 
 
