@@ -149,13 +149,17 @@ class Lasting(Generic[W]):
         return self.error
 
     def _bug(self, bug: WorkerBugError) -> LossError:
-        line, trace = bug.args
-        self.error = LossError(
-            f"partition {self.name} met a bug of gmemsim after {self.now} ns of simulated time or "
-            f"soon after: {line}",
-            trace,
-        )
+        self.error = bug_of(self.name, self.now, *bug.args)
         return self.error
+
+
+def bug_of(name: str, now: int, line: str, trace: str) -> LossError:
+    """What a partition's own code raised: its last line, and its traceback."""
+    return LossError(
+        f"partition {name} met a bug of gmemsim after {now} ns of simulated time or soon after: "
+        f"{line}",
+        trace,
+    )
 
 
 def len_of(order: Order) -> int:

@@ -1,8 +1,11 @@
 """The local executor: every host in one partition, in this process."""
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from cluster.drive import Handle
+from cluster.lasting import bug_of
 from cluster.memory import peak_rss_bytes
 from cluster.partition import Order, Partition, Report
 
@@ -25,7 +28,9 @@ class LocalHandle:
         """See cluster.drive.Handle."""
         order, self._order = self._order, None
         assert order is not None, "no order was given"
-        return self.partition.advance(order)
+        found = self.partition
+        with bugs_told(found.places.names[found.place], found.last_time):
+            return found.advance(order)
 
     def watched(self) -> bytes:
         """See cluster.drive.Handle."""
@@ -50,6 +55,17 @@ class LocalHandle:
     def peak_rss_bytes(self) -> int:
         """See cluster.drive.Handle."""
         return peak_rss_bytes()
+
+
+@contextmanager
+def bugs_told(name: str, now: Callable[[], int]) -> Iterator[None]:
+    """Whatever the partition of this name raises ends the run as it does on Ray."""
+    try:
+        yield
+    except Exception as error:
+        line = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
+        trace = "".join(traceback.format_exception(error))
+        raise bug_of(name, now(), line, trace) from error
 
 
 def first_of(_: Sequence[Handle]) -> int:

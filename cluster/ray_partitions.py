@@ -138,10 +138,20 @@ def fetched(reference: Any) -> Any:
     try:
         return ray.get(reference)
     except LOST as error:
-        raise WorkerLost(str(error)) from error
+        text = str(error)
+        if getattr(error, "actor_init_failed", False):
+            raise WorkerBugError(error_of(text), text) from error
+        raise WorkerLost(text) from error
     except RayTaskError as error:
         (line, *_) = str(error.cause).splitlines() or [""]
         raise WorkerBugError(f"{type(error.cause).__name__}: {line}", str(error)) from error
+
+
+def error_of(trace: str) -> str:
+    """The first line of the error under a traceback, whose own lines are indented."""
+    lines = trace.strip().splitlines()
+    frames = [n for n, line in enumerate(lines[:-1]) if line.startswith(" ")]
+    return lines[frames[-1] + 1 if frames else 0]
 
 
 def first_ready(handles: Sequence[Handle]) -> int:

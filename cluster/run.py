@@ -17,7 +17,7 @@ from cluster.drive import Driver, Handle, Listener, Pages, Totals, WaitAny
 from cluster.faults import FaultPlan
 from cluster.keeping import Keeper, Saved
 from cluster.lasting import LossError
-from cluster.local import LocalHandle, first_of
+from cluster.local import LocalHandle, bugs_told, first_of
 from cluster.memory import peak_rss_bytes, usual_collector
 from cluster.pace import Pace
 from cluster.partition import Partition
@@ -252,7 +252,8 @@ def in_this_process(fleet: Fleet, _: Executor, places: Places) -> Iterator[Start
 
 def local(fleet: Fleet, places: Places, place: int) -> LocalHandle:
     """A partition in this process: the only one, or one of a run that has begun on more."""
-    return LocalHandle(Partition(fleet.build, fleet.plan, places, place))
+    with bugs_told(places.names[place], lambda: 0):
+        return LocalHandle(Partition(fleet.build, fleet.plan, places, place))
 
 
 def add_up(parts: Iterable[dict[str, int]]) -> dict[str, int]:

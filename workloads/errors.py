@@ -6,4 +6,11 @@ class UsageError(Exception):
 
 
 class LostError(Exception):
-    """A run that cannot go on. The command line prints its text on one line and exits with status 3: unknown."""
+    """A run that cannot go on. The command line prints its text on one line and exits with status 3: unknown.
+
+    `trace` is the traceback of a bug that ended it.
+    """
+
+    def __init__(self, text: str, trace: str = "") -> None:
+        super().__init__(text)
+        self.trace = trace

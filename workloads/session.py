@@ -116,6 +116,8 @@ class Session:
                 outcome = simulate.run(job, watch, self.settings.address, checkpoint, saved)
             except simulate.HaltedError as error:
                 halted, outcome = error, error.outcome
+            except LostError as error:
+                raise LostError(f"{error}{kept_trace(folder, error)}") from error
         why = str(halted or self.stop.why)
         summary = summarise(scenario, outcome, job.logs, why, self.settings.expect_digest)
         final = readings(
@@ -161,12 +163,12 @@ class Session:
         return found
 
 
-def kept_trace(folder: Path, halted: simulate.HaltedError) -> str:
+def kept_trace(folder: Path, lost: LostError) -> str:
     """Of a bug: its traceback, for whom it is reported to."""
-    if not halted.trace:
+    if not lost.trace:
         return ""
-    write_text(folder / TRACEBACK, halted.trace)
-    return f", the traceback in its {TRACEBACK}"
+    write_text(folder / TRACEBACK, lost.trace)
+    return f"; the traceback is in {folder / TRACEBACK}"
 
 
 def in_short(summary: Summary) -> str:

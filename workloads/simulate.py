@@ -34,12 +34,11 @@ SECOND_NS = 1_000_000_000
 
 
 class HaltedError(LostError):
-    """With what had come of it by then, and the traceback of a bug that ended it."""
+    """With what had come of it by then."""
 
     def __init__(self, text: str, outcome: Outcome, trace: str) -> None:
-        super().__init__(text)
+        super().__init__(text, trace)
         self.outcome = outcome
-        self.trace = trace
 
 
 @dataclass
@@ -142,9 +141,9 @@ def run(
     except LostRunError as error:
         error.outcome.census = complete(error.outcome.census)
         text = f"{error}{to_go_on(path)}"
-        raise HaltedError(text, error.outcome, error.loss.trace) from None
+        raise HaltedError(text, error.outcome, error.loss.trace) from error.loss.__cause__
     except LossError as error:
-        raise LostError(str(error)) from None
+        raise LostError(str(error), error.trace) from error.__cause__
     outcome.census = complete(outcome.census)
     return outcome
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from cluster.run import Executor
-from tests.runs import FAULTS, SCHEDULED, SMALL, simulated, toyed
+from cluster.lasting import LossError
+from cluster.run import Executor, Fleet, run
+from tests.runs import FAULTS, SCHEDULED, SMALL, Silent, simulated, toyed
 from tests.toy import ToyPlan
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
@@ -98,3 +99,18 @@ def test_loads_with_something_beside_the_conversions_are_the_same():
     fleet.append("scenario.duration=20ms")
     local, ray = simulated(*fleet), simulated(*fleet, *on_ray(3))
     assert (local.digest, local.census) == (ray.digest, ray.census)
+
+
+def broken(plan, hosts):
+    """A world that cannot be built (cluster.world.Build)."""
+    raise ValueError(f"no {len(hosts)} hosts\nof this kind")
+
+
+def test_a_bug_while_a_worker_is_built_is_told_at_once():
+    with pytest.raises(LossError) as raised:
+        run(Fleet(broken, b"", 3), Executor("ray", 1), lambda source, page: b"", Silent())
+    assert str(raised.value) == (
+        "partition h0..h2 met a bug of gmemsim after 0 ns of simulated time or soon after: "
+        "ValueError: no 3 hosts"
+    )
+    assert "in broken" in raised.value.trace

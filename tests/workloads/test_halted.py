@@ -84,3 +84,25 @@ def test_what_is_known_of_a_run_that_cannot_go_on_is_kept(
     rebuild(str(folder))
     kept = folder / "traceback.txt"
     assert (kept.read_text() if kept.exists() else "") == trace
+
+
+def broken(*_):
+    """In the place of what a partition does."""
+    raise ValueError("no\nmore")
+
+
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [
+        ("advance", r"partition h0..h1 met a bug of gmemsim after 0 ns .*: ValueError: no; what"),
+        ("__init__", r"partition h0..h1 met a bug of gmemsim after 0 ns .*: ValueError: no; the"),
+    ],
+)
+def test_a_bug_in_this_process_is_told_in_one_line(where, text, monkeypatch, tmp_path):
+    monkeypatch.setattr(Partition, where, broken)
+    job = simulate.prepare(scenario.decode("", "small.toml", list(SMALL)))
+    session = Session(Settings(quiet=True), tmp_path, Stop(None), None)
+    with pytest.raises(LostError, match=text) as raised:
+        session.run(job, tmp_path)
+    assert str(raised.value).endswith(f"; the traceback is in {tmp_path / 'traceback.txt'}")
+    assert "in broken" in (tmp_path / "traceback.txt").read_text()

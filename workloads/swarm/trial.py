@@ -20,8 +20,8 @@ from workloads.swarm.rows import counted
 from workloads.watch import handled
 
 
-class HangError(Exception):
-    """A run that has taken more wall time than it may."""
+class HangError(BaseException):
+    """A run that has taken more wall time than it may. Whoever it interrupts is not to take it for a bug of his own."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -107,13 +107,15 @@ def conclude(found: Found, summary: dict[str, Any], outcome: Outcome) -> None:
         found.failure = Failure("violated", what, (*summary["reasons"], *story))
 
 
-def crash(error: Exception) -> Failure:
+def crash(error: BaseException) -> Failure:
     """Told apart by the kind of error and the function that it came from."""
+    while error.__cause__:
+        error = error.__cause__
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return Failure("crash", (f"{type(error).__name__} in {frame.name}",), lines_of(error))
 
 
-def lines_of(error: Exception) -> tuple[str, ...]:
+def lines_of(error: BaseException) -> tuple[str, ...]:
     """Its traceback."""
     return tuple("".join(traceback.format_exception(error)).splitlines())
 
