@@ -120,9 +120,9 @@ class Host:
                         continue
                 else:
                     event = heappop(queue)
-                    while cancelled and event[2] in cancelled:  # its time does not come
+                    if cancelled and event[2] in cancelled:  # its time does not come
                         cancelled.discard(event[2])
-                        event = heappop(queue)
+                        continue  # and the lane may come before who is behind it
                     if event is stop:
                         break
                     now, _, stamp, cell, message = event

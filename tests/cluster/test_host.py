@@ -1,6 +1,7 @@
 """The event queue of a host: order within a nanosecond, and timers that are taken back."""
 
-from typing import ClassVar
+import random
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -61,6 +62,66 @@ def test_cancelled_timers_leave_the_queue_empty(count):
     host.run(1 << 40, 1 << 20)
     assert (actor.rung, host.next_time()) == ([0], None)
     assert (host.handled, host.now) == (1, 5)
+
+
+class Rescuer(Actor):
+    """Its first bell sends another one by the shortest way, and takes a timer back that is due before that."""
+
+    timer: int = -1
+    rung: list[tuple[int, int]] = []
+
+    def on_bell(self, message: Bell, context: Context) -> None:
+        """Note it with its time."""
+        self.rung.append((context.now, message.number))
+        if message.number == 0:
+            context.send(ADDRESS, Bell(1), context.link)
+            context.cancel(self.timer)
+
+    HANDLERS: ClassVar = {Bell: on_bell}
+
+
+@pytest.mark.parametrize("later", [300, 1 << 41])
+def test_what_comes_the_shortest_way_is_not_overtaken_in_the_place_of_a_cancelled_timer(later):
+    host, _ = ringer(0, int)
+    actor = Rescuer()
+    host.cells[ADDRESS] = cell = Cell(ADDRESS, actor, host)
+    cell.after(5, Bell(0))
+    actor.timer = cell.after(100, Bell(3))  # due while the bell of the lane is on its way
+    cell.after(later, Bell(2))
+    host.run(1 << 40, 100)
+    assert actor.rung == [(5, 0), (205, 1), (300, 2)][: 3 if later == 300 else 2]
+
+
+class Juggler(Actor):
+    """Sends bells by long ways and by the shortest, sets timers, and takes every other one back."""
+
+    left: int
+    draws: Any
+    timers: list[int] = []
+    rung: list[int] = []
+
+    def on_bell(self, _: Bell, context: Context) -> None:
+        """Note when; two more are to come, and one timer is not."""
+        self.rung.append(context.now)
+        for _ in range(2 if self.left > 0 else 0):
+            self.left -= 1
+            context.send(ADDRESS, Bell(1), self.draws.choice((1, 200, 201, 1000)))
+            self.timers.append(context.after(self.draws.randrange(1, 1000), Bell(2)))
+        if self.timers:
+            context.cancel(self.timers.pop(self.draws.randrange(len(self.timers))))
+
+    HANDLERS: ClassVar = {Bell: on_bell}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_time_goes_on_whatever_is_taken_back(seed):
+    host, _ = ringer(0, int)
+    actor = Juggler(left=300, draws=random.Random(seed))
+    host.cells[ADDRESS] = cell = Cell(ADDRESS, actor, host)
+    cell.after(1, Bell(0))
+    while host.run(host.now + 2000, 100):
+        pass
+    assert len(actor.rung) > 300 and actor.rung == sorted(actor.rung)
 
 
 class Counter(Actor):

@@ -5,7 +5,7 @@ import pytest
 from actors import messages as m
 from actors.address import GMEM, VMM
 from actors.contract import Reason
-from actors.observations import FolioOrder, InvalidationBegin
+from actors.observations import FolioOrder, InvalidationBegin, SeamcallAnswered, VcpusKept
 from tests.helpers import PRIVATE, SHARED, World
 from tests.runs import simulated
 from workloads import scenario
@@ -120,3 +120,15 @@ def test_a_run_without_a_planted_bug_is_valid(name):
     outcome = simulated(*overrides, source="quickstart")
     seen = tally(outcome.watched, found.protocol.name, settings=of_scenario(found))
     assert [line["text"] for line in seen.findings if not line["admitted"]] == []
+
+
+def test_a_fault_that_is_busy_twice_leaves_nothing_blocked():
+    world = World("vm.start=unaccepted", "vm.page_order=0")
+    world.inject("tdx.aug_busy", nth=(1, 2))
+    world.touch(0x10, 0x11, PRIVATE)
+    world.run()
+    assert len(world.of(SeamcallAnswered)) > 2
+    world.heal()
+    world.inject("tdx.busy", nth=(1,))  # of BLOCK: its retry succeeds, and vCPUs may enter
+    assert world.convert(0x10, 0x11, SHARED) is Reason.NONE
+    assert (world.of(VcpusKept) != [], world.found) == (True, set())

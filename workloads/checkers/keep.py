@@ -146,20 +146,24 @@ def seamcall(shadow: Shadow, fact: o.SeamcallAnswered) -> None:
     elif fact.call == TRACK:
         shadow.epoch += 1
     if fact.status == BUSY or fact.op == shadow.busy[0]:
-        met_busy(shadow, fact)
+        met_busy(shadow, fact, again)
     if fact.status == Status.IN_USE and shadow.holds(fact.start, fact.end):
         because(shadow, fact.op, Reason.REFERENCES)
 
 
-def met_busy(shadow: Shadow, fact: o.SeamcallAnswered) -> None:
-    """By a fault point, or by whoever held the lock: twice in a row is what the one retry does not help against."""
+def met_busy(shadow: Shadow, fact: o.SeamcallAnswered, again: bool) -> None:
+    """By a fault point, or by whoever held the lock: twice in a row is what the one retry does not help against.
+
+    A fault's call is none of those that are tried `again` with the vCPUs out: it leaves nothing blocked.
+    """
     if fact.status != BUSY or fact.cause == Cause.CALLER:
         shadow.busy = (-1, 0)
         return
     op, times = shadow.busy
     shadow.busy = (fact.op, times + 1 if op == fact.op else 1)
     if shadow.busy[1] > 1:
-        shadow.stuck = fact.start, fact.end
+        if again:
+            shadow.stuck = fact.start, fact.end
         because(shadow, fact.op, Reason.BUSY)
 
 
