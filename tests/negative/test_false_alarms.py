@@ -5,7 +5,16 @@ import pytest
 from actors import messages as m
 from actors.address import GMEM, VMM
 from actors.contract import Reason
-from actors.observations import FolioOrder, InvalidationBegin, SeamcallAnswered, VcpusKept
+from actors.observations import (
+    ConvertBegin,
+    ConvertEnd,
+    FolioOrder,
+    InvalidationBegin,
+    SeamcallAnswered,
+    Sept,
+    VcpusKept,
+)
+from actors.tdx_states import Entry
 from tests.helpers import PRIVATE, SHARED, World
 from tests.runs import simulated
 from workloads import scenario
@@ -132,3 +141,22 @@ def test_a_fault_that_is_busy_twice_leaves_nothing_blocked():
     world.inject("tdx.busy", nth=(1,))  # of BLOCK: its retry succeeds, and vCPUs may enter
     assert world.convert(0x10, 0x11, SHARED) is Reason.NONE
     assert (world.of(VcpusKept) != [], world.found) == (True, set())
+
+
+def test_a_leaf_that_an_accept_has_in_hand_is_no_affair_of_a_conversion_that_ends_meanwhile():
+    settings = ("vm.start=prefaulted-2m", "vm.accept_level=4k", "protocol.freeze_at=commit")
+    in_hand = 0
+    for ahead in range(2000, 12_000, 1000):
+        world = World(*settings, "costs.override.track=100us")
+        world.inject("pins.private")
+        world.touch(0x10, 0x11, PRIVATE, delay=ahead)
+        world.request(0x210, 0x220, SHARED)
+        world.run_until(lambda world=world: bool(world.of(ConvertBegin)))
+        before = world.of(Sept)
+        world.run_until(lambda world=world: bool(world.of(ConvertEnd)))
+        assert world.of(ConvertEnd)[0].reason is Reason.REFERENCES
+        blocked = [fact for fact in world.of(Sept) if fact.state == Entry.PENDING_BLOCKED]
+        in_hand += not before and blocked == world.of(Sept) != []
+        world.run()
+        assert world.found <= {"AN15"}
+    assert in_hand

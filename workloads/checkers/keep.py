@@ -133,6 +133,7 @@ def seamcall(shadow: Shadow, fact: o.SeamcallAnswered) -> None:
         shadow.retrying.remove(fact.op)
     if fact.call == BLOCK:  # one that fails may have blocked what lies before
         shadow.blocked = shadow.epoch
+        shadow.in_hand = fact.op, fact.start, fact.end
     if fact.status != OK:
         shadow.key(fact)
         if fact.status == Status.BUSY and not again and fact.call not in FAULTS:

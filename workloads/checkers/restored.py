@@ -130,9 +130,19 @@ def l4(shadow: Shadow, fact: o.ConvertEnd, op: Operation) -> Found:
     for start, end, was, now in shadow.changed(op, "sept"):
         # What was blocked when this conversion began, somebody else had in hand.
         let_go = Entry.PENDING if was == Entry.PENDING_BLOCKED else was
-        if was != Entry.FREE and now not in (was, let_go, Entry.MAPPED):
+        back = was == Entry.FREE or now in (was, let_go, Entry.MAPPED)
+        if not back and not others(shadow, fact, start, end):
             return f"{span(start, end)} was {Entry(was).name} and is {Entry(now).name} after ABORT"
     return not_put_back(shadow, op, fact.reason) or as_before(shadow, op)
+
+
+def others(shadow: Shadow, fact: o.ConvertEnd, start: int, end: int) -> bool:
+    """Is it a leaf that somebody else has blocked, such as a fault that splits it for an ACCEPT, and has in hand now?
+
+    They come in while a conversion is under way wherever its faults do not wait.
+    """
+    op, first, last = shadow.in_hand
+    return op != fact.op and first <= start and end <= last
 
 
 def not_put_back(shadow: Shadow, op: Operation, reason: Reason) -> Found:

@@ -97,6 +97,7 @@ class Shadow:
     epoch: int = 0
     drained: int = 0
     blocked: int = -1
+    in_hand: tuple[int, int, int] = (-1, 0, 0)  # the last BLOCK: whose, and of what
 
     # Stories: the last facts that are told; those that decide of the last conversion.
     story: deque[Told] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -140,7 +141,7 @@ class Shadow:
         found.dead, found.killed, found.own_faults, found.kept_out = False, False, 0, -1
         found.exited = 0
         found.retrying, found.all_out, found.busy = set(), False, (-1, 0)
-        found.stuck = None
+        found.stuck, found.in_hand = None, (-1, 0, 0)
         self.mirrors.append(found.private)
         self.shared_epts.append(found.shared)
         self.inside[f"mirror of file {file}"] = found.private
