@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OURS = ("actors.", "cluster.", "workloads.", "tests.")  # whose classes states are made of
 PURE = ("actors.", "workloads.checkers.")  # whose functions they refer to
 PLAIN = {
-    "builtins": {"bytearray", "complex", "frozenset", "set", "slice"},
+    "builtins": {"complex", "frozenset", "set", "slice"},
     "collections": {"Counter", "OrderedDict", "defaultdict", "deque"},
     "msgspec._core": {"UNSET"},
     "msgspec._utils": {"rebuild"},

@@ -98,15 +98,15 @@ def write(path: Path, saved: Saved) -> int:
 
 def read(path: Path) -> Saved:
     """BadCheckpointError when it is none, or damaged."""
-    text = path.read_bytes()
-    seal, body = text[len(MAGIC) : len(MAGIC) + SEAL], text[len(MAGIC) + SEAL :]
-    if not text.startswith(MAGIC):
-        raise BadCheckpointError("not a checkpoint of this version of gmemsim")
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:  # before the rest is: a device would never end
+            raise BadCheckpointError("not a checkpoint of this version of gmemsim")
+        seal, body = file.read(SEAL), file.read()
     if blake2b(body, digest_size=SEAL).digest() != seal:
         raise BadCheckpointError("damaged: its checksum is another one")
     try:
         return msgspec.msgpack.decode(body, type=Saved)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadCheckpointError(f"not a checkpoint: {error}") from error
 
 

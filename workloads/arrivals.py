@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from actors.controller import Arrivals
 from cluster.draws import key_of, uniform
@@ -12,6 +11,7 @@ from workloads.wording import printable
 
 SECOND_NS = 1_000_000_000
 SECONDS_MAX = 1e9
+BYTES_MAX = 64 << 20
 Row = tuple[int, int]
 """When a VM comes, and its lifetime, ns."""
 
@@ -72,9 +72,15 @@ def read(scenario: Scenario) -> tuple[Row, ...]:
     if scenario.arrivals.kind != "trace":
         return ()
     try:
-        lines = Path(name).read_text("utf-8").splitlines()
+        with open(name, "rb") as file:
+            content = file.read(BYTES_MAX + 1)
+        if len(content) > BYTES_MAX:
+            raise ValueError("larger than 64MiB")
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError:
+        raise UsageError(f"arrivals.trace: {printable(name)}: it is no text") from None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
+        why = getattr(error, "strerror", None) or error
         raise UsageError(f"arrivals.trace: {printable(name)}: {why}") from None
     return tuple(sorted(rows(name, lines)))
 

@@ -6,6 +6,7 @@
 import base64
 import contextlib
 import io
+import lzma
 import sys
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -42,20 +43,20 @@ def unpack(found: Iterable[str], into: Path) -> Path:
     for line in found:
         word = line.removeprefix(MARK).strip()
         if word.startswith(f"{FIRST} "):
-            _, name, count = word.split(" ")
+            name, _, count = word.removeprefix(f"{FIRST} ").rpartition(" ")
             parcel, whole = [], False
         elif word == LAST:
             whole = True
         else:
             parcel.append(word)
-    if not whole or not count.isdigit() or len(parcel) != int(count) or Path(name).name != name:
+    if not whole or str(len(parcel)) != count or name in ("", "..") or Path(name).name != name:
         raise BadParcelError("the job's log has no whole results")
     folder = into / name
     try:
         packed = io.BytesIO(base64.b64decode("".join(parcel), validate=True))
         with tarfile.open(fileobj=packed, mode="r:xz") as archive:
             archive.extractall(folder, filter="data")
-    except (ValueError, tarfile.TarError, OSError, EOFError) as error:
+    except (ValueError, tarfile.TarError, lzma.LZMAError, OSError, EOFError) as error:
         raise BadParcelError(f"the results in the job's log are damaged: {error}") from error
     return folder
 

@@ -1,6 +1,7 @@
 """The scenario of a replay: what logs tell, flags say, and a scenario file fills in."""
 
 from collections.abc import Sequence
+from os.path import exists, realpath  # unlike Path's, no error for a path that no file can have
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from workloads.scenario import Given, Scenario
 from workloads.scenario.source import parse_toml, read_source
 from workloads.trace.spool import resolve
 from workloads.units import format_duration
+from workloads.wording import printable
 
 HOSTS_MOST = 8  # unless --hosts says otherwise
 FOREVER_NS = 1 << 61
@@ -47,14 +49,14 @@ def document(source: str | None, logs: Sequence[str]) -> dict[str, Any]:
         try:
             found = parse_toml(text)
         except ValueError as error:
-            raise UsageError(f"{where}: not TOML: {error}") from None
+            raise UsageError(f"{printable(where)}: not TOML: {error}") from None
     found["workload"] = [{"kind": "trace", "log": [absolute(log) for log in logs]}]
     return found
 
 
 def absolute(log: str) -> str:
     """So that the resolved scenario can be run from any folder; shipped logs keep their names."""
-    return log if log == "-" or not Path(log).exists() else str(Path(resolve(log)).resolve())
+    return log if log == "-" or not exists(log) else realpath(resolve(log))
 
 
 def pace(flags: dict[str, Any]) -> list[Given]:

@@ -19,8 +19,9 @@ from workloads.session import Settings
 
 def resume(result: str, settings: Settings, flags: dict[str, Any]) -> int:
     """Go on in the same folder, with another executor if the flags say so; returns the exit status."""
-    folder = folder_of(result).resolve()
+    folder = folder_of(result)
     saved = checkpoint(folder)
+    folder = folder.resolve()
     scenario = scenarios.load(str(folder / SCENARIO), as_overrides(flags), FAULT_POINTS)
     refuse_idle(scenario, flags)
     job = simulate.prepare(scenario)

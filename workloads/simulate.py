@@ -11,6 +11,7 @@ import msgspec
 from actors.address import GMEMS_MAX
 from actors.slots import Slot
 from cluster import run as engine
+from cluster.checkpoint import BadCheckpointError
 from cluster.costs import floor_of
 from cluster.drive import Listener
 from cluster.keeping import Saved, key_of
@@ -26,6 +27,7 @@ from workloads.plan import ENCODER, LogShape, Plan
 from workloads.scenario import Engine, Scenario, Trace
 from workloads.trace.spool import HUGE_PAGE, TraceLog, read_logs
 from workloads.weights import weights
+from workloads.wording import printable
 
 __all__ = ["Job", "Outcome", "key", "prepare", "run", "unpack"]
 
@@ -138,6 +140,8 @@ def run(
         outcome = engine.run(fleet, executor, job.page, listener, Kept(path, key(job), saved))
     except PlacementError as error:
         raise UsageError(f"engine.placement: {error}") from None
+    except BadCheckpointError as error:
+        raise UsageError(f"{printable(str(path))}: {printable(str(error))}") from None
     except LostRunError as error:
         error.outcome.census = complete(error.outcome.census)
         text = f"{error}{to_go_on(path)}"

@@ -19,6 +19,7 @@ Table = Mapping[str, object]
 S = TypeVar("S", bound=Section)
 
 SET = "--set"
+TABLES_MAX = 1000  # of one array: rules go through them for each of them
 FREE_TABLES: tuple[Path, ...] = (("checks",), ("costs", "override"))
 
 
@@ -105,6 +106,8 @@ def tables(raw: object, path: Path, origin: Origin) -> Iterator[tuple[Path, Tabl
     """Each table of an array, with its path."""
     if not isinstance(raw, list):
         raise origin.wrong(path, f"found {found(raw)}, expected an array: [[{dotted(path)}]]")
+    if len(raw) > TABLES_MAX:
+        raise origin.wrong(path, f"found {len(raw)} tables, expected at most {TABLES_MAX}")
     for index, item in enumerate(raw):
         here = (*path, str(index))
         yield here, table_of(item, here, origin)

@@ -28,10 +28,14 @@ from workloads.trace.qemu import (
     SlotChange,
     VcpuCreated,
 )
+from workloads.wording import printable
 
 RECORD = struct.Struct("<QQQB")  # time since the log's first conversion (ns), gpa, size, to_shared
 SAMPLES = 20  # damaged lines that are kept by name
 LINE_LIMIT = 1 << 16  # bytes of one line that are looked at
+# What a hostile log makes its reader keep, and go through for a line; QEMU's VMs have some dozens of slots.
+SLOTS_MAX = 4096
+RANGES_MAX = 1 << 18  # separate shared ranges at one time, times two
 TIME_LIMIT = 1 << 60  # 36 years
 PAUSE_MAX = 30 * 24 * 3600 * 1_000_000_000
 HUGE_PAGE = 2 << 20
@@ -98,42 +102,54 @@ class _Slots:
 
     def __init__(self) -> None:
         self.inodes: dict[int, int] = {}
-        self._live: dict[tuple[int, int], SlotChange] = {}
-        self._layout: IntervalMap | None = None
+        self._live: dict[tuple[int, int], tuple[int, SlotChange]] = {}  # numbered by age
+        self._layout = IntervalMap.filled(0)  # gpa: number of the live slot
+        self._applied = 0
         self._low, self._high = 0, ADDRESS_LIMIT  # the slot hit last; at first no slot is a limit
         self._union = IntervalMap.filled(0)
         self._mappings: dict[tuple[int, int], int] = {}  # (inode, gpa - offset): value in the union
 
-    def apply(self, change: SlotChange) -> None:
-        """Declare, move or delete one slot; what KVM refused is none of these."""
+    def apply(self, change: SlotChange) -> str:
+        """Declare, move or delete one slot; what KVM refused is none of these. Returns why it cannot be, if so."""
         if change.ret:
-            return
-        self._live.pop(change.key, None)
+            return ""
+        self._drop(change.key)
         if change.size and change.fd is not None:
-            self._live[change.key] = change
+            if max(len(self._live), len(self._mappings), self._union.fragments // 2) >= SLOTS_MAX:
+                return f"more than {SLOTS_MAX} private memory slots"
+            self._applied += 1
+            self._live[change.key] = self._applied, change
+            self._layout.set(change.gpa, change.gpa + change.size, self._applied)
             inode = self.inodes.setdefault(change.fd, len(self.inodes))
             mapping = (inode, change.gpa - change.offset)
             value = self._mappings.setdefault(mapping, len(self._mappings) + 1)
             self._union.set(change.gpa, change.gpa + change.size, value)
         if self.inodes:
-            self._layout, self._low, self._high = None, 0, 0
+            self._low, self._high = 0, 0
+        return ""
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        """Take a slot away; what lay below it shows again."""
+        gone = self._live.pop(key, None)
+        if gone is None:
+            return
+        low, high = gone[1].gpa, gone[1].gpa + gone[1].size
+        self._layout.set(low, high, 0)
+        for number, slot in self._live.values():
+            start, end = max(low, slot.gpa), min(high, slot.gpa + slot.size)
+            if start < end:
+                self._layout.set(start, end, number)
 
     def hold(self, gpa: int, end: int) -> bool:
         """Whether one slot holds all of it; every address is possible while none was named."""
         if self._low <= gpa and end <= self._high:
             return True
-        layout = self._layout or self._lay_out()
+        layout = self._layout
         at = bisect_right(layout.starts, gpa) - 1
         if not layout.values[at]:
             return False
         self._low, self._high = layout.starts[at], layout.starts[at + 1]
         return end <= self._high
-
-    def _lay_out(self) -> IntervalMap:
-        self._layout = IntervalMap.filled(0)
-        for number, slot in enumerate(self._live.values(), 1):
-            self._layout.set(slot.gpa, slot.gpa + slot.size, number)
-        return self._layout
 
     def union(self, highest_end: int) -> tuple[Slot, ...]:
         """Every private slot, by address; without any, one that reaches over all conversions."""
@@ -187,6 +203,11 @@ class _Conversions:
         return self.last
 
     @property
+    def fragments(self) -> int:
+        """Ranges of one kind at this time."""
+        return self._shared.fragments
+
+    @property
     def shared_bytes(self) -> int:
         return self._shared.pages(0, ADDRESS_LIMIT // PAGE, 1) * PAGE
 
@@ -236,12 +257,18 @@ class _Reader:
             self._damage(Damaged(True, reason))
             return
         self.done.add(event)
+        if self.done.fragments > RANGES_MAX:
+            raise UsageError(
+                f"{self.name}:{self.lines}: memory is shared in more than {RANGES_MAX // 2} separate ranges; "
+                "expected the log of a VM that shares memory in fewer pieces"
+            )
         if self.done.count <= SAMPLES:
             self._early.append(self.lines)
 
     def _slot(self, change: SlotChange) -> None:
         known = bool(self.slots.inodes)
-        self.slots.apply(change)
+        if why := self.slots.apply(change):
+            self._damage(Damaged(False, f"kvm_set_user_memory: {why}"))
         if self.slots.inodes and not known and self.done.count:
             self._disown()
 
@@ -318,7 +345,7 @@ def resolve(name: str) -> str:
     if name in shipped():
         return str(SHIPPED / name)
     raise UsageError(
-        f"{name or '(no name)'}: no such file, nor a shipped log (those are {', '.join(shipped())})"
+        f"{printable(name) or '(no name)'}: no such file, nor a shipped log (those are {', '.join(shipped())})"
     )
 
 
@@ -349,7 +376,7 @@ def _unpacked(stream: BinaryIO) -> Iterator[io.BufferedIOBase]:
 
 def read_log(name: str, stdin: BinaryIO | None = None) -> TraceLog:
     """One pass over one log; `-` is standard input."""
-    shown = "standard input" if name == "-" else name
+    shown = "standard input" if name == "-" else printable(name)
     try:
         with ExitStack() as stack:
             reader = _Reader(shown, stack.enter_context(tempfile.TemporaryFile()))
