@@ -37,7 +37,7 @@ def scenario_of(
     if flags["stagger"] is not None:
         texts.append(Given(f"fleet.stagger={flags['stagger']}", "--stagger"))
     texts += [*pace(flags), *overrides]
-    where = flags["scenario"] or name_of(logs)
+    where = printable(flags["scenario"] or name_of(logs))
     return scenarios.from_document(base, where, texts, FAULT_POINTS)
 
 
