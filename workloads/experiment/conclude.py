@@ -8,6 +8,7 @@ from workloads import checks
 from workloads.experiment.analyses import ANALYSES
 from workloads.experiment.analyses.capacity import NONE
 from workloads.experiment.analyses.contract import Evidence, Figure, Figures, point_figures
+from workloads.experiment.analyses.pairs import paired
 from workloads.experiment.measures import LIMITS
 from workloads.experiment.wanted import BRACES, EQUAL, template
 
@@ -16,7 +17,7 @@ def conclude(found: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]], lis
     """(conclusion, rows of checks, what is not known): figures that have no value, checks that are left open."""
     experiment = found.experiment
     own = ANALYSES[experiment.conclusion.analysis].function(found)
-    known = point_figures(found) | own
+    known = point_figures(found) | paired(found) | own
     text = template(experiment.conclusion.text)
     written = BRACES.findall(text)
     wanted = list(dict.fromkeys([*written, *experiment.checks]))

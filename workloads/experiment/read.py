@@ -310,6 +310,14 @@ def _of_conclusion(experiment: Experiment) -> Iterator[tuple[tuple[str, ...], st
         if option not in ANALYSES[name].options:
             hint = suggestion(option, tuple(ANALYSES[name].options))
             yield ("conclusion", "options", option), f"unknown option of {name}; {hint}"
+    paired = experiment.conclusion.paired
+    axes = [axis.name for axis in experiment.axes]
+    if paired and experiment.search:
+        text = f"found {quote(paired)} beside [search], whose points differ; expected none"
+        yield ("conclusion", "paired"), text
+    elif paired and paired not in axes:
+        text = f"found {quote(paired)}, expected an axis; {suggestion(paired, axes)}"
+        yield ("conclusion", "paired"), text
     try:
         list(string.Formatter().parse(experiment.conclusion.text))
     except ValueError as error:

@@ -95,6 +95,9 @@ class Conclusion(Section, frozen=True):
 
     analysis: Annotated[str, keys.text("one of `gmemsim list analyses`")] = "points"
     text: Annotated[str, keys.text("the answer in words; {figure} is filled in")] = ""
+    paired: Annotated[
+        str, keys.text("an axis whose first value is set against its others, seed by seed")
+    ] = ""
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from workloads import checks
 from workloads.experiment.analyses import ANALYSES
 from workloads.experiment.analyses.capacity import NONE
-from workloads.experiment.analyses.contract import Kind, point_kinds
+from workloads.experiment.analyses.contract import Kind, kinds, point_figures
+from workloads.experiment.analyses.pairs import paired
+from workloads.experiment.analyses.probe import probe
 from workloads.experiment.clashes import Breach
 from workloads.experiment.measures import LIMITS
 from workloads.experiment.points import candidates, shown
@@ -24,8 +26,9 @@ def template(text: str) -> str:
 
 def refused(experiment: Experiment) -> Iterator[Breach]:
     """Figures that there cannot be, and limits that do not fit what they are of."""
-    known = ANALYSES[experiment.conclusion.analysis].names(experiment)
-    points = point_kinds(experiment)
+    made_up = probe(experiment)
+    own = ANALYSES[experiment.conclusion.analysis].function(made_up)
+    known, points = kinds(own | paired(made_up)), kinds(point_figures(made_up))
     tried = {shown(value) for value in candidates(experiment.search)} if experiment.search else {""}
     for name in BRACES.findall(template(experiment.conclusion.text)):
         if not kind_of(name, known, points, tried):

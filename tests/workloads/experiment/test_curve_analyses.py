@@ -7,6 +7,7 @@ from tests.workloads.experiment.small import HEAD
 from workloads.experiment import decode
 from workloads.experiment.analyses import ANALYSES
 from workloads.experiment.analyses.contract import Evidence
+from workloads.experiment.analyses.probe import probe
 from workloads.experiment.points import combinations
 from workloads.experiment.rows import Row
 from workloads.outcome.interval import Interval
@@ -51,7 +52,9 @@ def found(analysis, measures, options):
     ]
     made = ANALYSES[analysis]
     figures = made.function(Evidence(experiment, rows, [], options))
-    assert set(figures) <= set(made.names(experiment)), "figures that nobody could ask for"
+    assert set(figures) <= set(made.function(probe(experiment))), (
+        "figures that nobody could ask for"
+    )
     return figures
 
 

@@ -68,6 +68,12 @@ MISTAKES = {
         'conclusion.analysis: found "extreme", expected an analysis; nearest: extremes'
     ),
     "[conclusion]\noptions = { x = 1 }": "conclusion.options.x: unknown option of points; allowed: none",
+    "[conclusion]\npaired = 'vm.vcpu'": (
+        'conclusion.paired: found "vm.vcpu", expected an axis; nearest: vm.vcpus'
+    ),
+    "[search]\nkey = 'vm.mlock'\nobjective = 'boot.p99 < 5s'\n[conclusion]\npaired = 'vm.vcpus'": (
+        'conclusion.paired: found "vm.vcpus" beside [search]'
+    ),
     "[conclusion]\ntext = '{a'": "conclusion.text: expected '}' before end of string",
     "[checks]\na = 'less'": 'checks.a: found "less", expected a limit such as',
     "[search]\nobjective = 'boot.p99 < 5s'": "search.key: not given, expected a key of the scenario",
