@@ -1,9 +1,10 @@
 """Figures that an experiment's text and checks ask for, looked at before anything is run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from workloads import checks
+from workloads.experiment import paths
 from workloads.experiment.analyses import ANALYSES
 from workloads.experiment.analyses.capacity import NONE
 from workloads.experiment.analyses.contract import Kind, kinds, point_figures
@@ -13,6 +14,7 @@ from workloads.experiment.clashes import Breach
 from workloads.experiment.measures import LIMITS
 from workloads.experiment.points import candidates, shown
 from workloads.experiment.records import Experiment
+from workloads.scenario import Scenario
 from workloads.wording import nearest, quote
 
 BRACES = re.compile(r"\{([^{}]*)\}")
@@ -22,6 +24,19 @@ EQUAL = ("==", "!=")
 def template(text: str) -> str:
     """Whoever writes the text may break a line within a figure's name."""
     return BRACES.sub(lambda one: " ".join(one[0].split()), text)
+
+
+def nowhere(experiment: Experiment, scenarios: Sequence[Scenario]) -> Iterator[Breach]:
+    """Paths of measures, and names of an objective, that no point's runs can have."""
+    for index, measure in enumerate(experiment.measures):
+        for key in ("path", "per"):
+            told = paths.lacks(getattr(measure, key), scenarios)
+            if told:
+                yield ("measure", str(index), key), told
+    for name in experiment.objective:
+        told = paths.lacks(name, scenarios)
+        if told:
+            yield ("search", "objective"), told
 
 
 def refused(experiment: Experiment) -> Iterator[Breach]:

@@ -89,6 +89,9 @@ MISTAKES = {
     "[search]\nkey = 'a'\nobjective = 'boot.p99 < 5s'\nrelieve = { vmm = 'b' }": (
         'search.relieve.vmm: found "b", expected a list of costs'
     ),
+    "[search]\nkey = 'costs.override.block'\nobjective = 'boot.p99 < 5s'\nrelieve = { mmu_lock = ['block'] }": (
+        "search.relieve.mmu_lock: found block, which [search] varies as costs.override.block; expected other costs"
+    ),
     "[search]\nkey = 'a'\nobjective = 'boot.p99 < 5s'\nrelieve = { mmu_lok = [] }": (
         "search.relieve.mmu_lok: unknown resource; nearest: mmu_lock"
     ),
@@ -142,6 +145,14 @@ def test_question_prediction_and_something_to_vary_are_wanted():
         (
             GRID.replace("fleet.vms_per_host", "workload.3.rate"),
             'small.toml: protocol two-phase, VMs 1: workload.3.rate: workload.3: found index "3"',
+        ),
+        (
+            GRID.replace("conversion.latency.p99", "arrivals.placed"),
+            'small.toml: measure.0.path: found "arrivals.placed", which no point has: it takes [arrivals]',
+        ),
+        (
+            SEARCH.replace("conversion.latency.p99 <", "boot.p99 <"),
+            'search.objective: found "boot.p99", which no point has: it takes a [[workload]] of kind "boot"',
         ),
         (GRID.replace("[1, 2]", "[true]"), "VMs true: fleet.vms_per_host: found true"),
         (GRID + "\n[base]\n'vm.vcpus' = 0", "small.toml: base.vm.vcpus: found 0"),
