@@ -27,6 +27,13 @@ class Scalability:
         return law(users, self.rate, self.contention, self.coherency)
 
     @property
+    def most(self) -> float:
+        """X at the peak, or what X tends to where there is none; infinite without contention too."""
+        if self.coherency:
+            return self.throughput(max(self.peak, 1.0))
+        return self.rate / self.contention if self.contention else math.inf
+
+    @property
     def peak(self) -> float:
         """The N at which X is largest; without coherency there is none."""
         if not self.coherency:

@@ -9,6 +9,7 @@ from workloads.experiment.analyses import (
     optimum,
     queueing,
     recovery,
+    scaling,
 )
 from workloads.experiment.analyses.contract import Analysis, Evidence, Figure, Figures
 
@@ -51,6 +52,11 @@ ANALYSES: Mapping[str, Analysis] = {
         lines.knee,
         "where a measure turns up over an axis; and extremes",
         pick(lines.OPTIONS, "x", "y", "factor"),
+    ),
+    "scalability": Analysis(
+        scaling.scaling,
+        "the Universal Scalability Law of a throughput over how many ask at once; and extremes",
+        pick(lines.OPTIONS, "x", "y"),
     ),
     "queueing": Analysis(
         queueing.queueing,
