@@ -10,6 +10,7 @@ from workloads.experiment.analyses.capacity import NONE
 from workloads.experiment.analyses.contract import Evidence, Figure, Figures, point_figures
 from workloads.experiment.analyses.pairs import paired
 from workloads.experiment.measures import LIMITS
+from workloads.experiment.tables import tables
 from workloads.experiment.wanted import BRACES, EQUAL, template
 
 
@@ -29,6 +30,7 @@ def conclude(found: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]], lis
         "analysis": experiment.conclusion.analysis,
         "text": " ".join(filter(None, (text.strip(), *notes))),
         "figures": {name: told(figure) for name, figure in used.items()},
+        "tables": tables(experiment, known),
     }
     rows = [checked(name, limit, known) for name, limit in experiment.checks.items()]
     unknown = [f"no figure {name}: no run has it" for name in missing]

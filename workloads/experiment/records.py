@@ -90,6 +90,15 @@ class Plot(Section, frozen=True):
     yscale: Annotated[Scale, keys.choice(Scale, "of the measure")] = "linear"
 
 
+class Table(Section, frozen=True):
+    """[[table]]: figures in columns, a row for each combination of the axes; for the report and a page."""
+
+    of: Annotated[
+        tuple[str, ...], keys.texts("names", "measures, or other figures without their place")
+    ] = ()
+    across: Annotated[str, keys.text("an axis whose values are columns of each measure")] = ""
+
+
 class Conclusion(Section, frozen=True):
     """[conclusion]: what is made of the points."""
 
@@ -114,6 +123,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     relief: dict[str, tuple[str, ...]] = {}
     measures: tuple[Measure, ...] = ()
     plots: tuple[Plot, ...] = ()
+    tables: tuple[Table, ...] = ()
     conclusion: Conclusion = Conclusion()
     options: dict[str, Any] = {}
     checks: dict[str, str] = {}

@@ -14,6 +14,7 @@ from workloads.experiment.clashes import Breach
 from workloads.experiment.measures import LIMITS
 from workloads.experiment.points import candidates, shown
 from workloads.experiment.records import Experiment
+from workloads.experiment.tables import names, places, rows_of
 from workloads.scenario import Scenario
 from workloads.wording import nearest, quote
 
@@ -52,6 +53,14 @@ def refused(experiment: Experiment) -> Iterator[Breach]:
                 ("conclusion", "text"),
                 f"found {quote(f'{{{name}}}')}, which is no figure; {hint}",
             )
+    for index, table in enumerate(experiment.tables):
+        for place in places(rows_of(experiment, table)):
+            for name in names(experiment, table, place):
+                if not kind_of(name, known, points, tried):
+                    told = (
+                        f"found {quote(name)}, which is no figure; {close(name, [*known, *points])}"
+                    )
+                    yield ("table", str(index), "of"), told
     for name, limit in experiment.checks.items():
         kind = kind_of(name, known, points, tried)
         if not kind:

@@ -19,7 +19,7 @@ from workloads.scenario.source import EXPERIMENTS, shipped
 
 AXIS = "\n[[axis]]\nkey = 'vm.vcpus'\nvalues = [1]\n"
 MISTAKES = {
-    "x = 1": "x: unknown key; allowed: experiment, base, axis, point, search, measure, plot, conclusion, checks",
+    "x = 1": "x: unknown key; allowed: experiment, base, axis, point, search, measure, plot, table, conclusion, checks",
     "[serach]": "serach: unknown key; nearest: search",
     "[[axis]]\nname = 'a'\nvalues = [1]": "axis.1.key: not given, expected the key that the values are for",
     "[[axis]]\nkey = 'vm.vcpus'\nvalues = 3": "axis.1.values: found 3, expected a list of values",
@@ -64,6 +64,8 @@ MISTAKES = {
     ),
     "[[axis]]\nname = 'verdict'\nkey = 'vm.mlock'\nvalues = [1]": 'axis: found "verdict", which is',
     "[[plot]]\nx = 'vm.vcpu'\ny = 'b'": 'plot.0.x: found "vm.vcpu"; nearest: vm.vcpus',
+    "[[table]]\nacross = 'vm.vcpus'": "table.0.of: not given, expected a list of measures or figures",
+    "[[table]]\nof = ['a']\nacross = 'vm.vcpu'": 'table.0.across: found "vm.vcpu"; nearest: vm.vcpus',
     "[conclusion]\nanalysis = 'extreme'": (
         'conclusion.analysis: found "extreme", expected an analysis; nearest: extremes'
     ),
@@ -186,6 +188,10 @@ def test_points_are_judged_before_anything_is_run(text, told):
         (
             GRID.replace('"most p99"', '"most p99 at"'),
             'checks.most p99 at: found "< 1s" for a text, expected == or != and the text',
+        ),
+        (
+            GRID + '[[table]]\nof = ["p98"]',
+            'table.0.of: found "p98 two-phase 1", which is no figure; nearest: p99 two-phase 1',
         ),
         (SEARCH.replace('"== yes"', '"> 0"'), 'checks.monotone: found "> 0" for a text'),
         (
