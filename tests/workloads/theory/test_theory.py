@@ -164,6 +164,7 @@ def test_a_slower_exponential_server_is_seen_too():
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_whole_table_holds(seed, capsys):
     assert command.theory(seed, as_json=True, quiet=True) == 0
