@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+NOTHING = 1e-9  # a coefficient of which no number of users that anybody has would tell anything
+
 
 @dataclass(frozen=True, slots=True)
 class Scalability:
@@ -65,7 +67,7 @@ def fit(users: Sequence[float], throughputs: Sequence[float]) -> Scalability:
         errors, (1.0, 0.01, 1e-4), bounds=(0, math.inf), xtol=1e-14, ftol=1e-14, gtol=1e-14,
         x_scale=(1.0, 0.1, 0.01),
     )  # fmt: skip
-    rate, contention, coherency = (float(part) for part in found.x)
+    rate, contention, coherency = (float(part) if part > NOTHING else 0.0 for part in found.x)
     residuals = tuple(x - law(n, rate * scale, contention, coherency) for n, x in points)
     middle = sum(throughputs) / len(points)
     spread = sum((x - middle) ** 2 for x in throughputs)

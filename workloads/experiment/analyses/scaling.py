@@ -15,9 +15,10 @@ def scaling(found: Evidence) -> Figures:
 
     `peak PLACE` is how many ask at once where throughput is largest, "none" without coherency; `most PLACE` is what it
     tends to with more and more, or has at the peak; `off PLACE` the largest residual as a share of what was measured,
-    `off at PLACE` where, `over at PLACE` "more" or "less", as was measured there. And what `extremes` gives.
+    `off at PLACE` where, `over at PLACE` "more" or "less", as was measured there. `most off` is the
+    largest of all. And what `extremes` gives.
     """
-    figures = extremes(found)
+    figures, worst = extremes(found), list[float]()
     x, y = lines.axes(found)
     unit = next(measure.unit for measure in found.experiment.measures if measure.name == y)
     for place, points in lines.curves(found, x, y):
@@ -38,6 +39,9 @@ def scaling(found: Evidence) -> Figures:
             ("over at", Figure("more" if off > 0 else "less")),
         ):
             figures[lines.named(name, place)] = figure
+        worst.append(abs(off))
+    if worst:
+        figures["most off"] = Figure(max(worst), "ratio")
     return figures
 
 
