@@ -75,4 +75,6 @@ def closed_wait(customers: Value, away: float, service: float) -> float | None:
     number = int(customers)
     if number < 1 or away <= 0:
         return None
+    if number == 1:
+        return 0.0  # who is alone waits for nobody
     return repair_time(number, away, service) - service
