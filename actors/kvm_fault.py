@@ -51,6 +51,7 @@ class PageFault(msgspec.Struct):
     parked_at: int = 0
     looked: int = 0  # how often guest_memfd has been asked
     suspect: bool = False  # the module takes the tree lock when its vCPU enters again
+    again: int = 0  # how often its vCPU has faulted here before
 
 
 def shared_access(kvm: "KvmMmu", message: m.Access, context: Context) -> None:
@@ -120,7 +121,6 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
     if message.reason is Reason.REFERENCES and fault.conversions >= CONVERSIONS_MAX:
         done(kvm, fault, Outcome.FAILED, context.link, context)
     elif message.reason is Reason.REFERENCES:
-        fault.conversions += 1
         request = m.ConvertRequest(
             implicit_request(fault.access),
             fault.start,
@@ -128,7 +128,9 @@ def got_pfn(kvm: "KvmMmu", fault: PageFault, message: m.GotPfn, context: Context
             fault.share,
             context.now,
             kvm.vm | KVM,
+            fault.again + fault.conversions,
         )
+        fault.conversions += 1
         took = context.cost("memory_fault_exit")
         # Half of it is the way back. A shared access looks again at once, so all of it comes first.
         fault.back = took // 2 if fault.share is Share.PRIVATE else 0
@@ -162,7 +164,7 @@ def reserved(kvm: "KvmMmu", fault: PageFault, message: m.Reserved, context: Cont
 
 def lock(kvm: "KvmMmu", fault: PageFault, context: Context) -> None:
     """Step 4. Nothing keeps the thread of the vCPU from being preempted here, and what it knows from growing old."""
-    key = opportunity(kvm.vm, fault.access, fault.start, fault.looked)
+    key = opportunity(kvm.vm, fault.access, fault.start, fault.again + fault.looked)
     if context.choose("kvm.preempted", 1, key, fault.end - fault.start):
         context.after(context.cost("vcpu_preempted"), m.FaultScheduled(fault.access))
     else:

@@ -270,7 +270,7 @@ class KvmMmu(Actor):
             fault = PageFault(
                 message.access, message.start, message.end, Share.PRIVATE, message.level
             )
-            fault.suspect = message.suspect
+            fault.suspect, fault.again = message.suspect, message.again
             if not (message.accept and kvm_accept.first(self, fault, context)):
                 kvm_fault.begin(self, fault, context)
 

@@ -77,8 +77,9 @@ def violation(
         met = (message.vm, start, end, Share.PRIVATE, False, message.access)
         context.observe(GuestAccess(*met))
     suspect = suspected(module.tds[message.vm], message.access, start)
+    again = faulted(module.tds[message.vm], message.access)
     at = (message.access, start, end, message.level)
-    fault = m.Violation(*at, pending, message.accept, suspect)
+    fault = m.Violation(*at, pending, message.accept, suspect, again)
     context.send(message.vm | KVM, fault, context.link)
 
 

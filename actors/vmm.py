@@ -10,7 +10,7 @@ from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, KVM, PINS, host_base
 from actors.contract import Actor, Context, Reason, Share
 from actors.intervals import IntervalMap
 from actors.lock_observations import LockAsked, LockLeft, LockWaited
-from actors.messages import ATTEMPT_BITS
+from actors.messages import ATTEMPT_BITS, TRY_BITS
 from actors.observations import (
     Answered,
     Requested,
@@ -42,6 +42,7 @@ class Pending(msgspec.Struct):
     to: Share
     since: int
     reply_to: int
+    again: int = 0  # how often the same memory fault has asked before
     attempt: int = 0
     stuck: int = 0  # attempts that count against the policy's tries
     refused_at: int = -1  # the last page (a gfn) that references have kept from changing sides
@@ -83,6 +84,7 @@ class Vmm(Actor):
             message.to,
             message.since,
             message.reply_to,
+            message.again,
         )
         self.pending[message.request] = pending
         late = context.now - message.since
@@ -145,8 +147,13 @@ class Vmm(Actor):
 
     @staticmethod
     def op_of(pending: Pending) -> int:
-        """The number of the request's attempt."""
-        return pending.request << ATTEMPT_BITS | min(pending.attempt, (1 << ATTEMPT_BITS) - 1)
+        """The number of the request's attempt (actors.messages). What goes beyond its bits has their last number."""
+        again = min(pending.again, (1 << ATTEMPT_BITS - TRY_BITS) - 1)
+        return (
+            pending.request << ATTEMPT_BITS
+            | again << TRY_BITS
+            | min(pending.attempt, (1 << TRY_BITS) - 1)
+        )
 
     @staticmethod
     def window_number(stream: int) -> int:

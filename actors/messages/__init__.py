@@ -1,7 +1,8 @@
 """Every message, in the order in which a conversion meets them. Ranges are [start, end) in pages of 4 KiB.
 
 `start` and `end` are guest frame numbers (gfn) except where a message says index (page offset in the guest_memfd).
-`op` names one attempt of one conversion: the request's number << 16 | the attempt. Tags are stable for ever.
+`op` names one attempt of one conversion: the request's number << 16 | the attempt, which is how often a memory fault
+has asked for the same before << 12 | the try. Tags are stable for ever.
 """
 
 from actors.messages.access import *  # noqa: F403

@@ -71,6 +71,7 @@ class Violation(Message, frozen=True, tag=38):
 
     `accept`: it came of an ACCEPT, so `level` is the guest's; the entries may also be there and larger than that.
     `suspect`: the module looks for zero-stepping when the vCPU enters again, with the tree lock.
+    `again`: how often the access has faulted here before.
     """
 
     access: int
@@ -80,6 +81,7 @@ class Violation(Message, frozen=True, tag=38):
     pending: bool
     accept: bool = False
     suspect: bool = False
+    again: int = 0
 
 
 class Release(Message, frozen=True, tag=187):

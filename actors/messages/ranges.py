@@ -2,7 +2,10 @@
 
 from actors.contract import Place
 
-ATTEMPT_BITS = 16
+ATTEMPT_BITS, TRY_BITS = (
+    16,
+    12,
+)  # of them; above tries, how often a memory fault has asked for it before
 
 Mapped = tuple[int, int, int]
 """(first gfn, the one after the last, leaf level)"""

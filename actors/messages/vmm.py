@@ -4,7 +4,10 @@ from actors.contract import Message, Reason, Share
 
 
 class ConvertRequest(Message, frozen=True, tag=7):
-    """KVM or guest -> VMM: one request, by MapGPA piece, trace line or memory fault. `since`: when it was due."""
+    """KVM or guest -> VMM: one request, by MapGPA piece, trace line or memory fault. `since`: when it was due.
+
+    `again`: how often the same memory fault has asked before.
+    """
 
     request: int
     start: int
@@ -12,6 +15,7 @@ class ConvertRequest(Message, frozen=True, tag=7):
     to: Share
     since: int
     reply_to: int
+    again: int = 0
 
 
 class ConvertAnswer(Message, frozen=True, tag=8):

@@ -656,6 +656,13 @@ def test_a_fault_of_the_wrong_kind_is_a_request_to_convert():
     assert context.sent[-1].message == m.GetPfn(7, 3, 8, SHARED)
 
 
+def test_a_fault_that_comes_again_asks_under_another_number():
+    actor, context = kvm(), Recorder()
+    actor.on_violation(m.Violation(7, 3, 8, LEVEL_4K, False, again=2), context)
+    got(actor, context, reason=Reason.REFERENCES)
+    assert context.sent[-1].message.again == 2
+
+
 def test_a_page_that_cannot_be_had_fails_the_access():
     actor = kvm()
     context = violation(actor, 3, 8)

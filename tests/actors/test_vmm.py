@@ -46,6 +46,13 @@ def test_a_request_becomes_an_ioctl_on_the_file_behind_the_slot():
     assert context.take() == [Sent(VM | GMEM | 1, ioctl, 2 * COST)]
 
 
+@pytest.mark.parametrize(("again", "number"), [(0, 0), (3, 3 << 12), (99, 15 << 12)])
+def test_what_a_memory_fault_asks_for_again_is_another_opportunity(again, number):
+    context = Recorder()
+    vmm().on_request(m.ConvertRequest(7, 0x10, 0x20, SHARED, 0, VM | KVM, again), context)
+    assert context.messages()[-1].op == FIRST | number
+
+
 def test_one_conversion_at_a_time_in_the_order_of_asking():
     actor = vmm(devices=0)
     context = request(actor)
