@@ -15,6 +15,7 @@ from workloads.outcome import files
 from workloads.outcome.files import LatencyRow, TimelineRow, write_text
 from workloads.outcome.folder import open_folder, write
 from workloads.outcome.plots import by_decades, flying, rebinned, slower, tick
+from workloads.outcome.read import read_timeline
 from workloads.outcome.report import rebuild
 from workloads.outcome.stacked import stack
 from workloads.outcome.summary import summarise
@@ -186,6 +187,14 @@ def test_what_is_in_flight_stays_so_while_nothing_happens():
     first, last = TimelineRow(0.0, 1.0, 4, 0, 7, 0.0, 3), TimelineRow(3.0, 1.0, 3, 0, 3, 0.0, 0)
     _, found = rebinned([first, last])
     assert [*flying(found)] == [7, 3, 3, 3]
+
+
+def test_a_timeline_of_before_is_read_without_what_it_lacks(tmp_path):
+    path = tmp_path / "timeline.csv"
+    head = ",".join(TimelineRow.__struct_fields__[:-1])
+    path.write_text(f"{head}\n0.0,1.0,4,0,7,0.0\n2.0,1.0,3,0,3,0.0\n")
+    _, found = rebinned(read_timeline(path))
+    assert [*map(str, flying(found))] == ["7", "nan", "3"]
 
 
 def test_what_failed_has_a_line_of_its_own_and_counts_in_its_direction_too():

@@ -53,7 +53,7 @@ class TimelineRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     failed: Count
     in_flight_peak: Count
     slowest_seconds: Amount
-    in_flight_end: Count
+    in_flight_end: Count | None = None  # results of before have none
 
 
 class FindingLine(msgspec.Struct, frozen=True):

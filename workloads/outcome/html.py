@@ -58,7 +58,8 @@ thead th { color: var(--soft); vertical-align: bottom; }
 .number { text-align: right; white-space: nowrap; }
 tbody th { white-space: nowrap; }
 td.text { min-width: 6rem; overflow-wrap: anywhere; }
-@media (max-width: 30rem) { table { font-size: 0.85rem; } th, td { padding-right: 0.5rem; } }
+@media (max-width: 30rem) { table { font-size: 0.85rem; } th, td { padding-right: 0.5rem; }
+  td.text { min-width: 4.5rem; } }
 figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: 0.9rem; }
 svg { display: block; width: 100%; max-width: 36rem; height: auto; }
 svg text { font-family: inherit !important; }

@@ -90,11 +90,11 @@ def timeline(rows: Sequence[TimelineRow], title: str, text: str) -> str:
         return svg(drawn, "timeline", title, text)
 
 
-def flying(bins: Iterable[TimelineRow | None]) -> Iterator[int]:
-    """Most in flight. In a bin without an event nobody comes or goes."""
-    standing = 0
+def flying(bins: Iterable[TimelineRow | None]) -> Iterator[float]:
+    """Most in flight. In a bin without an event nobody comes or goes; NaN where nobody knows how many there were."""
+    standing: int | None = 0
     for found in bins:
-        yield found.in_flight_peak if found else standing
+        yield found.in_flight_peak if found else math.nan if standing is None else standing
         standing = found.in_flight_end if found else standing
 
 
