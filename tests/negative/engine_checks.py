@@ -74,8 +74,12 @@ def told(outcome: Outcome) -> Told:
         for number, place, met, struck in word["faults"]:
             before = rules.get((number, place), (0, 0))
             rules[number, place] = before[0] + met, before[1] + struck
-    figures = moods.count, moods.total, moods.most, moods.edges()
-    return outcome.digest, outcome.census, heard, dict(failed), figures, rules
+    return outcome.digest, outcome.census, heard, dict(failed), drawn(moods), rules
+
+
+def drawn(moods: Histogram) -> Told:
+    """All of a histogram."""
+    return moods.count, moods.total, moods.most, moods.edges()
 
 
 def same(one: Outcome, other: Outcome) -> None:
@@ -99,9 +103,7 @@ def definition() -> None:
             ledger.on_heard(now, fact)
         elif isinstance(fact, Failed):
             ledger.on_failed(now, fact)
-    moods = ledger.moods
-    figures = moods.count, moods.total, moods.most, moods.edges()
-    assert told(outcome)[2:5] == (ledger.heard, dict(ledger.failed), figures)
+    assert told(outcome)[2:5] == (ledger.heard, dict(ledger.failed), drawn(ledger.moods))
 
 
 def partitions() -> None:
@@ -112,20 +114,20 @@ def partitions() -> None:
 
 
 def pieces() -> None:
-    """They are the same where each actor of a host is in a partition of its own, or those of a kind in one."""
+    """So where each actor of a host is in a partition of its own, or those of a kind in one."""
     one = run()
     for placement in ("kind", "instance"):
         same(one, run(Executor("ray", 0, placement)))
 
 
 def yields() -> None:
-    """They are the same wherever a partition takes a rest."""
+    """So wherever a partition takes a rest."""
     silent = msgspec.structs.replace(PLAN, talk=False)
     same(run(plan=silent), run(Executor(yield_after=0.0), silent))
 
 
 def resume() -> None:
-    """They are the same in a run that was stopped and went on from its checkpoint, on any placement."""
+    """So in a run that was stopped and went on from its checkpoint, on any placement."""
     one = run()
     for how, stop in ((LOCAL, 3), (Executor("ray", 2), 20), (Executor("ray", 0, "kind"), 40)):
         same(one, interrupted(replace(how, checkpoint_interval=1e9), stop))
@@ -141,7 +143,7 @@ def interrupted(how: Executor, stop: int) -> Outcome:
 
 
 def losses() -> None:
-    """They are the same in a run whose workers are lost, now and then, and start anew from their last checkpoints."""
+    """So in a run whose workers are lost, now and then, and start anew from their last checkpoints."""
     start = partial(mortal, orders=7)
     other = engine.run_on(fleet(PLAN), Executor("ray", 2), start, no_pages, Silent())
     same(run(), other)
@@ -314,7 +316,7 @@ def little_law() -> None:
 
 
 def sums() -> None:
-    """All that is told of a scenario of several hosts is the same with each host in a partition of its own."""
+    """Counters, histograms and queues of a scenario are the same with each host in a partition of its own."""
     keys = ("scenario.conversions=60", "fleet.hosts=2", "fleet.vms_per_host=1")
     one, two = simulated(*keys), in_pieces(*keys, placement="host")
     assert figures(one) == figures(two)
@@ -323,10 +325,8 @@ def sums() -> None:
 def figures(outcome: Outcome) -> Told:
     """Counters, histograms and queues."""
     seen = tally(outcome.watched, "two-phase")
-    drawn = {
-        key: (found.total, found.most, found.edges()) for key, found in seen.histograms.items()
-    }
-    return outcome.census, seen.counters, drawn, seen.queues
+    histograms = {key: drawn(found) for key, found in seen.histograms.items()}
+    return outcome.census, seen.counters, histograms, seen.queues
 
 
 CHECKS: Mapping[str, Callable[[], None]] = {
