@@ -292,7 +292,7 @@ def in_every_run(text: str, what: str) -> Callable[[], None]:
         for how in (Executor("ray", 3), Executor("ray", 0, "kind")):
             with suppress(KeyError, ValueError):  # it may go on to crash
                 try:
-                    interrupted(replace(how, checkpoint_interval=1e9), 20)
+                    interrupted(replace(how, checkpoint_interval=1e9), 12)
                 except AssertionError as error:
                     if text in str(error):
                         raise
@@ -303,21 +303,21 @@ def in_every_run(text: str, what: str) -> Callable[[], None]:
 
 def theory() -> None:
     """The engine's queues are as queueing theory has them: identities and recursions, to the nanosecond."""
-    for model in MODELS:
+    for model in MODELS[:2]:
         small = replace(model, size=300, figures=())
         assert [row.id for row in rows.judged(small, 1) if not row.ok] == []
 
 
 def little_law() -> None:
     """Little's law holds at every queue."""
-    outcome = simulated(*CHURN)
+    outcome = simulated(*CHURN, "scenario.conversions=40")
     sums = queues.joined(word["queues"] for word in outcome.watched)
     assert little.breaches(sums, outcome.census) == []
 
 
 def sums() -> None:
     """Counters, histograms and queues of a scenario are the same with each host in a partition of its own."""
-    keys = ("scenario.conversions=60", "fleet.hosts=2", "fleet.vms_per_host=1")
+    keys = ("scenario.conversions=30", "fleet.hosts=2", "fleet.vms_per_host=1")
     one, two = simulated(*keys), in_pieces(*keys, placement="host")
     assert figures(one) == figures(two)
 

@@ -144,8 +144,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     hosts: int = 3
     vms: int = 2
-    words: int = 10
-    hops: int = 40
+    words: int = 8
+    hops: int = 30
     talk: bool = True
     seed: int = 1
 
