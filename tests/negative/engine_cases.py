@@ -126,7 +126,7 @@ SLIPS = [
         "definition pieces",
         (
             Host.run,
-            "continue  # the lane may be before what comes after it",
+            "continue  # and the lane may come before who is behind it",
             "event = heappop(queue)",
         ),
     ),
