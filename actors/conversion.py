@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from actors.contract import Consumer, Reason, Share
+from actors.contract import Consumer, Context, Reason, Share
 from actors.messages import Mapped
 from actors.protocols.table import Stage
 
@@ -72,6 +72,12 @@ class Conversion(msgspec.Struct):
     timer: int = -1
     spun_at: int = -1  # since when references are waited for
     awaited: bool = False  # somebody wants a reference that it keeps him from
+
+    def disarm(self, context: Context) -> None:
+        """Take its timer back, unless the time has come."""
+        if self.timer >= 0:
+            context.cancel(self.timer)
+            self.timer = -1
 
     @property
     def range(self) -> tuple[int, int]:

@@ -185,6 +185,7 @@ class Gmem(Actor):
     def on_timeout(self, message: m.PrepareTimeout, context: Context) -> None:
         """Some consumer does not answer: that is a no."""
         conversion = self.conversions[message.op]
+        conversion.timer = -1
         silent = Consumer((conversion.waiting & -conversion.waiting).bit_length() - 1)
         who = WORDS[silent]
         first = first_left(self, conversion)
@@ -256,7 +257,7 @@ class Gmem(Actor):
     def on_quiet(self, message: m.Quiet, context: Context) -> None:
         """Nobody has a reference to the folios but the filemap."""
         conversion = self.conversions[message.op]
-        context.cancel(conversion.timer)
+        conversion.disarm(context)
         conversion.spun_at = -1
         self.drive(conversion, Event.QUIET, context)
 
@@ -269,6 +270,7 @@ class Gmem(Actor):
     def on_spin_check(self, message: m.SpinCheck, context: Context) -> None:
         """Still no QUIET: the kernel would spin on."""
         conversion = self.conversions[message.op]
+        conversion.timer = -1
         waited = context.now - conversion.spun_at
         context.observe(Spinning(self.address, conversion.op, waited))
 

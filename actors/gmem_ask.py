@@ -221,7 +221,7 @@ def decide_abort(gmem: "Gmem", conversion: Conversion, who: Who, context: Contex
 
 def decide(gmem: "Gmem", conversion: Conversion, commits: bool, context: Context) -> None:
     """One history event, and the timer's end."""
-    context.cancel(conversion.timer)
+    conversion.disarm(context)
     context.observe(Decided(gmem.address, conversion.op, commits))
 
 

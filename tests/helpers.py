@@ -406,6 +406,10 @@ class World:
         cell = self.host.cells[self.address(kind, vm, file)]
         cell.handlers = {**cell.handlers, message: handle}
 
+    def alter(self, kind: int, change: Callable[[Any], None], vm: int = 0) -> None:
+        """One actor is not as it was built."""
+        change(self.actor(kind, vm))
+
     def drop(self, kind: int, message: type[Message], vm: int = 0) -> None:
         """This kind of message gets lost on its way to one actor."""
         self.replace(kind, message, lambda *_: None, vm)

@@ -39,6 +39,7 @@ def test_other_seeds_are_other_runs_and_the_same_seed_is_the_same():
 
 
 def last_come_first_served(patch):
+    """Of those who wait the last comer is served first."""
     drop = Servers.drop
 
     def turned(line: Servers, ticket: int) -> list[Waiter]:
@@ -51,10 +52,12 @@ def last_come_first_served(patch):
 
 
 def a_third_server(patch):
+    """A desk has a server too many."""
     patch.setattr(models, "Servers", lambda servers: Servers(servers + 1))
 
 
 def drawn_twice(patch):
+    """A desk draws twice for each customer, and takes the second."""
     serve = Desk.serve
 
     def again(desk: Desk, ticket: int, context) -> None:
@@ -65,6 +68,7 @@ def drawn_twice(patch):
 
 
 def served_a_nanosecond_longer(patch):
+    """A service takes a nanosecond more than was drawn."""
     serve = Desk.serve
 
     class Late:
@@ -81,6 +85,7 @@ def served_a_nanosecond_longer(patch):
 
 
 def came_earlier(patch):
+    """Who comes is noted a nanosecond too early."""
     take = RwLock.take
     patch.setattr(
         RwLock, "take", lambda lock, ticket, alone, now: take(lock, ticket, alone, now - 1)
@@ -100,19 +105,19 @@ def forgotten(patch):
     )
 
 
-@pytest.mark.parametrize(
-    ("model", "slip", "found"),
-    [
-        ("mmc", last_come_first_served, {"recursion"}),
-        ("mmc", a_third_server, {"recursion"}),
-        ("mm1", drawn_twice, {"recursion", "busy"}),
-        ("mm1", served_a_nanosecond_longer, {"recursion", "busy"}),
-        ("jackson", served_a_nanosecond_longer, {"recursion", "busy"}),
-        ("repair", came_earlier, {"recursion", "little", "queue"}),
-        ("closed", came_earlier, {"recursion", "little", "queue"}),
-        ("mm1", forgotten, {"recursion", "little", "queue", "busy"}),
-    ],
-)
+SLIPS = [
+    ("mmc", last_come_first_served, {"recursion"}),
+    ("mmc", a_third_server, {"recursion"}),
+    ("mm1", drawn_twice, {"recursion", "busy"}),
+    ("mm1", served_a_nanosecond_longer, {"recursion", "busy"}),
+    ("jackson", served_a_nanosecond_longer, {"recursion", "busy"}),
+    ("repair", came_earlier, {"recursion", "little", "queue"}),
+    ("closed", came_earlier, {"recursion", "little", "queue"}),
+    ("mm1", forgotten, {"recursion", "little", "queue", "busy"}),
+]
+
+
+@pytest.mark.parametrize(("model", "slip", "found"), SLIPS)
 def test_a_slip_of_the_engine_is_found(model, slip, found, monkeypatch):
     assert missed(SMALL[model]) == set()
     slip(monkeypatch)
