@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from actors.address import vm_of
-from actors.fleet_observations import BootChanged, RequestMoved, Stage
+from actors.fleet.observations import BootChanged, RequestMoved, Stage
 from actors.observations import Booted, VmAdmitted
 from cluster.histogram import Histogram
 from workloads.meter import Meter

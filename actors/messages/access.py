@@ -96,7 +96,7 @@ class Release(Message, frozen=True, tag=187):
 
 
 class Accessed(Message, frozen=True, tag=39):
-    """TDX module or KVM -> guest: outcome of an access (see actors.guest.Outcome)."""
+    """TDX module or KVM -> guest: outcome of an access (see actors.guest.td.Outcome)."""
 
     access: int
     outcome: int

@@ -19,7 +19,7 @@ class Sept(Observation, frozen=True, tag=9):
 
 
 class SeamcallAnswered(Observation, frozen=True, tag=10):
-    """Status of one batch of SEAMCALLs over a range; `cause` (actors.tdx_states.Cause) is why it is not OK.
+    """Status of one batch of SEAMCALLs over a range; `cause` (actors.tdx.states.Cause) is why it is not OK.
 
     The TD's S-EPT tree lock is held for it from now on, for `held`.
     """

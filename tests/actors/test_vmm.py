@@ -8,9 +8,9 @@ from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.messages import ATTEMPT_BITS
 from actors.observations import Answered, Bitmap, Failed, Retried, VmStopped
-from actors.retry import Policy
 from actors.slots import Slot
-from actors.vmm import FATAL, RETRYABLE, Vmm
+from actors.vmm.process import FATAL, RETRYABLE, Vmm
+from actors.vmm.retry import Policy
 from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs
 
 VM = vm_address(0, 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors import gmem_release
+from actors.gmem import release as gmem_release
 from cluster.explore import choices_of, clock, steps_of, taken_step
 from tests.explore.explorations import NO_FAULTS, THERE, at, explored, known
 from tests.negative.bugs import leave_blocked, reply_before_the_thaw

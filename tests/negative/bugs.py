@@ -6,52 +6,43 @@ from typing import Any
 import msgspec
 from pytest import MonkeyPatch
 
-from actors import (
-    gmem,
-    gmem_ask,
-    gmem_failure,
-    gmem_folios,
-    gmem_marks,
-    gmem_own,
-    gmem_punch,
-    gmem_release,
-    gmem_steps,
-    gmem_store,
-    iommu,
-    iommu_queue,
-    kvm_entry,
-    kvm_fault,
-    kvm_invalidation,
-    kvm_memory,
-    kvm_split,
-    kvm_tickets,
-    kvm_walk,
-    kvm_zap,
-    pins,
-    tdx_entries,
-    tdx_guest,
-    tdx_pamt,
-    tdx_states,
-    tdx_verdict,
-    vmm_kill,
-    vmm_listeners,
-)
-from actors import iommu as iommu_driver
 from actors import messages as m
+from actors import pins
 from actors.address import ALLOCATOR, GMEM, GUEST, HOST_MAP, KVM, PINS, TDX, VMM, host_base, vm_base
 from actors.allocator import Allocator
 from actors.contract import PAGES_2M, Consumer, Context, Place, Reason, Share, Trace
-from actors.conversion import Conversion
-from actors.gmem import Gmem
-from actors.gmem_failure import Failing, Failures
-from actors.gmem_files import SharedInode
-from actors.guest import Guest
+from actors.gmem import ask as gmem_ask
+from actors.gmem import failure as gmem_failure
+from actors.gmem import folios as gmem_folios
+from actors.gmem import inode as gmem
+from actors.gmem import marks as gmem_marks
+from actors.gmem import own as gmem_own
+from actors.gmem import punch as gmem_punch
+from actors.gmem import release as gmem_release
+from actors.gmem import steps as gmem_steps
+from actors.gmem import store as gmem_store
+from actors.gmem.conversion import Conversion
+from actors.gmem.failure import Failing, Failures
+from actors.gmem.files import SharedInode
+from actors.gmem.inode import Gmem
+from actors.guest.td import Guest
 from actors.host_map import Cleared, HostMap
 from actors.intervals import IntervalMap
-from actors.iommu import Iommu
-from actors.iommu_queue import Invalidation
-from actors.kvm_mmu import KvmMmu
-from actors.kvm_plans import (
+from actors.iommu import driver as iommu
+from actors.iommu import driver as iommu_driver
+from actors.iommu import queue as iommu_queue
+from actors.iommu.driver import Iommu
+from actors.iommu.queue import Invalidation
+from actors.kvm import entry as kvm_entry
+from actors.kvm import fault as kvm_fault
+from actors.kvm import invalidation as kvm_invalidation
+from actors.kvm import memory as kvm_memory
+from actors.kvm import split as kvm_split
+from actors.kvm import tickets as kvm_tickets
+from actors.kvm import walk as kvm_walk
+from actors.kvm import zap as kvm_zap
+from actors.kvm.mmu import KvmMmu
+from actors.kvm.plans import (
     PLANS,
     SPLITTING,
     UNBLOCKING,
@@ -61,8 +52,8 @@ from actors.kvm_plans import (
     Do,
     Walk,
 )
-from actors.lock_holders import RELEASE_OP
-from actors.lock_observations import LockAsked, LockLeft
+from actors.locks.holders import RELEASE_OP
+from actors.locks.observations import LockAsked, LockLeft
 from actors.observations import (
     CountsThawed,
     HostPte,
@@ -76,10 +67,17 @@ from actors.other_vm import OtherVm
 from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
 from actors.protocols.table import Who
-from actors.tdx_module import TdxModule
-from actors.tdx_pamt import Counted, DynamicPamt
-from actors.tdx_states import LEVEL_2M, RULES, Call, Status
-from actors.vmm import Vmm
+from actors.tdx import entries as tdx_entries
+from actors.tdx import guest as tdx_guest
+from actors.tdx import pamt as tdx_pamt
+from actors.tdx import states as tdx_states
+from actors.tdx import verdict as tdx_verdict
+from actors.tdx.module import TdxModule
+from actors.tdx.pamt import Counted, DynamicPamt
+from actors.tdx.states import LEVEL_2M, RULES, Call, Status
+from actors.vmm import kill as vmm_kill
+from actors.vmm import listeners as vmm_listeners
+from actors.vmm.process import Vmm
 from tests.helpers import PRIVATE, World
 
 Patch = MonkeyPatch

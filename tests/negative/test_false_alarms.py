@@ -14,7 +14,7 @@ from actors.observations import (
     Sept,
     VcpusKept,
 )
-from actors.tdx_states import Entry
+from actors.tdx.states import Entry
 from tests.helpers import PRIVATE, SHARED, World
 from tests.runs import simulated
 from workloads import scenario

@@ -12,7 +12,7 @@ import pytest
 from actors import messages as m
 from actors.address import GMEM, GUEST, HOST_MAP, IOMMU, PINS, VMM, vm_address
 from actors.contract import Consumer, Reason
-from actors.gmem_folios import SPLITS
+from actors.gmem.folios import SPLITS
 from actors.notifier_sites import MM_CHAINS, OOM_REAPER
 from actors.observations import (
     Answered,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from actors.address import vm_address
 from actors.contract import Actor
-from actors.locks import RwLock
+from actors.locks.lock import RwLock
 from cluster.costs import EXPONENTIAL, EXPONENTIAL_SPREAD, Cost
 from workloads.theory import formulas as f
 from workloads.theory import recursions

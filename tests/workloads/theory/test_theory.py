@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from actors.locks import RwLock, Waiter
+from actors.locks.lock import RwLock, Waiter
 from workloads.analysis import batch_means
 from workloads.theory import command, models, rows
 from workloads.theory.models import MODELS, UNIT_NS, constant, exponential
