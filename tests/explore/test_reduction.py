@@ -6,6 +6,7 @@ import pytest
 
 from actors.contract import Actor, Context, Message
 from actors.observations import GuestPanicked
+from actors.protocols import PROTOCOLS
 from cluster.explore import Blind, Reduction, System, Touch, passes
 from cluster.explore import reduction as module
 from tests.explore.explorations import THERE, at, looked_through, modelled
@@ -147,6 +148,14 @@ def test_answers_are_those_of_every_order(protocol, points):
     assert fewer.answers == every.answers
     assert {*fewer.search.states} < {*every.search.states}
     assert 2 * fewer.search.distinct < every.search.distinct
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_answers_in_smallest_are_those_of_every_order(protocol):
+    model = modelled(protocol=protocol)
+    assert looked_through(model, reduced=True).answers == looked_through(model).answers
 
 
 def test_timeouts_at_any_time_are_tried_either_way():
