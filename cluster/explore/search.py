@@ -22,9 +22,9 @@ class Limits:
 class Edges:
     """Every move that was found, by the numbers of states: from, to, whose turn it was, how many faults struck."""
 
-    source: "array[int]" = field(default_factory=lambda: array("l"))
-    target: "array[int]" = field(default_factory=lambda: array("l"))
-    who: "array[int]" = field(default_factory=lambda: array("l"))
+    source: "array[int]" = field(default_factory=lambda: array("i"))
+    target: "array[int]" = field(default_factory=lambda: array("i"))
+    who: "array[int]" = field(default_factory=lambda: array("i"))
     struck: "array[int]" = field(default_factory=lambda: array("b"))
 
 
@@ -54,12 +54,12 @@ class Search:
         self.states: list[State] = []
         self.numbers: dict[State, int] = {}
         # By state: the one before it on a shortest way, and the move from there.
-        self.parents, self.turns, self.choices = array("l"), array("l"), array("l")
-        self.depths = array("l")
+        self.parents, self.turns, self.choices = array("i"), array("i"), array("i")
+        self.depths = array("i")
         self.edges = Edges()
         self.shown: dict[str, Shown] = {}
         self.ends: list[int] = []  # nothing is in flight
-        self.lessened = array("l")  # states of which not all moves were looked at
+        self.lessened = array("i")  # states of which not all moves were looked at
         self.generated = 1
         self.looked = 0  # states whose moves are all known
         self.cut = ""  # which limit was reached
