@@ -4,12 +4,12 @@ from typing import ClassVar
 
 import msgspec
 
-from actors import admission
-from actors import fleet_messages as f
 from actors import messages as m
 from actors.address import vm_base
-from actors.admission import FREE, HELD, Admissions
 from actors.contract import Actor, Context, Reason, opportunity
+from actors.fleet import admission
+from actors.fleet import messages as f
+from actors.fleet.admission import FREE, HELD, Admissions
 from actors.intervals import IntervalMap
 from actors.observations import (
     FramesReused,

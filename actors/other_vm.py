@@ -7,9 +7,9 @@ import msgspec
 from actors import messages as m
 from actors.address import KVM, file_of
 from actors.contract import PAGES_2M, Actor, Context
-from actors.guest_outcome import Outcome
+from actors.guest.outcome import Outcome
 from actors.names import access_number, access_task, file_access
-from actors.tdx_states import LEVEL_4K
+from actors.tdx.states import LEVEL_4K
 
 
 class Use(msgspec.Struct):

@@ -43,7 +43,7 @@ def _host(host: Host) -> list[Any]:
         for address, cell in host.cells.items()
     }
     queue = [(at, address, stamp, message) for at, address, stamp, _, message in host.pending()]
-    return [host.now, host.handled, host.cancelled, queue, cells]
+    return [host.now, host.handled, host.taken_back, host.cancelled, queue, cells]
 
 
 State = tuple[dict[int, list[Any]], Any, dict[str, Watcher], dict[int, Feed]]
@@ -79,7 +79,7 @@ def _read(state: bytes, layout: list[type]) -> Any:
 
 def resume(host: Host, saved: list[Any]) -> None:
     """A host as it was."""
-    host.now, host.handled, host.cancelled, queue, cells = saved
+    host.now, host.handled, host.taken_back, host.cancelled, queue, cells = saved
     for address, (actor, sent, digest, drawn) in cells.items():
         host.cells[address].resume(actor, sent, digest, drawn)
     host.restore(

@@ -46,6 +46,9 @@ class Handle(Protocol):
     def census(self) -> dict[str, int]:
         """The world's own count over its actors' states."""
 
+    def balance(self) -> int:
+        """Its messages sent less those that have come to their end; 0 over all partitions once a run is over."""
+
     def peak_rss_bytes(self) -> int:
         """Peak resident memory of the process that holds it."""
 

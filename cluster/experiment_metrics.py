@@ -7,6 +7,8 @@ from cluster.exposition import series
 from cluster.label_sets import Labels
 from cluster.metrics import EXPERIMENT
 
+# What a search's value is: the last before a miss; the last that was looked at, and none missed; one edge of several.
+ANSWERS = EXACTLY, AT_LEAST, ONE_EDGE = "exactly", "at least", "one edge of several"
 Place = Mapping[str, object]
 """Axis -> its value; of a closed set, which the experiment names. What it is searched by may be one of them."""
 
@@ -22,10 +24,14 @@ class Point(NamedTuple):
 
 
 class Capacity(NamedTuple):
-    """What a search came to at a place of the other axes; `limiting` names the resource that it ran into."""
+    """What a search came to at a place of the other axes; `limiting` names the resource that it ran into.
+
+    `answer` says what the value is: one of ANSWERS.
+    """
 
     place: Place
     value: float
+    answer: str = EXACTLY
     limiting: str = ""
 
 
@@ -47,8 +53,8 @@ def experiment_metrics(
         for end, number in (("mean", mean), ("low", low), ("high", high)):
             if number is not None:
                 values[f"gmemsim_experiment_{end}"][labels] = number
-    for place, number, limiting in capacities:
-        values["gmemsim_experiment_capacity"][experiment, words(place), limiting] = number
+    for place, number, answer, limiting in capacities:
+        values["gmemsim_experiment_capacity"][experiment, words(place), answer, limiting] = number
     for name, found in values.items():
         family = EXPERIMENT[name]
         yield f"# TYPE {name} {family.kind}"

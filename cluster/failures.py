@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from actors.contract import WORDS, Consumer, Share
 from actors.contract import Reason as R
-from actors.conversion import Verb
-from actors.gmem_ask import ASKS
+from actors.gmem.ask import ASKS
+from actors.gmem.conversion import Verb
 from actors.protocols import PROTOCOLS
 from actors.protocols.table import ALL, Event, Row, Stage, Table
 

@@ -62,6 +62,7 @@ class Host:
             tuple[int, int, Observation]
         ] = []  # by cells that tell (cluster/telling.py)
         self.handled = 0
+        self.taken_back = 0  # timers
         self.now = 0
         self.cells: dict[int, Cell] = {}
         self.cells.update(
@@ -93,6 +94,7 @@ class Host:
 
     def cancel(self, stamp: int) -> None:
         """Forget a timer; the queue is swept when most of it is forgotten timers."""
+        self.taken_back += 1
         self.cancelled.add(stamp)
         if len(self.cancelled) > _COMPACT_FROM and 2 * len(self.cancelled) > len(self.queue):
             # Not all of them are in the queue: some are in hand, in the nanosecond that is being handled.
@@ -100,6 +102,14 @@ class Host:
             self.queue[:] = [event for event in self.queue if event[2] not in swept]
             heapify(self.queue)
             self.cancelled -= swept
+
+    def balance(self) -> int:
+        """Messages that were sent from here, less those that were handled or taken back here.
+
+        Over all hosts of a run that is over it is 0: every message has come to its end once.
+        """
+        sent = sum(cell.sent for cell in self.cells.values())
+        return sent - self.handled - self.taken_back
 
     def run(self, horizon: int, most: int) -> int:
         """Handle events due before `horizon`, about `most` of them at a time; returns how many."""

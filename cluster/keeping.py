@@ -13,7 +13,7 @@ import msgspec
 from cluster.checkpoint import BadCheckpointError
 from cluster.placement import Places
 
-MAGIC = b"gmemsim checkpoint 1\n"
+MAGIC = b"gmemsim checkpoint 2\n"
 SEAL = 32
 # After a checkpoint that took a second none for twenty: five hundredths of the time at most.
 SHARE = 20

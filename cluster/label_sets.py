@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from actors.contract import ERRNO, WORDS
 from actors.contract import Reason as R
-from actors.tdx_states import Call
+from actors.tdx.states import Call
 from cluster.failures import failures_of
 
 SETS_MAX = 100  # label sets of one family

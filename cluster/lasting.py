@@ -102,6 +102,10 @@ class Lasting(Generic[W]):
         """See cluster.drive.Handle."""
         return self.ask(lambda worker: worker.census())
 
+    def balance(self) -> int:
+        """See cluster.drive.Handle."""
+        return self.ask(lambda worker: worker.balance())
+
     def peak_rss_bytes(self) -> int:
         """See cluster.drive.Handle."""
         return self.ask(lambda worker: worker.peak_rss_bytes())

@@ -52,6 +52,10 @@ class LocalHandle:
         """See cluster.drive.Handle."""
         return self.partition.census()
 
+    def balance(self) -> int:
+        """See cluster.drive.Handle."""
+        return self.partition.balance()
+
     def peak_rss_bytes(self) -> int:
         """See cluster.drive.Handle."""
         return peak_rss_bytes()

@@ -109,6 +109,8 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (
            "bytes"),
     Family("gmemsim_huge_mappings_lost_total", "counter", "simulated",
            "2 MiB mappings lost: split for a conversion, refused or not; nothing promotes them again."),
+    Family("gmemsim_page_faults_retried_total", "counter", "simulated",
+           "Guests' faults that KVM sent back to their start: what they had looked up was outdated under mmu_lock."),
     Family("gmemsim_boot_seconds", "histogram", "simulated",
            "Time from a VM's start to the end of its boot load.", "seconds", bounds=BOOT_BOUNDS_NS),
     Family("gmemsim_vm_requests_total", "counter", "simulated",
@@ -162,8 +164,8 @@ EXPERIMENT: dict[str, Family] = {family.name: family for family in (
     Family("gmemsim_experiment_high", "gauge", "simulated",
            "The upper end of its 95% interval; nothing for a single seed.", "", _POINT),
     Family("gmemsim_experiment_capacity", "gauge", "simulated",
-           "What the search found: the most, or the least, at which the objective holds.", "",
-           ("experiment", "line", "limiting")),
+           "What the search found: the largest value at which the objective holds.", "",
+           ("experiment", "line", "answer", "limiting")),
 )}
 # fmt: on
 

@@ -233,6 +233,10 @@ class Partition:
         """The world's own count over its actors' states."""
         return self.world.census(self._actors())
 
+    def balance(self) -> int:
+        """See cluster.host.Host."""
+        return sum(host.balance() for host in self.hosts.values())
+
     def backlog(self) -> int:
         """What the load has asked for and nobody has begun, once the world can tell."""
         times = [at for host in self.hosts.values() if (at := host.next_time()) is not None]

@@ -76,6 +76,10 @@ class Worker:
         """The world's own count over its actors' states."""
         return self.partition.census()
 
+    def balance(self) -> int:
+        """See cluster.partition.Partition."""
+        return self.partition.balance()
+
     def peak_rss_bytes(self) -> int:
         """Of this worker's process."""
         return peak_rss_bytes()
@@ -127,6 +131,10 @@ class RayWorker:
     def census(self) -> dict[str, int]:
         """See cluster.drive.Handle."""
         return dict(fetched(self.actor.census.remote()))
+
+    def balance(self) -> int:
+        """See cluster.drive.Handle."""
+        return int(fetched(self.actor.balance.remote()))
 
     def peak_rss_bytes(self) -> int:
         """See cluster.drive.Handle."""

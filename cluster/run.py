@@ -135,9 +135,9 @@ def run_on(
         except LossError as error:
             seconds = time.perf_counter() - began
             raise LostRunError(error, last_words(driver, found.lookahead, nodes, seconds)) from None
-        parts: dict[int, bytes] = {}
-        for handle in handles:
-            parts |= handle.digests()
+        if finished:
+            balanced(handles)
+        parts = digests_of(handles)
         watched = [handle.watched() for handle in handles]
         if found.retold:
             watched = [found.retold.result(watched)]
@@ -153,6 +153,23 @@ def run_on(
             time.perf_counter() - began,
             sum(handle.peak_rss_bytes() for handle in handles),
         )
+
+
+def balanced(handles: Iterable[Handle]) -> None:
+    """What was sent in a run that is over has been handled once or taken back, or the engine has a bug."""
+    left = sum(handle.balance() for handle in handles)
+    assert not left, f"{left:+} messages were sent and neither handled once nor taken back"
+
+
+def digests_of(handles: Iterable[Handle]) -> dict[int, bytes]:
+    """Of all hosts or actors; each lives in one partition, or the engine has a bug."""
+    parts: dict[int, bytes] = {}
+    for handle in handles:
+        own = handle.digests()
+        twice = sorted(parts.keys() & own.keys())
+        assert not twice, f"two partitions have handled messages of {twice[0]:#x}"
+        parts |= own
+    return parts
 
 
 class LostRunError(Exception):

@@ -8,6 +8,7 @@ PHASE = "gmemsim_phase_latency_seconds"
 WAIT = "gmemsim_lock_wait_seconds"
 BUSY = "gmemsim_tdx_busy_total"
 KICKS = "gmemsim_vcpu_kicks_total"
+RETRIED = "gmemsim_page_faults_retried_total"
 DMA = "gmemsim_dma_total"
 DEEPEST = of("gmemsim_iommu_queue_depth", 'stat="max"')
 QUEUE = 256  # descriptors of a VT-d invalidation queue
@@ -115,6 +116,14 @@ HARDWARE = Row(
             "Kicks",
             "By wall clock: compare the shape with the conversions answered, not the height.",
             [Query(per_second(KICKS), "kicks")],
+            "ops",
+        ),
+        lines(
+            "Page faults sent back",
+            "By wall clock: faults that waited for mmu_lock and found there that a conversion had "
+            "outdated what they had looked up. Some are the price of a hot range; as many as "
+            "conversions, and vCPUs fault again and again.",
+            [Query(per_second(RETRIED), "faults")],
             "ops",
         ),
     ],

@@ -33,9 +33,11 @@ class Panel(NamedTuple):
     height: int = 8
     options: Mapping[str, Any] = {}
     custom: Mapping[str, Any] = {}
+    transformations: Sequence[Json] = ()  # of the table that its query is asked for
 
     def model(self, number: int, x: int, y: int) -> Json:
         """As Grafana has it, at a place of the grid."""
+        table = {"transformations": [*self.transformations]} if self.transformations else {}
         return {
             "id": number,
             "type": self.kind,
@@ -46,18 +48,21 @@ class Panel(NamedTuple):
             "targets": [self._target(n, query) for n, query in enumerate(self.queries)],
             "options": dict(self.options),
             "fieldConfig": {"defaults": self._defaults(), "overrides": []},
+            **table,
         }
 
     def _target(self, number: int, query: Query) -> Json:
+        table = bool(self.transformations)
+        shape = "heatmap" if self.kind == "heatmap" else "time_series"
         return {
             "refId": chr(ord("A") + number),
             "datasource": DATASOURCE,
             "expr": query.expr,
             "legendFormat": query.legend,
             "editorMode": "code",
-            "format": "heatmap" if self.kind == "heatmap" else "time_series",
-            "instant": False,
-            "range": True,
+            "format": "table" if table else shape,
+            "instant": table,
+            "range": not table,
         }
 
     def _defaults(self) -> Json:
@@ -125,3 +130,34 @@ def bars(title: str, text: str, query: Query, unit: str, *steps: tuple[float, st
         "showUnfilled": True,
     }
     return Panel("bargauge", title, text, [query], unit, ((None, GREEN), *steps), 12, 8, options)
+
+
+def curves(title: str, text: str, query: Query, x: str, line: str, unit: str) -> Panel:
+    """A line for each value of the label `line`, over the numbers that the label `x` has."""
+    at = f"{x}\\{line}"  # so the matrix calls its first column
+    transformations = (
+        {
+            "id": "groupingToMatrix",
+            "options": {
+                "columnField": line,
+                "rowField": x,
+                "valueField": "Value",
+                "emptyValue": "null",
+            },
+        },
+        {
+            "id": "convertFieldType",
+            "options": {"conversions": [{"targetField": at, "destinationType": "number"}]},
+        },
+        {"id": "sortBy", "options": {"sort": [{"field": at}]}},
+    )
+    custom = LINES | {"showPoints": "always", "spanNulls": True}
+    options = {
+        "xField": at,
+        "legend": LEGEND | {"calcs": []},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    }
+    steps = ((None, GREEN),)
+    return Panel(
+        "trend", title, text, [query], unit, steps, WIDTH, 12, options, custom, transformations
+    )

@@ -8,6 +8,7 @@ from dashboards.panels import Query
 
 SUFFIX = re.compile("_(bucket|count|sum)$")
 WINDOW = "$__rate_interval"
+RANGE = "$__range"
 SIMULATED = f"sum(deriv(gmemsim_engine_simulated_seconds{{{OF_THE_RUN}}}[{WINDOW}]))"
 EVENTS = f"sum(rate(gmemsim_engine_events_total{{{OF_THE_RUN}}}[{WINDOW}]))"
 
@@ -22,6 +23,11 @@ def of(family: str, *labels: str) -> str:
 def total(family: str, by: str = "", *labels: str) -> str:
     """What a counter or a gauge has come to."""
     return f"sum{_by(by)}({of(family, *labels)})"
+
+
+def latest(family: str, by: str, *labels: str) -> str:
+    """What it came to last within the time range; for a table, which looks at the end of the range alone."""
+    return f"sum{_by(by)}(last_over_time({of(family, *labels)}[{RANGE}]))"
 
 
 def per_second(family: str, by: str = "", *labels: str) -> str:

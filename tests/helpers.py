@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from actors import fleet_observations, lock_observations, move_observations, observations
 from actors import messages as m
+from actors import observations
 from actors.address import (
     ALLOCATOR,
     GMEM,
@@ -34,17 +34,20 @@ from actors.contract import (
     Share,
     page_of,
 )
-from actors.gmem import Gmem
-from actors.guest import Guest
+from actors.fleet import move_observations
+from actors.fleet import observations as fleet_observations
+from actors.gmem.inode import Gmem
+from actors.guest.td import Guest
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
-from actors.iommu import Iommu
-from actors.kvm_mmu import KvmMmu
+from actors.iommu.driver import Iommu
+from actors.kvm.mmu import KvmMmu
+from actors.locks import observations as lock_observations
 from actors.pins import Pins
-from actors.tdx_entries import Td
-from actors.tdx_module import TdxModule
-from actors.vmm import Vmm
-from actors.vmm_kill import Life
+from actors.tdx.entries import Td
+from actors.tdx.module import TdxModule
+from actors.vmm.kill import Life
+from actors.vmm.process import Vmm
 from cluster.costs import Cost, CostModel
 from cluster.digest import state_of
 from cluster.faults import FAULT_POINTS, FaultPlan, FaultRule
@@ -405,6 +408,10 @@ class World:
         """Another handler for this kind of message at one actor."""
         cell = self.host.cells[self.address(kind, vm, file)]
         cell.handlers = {**cell.handlers, message: handle}
+
+    def alter(self, kind: int, change: Callable[[Any], None], vm: int = 0) -> None:
+        """One actor is not as it was built."""
+        change(self.actor(kind, vm))
 
     def drop(self, kind: int, message: type[Message], vm: int = 0) -> None:
         """This kind of message gets lost on its way to one actor."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 
-from actors.controller import Arrivals
+from actors.fleet.controller import Arrivals
 from cluster.draws import key_of, uniform
 from workloads.errors import UsageError
 from workloads.scenario import Scenario
@@ -29,13 +29,13 @@ class Drawn:
         self.key = key_of(scenario.scenario.seed, "arrivals")
 
     def wait(self, number: int) -> int | None:
-        """See actors.controller.Arrivals."""
+        """See actors.fleet.controller.Arrivals."""
         if self.first is not None and number >= self.first:
             return None
         return self._drawn(self.gap, 2 * number)
 
     def lifetime(self, number: int) -> int:
-        """See actors.controller.Arrivals."""
+        """See actors.fleet.controller.Arrivals."""
         return self._drawn(self.mean, 2 * number + 1)
 
     def _drawn(self, mean: float, counter: int) -> int:
@@ -51,13 +51,13 @@ class Traced:
         self.rows = rows
 
     def wait(self, number: int) -> int | None:
-        """See actors.controller.Arrivals."""
+        """See actors.fleet.controller.Arrivals."""
         if number >= len(self.rows):
             return None
         return self.rows[number][0] - (self.rows[number - 1][0] if number else 0)
 
     def lifetime(self, number: int) -> int:
-        """See actors.controller.Arrivals."""
+        """See actors.fleet.controller.Arrivals."""
         return self.rows[number][1]
 
 

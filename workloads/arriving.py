@@ -1,13 +1,13 @@
 """What a host has where VMs arrive: its agent, and on host 0 the fleet's controller."""
 
-from actors import fleet_messages as f
 from actors.address import AGENT, CONTROLLER, host_address, vm_address
 from actors.contract import Actor, Message
-from actors.controller import Controller
-from actors.host_agent import HostAgent
-from actors.move_messages import MoveTime, Timer
-from actors.moving_agent import MovingAgent
-from actors.moving_controller import MovingController
+from actors.fleet import messages as f
+from actors.fleet.controller import Controller
+from actors.fleet.host_agent import HostAgent
+from actors.fleet.move_messages import MoveTime, Timer
+from actors.fleet.moving_agent import MovingAgent
+from actors.fleet.moving_controller import MovingController
 from workloads.arrivals import program
 from workloads.moves import Drawn
 from workloads.plan import Plan

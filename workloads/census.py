@@ -7,10 +7,10 @@ import msgspec
 
 from actors.allocator import Allocator
 from actors.contract import PAGE_BYTES, Actor, Share
-from actors.gmem import Gmem
-from actors.gmem_folios import HOLE
-from actors.gmem_frames import dormant
-from actors.guest import Guest
+from actors.gmem.folios import HOLE
+from actors.gmem.frames import dormant
+from actors.gmem.inode import Gmem
+from actors.guest.td import Guest
 from workloads.inside import KEYS as INSIDE
 from workloads.inside import inside
 from workloads.loads.load import Load

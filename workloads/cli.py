@@ -122,7 +122,11 @@ def sweep(experiment: str, **flags: Any) -> None:
 
 @cli.command(short_help="Every order and every failure of a small scenario.")
 @click.argument("scenario")
-@click.option("--protocol", metavar="NAME", help="Conversion protocol. [default: the scenario's]")
+@click.option(
+    "--protocol",
+    metavar="NAME[,NAME]",
+    help="Conversion protocols, one table if there are several; all: each. [default: the scenario's]",
+)
 @click.option(
     "--faults", type=Count(0), default=1, show_default=True, help="May strike in one run."
 )
@@ -132,6 +136,13 @@ def sweep(experiment: str, **flags: Any) -> None:
     default="late",
     show_default=True,
     help="Fire once nothing else is in flight, or at any time.",
+)
+@click.option(
+    "--reduction",
+    type=click.Choice(["orders", "none"]),
+    default="orders",
+    show_default=True,
+    help="Leave out orders that change nothing, or try each.",
 )
 @click.option(
     "--states",
@@ -169,6 +180,7 @@ def explore(scenario: str, **flags: Any) -> None:
     \b
     gmemsim explore smallest
     gmemsim explore smallest --protocol undo --faults 2
+    gmemsim explore smallest --protocol all
     """
     from workloads.explore.command import explore as explored
     from workloads.explore.command import settings_of

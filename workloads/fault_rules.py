@@ -1,7 +1,7 @@
 """The fault plan of a run, from its scenario."""
 
 from actors.contract import PAGE_BYTES, Reason
-from actors.tdx_contention import ACCEPTING, BACKGROUND, STORM
+from actors.tdx.contention import ACCEPTING, BACKGROUND, STORM
 from cluster.fault_points import CLASSES
 from cluster.faults import FaultRule
 from workloads import cost_table

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from functools import partial
 
-from actors import fleet_messages, move_messages
 from actors import messages as m
 from actors.contract import Actor, Message
+from actors.fleet import messages as fleet_messages
+from actors.fleet import move_messages
 from cluster.batch import message_types
 from cluster.costs import CostModel
 from cluster.faults import FaultPlan

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import msgspec
 
 from actors import messages as m
-from actors import tdx_pamt, tdx_tables
 from actors.address import (
     ALLOCATOR,
     DEVICES,
@@ -23,27 +22,29 @@ from actors.address import (
 from actors.allocator import Allocator
 from actors.contract import PAGE_BYTES, Actor, Message, Share
 from actors.devices import Devices
-from actors.gmem import Binding, Gmem
-from actors.gmem_files import SharedInode
-from actors.gmem_frames import Tenancy
-from actors.guest import Guest
-from actors.guest_release import Releasing
+from actors.gmem.files import SharedInode
+from actors.gmem.frames import Tenancy
+from actors.gmem.inode import Binding, Gmem
+from actors.guest.release import Releasing
+from actors.guest.td import Guest
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
-from actors.kvm_file import FileKvm
-from actors.kvm_mmu import KvmMmu
-from actors.kvm_tables import BUILT, SeptTables
+from actors.kvm.file import FileKvm
+from actors.kvm.mmu import KvmMmu
+from actors.kvm.tables import BUILT, SeptTables
 from actors.other_vm import OtherVm
 from actors.pins import Pins
 from actors.protocols import key_of
 from actors.slots import Slots
-from actors.tdx_contention import Contention
-from actors.tdx_entries import LEVEL_SHIFT, Td
-from actors.tdx_module import TdxModule
-from actors.tdx_pamt import DynamicPamt
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
-from actors.vmm import Vmm
-from actors.vmm_kill import Life
+from actors.tdx import pamt as tdx_pamt
+from actors.tdx import tables as tdx_tables
+from actors.tdx.contention import Contention
+from actors.tdx.entries import LEVEL_SHIFT, Td
+from actors.tdx.module import TdxModule
+from actors.tdx.pamt import DynamicPamt
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, Entry
+from actors.vmm.kill import Life
+from actors.vmm.process import Vmm
 from workloads.arriving import agents, first_move, first_request
 from workloads.load_builder import LoadBuilder, Streams, first_wait, others
 from workloads.loads.load import load_address

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from actors.contract import Actor
-from actors.controller import Controller
-from actors.gmem import Gmem
-from actors.kvm_mmu import KvmMmu
-from actors.locks import RwLock
-from actors.vmm import IDLE, Vmm
-from actors.vmm_kill import Life
+from actors.fleet.controller import Controller
+from actors.gmem.inode import Gmem
+from actors.kvm.mmu import KvmMmu
+from actors.locks.lock import RwLock
+from actors.vmm.kill import Life
+from actors.vmm.process import IDLE, Vmm
 
 QUEUES = ("vmm", "ilock", "mmu_lock", "requests", "admission")
 PARTS = ("inside", "due", "waiting", "due_waiting")

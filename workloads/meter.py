@@ -7,9 +7,9 @@ from typing import Any
 from actors import observations as o
 from actors.address import HOST_SHIFT
 from actors.contract import ERRNO, WORDS, Consumer, Reason, Share
-from actors.lock_observations import LockWaited, TdxLocked
+from actors.locks.observations import LockWaited, TdxLocked
 from actors.names import on_top
-from actors.tdx_states import Call, Status
+from actors.tdx.states import Call, Status
 from cluster.histogram import FRESH_MOST, Histogram
 from cluster.label_sets import PHASES
 from workloads.timeline import Timeline

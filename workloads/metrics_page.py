@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from actors.protocols import PROTOCOLS
+from cluster.experiment_metrics import ANSWERS
 from cluster.histogram import BOOT_BOUNDS_NS, BOUNDS_NS
 from cluster.label_sets import REST, SETS_MAX, Run
 from cluster.metrics import EXPERIMENT, FAMILIES, Family
@@ -129,7 +130,9 @@ def _experiments() -> Iterator[str]:
     yield "## Of an experiment\n"
     yield "No run serves these: an experiment has them once it is over, for a Prometheus that is filled"
     yield "afterwards. `experiment` is its name, `measure` one of its measures, `axis` the last of its axes"
-    yield "and `at` the value there, `line` the values of the others, `limiting` a resource that it relieves.\n"
+    yield "and `at` the value there, `line` the values of the others, `limiting` a resource that it relieves."
+    yield f"`answer` is {', '.join(f'`{word}`' for word in ANSWERS)}: the search met a miss beyond the value,"
+    yield "or none as far as it looked, or a larger value held again.\n"
     heads = ("family", "kind", "clock", "unit", "labels", "what")
     yield from table(heads, map(_row, EXPERIMENT.values()))
 

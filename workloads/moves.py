@@ -17,11 +17,11 @@ class Drawn:
         self.key = key_of(scenario.scenario.seed, "moves")
 
     def wait(self, number: int) -> int | None:
-        """See actors.moving_controller.Moves."""
+        """See actors.fleet.moving_controller.Moves."""
         if not self.gap:
             return None
         return round(-self.gap * math.log1p(-uniform(self.key, 2 * number)))
 
     def pick(self, number: int, of: int) -> int:
-        """See actors.moving_controller.Moves."""
+        """See actors.fleet.moving_controller.Moves."""
         return int(uniform(self.key, 2 * number + 1) * of)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from actors.move_messages import ENDS, Phase
-from actors.move_observations import HostEmptied, MoveChanged, VcpusStopped
+from actors.fleet.move_messages import ENDS, Phase
+from actors.fleet.move_observations import HostEmptied, MoveChanged, VcpusStopped
 from workloads.fleet_meter import FleetMeter
 
 

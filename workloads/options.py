@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from actors.iommu import APART, Iommu
-from actors.kvm_memory import AT_SPLIT, PageCache
+from actors.iommu.driver import APART, Iommu
+from actors.kvm.memory import AT_SPLIT, PageCache
 from actors.protocols import PROTOCOLS, Event, FileOptions, Options
-from actors.retry import POLICIES, Policy
-from actors.vmm_listeners import Follow
+from actors.vmm.listeners import Follow
+from actors.vmm.retry import POLICIES, Policy
 from workloads.scenario import Scenario
 
 

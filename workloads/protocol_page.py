@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from actors.contract import Share, Trace
-from actors.gmem_steps import ACTIONS
+from actors.gmem.steps import ACTIONS
 from actors.protocols import PROTOCOLS
 from actors.protocols.marks import MARKS, NODE, SPLIT, Mark
 from actors.protocols.options import Options

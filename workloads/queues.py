@@ -13,9 +13,9 @@ from typing import Any
 from actors import observations as o
 from actors.address import HOST_SHIFT
 from actors.contract import PAGE_BYTES, Reason
-from actors.fleet_observations import BootChanged, RequestMoved, Stage
-from actors.lock_observations import LockAsked, LockLeft, LockWaited
-from actors.tdx_states import Cause
+from actors.fleet.observations import BootChanged, RequestMoved, Stage
+from actors.locks.observations import LockAsked, LockLeft, LockWaited
+from actors.tdx.states import Cause
 from workloads.plan import Plan
 
 LOCKS = ("vmm", "ilock", "mmu_lock")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from actors.address import AGENT, host_address, vm_address
-from actors.admission import Admissions
 from actors.contract import PAGE_BYTES, PAGES_2M
+from actors.fleet.admission import Admissions
 from workloads.plan import Plan
 from workloads.vm_shape import Shape
 

@@ -82,8 +82,8 @@ class Timeline:
         return [self.shift, here, [[0, self.answered, self.failed, here, 0, here]]]
 
 
-Row = tuple[int, int, int, int, int]
-"""Start (ns), answered, failed, most in flight, slowest (ns)."""
+Row = tuple[int, int, int, int, int, int]
+"""Start (ns), answered, failed, most in flight, slowest (ns), in flight at the end."""
 
 
 def joined(packed: Iterable[Sequence[Any]]) -> tuple[int, list[Row]]:
@@ -105,7 +105,7 @@ def joined(packed: Iterable[Sequence[Any]]) -> tuple[int, list[Row]]:
         slowest = max((b.slowest for b in found if b), default=0)
         most = [b.in_flight if b else standing[host] for host, b in enumerate(found)]
         standing = [b.left if b else standing[host] for host, b in enumerate(found)]
-        rows.append((number << shift, answered, failed, sum(most), slowest))
+        rows.append((number << shift, answered, failed, sum(most), slowest, sum(standing)))
     return 1 << shift, rows
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from actors.address import host_of, vm_of
 from actors.contract import PAGE_BYTES, PAGES_2M
 from actors.slots import Slot, Slots
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, Entry
 from workloads.plan import Plan
 
 

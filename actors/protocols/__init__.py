@@ -1,4 +1,4 @@
-"""Conversion protocols, one table each; guest_memfd (actors/gmem.py) drives whichever its scenario names."""
+"""Conversion protocols, one table each; guest_memfd (actors/gmem/inode.py) drives whichever its scenario names."""
 
 from functools import cache
 

@@ -81,7 +81,7 @@ class Event(enum.IntEnum):
 
 
 class Row(NamedTuple):
-    """In `stage`, on `event`: do `action` (actors.gmem_steps.ACTIONS), be in `then`. `step` cites the protocol's text.
+    """In `stage`, on `event`: do `action` (actors.gmem.steps.ACTIONS), be in `then`. `step` cites the protocol's text.
 
     `who` is whom the action asks; a row with `to` is for conversions in that direction only.
     """

@@ -5,8 +5,10 @@ from cluster.explore.choices import ChoiceError, choices_of, steps_of
 from cluster.explore.clock import NEVER, NOW
 from cluster.explore.lasso import Lasso, lassos
 from cluster.explore.network import Link, Pool
+from cluster.explore.passes import passes
+from cluster.explore.reduction import Reduction
 from cluster.explore.search import Limits, Search, Step, taken_step
-from cluster.explore.system import Blind, Move, Names, State, System, Watch
+from cluster.explore.system import Blind, Move, Names, State, System, Touch, Watch
 
 __all__ = [
     "NEVER",
@@ -21,13 +23,16 @@ __all__ = [
     "Names",
     "NoChances",
     "Pool",
+    "Reduction",
     "Search",
     "State",
     "Step",
     "System",
+    "Touch",
     "Watch",
     "choices_of",
     "lassos",
+    "passes",
     "steps_of",
     "taken_step",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 NOW = 3 << 61
-"""Simulated time, ns. No address, page, ticket or operation (actors.names, actors.kvm_tickets) is as large."""
+"""Simulated time, ns. No address, page, ticket or operation (actors.names, actors.kvm.tickets) is as large."""
 NEVER = (1 << 63) - 1
 """A time that does not come. What lies between the two is a time to come."""
 LONG = 1 << 16

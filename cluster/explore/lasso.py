@@ -5,7 +5,7 @@ in which one strikes is none.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from cluster.explore.search import Search, Step
@@ -47,16 +47,19 @@ def lassos(search: Search) -> Iterator[Lasso]:
             yield Lasso(tuple(sorted(names)), first, tuple(around(first, hops, turns, always)))
 
 
-def components(search: Search) -> list[list[int]]:
-    """Sets of states that can be gone round in, without a fault."""
+def components(search: Search, among: Iterable[int] | None = None) -> list[list[int]]:
+    """Sets of states (all, or among these) that can be gone round in, without a fault."""
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     edges, size = search.edges, len(search.states)
-    quiet = np.frombuffer(edges.struck, dtype=np.int8) == 0
-    source = np.frombuffer(edges.source, dtype=np.int64)[quiet]
-    target = np.frombuffer(edges.target, dtype=np.int64)[quiet]
+    source = np.array(edges.source, dtype=np.int64)
+    target = np.array(edges.target, dtype=np.int64)
+    meant = np.full(size, among is None)
+    meant[list(among or ())] = True
+    kept = (np.array(edges.struck, dtype=np.int8) == 0) & meant[source] & meant[target]
+    source, target = source[kept], target[kept]
     graph = coo_array((np.ones(len(source), np.int8), (source, target)), shape=(size, size))
     _, label = connected_components(graph.tocsr(), connection="strong")
     rounds = np.bincount(label, minlength=size)[label] > 1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cluster.explore.reduction import Reduction
 from cluster.explore.system import Move, State, System
 
 
@@ -21,9 +22,9 @@ class Limits:
 class Edges:
     """Every move that was found, by the numbers of states: from, to, whose turn it was, how many faults struck."""
 
-    source: "array[int]" = field(default_factory=lambda: array("l"))
-    target: "array[int]" = field(default_factory=lambda: array("l"))
-    who: "array[int]" = field(default_factory=lambda: array("l"))
+    source: "array[int]" = field(default_factory=lambda: array("i"))
+    target: "array[int]" = field(default_factory=lambda: array("i"))
+    who: "array[int]" = field(default_factory=lambda: array("i"))
     struck: "array[int]" = field(default_factory=lambda: array("b"))
 
 
@@ -42,19 +43,23 @@ class Shown(NamedTuple):
 
 
 class Search:
-    """All that is found, by numbers of states."""
+    """All that is found, by numbers of states. With a reduction, not all moves are looked at."""
 
-    def __init__(self, system: System, limits: Limits | None = None) -> None:
+    def __init__(
+        self, system: System, limits: Limits | None = None, reduction: Reduction | None = None
+    ) -> None:
         self.system = system
         self.limits = limits or Limits()
+        self.reduction = reduction
         self.states: list[State] = []
         self.numbers: dict[State, int] = {}
         # By state: the one before it on a shortest way, and the move from there.
-        self.parents, self.turns, self.choices = array("l"), array("l"), array("l")
-        self.depths = array("l")
+        self.parents, self.turns, self.choices = array("i"), array("i"), array("i")
+        self.depths = array("i")
         self.edges = Edges()
         self.shown: dict[str, Shown] = {}
         self.ends: list[int] = []  # nothing is in flight
+        self.lessened = array("i")  # states of which not all moves were looked at
         self.generated = 1
         self.looked = 0  # states whose moves are all known
         self.cut = ""  # which limit was reached
@@ -113,11 +118,18 @@ class Search:
             self.looked += 1
 
     def look(self, number: int) -> None:
-        """All moves from one state."""
+        """All moves from one state, or those that stand for all."""
         edges, numbers = self.edges, self.numbers
-        before = self.generated
-        for turn, choice, who, outcome, state, shown in self.system.moves(self.states[number]):
-            self.generated += 1
+        moves = list(self.system.moves(self.states[number]))
+        if not moves:
+            self.ends.append(number)
+        elif self.reduction:
+            all_of_them = len(moves)
+            moves = self.reduction.part(self.states[number], moves)
+            if len(moves) < all_of_them:
+                self.lessened.append(number)
+        self.generated += len(moves)
+        for turn, choice, who, outcome, state, shown in moves:
             for name in shown:
                 if name not in self.shown:
                     self.shown[name] = Shown(number, Step(turn, choice))
@@ -128,8 +140,6 @@ class Search:
             edges.target.append(target)
             edges.who.append(who)
             edges.struck.append(outcome.struck)
-        if self.generated == before:
-            self.ends.append(number)
 
     def way(self, number: int) -> list[Step]:
         """The moves of a shortest way to a state."""

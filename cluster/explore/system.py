@@ -19,8 +19,21 @@ knows, and how many faults have struck, where they are limited. Equal states hav
 POOL, KNOWN, FAULTS = -3, -2, -1
 
 
+class Touch(NamedTuple):
+    """Cells of what a watch knows, a bit each: those that certain facts make it look at, and those that they change."""
+
+    reads: int
+    writes: int
+
+
 class Watch(Protocol):
     """Follows the facts. What it knows is a part of the state, by number."""
+
+    learned: int
+    """How often `touched` has come to know more."""
+
+    def touched(self, facts: Facts) -> Touch:
+        """What these facts have touched, whatever it knew then, as far as it has met them."""
 
     def first(self) -> int:
         """Before anything was reported."""
@@ -37,6 +50,12 @@ class Watch(Protocol):
 
 class Blind:
     """Sees nothing."""
+
+    learned = 0
+
+    def touched(self, facts: Facts) -> Touch:
+        """See Watch."""
+        return Touch(0, 0)
 
     def first(self) -> int:
         """See Watch."""

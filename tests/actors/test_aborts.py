@@ -5,8 +5,8 @@ import pytest
 from actors import messages as m
 from actors.address import GMEM, vm_address
 from actors.contract import Reason
-from actors.gmem import Gmem
-from actors.kvm_memory import SPLIT_PAGES
+from actors.gmem.inode import Gmem
+from actors.kvm.memory import SPLIT_PAGES
 from actors.observations import (
     ConvertEnd,
     Decided,
@@ -17,8 +17,8 @@ from actors.observations import (
     VmBugged,
 )
 from actors.protocols.table import ALL
-from actors.tdx_entries import STATE_MASK
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry
+from actors.tdx.entries import STATE_MASK
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, Call, Entry
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
 

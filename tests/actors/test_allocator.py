@@ -4,9 +4,9 @@ import pytest
 
 from actors import messages as m
 from actors.address import vm_address
-from actors.admission import Admissions, whole
 from actors.allocator import Allocator
 from actors.contract import Fault, Reason
+from actors.fleet.admission import Admissions, whole
 from actors.intervals import IntervalMap
 from actors.observations import PagesReturned
 from tests.helpers import COST, Recorder, Sent, runs

@@ -14,7 +14,7 @@ from actors.observations import (
     ShareStored,
     VmBugged,
 )
-from actors.tdx_states import Entry
+from actors.tdx.states import Entry
 from tests.helpers import PRIVATE, SHARED, World, runs, table
 from workloads.census import census as census_of
 

@@ -3,11 +3,11 @@
 import pytest
 
 from actors import messages as m
-from actors import tdx_guest
 from actors.contract import Fault, Reason
 from actors.observations import SeamcallAnswered, VmBugged
-from actors.tdx_contention import ACCEPTING, BACKGROUND, STORM, Contention
-from actors.tdx_states import LEVEL_4K, RULES, Call, Entry, Status
+from actors.tdx import guest as tdx_guest
+from actors.tdx.contention import ACCEPTING, BACKGROUND, STORM, Contention
+from actors.tdx.states import LEVEL_4K, RULES, Call, Entry, Status
 from tests.actors.test_tdx_module import HELD, LEGAL, VM, answer, call, module
 from tests.helpers import COST, PRIVATE, SHARED, Recorder, World
 from workloads import cost_table

@@ -4,24 +4,26 @@ from itertools import product
 
 import pytest
 
-from actors import fleet_messages, messages, move_messages
+from actors import messages
 from actors.address import host_address, vm_address
 from actors.allocator import Allocator
 from actors.contract import ERRNO, VM_KEY_SHIFT, Actor, Reason, opportunity, page_of
-from actors.controller import Controller
 from actors.devices import Devices
-from actors.gmem import Gmem
-from actors.guest import Guest
-from actors.host_agent import HostAgent
+from actors.fleet import messages as fleet_messages
+from actors.fleet import move_messages
+from actors.fleet.controller import Controller
+from actors.fleet.host_agent import HostAgent
+from actors.fleet.moving_agent import MovingAgent
+from actors.fleet.moving_controller import MovingController
+from actors.gmem.inode import Gmem
+from actors.guest.td import Guest
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
-from actors.iommu import Iommu
-from actors.kvm_mmu import KvmMmu
-from actors.moving_agent import MovingAgent
-from actors.moving_controller import MovingController
+from actors.iommu.driver import Iommu
+from actors.kvm.mmu import KvmMmu
 from actors.pins import Pins
-from actors.tdx_module import TdxModule
-from actors.vmm import Vmm
+from actors.tdx.module import TdxModule
+from actors.vmm.process import Vmm
 from cluster.batch import message_types
 from tests.helpers import LINK, Recorder, Sent
 from workloads.loads.arrived import ArrivedLoad

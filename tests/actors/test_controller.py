@@ -2,7 +2,6 @@
 
 import pytest
 
-from actors import fleet_messages as f
 from actors import messages as m
 from actors.address import (
     AGENT,
@@ -15,10 +14,11 @@ from actors.address import (
     vm_address,
 )
 from actors.contract import Reason
-from actors.controller import POLICIES, Controller
-from actors.fleet_messages import No
-from actors.fleet_observations import BootChanged, PlaceFreed, RequestMoved, Stage
-from actors.host_agent import HostAgent
+from actors.fleet import messages as f
+from actors.fleet.controller import POLICIES, Controller
+from actors.fleet.host_agent import HostAgent
+from actors.fleet.messages import No
+from actors.fleet.observations import BootChanged, PlaceFreed, RequestMoved, Stage
 from tests.helpers import COST, TIMER, Recorder
 from tests.negative.fleet_cases import ARRIVING
 from tests.runs import simulated

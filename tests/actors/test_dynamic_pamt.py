@@ -9,11 +9,11 @@ from actors import messages as m
 from actors.address import ALLOCATOR, KVM, VMM
 from actors.allocator import Allocator
 from actors.contract import Reason
-from actors.kvm_memory import SPLIT_PAGES, TABLE_PAGES, PageCache
+from actors.kvm.memory import SPLIT_PAGES, TABLE_PAGES, PageCache
 from actors.observations import FaultFailed, PamtCounted, Reserving
-from actors.tdx_entries import LEVEL_SHIFT
-from actors.tdx_pamt import PAIR, DynamicPamt, count, empty
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
+from actors.tdx.entries import LEVEL_SHIFT
+from actors.tdx.pamt import PAIR, DynamicPamt, count, empty
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
 from tests.actors.test_tdx_module import VM, answer, call, module
 from tests.helpers import COST, PRIVATE, SHARED, Recorder, World, runs
 

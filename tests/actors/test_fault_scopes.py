@@ -6,7 +6,7 @@ import pytest
 
 from actors.contract import Reason
 from actors.observations import ConvertEnd, Failed, PoisonSet, SeamcallAnswered, UndoFailed
-from actors.tdx_states import Call, Status
+from actors.tdx.states import Call, Status
 from cluster.faults import Armed, FaultPlan, FaultRule
 from tests.helpers import PRIVATE, SHARED, World, places_of
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from actors import gmem_release
 from actors import messages as m
 from actors.address import GMEM, GUEST, KVM, VMM, file_address, vm_address
 from actors.contract import KVMS, WORDS, Consumer, Fault, Reason, Trace
-from actors.gmem import Binding
-from actors.gmem_files import SharedInode
-from actors.guest_outcome import Outcome
+from actors.gmem import release as gmem_release
+from actors.gmem.files import SharedInode
+from actors.gmem.inode import Binding
+from actors.guest.outcome import Outcome
 from actors.intervals import IntervalMap
-from actors.kvm_file import FileKvm
+from actors.kvm.file import FileKvm
 from actors.names import access_file, access_number, access_task, file_access
 from actors.observations import (
     ConsumerReplied,

@@ -2,18 +2,20 @@
 
 import pytest
 
-from actors import gmem_faults, gmem_release, kvm_memory
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, HOST_MAP, IOMMU, KVM, PINS, VMM, vm_address
 from actors.contract import KVMS, Consumer, Fault, Reason, Trace, page_of
-from actors.conversion import Conversion
-from actors.gmem import Binding, Gmem
-from actors.gmem_ask import begin_invalidation, consumer_address
-from actors.gmem_folios import SPLITS
-from actors.gmem_store import TREE_PAGES
+from actors.gmem import faults as gmem_faults
+from actors.gmem import release as gmem_release
+from actors.gmem.ask import begin_invalidation, consumer_address
+from actors.gmem.conversion import Conversion
+from actors.gmem.folios import SPLITS
+from actors.gmem.inode import Binding, Gmem
+from actors.gmem.store import TREE_PAGES
 from actors.intervals import IntervalMap
-from actors.lock_holders import RELEASE_OP
-from actors.lock_observations import LockAsked, LockLeft, LockWaited
+from actors.kvm import memory as kvm_memory
+from actors.locks.holders import RELEASE_OP
+from actors.locks.observations import LockAsked, LockLeft, LockWaited
 from actors.observations import (
     ConsumerReplied,
     ConvertBegin,

@@ -5,8 +5,8 @@ import pytest
 from actors import messages as m
 from actors.address import GMEM, GUEST, HOST_MAP, KVM, VMM
 from actors.contract import PAGES_2M, Reason
-from actors.gmem_folios import HOLE, SPLITS
-from actors.gmem_frames import Tenancy
+from actors.gmem.folios import HOLE, SPLITS
+from actors.gmem.frames import Tenancy
 from actors.observations import (
     FolioOrder,
     FramesFreed,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from actors import gmem_folios
 from actors.contract import Reason
+from actors.gmem import folios as gmem_folios
 from tests.helpers import PRIVATE, SHARED, World, runs
 
 START, END = 0x1F0, 0x410  # three folios of 2 MiB

@@ -5,10 +5,10 @@ import pytest
 from actors import messages as m
 from actors.address import GUEST, HOST_MAP, KVM, LOAD, TDX, VMM, vm_address
 from actors.contract import Reason
-from actors.guest import REACTIONS, Guest
-from actors.guest_outcome import Outcome
+from actors.guest.outcome import Outcome
+from actors.guest.td import REACTIONS, Guest
 from actors.observations import NO_LATENCY, Answered, Failed, MapGpaFailed, Requested
-from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from actors.tdx.states import LEVEL_2M, LEVEL_4K
 from tests.helpers import COST, LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)

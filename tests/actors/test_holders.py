@@ -6,7 +6,7 @@ from actors import messages as m
 from actors.address import GMEM, vm_address
 from actors.host_map import HostMap
 from actors.intervals import IntervalMap
-from actors.iommu import Iommu
+from actors.iommu.driver import Iommu
 from actors.pins import Pins
 from actors.slots import Slot
 from tests.helpers import Recorder

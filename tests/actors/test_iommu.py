@@ -5,11 +5,11 @@ import pytest
 from actors import messages as m
 from actors.address import ALLOCATOR, GMEM, IOMMU, PINS, VMM, vm_address
 from actors.contract import Consumer, Fault, Reason
-from actors.iommu import QUEUE_SLOTS, Iommu
-from actors.iommu_queue import depth
-from actors.iommu_tables import huge_part
+from actors.iommu.driver import QUEUE_SLOTS, Iommu
+from actors.iommu.queue import depth
+from actors.iommu.tables import huge_part
 from actors.observations import Dma, IotlbQueued
-from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from actors.tdx.states import LEVEL_2M, LEVEL_4K
 from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs, table
 
 VM, OTHER = vm_address(0, 0), vm_address(0, 1)

@@ -5,9 +5,9 @@ import pytest
 from actors import messages as m
 from actors.address import GMEM, VMM, vm_address
 from actors.contract import Consumer, Fault, Reason
-from actors.iommu import APART, PIN, Iommu
+from actors.iommu.driver import APART, PIN, Iommu
 from actors.observations import Dma, DmaDone, DmarFault
-from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from actors.tdx.states import LEVEL_2M, LEVEL_4K
 from tests.helpers import COST, LINK, PRIVATE, Recorder, Sent, runs, table
 
 VM, OTHER = vm_address(0, 0), vm_address(0, 1)

@@ -5,14 +5,14 @@ import pytest
 from actors import messages as m
 from actors.address import GMEM, KVM, TDX, VMM, host_address, vm_address
 from actors.contract import Reason
-from actors.guest_outcome import Outcome
-from actors.kvm_mmu import KvmMmu
-from actors.kvm_tickets import converts
-from actors.lock_holders import ACCEPT_OP
+from actors.guest.outcome import Outcome
+from actors.kvm.mmu import KvmMmu
+from actors.kvm.tickets import converts
+from actors.locks.holders import ACCEPT_OP
 from actors.observations import AcceptHonoured, HugeLost, Leaf, VmStopped, WalkOvertaken
 from actors.protocols import PROTOCOLS
 from actors.slots import Slot
-from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from actors.tdx.states import LEVEL_2M, LEVEL_4K
 from tests.helpers import COST, PRIVATE, SHARED, TIMER, Recorder, World, runs, table
 
 VM = vm_address(0, 0)

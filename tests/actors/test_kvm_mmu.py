@@ -4,15 +4,16 @@ from typing import Any
 
 import pytest
 
-from actors import kvm_entry, kvm_tickets
 from actors import messages as m
 from actors.address import GMEM, GUEST, TDX, VMM, host_base, vm_address
 from actors.contract import Consumer, Fault, Reason
-from actors.guest_outcome import Outcome
-from actors.kvm_memory import SPLIT_PAGES
-from actors.kvm_mmu import KvmMmu
-from actors.lock_holders import RELEASE_OP
-from actors.lock_observations import LockAsked, LockLeft
+from actors.guest.outcome import Outcome
+from actors.kvm import entry as kvm_entry
+from actors.kvm import tickets as kvm_tickets
+from actors.kvm.memory import SPLIT_PAGES
+from actors.kvm.mmu import KvmMmu
+from actors.locks.holders import RELEASE_OP
+from actors.locks.observations import LockAsked, LockLeft
 from actors.observations import (
     EpochDrained,
     Failed,
@@ -26,7 +27,7 @@ from actors.observations import (
     VmBugged,
 )
 from actors.slots import Slot
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Status
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, Call, Status
 from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)
@@ -654,6 +655,13 @@ def test_a_fault_of_the_wrong_kind_is_a_request_to_convert():
     assert (request.target, request.message.to) == (VM | VMM, SHARED)
     actor.on_convert_answer(m.ConvertAnswer(request.message.request, Reason.NONE, -1), context)
     assert context.sent[-1].message == m.GetPfn(7, 3, 8, SHARED)
+
+
+def test_a_fault_that_comes_again_asks_under_another_number():
+    actor, context = kvm(), Recorder()
+    actor.on_violation(m.Violation(7, 3, 8, LEVEL_4K, False, again=2), context)
+    got(actor, context, reason=Reason.REFERENCES)
+    assert context.sent[-1].message.again == 2
 
 
 def test_a_page_that_cannot_be_had_fails_the_access():

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.locks import RwLock, Waiter
+from actors.locks.lock import RwLock, Waiter
 
 
 def test_a_free_lock_is_granted_at_once():

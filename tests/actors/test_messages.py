@@ -6,8 +6,10 @@ import typing
 import msgspec
 import pytest
 
-from actors import fleet_messages, messages, move_messages
+from actors import messages
 from actors.contract import Consumer, Message, Observation
+from actors.fleet import messages as fleet_messages
+from actors.fleet import move_messages
 from cluster.batch import BadBatchError, Codec, message_types
 from cluster.cell import SEQUENCE_BITS
 from tests.helpers import FACTS

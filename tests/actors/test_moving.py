@@ -2,16 +2,16 @@
 
 import pytest
 
-from actors import fleet_messages as f
 from actors import messages as m
-from actors import move_messages as v
 from actors.address import AGENT, ALLOCATOR, CONTROLLER, GUEST, LOAD, VMM, host_address, vm_address
 from actors.contract import Fault, Reason, Share
-from actors.fleet_messages import No
-from actors.move_messages import Image, Phase, Timer
-from actors.move_observations import HostEmptied, MoveChanged, MoveSettled, VcpusStopped
-from actors.moving_agent import Leaving, MovingAgent
-from actors.moving_controller import Moving, MovingController
+from actors.fleet import messages as f
+from actors.fleet import move_messages as v
+from actors.fleet.messages import No
+from actors.fleet.move_messages import Image, Phase, Timer
+from actors.fleet.move_observations import HostEmptied, MoveChanged, MoveSettled, VcpusStopped
+from actors.fleet.moving_agent import Leaving, MovingAgent
+from actors.fleet.moving_controller import Moving, MovingController
 from tests.actors.test_controller import Coming
 from tests.helpers import COST, LINK, TIMER, Recorder, Sent
 from workloads.loads.load import Job

@@ -6,9 +6,9 @@ from actors import messages as m
 from actors.address import GUEST, HOST_MAP, KVM, VMM, vm_address
 from actors.contract import Fault, Reason
 from actors.host_map import HostMap
-from actors.kvm_mmu import KvmMmu
-from actors.kvm_notifier import op_of
-from actors.kvm_tickets import converts
+from actors.kvm.mmu import KvmMmu
+from actors.kvm.notifier import op_of
+from actors.kvm.tickets import converts
 from actors.messages import ATTEMPT_BITS
 from actors.notifier_sites import CALLERS, DIRECT, EXIT_MMAP, KVM_CHAINS, OOM_REAPER
 from actors.observations import (
@@ -22,7 +22,7 @@ from actors.observations import (
     VmStopped,
 )
 from actors.slots import Slot
-from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from actors.tdx.states import LEVEL_2M, LEVEL_4K
 from tests.helpers import LINK, PRIVATE, SHARED, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)

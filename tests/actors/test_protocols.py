@@ -6,9 +6,10 @@ from math import prod
 
 import pytest
 
-from actors import gmem_ask, gmem_steps
-from actors.conversion import Conversion
-from actors.gmem import Gmem
+from actors.gmem import ask as gmem_ask
+from actors.gmem import steps as gmem_steps
+from actors.gmem.conversion import Conversion
+from actors.gmem.inode import Gmem
 from actors.intervals import IntervalMap
 from actors.protocols import INDEX, PROTOCOLS, Event, FileOptions, Stage, key_of
 from tests.helpers import PRIVATE, SHARED, Recorder

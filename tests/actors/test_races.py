@@ -4,7 +4,7 @@ import pytest
 
 from actors import messages as m
 from actors.address import HOST_MAP, KVM, VMM
-from actors.kvm_tickets import HOLE
+from actors.kvm.tickets import HOLE
 from actors.messages import ATTEMPT_BITS
 from tests.helpers import PRIVATE, SHARED, World
 

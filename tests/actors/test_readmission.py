@@ -4,20 +4,21 @@ import pytest
 
 from actors import messages as m
 from actors import observations as o
-from actors import tdx_end, tdx_verdict
 from actors.address import ALLOCATOR, GMEM, GUEST, LOAD, VMM, host_base, vm_address
-from actors.admission import Admissions
 from actors.allocator import Allocator
 from actors.contract import PAGES_2M, Reason, Share
-from actors.gmem import Gmem
-from actors.gmem_frames import Tenancy, dormant, runs
-from actors.guest import Guest
+from actors.fleet.admission import Admissions
+from actors.gmem.frames import Tenancy, dormant, runs
+from actors.gmem.inode import Gmem
+from actors.guest.td import Guest
 from actors.intervals import IntervalMap
 from actors.observations import FramesReused, VmAdmitted
-from actors.tdx_entries import Td
-from actors.tdx_module import TdxModule
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
-from actors.vmm import Vmm
+from actors.tdx import end as tdx_end
+from actors.tdx import verdict as tdx_verdict
+from actors.tdx.entries import Td
+from actors.tdx.module import TdxModule
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
+from actors.vmm.process import Vmm
 from cluster.faults import FaultRule
 from tests.helpers import PRIVATE, SHARED, Recorder, World, table
 from tests.runs import READMITS, SMALL, simulated

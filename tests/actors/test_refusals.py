@@ -2,14 +2,14 @@
 
 import pytest
 
-from actors import kvm_memory
 from actors import messages as m
 from actors.address import PINS
 from actors.contract import Reason
-from actors.gmem_folios import SPLITS
-from actors.gmem_store import TREE_PAGES
+from actors.gmem.folios import SPLITS
+from actors.gmem.store import TREE_PAGES
+from actors.kvm import memory as kvm_memory
 from actors.observations import ConsumerReplied, Decided, Failed, SeamcallAnswered
-from actors.tdx_states import Status
+from actors.tdx.states import Status
 from tests.helpers import PRIVATE, SHARED, World
 
 FOREVER = 10**15  # ns

@@ -5,10 +5,10 @@ import pytest
 from actors import messages as m
 from actors.contract import Consumer, Reason
 from actors.host_map import HostMap
-from actors.kvm_mmu import KvmMmu
+from actors.kvm.mmu import KvmMmu
 from actors.observations import Leaf
 from actors.slots import Slot
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Status
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, Call, Status
 from tests.actors.test_kvm_mmu import FILE, OP, VM, WALK, kvm, play
 from tests.helpers import PRIVATE, SHARED, Recorder, World, runs, table
 

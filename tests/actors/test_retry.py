@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from actors.retry import POLICIES, draw
+from actors.vmm.retry import POLICIES, draw
 from workloads.scenario.sections import Retry
 
 MS = 1_000_000

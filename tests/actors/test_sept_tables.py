@@ -6,12 +6,12 @@ import pytest
 from actors import messages as m
 from actors.address import TDX, VMM, vm_address
 from actors.contract import Reason
-from actors.kvm_memory import SPLIT_PAGES, TABLE_PAGES
-from actors.kvm_tables import BUILT, TAKEN
+from actors.kvm.memory import SPLIT_PAGES, TABLE_PAGES
+from actors.kvm.tables import BUILT, TAKEN
 from actors.observations import FaultFailed, ReEntered, SeamcallAnswered, VmBugged
-from actors.tdx_entries import LEVEL_SHIFT
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
-from actors.tdx_tables import Tables, over
+from actors.tdx.entries import LEVEL_SHIFT
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
+from actors.tdx.tables import Tables, over
 from tests.actors.test_tdx_module import answer, call, module
 from tests.helpers import PRIVATE, SHARED, World, runs, table
 

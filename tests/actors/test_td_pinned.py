@@ -5,8 +5,8 @@ import pytest
 from actors import messages as m
 from actors.address import GUEST, KVM, TDX, VMM, host_base, vm_address
 from actors.contract import Fault, Reason
-from actors.guest import Guest
-from actors.guest_release import Releasing
+from actors.guest.release import Releasing
+from actors.guest.td import Guest
 from actors.intervals import IntervalMap
 from actors.observations import (
     Decided,
@@ -20,9 +20,9 @@ from actors.observations import (
     VmBugged,
 )
 from actors.protocols import PROTOCOLS
-from actors.tdx_entries import Td
-from actors.tdx_module import TdxModule
-from actors.tdx_states import LEVEL_4K, Call, Entry, Status
+from actors.tdx.entries import Td
+from actors.tdx.module import TdxModule
+from actors.tdx.states import LEVEL_4K, Call, Entry, Status
 from cluster.fault_points import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, Recorder, World, runs, table
 from workloads.checkers import ANOMALIES, INVARIANTS

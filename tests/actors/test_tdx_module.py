@@ -6,10 +6,9 @@ import msgspec
 import pytest
 
 from actors import messages as m
-from actors import tdx_end, tdx_guest
 from actors.address import GUEST, KVM, vm_address
 from actors.contract import Fault, Reason, opportunity, page_of
-from actors.guest_outcome import Outcome
+from actors.guest.outcome import Outcome
 from actors.observations import (
     CachesWritten,
     EpochDrained,
@@ -18,10 +17,12 @@ from actors.observations import (
     SeamcallAnswered,
     Sept,
 )
-from actors.tdx_entries import LEVEL_SHIFT, STATE_MASK, Td
-from actors.tdx_guest import GIVE_UP, STORM_VCPUS, ZERO_STEP_THRESHOLD
-from actors.tdx_module import TdxModule
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Cause, Entry, Lock, Status
+from actors.tdx import end as tdx_end
+from actors.tdx import guest as tdx_guest
+from actors.tdx.entries import LEVEL_SHIFT, STATE_MASK, Td
+from actors.tdx.guest import GIVE_UP, STORM_VCPUS, ZERO_STEP_THRESHOLD
+from actors.tdx.module import TdxModule
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, PAGES, RULES, Call, Cause, Entry, Lock, Status
 from tests.helpers import COST, LINK, SHARED, Recorder, Sent, World, runs, table
 
 VM = vm_address(0, 0)

@@ -5,9 +5,9 @@ import pytest
 from actors import messages as m
 from actors.address import GMEM, TDX, VMM, vm_address
 from actors.contract import Trace
-from actors.kvm_mmu import KvmMmu
-from actors.kvm_teardown import BATCH, Hkid
-from actors.lock_observations import LockAsked, LockLeft
+from actors.kvm.mmu import KvmMmu
+from actors.kvm.teardown import BATCH, Hkid
+from actors.locks.observations import LockAsked, LockLeft
 from actors.observations import (
     FileClosed,
     FramesFreed,
@@ -17,7 +17,7 @@ from actors.observations import (
     ReferenceKept,
 )
 from actors.slots import Slot
-from actors.tdx_states import LEVEL_2M, LEVEL_4K
+from actors.tdx.states import LEVEL_2M, LEVEL_4K
 from cluster.partition import FOREVER, Order
 from tests.helpers import Recorder, World, runs, table
 

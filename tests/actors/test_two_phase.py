@@ -2,8 +2,8 @@
 
 import pytest
 
-from actors import gmem_steps
-from actors.conversion import Conversion
+from actors.gmem import steps as gmem_steps
+from actors.gmem.conversion import Conversion
 from actors.protocols import PROTOCOLS, TWO_PHASE, Event, Row, Stage, Table
 from actors.protocols.table import ALL
 from tests.helpers import PRIVATE, SHARED, Recorder, World

@@ -8,9 +8,9 @@ from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.messages import ATTEMPT_BITS
 from actors.observations import Answered, Bitmap, Failed, Retried, VmStopped
-from actors.retry import Policy
 from actors.slots import Slot
-from actors.vmm import FATAL, RETRYABLE, Vmm
+from actors.vmm.process import FATAL, RETRYABLE, Vmm
+from actors.vmm.retry import Policy
 from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs
 
 VM = vm_address(0, 0)
@@ -44,6 +44,13 @@ def test_a_request_becomes_an_ioctl_on_the_file_behind_the_slot():
     context = request(vmm(), start=0x410, end=0x420)
     ioctl = m.Convert(FIRST, 0x50, 0x60, SHARED)
     assert context.take() == [Sent(VM | GMEM | 1, ioctl, 2 * COST)]
+
+
+@pytest.mark.parametrize(("again", "number"), [(0, 0), (3, 3 << 12), (99, 15 << 12)])
+def test_what_a_memory_fault_asks_for_again_is_another_opportunity(again, number):
+    context = Recorder()
+    vmm().on_request(m.ConvertRequest(7, 0x10, 0x20, SHARED, 0, VM | KVM, again), context)
+    assert context.messages()[-1].op == FIRST | number
 
 
 def test_one_conversion_at_a_time_in_the_order_of_asking():

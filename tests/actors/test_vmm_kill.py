@@ -20,10 +20,10 @@ from actors.observations import (
     VmStopped,
 )
 from actors.protocols import PROTOCOLS
-from actors.retry import Policy
 from actors.slots import Slot
-from actors.vmm import Vmm
-from actors.vmm_kill import INSTANT_NS, SLICE, Life
+from actors.vmm.kill import INSTANT_NS, SLICE, Life
+from actors.vmm.process import Vmm
+from actors.vmm.retry import Policy
 from tests.helpers import LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World
 from workloads.checkers.shadow import Shadow
 

@@ -8,10 +8,10 @@ from actors.contract import Reason
 from actors.intervals import IntervalMap
 from actors.messages import ATTEMPT_BITS
 from actors.observations import Failed, Retried, SideDiscarded
-from actors.retry import Policy
 from actors.slots import Slot
-from actors.vmm import Vmm
-from actors.vmm_listeners import WINDOW_OPS, Follow
+from actors.vmm.listeners import WINDOW_OPS, Follow
+from actors.vmm.process import Vmm
+from actors.vmm.retry import Policy
 from tests.helpers import COST, LINK, PRIVATE, SHARED, TIMER, Recorder, Sent, World, runs
 
 VM = vm_address(0, 0)

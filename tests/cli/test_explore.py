@@ -37,6 +37,37 @@ def test_a_counterexample_is_told_and_can_be_shown_again(gmemsim):
     assert shown[: len(told)] == told
 
 
+def test_several_protocols_are_one_table_and_the_worst_verdict(gmemsim):
+    words = ("explore", "smallest", *ONE, *LISTED, "--protocol", "two-phase,undo")
+    done = gmemsim(*words)
+    text = done.stdout.decode()
+    assert done.returncode == 1
+    assert text.startswith("VIOLATED  smallest, 2 protocols, judged by two-phase\n")
+    rows = [line.split() for line in text.splitlines() if line.startswith(("  undo", "  two-"))]
+    assert [row[:2] for row in rows] == [["undo", "violated"], ["two-phase", "valid"]]
+    assert "I22!, AN19! (6)" in text
+    found = json.loads(gmemsim(*words, "--json").stdout)
+    assert found["verdict"] == "violated"
+    assert {name: one["verdict"] for name, one in found["protocols"].items()} == {
+        "undo": "violated", "two-phase": "valid",
+    }  # fmt: skip
+
+
+def test_a_reduction_is_said_and_the_counterexample_is_the_shortest_all_the_same(gmemsim):
+    words = ("explore", "smallest", *ONE, "--set", 'fault=[{point="tdx.bug"}]')
+    fewer, every = (
+        json.loads(gmemsim(*words, "--protocol", "in-place", "--json", "--reduction", each).stdout)
+        for each in ("orders", "none")
+    )
+    assert (fewer["reduction"], every["reduction"]) == ("orders", "none")
+    assert 2 * fewer["distinct"] < every["distinct"]
+    shortest = [
+        min(each["trace"]["moves"] for each in found["properties"] if each["verdict"] == "violated")
+        for found in (fewer, every)
+    ]
+    assert shortest[0] == shortest[1]
+
+
 def test_a_limit_is_unknown(gmemsim):
     done = gmemsim("explore", "smallest", "--states", "100")
     assert done.returncode == 3
@@ -46,7 +77,7 @@ def test_a_limit_is_unknown(gmemsim):
 
 def test_a_small_graph_is_drawn_and_a_large_one_refused(gmemsim, tmp_path):
     words = ("explore", "smallest", *ONE, "--faults", "0", "--quiet")
-    large = gmemsim(*words, "--draw", "graph.svg")
+    large = gmemsim(*words, "--reduction", "none", "--draw", "graph.svg")
     assert large.returncode == 2
     assert large.stderr.decode().startswith("gmemsim: --draw: found ")
     assert not (tmp_path / "graph.svg").exists()
@@ -63,6 +94,10 @@ def test_mistakes_are_one_line(gmemsim):
         (("explore", "smallest", "--choices", "1,x"), '--choices: found "1,x", expected numbers'),
         (("explore", "smallest", "--choices", "99"), "--choices: "),
         (("explore", "smallest", "--protocol", "undone"), "protocol"),
+        (
+            ("explore", "smallest", "--protocol", "all", "--choices", "1"),
+            "--choices: found 8 protocols, expected one with it",
+        ),
         (("explore", "fleet-arrivals"), "arrivals.kind: "),
         (("explore", "smallest", "--set", 'fault=[{point="tdx.bug",nth=2}]'), "fault.0.nth: "),
         (

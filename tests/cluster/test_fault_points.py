@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from actors import tdx_verdict
 from actors.contract import ERRNO, Reason
-from actors.kvm_walk import REASONS
+from actors.kvm.walk import REASONS
+from actors.tdx import verdict as tdx_verdict
 from cluster.fault_points import CLASSES, FAULT_POINTS, PHASES, WORDS
 
 ROOT = Path(__file__).parents[2]

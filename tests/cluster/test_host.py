@@ -100,7 +100,7 @@ class Juggler(Actor):
     timers: list[int] = []
     rung: list[int] = []
 
-    def on_bell(self, _: Bell, context: Context) -> None:
+    def on_bell(self, bell: Bell, context: Context) -> None:
         """Note when; two more are to come, and one timer is not."""
         self.rung.append(context.now)
         for _ in range(2 if self.left > 0 else 0):

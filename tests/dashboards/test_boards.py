@@ -124,8 +124,8 @@ def test_a_query_asks_for_what_there_is_in_the_way_it_has_to(panel):
             derived = re.search(rf"deriv\({name}\{{", asked) is not None
             assert not (rated and family.kind == "gauge")
             assert not (derived and family.kind != "gauge")
-        for window in re.findall(r"\[([^\]]*)\]", asked):
-            assert window == "$__rate_interval"
+        for window in re.findall(r"\}\[([^\]]*)\]", asked):
+            assert window == ("$__range" if target["instant"] else "$__rate_interval")
         if "histogram_quantile" in asked:
             assert re.search(r"sum by \(le\b", asked)
             assert '"mean"' not in json.dumps(panel["options"]), "a mean of a quantile says nothing"

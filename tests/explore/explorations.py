@@ -3,7 +3,7 @@
 from functools import cache
 from typing import NamedTuple
 
-from cluster.explore import Limits, Search
+from cluster.explore import Limits, Reduction, Search, passes
 from cluster.faults import FAULT_POINTS
 from workloads.adjust import adjusted
 from workloads.explore.model import Model
@@ -36,15 +36,28 @@ class Explored(NamedTuple):
         }
 
     @property
+    def answers(self):
+        """What was shown and what was concluded, and where nothing more happens: whatever way there was found."""
+        ends = {self.search.states[number] for number in self.search.ends}
+        return {key: (p.shown, p.verdict) for key, p in self.properties.items()}, ends, self.verdict
+
+    @property
     def counts(self):
         return self.search.distinct, self.search.generated, self.search.depth
 
 
-def explored(*overrides, protocol="two-phase", faults=1, patient=True, name="smallest", **limits):
+def modelled(*overrides, protocol="two-phase", faults=1, patient=True, name="smallest"):
     scenario = adjusted(load(name, overrides, FAULT_POINTS), protocol).scenario
-    model = Model(scenario, faults, patient)
-    search = Search(model.system, Limits(**limits))
-    search.run()
+    return Model(scenario, faults, patient)
+
+
+def explored(*overrides, reduced=False, states=0, depth=0, **settings):
+    return looked_through(modelled(*overrides, **settings), reduced, Limits(states, depth))
+
+
+def looked_through(model, reduced=False, limits=None):
+    for search in passes(model.system, limits, Reduction(model.system) if reduced else None):
+        search.run()
     found = answers(model, search)
     properties: dict[tuple[str, str], Property] = {(each.name, each.kind): each for each in found}
     return Explored(model, search, properties, verdict_of(found, search))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors import gmem_release
+from actors.gmem import release as gmem_release
 from cluster.explore import choices_of, clock, steps_of, taken_step
 from tests.explore.explorations import NO_FAULTS, THERE, at, explored, known
 from tests.negative.bugs import leave_blocked, reply_before_the_thaw
@@ -149,6 +149,29 @@ def test_two_phase_is_valid_in_the_larger_cases(name, faults):
     assert (found.verdict, found.search.whole) == ("valid", True)
 
 
+@pytest.mark.parametrize("protocol", ["failable-notifier", "undo"])
+def test_the_oom_reaper_minds_a_callback_that_may_fail(protocol):
+    shown = explored(name="smallest-reaper", protocol=protocol, reduced=True).shown
+    assert shown == ({"AN14"} if protocol == "failable-notifier" else set())
+
+
+@pytest.mark.parametrize("protocol", ["in-place", "two-phase"])
+def test_half_a_map_gpa_stays_where_its_second_piece_fails_twice(protocol):
+    once, twice = (
+        explored(name="smallest-pieces", protocol=protocol, faults=faults, reduced=True)
+        for faults in (1, 2)
+    )
+    assert (once.shown, twice.shown, twice.verdict) == (set(), {"AN16"}, "valid")
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["smallest-two", "smallest-touch"])
+def test_two_phase_is_valid_with_a_failure_where_orders_are_left_out(name):
+    found = explored(name=name, reduced=True)
+    assert (found.verdict, found.shown, found.search.whole) == ("valid", {"AN15"}, True)
+
+
 # Everything that must not be shown, or is admitted, and was: docs/explore.md has the table.
 SHOWN = {
     "failable-notifier": "AN1 AN3 AN8 AN10 AN13 AN15 AN25 I11 I13 I18",
@@ -175,6 +198,6 @@ def test_what_each_protocol_shows_in_smallest(protocol):
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_a_vmm_may_be_killed_at_any_point_of_a_conversion():
-    found = explored(name="smallest-death")
+    found = explored(name="smallest-death", reduced=True)
     assert (found.verdict, found.shown) == ("valid", set())
     assert found.properties["vmm.kill strikes", "sometimes"].shown

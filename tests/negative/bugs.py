@@ -6,53 +6,43 @@ from typing import Any
 import msgspec
 from pytest import MonkeyPatch
 
-from actors import (
-    gmem,
-    gmem_ask,
-    gmem_failure,
-    gmem_folios,
-    gmem_marks,
-    gmem_own,
-    gmem_punch,
-    gmem_release,
-    gmem_steps,
-    gmem_store,
-    iommu,
-    iommu_queue,
-    kvm_entry,
-    kvm_fault,
-    kvm_invalidation,
-    kvm_memory,
-    kvm_split,
-    kvm_tickets,
-    kvm_walk,
-    kvm_zap,
-    pins,
-    tdx_entries,
-    tdx_guest,
-    tdx_pamt,
-    tdx_states,
-    tdx_verdict,
-    vmm_kill,
-    vmm_listeners,
-)
-from actors import iommu as iommu_driver
 from actors import messages as m
+from actors import pins
 from actors.address import ALLOCATOR, GMEM, GUEST, HOST_MAP, KVM, PINS, TDX, VMM, host_base, vm_base
 from actors.allocator import Allocator
 from actors.contract import PAGES_2M, Consumer, Context, Place, Reason, Share, Trace
-from actors.conversion import Conversion
-from actors.gmem import Gmem
-from actors.gmem_failure import Failing, Failures
-from actors.gmem_files import SharedInode
-from actors.gmem_tickets import HOST_FAULT
-from actors.guest import Guest
+from actors.gmem import ask as gmem_ask
+from actors.gmem import failure as gmem_failure
+from actors.gmem import folios as gmem_folios
+from actors.gmem import inode as gmem
+from actors.gmem import marks as gmem_marks
+from actors.gmem import own as gmem_own
+from actors.gmem import punch as gmem_punch
+from actors.gmem import release as gmem_release
+from actors.gmem import steps as gmem_steps
+from actors.gmem import store as gmem_store
+from actors.gmem.conversion import Conversion
+from actors.gmem.failure import Failing, Failures
+from actors.gmem.files import SharedInode
+from actors.gmem.inode import Gmem
+from actors.guest.td import Guest
 from actors.host_map import Cleared, HostMap
 from actors.intervals import IntervalMap
-from actors.iommu import Iommu
-from actors.iommu_queue import Invalidation
-from actors.kvm_mmu import KvmMmu
-from actors.kvm_plans import (
+from actors.iommu import driver as iommu
+from actors.iommu import driver as iommu_driver
+from actors.iommu import queue as iommu_queue
+from actors.iommu.driver import Iommu
+from actors.iommu.queue import Invalidation
+from actors.kvm import entry as kvm_entry
+from actors.kvm import fault as kvm_fault
+from actors.kvm import invalidation as kvm_invalidation
+from actors.kvm import memory as kvm_memory
+from actors.kvm import split as kvm_split
+from actors.kvm import tickets as kvm_tickets
+from actors.kvm import walk as kvm_walk
+from actors.kvm import zap as kvm_zap
+from actors.kvm.mmu import KvmMmu
+from actors.kvm.plans import (
     PLANS,
     SPLITTING,
     UNBLOCKING,
@@ -62,8 +52,8 @@ from actors.kvm_plans import (
     Do,
     Walk,
 )
-from actors.lock_holders import RELEASE_OP
-from actors.lock_observations import LockAsked, LockLeft
+from actors.locks.holders import RELEASE_OP
+from actors.locks.observations import LockAsked, LockLeft
 from actors.observations import (
     CountsThawed,
     HostPte,
@@ -73,14 +63,22 @@ from actors.observations import (
     Pinned,
     SeamcallAnswered,
 )
+from actors.other_vm import OtherVm
 from actors.pins import Pins
 from actors.protocols import INDEX, Event, Row, Stage
 from actors.protocols.table import Who
-from actors.tdx_module import TdxModule
-from actors.tdx_pamt import Counted, DynamicPamt
-from actors.tdx_states import LEVEL_2M, RULES, Call, Status
-from actors.vmm import Vmm
-from tests.helpers import PRIVATE, SHARED, World
+from actors.tdx import entries as tdx_entries
+from actors.tdx import guest as tdx_guest
+from actors.tdx import pamt as tdx_pamt
+from actors.tdx import states as tdx_states
+from actors.tdx import verdict as tdx_verdict
+from actors.tdx.module import TdxModule
+from actors.tdx.pamt import Counted, DynamicPamt
+from actors.tdx.states import LEVEL_2M, RULES, Call, Status
+from actors.vmm import kill as vmm_kill
+from actors.vmm import listeners as vmm_listeners
+from actors.vmm.process import Vmm
+from tests.helpers import PRIVATE, World
 
 Patch = MonkeyPatch
 EDGE = 0x1F0  # where runs of two boundary leaves begin
@@ -109,6 +107,13 @@ def after_row(patch: Patch, action: str, what: Any) -> None:
         what(file, conversion, who, context)
 
     patch.setitem(gmem_steps.ACTIONS, action, both)
+
+
+def another_row(patch: Patch, row: Row) -> None:
+    """Every protocol that has this stage takes the event there, too, under all options that were built so far."""
+    for index in INDEX.values():
+        if row.stage in {stage for stage, _ in index} and (row.stage, row.event) not in index:
+            patch.setitem(index, (row.stage, row.event), row)
 
 
 def store_in_prepare(_: World, patch: Patch) -> None:
@@ -171,6 +176,17 @@ def reply_before_the_thaw(_: World, patch: Patch) -> None:
         patch.setattr(module, "thaw_after", thaw)
 
 
+def thaw_late(_: World, patch: Patch) -> None:
+    """guest_memfd sleeps for 20 ms before it ends an invalidation."""
+    thaw_after = gmem_own.thaw_after
+
+    def late(file: Gmem, conversion: Conversion, delay: int, context: Context) -> None:
+        thaw_after(file, conversion, delay + 20_000_000, context)
+
+    for module in (gmem_ask, gmem_store):
+        patch.setattr(module, "thaw_after", late)
+
+
 def keep_the_tree_nodes(_: World, patch: Patch) -> None:
     """What was set aside for the store and the folios is not given back."""
     for module in (gmem_steps, gmem_store):
@@ -183,7 +199,7 @@ def allocate_in_abort(world: World, _: Patch) -> None:
     def abort(host: HostMap, message: m.Abort, context: Context) -> None:
         request = m.Reserve(host.vm | HOST_MAP, message.op, 1)
         context.send(host_base(host.vm) | ALLOCATOR, request, context.link)
-        HostMap.HANDLERS[m.Abort](host, message, context)
+        type(host).HANDLERS[m.Abort](host, message, context)
 
     world.replace(HOST_MAP, m.Abort, abort)
     world.drop(HOST_MAP, m.Reserved)
@@ -208,8 +224,7 @@ def commit_twice(_: World, patch: Patch) -> None:
 def commit_after_abort(_: World, patch: Patch) -> None:
     """The ABORT of one consumer is followed by a COMMIT."""
     for stage in (Stage.ABORTING, Stage.THAWING):
-        row = Row(stage, Event.COMMITTED, "note", stage, "")
-        patch.setitem(INDEX["two-phase", SHARED], (row.stage, row.event), row)
+        another_row(patch, Row(stage, Event.COMMITTED, "note", stage, ""))
     after_row(patch, "decide_abort", commit_of_the_host)
 
 
@@ -264,7 +279,7 @@ def free_poisoned_pages(world: World, _: Patch) -> None:
 
     def torn_down(file: Gmem, message: m.TornDown, context: Context) -> None:
         file.poison = IntervalMap.filled(0)
-        Gmem.HANDLERS[m.TornDown](file, message, context)
+        type(file).HANDLERS[m.TornDown](file, message, context)
 
     world.replace(GMEM, m.TornDown, torn_down)
 
@@ -331,7 +346,13 @@ def forget_what_failed(_: World, patch: Patch) -> None:
 
 def two_files_of_one_memory(world: World, _: Patch) -> None:
     """The second VM's file is given the first one's frames."""
-    world.gmem(1).base_pfn = world.gmem(0).base_pfn
+    first: dict[int, int] = {}  # by host
+
+    def share(file: Gmem) -> None:
+        file.base_pfn = first.setdefault(host_base(file.address), file.base_pfn)
+
+    for vm in (0, 1):
+        world.alter(GMEM, share, vm)
 
 
 def two_files_and_a_careless_module(world: World, patch: Patch) -> None:
@@ -345,7 +366,7 @@ def one_frame_at_two_places(world: World, _: Patch) -> None:
 
     def got(kvm: KvmMmu, message: m.GotPfn, context: Context) -> None:
         wrong = msgspec.structs.replace(message, pfn=message.pfn - 1, order=0)
-        KvmMmu.HANDLERS[m.GotPfn](kvm, wrong, context)
+        type(kvm).HANDLERS[m.GotPfn](kvm, wrong, context)
 
     world.replace(KVM, m.GotPfn, got)
 
@@ -383,7 +404,8 @@ def punch_before_the_zap(_: World, patch: Patch) -> None:
 
     def early(file: Gmem, op: int, context: Context) -> None:
         locked(file, op, context)
-        truncate(file, file.punches[op], context)
+        if op in file.punches:
+            truncate(file, file.punches[op], context)
 
     patch.setattr(gmem_punch, "locked", early)
     patch.setattr(gmem_punch, "truncate", lambda *_: 1)
@@ -418,14 +440,21 @@ def lose_an_acknowledgement(world: World, _: Patch) -> None:
 
 def ask_the_owner_alone(world: World, _: Patch) -> None:
     """The loop over the inode's files ends after the first: no other VM's KVM is asked to unmap."""
-    world.gmem().protocol = "two-phase"
+
+    def forget(file: Gmem) -> None:
+        file.protocol = file.protocol.partition("?files=")[0]
+
+    world.alter(GMEM, forget)
 
 
 def freeze_the_owner_alone(world: World, _: Patch) -> None:
     """The others unmap, and nobody has told them when the invalidation begins and ends, or that the file is closed."""
-    file = world.gmem()
-    assert isinstance(file, SharedInode)
-    file.files = 1
+
+    def forget(file: Gmem) -> None:
+        if isinstance(file, SharedInode):
+            file.files = 1
+
+    world.alter(GMEM, forget)
 
 
 def let_others_map_private_memory(_: World, patch: Patch) -> None:
@@ -447,7 +476,10 @@ def zap_nothing(world: World, _: Patch) -> None:
     """KVM acknowledges COMMIT and leaves its leaves in place."""
 
     def commit(kvm: KvmMmu, message: m.Commit, context: Context) -> None:
-        kvm_zap.committed(kvm, kvm.walks[message.op], context.link, context)
+        if message.op in kvm.walks:
+            kvm_zap.committed(kvm, kvm.walks[message.op], context.link, context)
+        else:
+            context.send(message.gmem, m.Committed(message.op, Consumer.KVM_MMU), context.link)
 
     world.replace(KVM, m.Commit, commit)
 
@@ -490,8 +522,8 @@ def leave_blocked(_: World, patch: Patch) -> None:
 
 def refuse_in_commit(_: World, patch: Patch) -> None:
     """KVM answers a bug with a no instead of poison, and guest_memfd puts up with that."""
-    row = Row(Stage.COMMITTING, Event.REFUSED, "note", Stage.COMMITTING, "")
-    patch.setitem(INDEX["two-phase", SHARED], (row.stage, row.event), row)
+    for stage in (Stage.COMMITTING, Stage.ZAPPING):
+        another_row(patch, Row(stage, Event.REFUSED, "note", stage, ""))
 
     def refuse(kvm: KvmMmu, walk: Walk, _: Reason, start: int, __: int, context: Context) -> None:
         no = m.Refused(walk.op, Consumer.KVM_MMU, Reason.BUG, start)
@@ -531,7 +563,7 @@ def thaw_nothing(world: World, _: Patch) -> None:
 
     def thaw(kvm: KvmMmu, message: m.Thaw, context: Context) -> None:
         frozen = kvm.invalidations[message.op]
-        KvmMmu.HANDLERS[m.Thaw](kvm, message, context)
+        type(kvm).HANDLERS[m.Thaw](kvm, message, context)
         kvm.invalidations[message.op] = frozen
 
     world.replace(KVM, m.Thaw, thaw)
@@ -557,7 +589,7 @@ def fail_by_itself(world: World, _: Patch) -> None:
 
     def seamcall(tdx: TdxModule, message: m.Seamcall, context: Context) -> None:
         if message.call != Call.REMOVE:
-            TdxModule.HANDLERS[m.Seamcall](tdx, message, context)
+            type(tdx).HANDLERS[m.Seamcall](tdx, message, context)
             return
         vm, call, level = message.vm, message.call, message.level
         context.observe(
@@ -623,7 +655,7 @@ def map_it_huge(world: World, _: Patch) -> None:
     """A fault maps 2 MiB whatever folios are there."""
 
     def got(kvm: KvmMmu, message: m.GotPfn, context: Context) -> None:
-        KvmMmu.HANDLERS[m.GotPfn](kvm, msgspec.structs.replace(message, order=9), context)
+        type(kvm).HANDLERS[m.GotPfn](kvm, msgspec.structs.replace(message, order=9), context)
 
     world.replace(KVM, m.GotPfn, got)
 
@@ -778,7 +810,7 @@ def kick_and_keep_nobody(world: World, _: Patch) -> None:
     """KVM takes the guest for empty, and it is not."""
 
     def kick(guest: Guest, message: m.Kick, context: Context) -> None:
-        Guest.HANDLERS[m.Kick](guest, msgspec.structs.replace(message, stay=False), context)
+        type(guest).HANDLERS[m.Kick](guest, msgspec.structs.replace(message, stay=False), context)
 
     world.replace(GUEST, m.Kick, kick)
 
@@ -817,11 +849,12 @@ def mark_the_page_alone(_: World, patch: Patch) -> None:
 
 
 def refer_to_one_page(world: World, _: Patch) -> None:
-    """A reference is kept on a page before the one that could not be unmapped."""
+    """A reference is kept on the page beside the one that could not be unmapped."""
 
     def keep(file: Gmem, message: m.KeepReference, context: Context) -> None:
-        wrong = msgspec.structs.replace(message, start=message.start - 1, end=message.end - 1)
-        Gmem.HANDLERS[m.KeepReference](file, wrong, context)
+        beside = message.start ^ 1
+        wrong = msgspec.structs.replace(message, start=beside, end=beside + 1)
+        type(file).HANDLERS[m.KeepReference](file, wrong, context)
 
     world.replace(GMEM, m.KeepReference, keep)
 
@@ -927,6 +960,20 @@ def drop_pins_twice(world: World, _: Patch) -> None:
     world.replace(PINS, m.DropPins, drop)
 
 
+def refuse_for_brief_references(_: World, patch: Patch) -> None:
+    """PREPARE refuses for a reference that an LRU batch has, and does not drain it first."""
+
+    def refuse(pins: Pins, where: Any, found: Any, _: bool, context: Context) -> None:
+        pins.refuse(where, found, context)
+
+    patch.setattr(Pins, "drain", refuse)
+
+
+def never_say_quiet(world: World, _: Patch) -> None:
+    """The last reference is gone, and guest_memfd, which waits for that, is not told."""
+    world.drop(GMEM, m.Quiet)
+
+
 def pin_what_is_frozen(world: World, _: Patch) -> None:
     """GUP does not mind that a count is frozen."""
 
@@ -939,20 +986,19 @@ def pin_what_is_frozen(world: World, _: Patch) -> None:
 def keep_counts_frozen(world: World, _: Patch) -> None:
     """ABORT forgets that PREPARE has frozen counts."""
 
-    def abort(pins: Pins, message: m.Abort, context: Context) -> None:
-        context.send(message.gmem, m.Aborted(message.op, Consumer.PINS), context.link)
-
-    world.replace(PINS, m.Abort, abort)
+    world.replace(PINS, m.Abort, aborted_and_frozen)
 
 
-def keep_counts_frozen_in_silence(world: World, patch: Patch) -> None:
-    """The same, with a fact that says otherwise: what is frozen shows when somebody wants it."""
-    keep_counts_frozen(world, patch)
-    abort = world.host.cells[world.address(PINS)].handlers[m.Abort]
+def aborted_and_frozen(_: Pins, message: m.Abort, context: Context) -> None:
+    context.send(message.gmem, m.Aborted(message.op, Consumer.PINS), context.link)
+
+
+def keep_counts_frozen_in_silence(world: World, _: Patch) -> None:
+    """ABORT forgets that PREPARE has frozen counts, and tells that they are thawed: it shows when a page is wanted."""
 
     def told(pins: Pins, message: m.Abort, context: Context) -> None:
         context.observe(CountsThawed(pins.vm, message.op))
-        abort(pins, message, context)
+        aborted_and_frozen(pins, message, context)
 
     world.replace(PINS, m.Abort, told)
 
@@ -1005,8 +1051,7 @@ def kill_for_memory(world: World, _: Patch) -> None:
         context.send(vm | VMM, m.VmDead(), context.link)
         context.send(message.reply_to, m.Reserved(message.ticket, False), 10 * context.link)
 
-    cell = world.host.cells[world.address(ALLOCATOR, -1)]
-    cell.handlers = {**cell.handlers, m.Reserve: reserve}
+    world.replace(ALLOCATOR, m.Reserve, reserve, vm=-1)
 
 
 # --- VMM -----------------------------------------------------------------------------------------
@@ -1029,9 +1074,33 @@ def close_before_the_mm(_: World, patch: Patch) -> None:
     patch.setattr(vmm_kill, "leave", lambda vmm, context: vmm.close(context))
 
 
+def never_give_up(world: World, _: Patch) -> None:
+    """The VMM does not count its tries."""
+
+    def endless(vmm: Vmm) -> None:
+        vmm.policy = msgspec.structs.replace(vmm.policy, tries=-1)
+
+    world.alter(VMM, endless)
+
+
+def discard_what_devices_map(_: World, patch: Patch) -> None:
+    """With two backends the VMM gives the old side's pages up, and no listener is told."""
+    patch.setattr(vmm_listeners, "discards", lambda *_: [])
+
+
 def forget_the_devices(_: World, patch: Patch) -> None:
     """The bitmap follows a conversion to shared, and no listener is told."""
     patch.setattr(vmm_listeners, "populates", lambda *_: [])
+
+
+def take_retry_for_an_error(world: World, _: Patch) -> None:
+    """The guest gives a MapGPA up that an interrupt has ended between two pieces."""
+
+    def hasty(guest: Guest | OtherVm) -> None:
+        if isinstance(guest, Guest):
+            guest.retries = -1
+
+    world.alter(GUEST, hasty)
 
 
 # --- host mapping --------------------------------------------------------------------------------
@@ -1053,7 +1122,7 @@ def unmap_in_prepare(world: World, _: Patch) -> None:
     def prepare(host: HostMap, message: m.Prepare, context: Context) -> None:
         host.ptes.set(message.start, message.end, 0)
         context.observe(HostPte(host.vm, message.start, message.end, False))
-        HostMap.HANDLERS[m.Prepare](host, message, context)
+        type(host).HANDLERS[m.Prepare](host, message, context)
 
     world.replace(HOST_MAP, m.Prepare, prepare)
 
@@ -1064,7 +1133,7 @@ def forget_the_saved_ptes(world: World, _: Patch) -> None:
     def abort(host: HostMap, message: m.Abort, context: Context) -> None:
         told_at = host.saved.get(message.op, Cleared()).told_at
         host.saved[message.op] = Cleared((), told_at)
-        HostMap.HANDLERS[m.Abort](host, message, context)
+        type(host).HANDLERS[m.Abort](host, message, context)
 
     world.replace(HOST_MAP, m.Abort, abort)
 
@@ -1077,8 +1146,7 @@ def forget_the_saved_ioptes(_: World, patch: Patch) -> None:
 def host_may_fault_anywhere(world: World, _: Patch) -> None:
     """The host's page faults are never answered with SIGBUS."""
 
-    def fault(file: Gmem, message: m.HostFault, context: Context) -> None:
-        file.ilock.take(file.conversion_ticket(0) + HOST_FAULT, False, context.now)
+    def fault(_: Gmem, message: m.HostFault, context: Context) -> None:
         context.send(message.reply_to, m.HostPage(message.ticket, True), context.link)
 
     world.replace(GMEM, m.HostFault, fault)

@@ -4,12 +4,12 @@ from typing import Any
 
 from pytest import MonkeyPatch
 
-from actors import fleet_messages as f
 from actors.address import CONTROLLER, LOAD
 from actors.contract import Context
-from actors.controller import Controller
-from actors.fleet_messages import No
-from actors.host_agent import HostAgent
+from actors.fleet import messages as f
+from actors.fleet.controller import Controller
+from actors.fleet.host_agent import HostAgent
+from actors.fleet.messages import No
 from tests.helpers import World
 
 ARRIVING = (

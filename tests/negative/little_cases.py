@@ -5,10 +5,14 @@ from typing import NamedTuple
 
 from pytest import MonkeyPatch
 
-from actors import controller, iommu_queue, locks, tdx_module, vmm
-from actors.lock_observations import LockLeft, LockWaited
-from actors.locks import RwLock, Waiter
+from actors.fleet import controller
+from actors.iommu import queue as iommu_queue
+from actors.locks import lock as locks
+from actors.locks.lock import RwLock, Waiter
+from actors.locks.observations import LockLeft, LockWaited
 from actors.observations import TlbFlushed
+from actors.tdx import module as tdx_module
+from actors.vmm import process as vmm
 from cluster.cell import Cell
 from tests.negative.fleet_cases import ARRIVING
 
@@ -59,7 +63,8 @@ def wait_counted_twice(patch: Patch) -> None:
 def wrong_start(patch: Patch) -> None:
     """Who waits is noted a nanosecond too early."""
     patch.setattr(
-        "actors.locks.Waiter", lambda ticket, exclusive, now: Waiter(ticket, exclusive, now - 1)
+        "actors.locks.lock.Waiter",
+        lambda ticket, exclusive, now: Waiter(ticket, exclusive, now - 1),
     )
 
 

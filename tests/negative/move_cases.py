@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterator
 import msgspec
 from pytest import MonkeyPatch
 
-from actors import carry, gmem_frames
 from actors import messages as m
-from actors import move_messages as v
 from actors.address import VMM
 from actors.contract import Context, Share
-from actors.gmem import Gmem
+from actors.fleet import carry
+from actors.fleet import move_messages as v
+from actors.fleet.move_messages import Phase
+from actors.fleet.moving_agent import MovingAgent
+from actors.gmem import frames as gmem_frames
+from actors.gmem.inode import Gmem
 from actors.intervals import IntervalMap
-from actors.move_messages import Phase
-from actors.moving_agent import MovingAgent
 from tests.fleets import LOADS, MOVING
 from workloads.loads.moving import MovingLoad
 

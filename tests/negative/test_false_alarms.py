@@ -4,7 +4,7 @@ import pytest
 
 from actors import messages as m
 from actors.address import GMEM, VMM
-from actors.contract import Reason
+from actors.contract import Observation, Reason
 from actors.observations import (
     ConvertBegin,
     ConvertEnd,
@@ -14,7 +14,7 @@ from actors.observations import (
     Sept,
     VcpusKept,
 )
-from actors.tdx_states import Entry
+from actors.tdx.states import Entry
 from tests.helpers import PRIVATE, SHARED, World
 from tests.runs import simulated
 from workloads import scenario
@@ -143,6 +143,11 @@ def test_a_fault_that_is_busy_twice_leaves_nothing_blocked():
     assert (world.of(VcpusKept) != [], world.found) == (True, set())
 
 
+def until(world: World, kind: type[Observation]) -> None:
+    """As far as the first fact of the kind."""
+    world.run_until(lambda: bool(world.of(kind)))
+
+
 def test_a_leaf_that_an_accept_has_in_hand_is_no_affair_of_a_conversion_that_ends_meanwhile():
     settings = ("vm.start=prefaulted-2m", "vm.accept_level=4k", "protocol.freeze_at=commit")
     in_hand = 0
@@ -151,9 +156,9 @@ def test_a_leaf_that_an_accept_has_in_hand_is_no_affair_of_a_conversion_that_end
         world.inject("pins.private")
         world.touch(0x10, 0x11, PRIVATE, delay=ahead)
         world.request(0x210, 0x220, SHARED)
-        world.run_until(lambda world=world: bool(world.of(ConvertBegin)))
+        until(world, ConvertBegin)
         before = world.of(Sept)
-        world.run_until(lambda world=world: bool(world.of(ConvertEnd)))
+        until(world, ConvertEnd)
         assert world.of(ConvertEnd)[0].reason is Reason.REFERENCES
         blocked = [fact for fact in world.of(Sept) if fact.state == Entry.PENDING_BLOCKED]
         in_hand += not before and blocked == world.of(Sept) != []

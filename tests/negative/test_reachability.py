@@ -8,9 +8,9 @@ from actors import messages as m
 from actors import observations as o
 from actors.address import KVM
 from actors.contract import Reason
-from actors.kvm_mmu import KvmMmu
-from actors.lock_observations import LockWaited
-from actors.tdx_states import Status
+from actors.kvm.mmu import KvmMmu
+from actors.locks.observations import LockWaited
+from actors.tdx.states import Status
 from tests.helpers import World
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import admits

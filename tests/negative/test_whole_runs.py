@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from actors import kvm_fault
+from actors.kvm import fault as kvm_fault
 from tests.negative import bugs
 from tests.runs import simulated
 from workloads import scenario

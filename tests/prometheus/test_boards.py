@@ -122,7 +122,7 @@ def queries(board):
         for panel in row.panels:
             for query in panel.queries:
                 text = re.sub(rf"\$({VARIABLES})", ".+", query.expr)
-                yield panel, query, text.replace("$__rate_interval", "5m")
+                yield panel, query, re.sub(r"\$__(rate_interval|range)", "5m", text)
 
 
 OF_RUNS = [board for board in BOARDS if board is not experiment.BOARD]
@@ -190,9 +190,12 @@ def test_every_panel_has_a_sweep_s_points(tmp_path):
     assert len(shown["Mean"]) == 4
     assert {one["metric"]["axis"] for one in shown["Mean"]} == {"VMs"}
     assert sorted(
-        (one["metric"]["line"], one["metric"]["limiting"], one["value"][1])
+        (*(one["metric"][name] for name in ("line", "answer", "limiting")), one["value"][1])
         for one in shown["Most that holds"]
-    ) == [(one["place"]["pages"], "none", "2") for one in found["found"]]
+    ) == [(one["place"]["pages"], "at least", "none", "2") for one in found["found"]]
+    assert {(one["metric"]["curve"], one["metric"]["at"]) for one in shown["Over the axis"]} == {
+        (f"{row['place']['pages']}: p99", str(row["place"]["VMs"])) for row in found["rows"]
+    }
 
 
 def test_a_single_seed_has_no_interval():

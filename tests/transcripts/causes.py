@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 
 from actors import messages as m
-from actors import tdx_entries
 from actors.address import (
     ALLOCATOR,
     GMEM,
@@ -18,11 +17,12 @@ from actors.address import (
 )
 from actors.allocator import Allocator
 from actors.contract import Consumer, Context, Fault, Message, Reason
-from actors.gmem import Gmem
+from actors.gmem.inode import Gmem
 from actors.intervals import IntervalMap
-from actors.iommu import QUEUE_SLOTS, Iommu
-from actors.kvm_mmu import KvmMmu
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, Entry
+from actors.iommu.driver import QUEUE_SLOTS, Iommu
+from actors.kvm.mmu import KvmMmu
+from actors.tdx import entries as tdx_entries
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, Entry
 from cluster.faults import FAULT_POINTS
 from tests.helpers import PRIVATE, SHARED, World
 

@@ -3,14 +3,20 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from actors import fleet_messages as f
 from actors import messages as m
-from actors import move_messages as v
 from actors.address import LOAD, name_of, vm_of
 from actors.contract import Message
-from actors.fleet_messages import No
-from actors.move_messages import Phase, Ranges, Timer
-from actors.move_observations import HostEmptied, ImageTold, MoveChanged, MoveSettled, VcpusStopped
+from actors.fleet import messages as f
+from actors.fleet import move_messages as v
+from actors.fleet.messages import No
+from actors.fleet.move_messages import Phase, Ranges, Timer
+from actors.fleet.move_observations import (
+    HostEmptied,
+    ImageTold,
+    MoveChanged,
+    MoveSettled,
+    VcpusStopped,
+)
 from cluster.batch import message_types
 from tests.fleets import Fleet
 from tests.transcripts.playing import page

@@ -5,8 +5,8 @@ from typing import Any
 
 from actors.contract import ERRNO, Reason, Share
 from actors.observations import Answered
-from actors.tdx_entries import LEVEL_SHIFT, STATE_MASK
-from actors.tdx_states import Entry
+from actors.tdx.entries import LEVEL_SHIFT, STATE_MASK
+from actors.tdx.states import Entry
 from tests.helpers import World, runs
 from workloads.checkers import ANOMALIES, INVARIANTS
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from actors.contract import Context, Message
-from actors.conversion import Conversion
-from actors.gmem import Gmem
+from actors.gmem.conversion import Conversion
+from actors.gmem.inode import Gmem
 from actors.protocols import Event, Row
 from cluster.cell import SEQUENCE_BITS, Cell
 from tests.helpers import World

@@ -4,8 +4,8 @@ from functools import cache
 
 import pytest
 
-from actors.move_messages import ENDS
-from actors.move_observations import MoveChanged, VcpusStopped
+from actors.fleet.move_messages import ENDS
+from actors.fleet.move_observations import MoveChanged, VcpusStopped
 from tests.transcripts.moves import STORIES, played
 from tests.transcripts.playing import DATA
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from actors import kvm_fault
 from actors.contract import Reason
+from actors.kvm import fault as kvm_fault
 from actors.protocols import PROTOCOLS
 from cluster.failures import failures_of
 from tests.transcripts.index import PARTS, index

@@ -8,8 +8,8 @@ import pytest
 
 from actors import observations as o
 from actors.contract import Reason
-from actors.gmem_store import T_SPIN
-from actors.tdx_states import Call, Entry, Status
+from actors.gmem.store import T_SPIN
+from actors.tdx.states import Call, Entry, Status
 from tests.helpers import PRIVATE, SHARED, World, runs
 from tests.transcripts.playing import DATA, LEGEND, page
 from tests.transcripts.remains import Remains

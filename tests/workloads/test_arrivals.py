@@ -1,5 +1,7 @@
 """Arrivals: who comes when, the file of a trace, and what whole runs come to under each policy."""
 
+from typing import Any
+
 import pytest
 
 from tests.negative.fleet_cases import ARRIVING
@@ -7,6 +9,7 @@ from tests.runs import simulated
 from workloads import arrivals, scenario
 from workloads.arrivals import SECOND_NS, Drawn, Traced
 from workloads.errors import UsageError
+from workloads.fleet_meter import until_up
 from workloads.outcome import terminal
 from workloads.outcome.compare_rows import rows
 from workloads.outcome.summary import summarise
@@ -112,7 +115,29 @@ def test_what_a_trace_says_comes(tmp_path):
     summary = summary_of(*FLEET, "arrivals.kind=trace", f"arrivals.trace={tmp_path}/vms.txt")
     found = summary["arrivals"]
     assert [found[key] for key in ("came", "placed", "pending", "left")] == [3, 3, 0, 2]
-    assert summary["boot_seconds"]["count"] == 3
+    assert summary["boot_seconds"]["count"] == found["up_seconds"]["count"] == 3
+
+
+def test_a_vm_is_up_once_it_was_placed_and_has_booted():
+    """A request alone on its host: the way there, and the boot."""
+    summary = summary_of(*FLEET, "arrivals.population=1", "arrivals.lifetime=1h")
+    up = summary["arrivals"]["up_seconds"]
+    there = summary["arrivals"]["placement_seconds"]["mean"] / 2
+    assert up["count"] == 1
+    assert up["mean"] == pytest.approx(summary["boot_seconds"]["mean"] + there, rel=0.1)
+
+
+def test_requests_of_one_place_are_told_apart():
+    words: list[dict[str, Any]] = [
+        {"came": [(0, 10), (1, 20)]},
+        {"begun": [(7, 30, 0), (7, 90, 1)]},
+        {"up": [(7, 50), (7, 150)]},
+        {},  # so far: nothing is told before the end
+    ]
+    found = until_up(words)
+    assert (found.count, found.total, found.most) == (2, 40 + 130, 130)
+    assert [until_up(words[:2] + words[3:]).count, until_up(words[1:]).count] == [0, 0]
+    assert until_up([words[0], words[2]]).count == 0  # the hosts' partition is lost
 
 
 def test_an_empty_trace_is_an_empty_run(tmp_path):
@@ -134,7 +159,7 @@ def test_the_terminal_tells_of_arrivals():
     summary = summary_of(*OPEN)
     (text,) = [text for name, text in terminal.rows(summary) if name == "arrivals"]
     assert text.startswith(f"{summary['arrivals']['came']} came: ")
-    assert "placed after: p50 " in text
+    assert "placed after: p50 " in text and "\nup after: p50 " in text
 
 
 def test_places_that_can_have_nobody_any_more_are_told():

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from actors import messages as m
-from actors import vmm_kill
 from actors.protocols import PROTOCOLS
-from actors.vmm import Vmm
+from actors.vmm import kill as vmm_kill
+from actors.vmm.process import Vmm
 from workloads.checkers.admitted import CANNOT, NEVER, ROWS, WINDOWS
 from workloads.claims import CLAIMS, NOT_SHOWN, OVERALL
 from workloads.claims_page import differences, mark_of, reference, rule_names, seen

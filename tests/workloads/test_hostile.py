@@ -8,8 +8,8 @@ from actors import messages as m
 from actors import observations as o
 from actors.address import TDX
 from actors.protocols import PROTOCOLS
-from actors.tdx_module import TdxModule
-from actors.tdx_states import Call, Status
+from actors.tdx.module import TdxModule
+from actors.tdx.states import Call, Status
 from tests.helpers import PRIVATE, SHARED, World
 from tests.runs import simulated
 from workloads.errors import UsageError

@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
-from actors import kvm_memory
 from actors import observations as o
 from actors.address import vm_address
 from actors.intervals import IntervalMap
+from actors.kvm import memory as kvm_memory
 from actors.notifier_sites import CALLERS, EXIT_MMAP
 from tests.helpers import PRIVATE, SHARED, World
 from tests.runs import simulated

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from actors.admission import HELD
 from actors.allocator import Allocator
-from actors.gmem import Gmem
-from actors.gmem_folios import HOLE
-from actors.move_observations import HostEmptied, ImageTold, MoveChanged
+from actors.fleet.admission import HELD
+from actors.fleet.move_observations import HostEmptied, ImageTold, MoveChanged
+from actors.gmem.folios import HOLE
+from actors.gmem.inode import Gmem
 from actors.observations import (
     Answered,
     DmaDone,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from actors.contract import Share
-from actors.gmem_steps import ACTIONS
+from actors.gmem.steps import ACTIONS
 from actors.protocols import PROTOCOLS, TWO_PHASE, Event, Row, Stage, Table
 from tests.toy_protocols import LIAR, registered
 from workloads.protocol_page import diagrams, edges, reference

@@ -14,7 +14,8 @@ from tests.workloads.small_runs import DIGEST, FAULTS, decode, outcome, run, wor
 from workloads.outcome import files
 from workloads.outcome.files import LatencyRow, TimelineRow, write_text
 from workloads.outcome.folder import open_folder, write
-from workloads.outcome.plots import by_decades, rebinned, slower, tick
+from workloads.outcome.plots import by_decades, flying, rebinned, slower, tick
+from workloads.outcome.read import read_timeline
 from workloads.outcome.report import rebuild
 from workloads.outcome.stacked import stack
 from workloads.outcome.summary import summarise
@@ -165,6 +166,7 @@ bins = st.builds(
     st.integers(0, 9),
     st.integers(0, 9),
     st.just(0.0),
+    st.integers(0, 9),
 )
 
 
@@ -179,6 +181,20 @@ def test_a_narrower_timeline_loses_nothing(rows):
     assert sum(row.failed for row in kept) == sum(row.failed for row in rows)
     assert max(row.in_flight_peak for row in kept) == max(row.in_flight_peak for row in rows)
     assert rows[0].start_seconds + width * len(found) > rows[-1].start_seconds
+
+
+def test_what_is_in_flight_stays_so_while_nothing_happens():
+    first, last = TimelineRow(0.0, 1.0, 4, 0, 7, 0.0, 3), TimelineRow(3.0, 1.0, 3, 0, 3, 0.0, 0)
+    _, found = rebinned([first, last])
+    assert [*flying(found)] == [7, 3, 3, 3]
+
+
+def test_a_timeline_of_before_is_read_without_what_it_lacks(tmp_path):
+    path = tmp_path / "timeline.csv"
+    head = ",".join(TimelineRow.__struct_fields__[:-1])
+    path.write_text(f"{head}\n0.0,1.0,4,0,7,0.0\n2.0,1.0,3,0,3,0.0\n")
+    _, found = rebinned(read_timeline(path))
+    assert [*map(str, flying(found))] == ["7", "nan", "3"]
 
 
 def test_what_failed_has_a_line_of_its_own_and_counts_in_its_direction_too():

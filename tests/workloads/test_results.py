@@ -137,6 +137,7 @@ def test_the_timeline_adds_up_to_the_summary(written):
     assert sum(row.completed for row in rows) == c["completed"]
     assert sum(row.failed for row in rows) == c["failed"]
     assert max(row.in_flight_peak for row in rows) == c["in_flight_peak"]
+    assert rows[-1].in_flight_end == c["unfinished"]
     assert max(row.slowest_seconds for row in rows) == summary["latency_seconds"]["max"]
     assert [row.start_seconds for row in rows] == sorted(row.start_seconds for row in rows)
 

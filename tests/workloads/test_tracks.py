@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from actors import observations as o
 from actors.address import GMEM, vm_address
 from actors.contract import Consumer, Reason, Share
-from actors.kvm_tickets import HOLE, NOTIFIER
-from actors.lock_holders import ACCEPT_OP, FAULT_OP, HOST_FAULT_OP, INVALIDATION_OP, RELEASE_OP
-from actors.lock_observations import LockAsked, LockLeft, LockWaited, TdxLocked
+from actors.kvm.tickets import HOLE, NOTIFIER
+from actors.locks.holders import ACCEPT_OP, FAULT_OP, HOST_FAULT_OP, INVALIDATION_OP, RELEASE_OP
+from actors.locks.observations import LockAsked, LockLeft, LockWaited, TdxLocked
 from actors.messages import ATTEMPT_BITS
-from actors.tdx_states import RULES, Call, Cause, Lock, Status
+from actors.tdx.states import RULES, Call, Cause, Lock, Status
 from tests.helpers import World
 from workloads import recorder
 from workloads.checkers.tracks import (

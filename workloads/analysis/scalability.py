@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+NOTHING = 1e-9  # a coefficient of which no number of users that anybody has would tell anything
+
 
 @dataclass(frozen=True, slots=True)
 class Scalability:
@@ -25,6 +27,13 @@ class Scalability:
     def throughput(self, users: float) -> float:
         """X(N)."""
         return law(users, self.rate, self.contention, self.coherency)
+
+    @property
+    def most(self) -> float:
+        """X at the peak, or what X tends to where there is none; infinite without contention too."""
+        if self.coherency:
+            return self.throughput(max(self.peak, 1.0))
+        return self.rate / self.contention if self.contention else math.inf
 
     @property
     def peak(self) -> float:
@@ -58,7 +67,7 @@ def fit(users: Sequence[float], throughputs: Sequence[float]) -> Scalability:
         errors, (1.0, 0.01, 1e-4), bounds=(0, math.inf), xtol=1e-14, ftol=1e-14, gtol=1e-14,
         x_scale=(1.0, 0.1, 0.01),
     )  # fmt: skip
-    rate, contention, coherency = (float(part) for part in found.x)
+    rate, contention, coherency = (float(part) if part > NOTHING else 0.0 for part in found.x)
     residuals = tuple(x - law(n, rate * scale, contention, coherency) for n, x in points)
     middle = sum(throughputs) / len(points)
     spread = sum((x - middle) ** 2 for x in throughputs)

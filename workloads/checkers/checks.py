@@ -7,9 +7,9 @@ from actors import observations as o
 from actors.address import kind_of, name_of
 from actors.contract import ERRNO, KVMS, PAGES_2M, Consumer, Reason, Share, Trace
 from actors.intervals import IntervalMap
-from actors.lock_observations import LockAsked, LockWaited
+from actors.locks.observations import LockAsked, LockWaited
 from actors.protocols.marks import SPLIT
-from actors.tdx_states import LEVEL_2M, Entry
+from actors.tdx.states import LEVEL_2M, Entry
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow
 from workloads.checkers.words import errno, order, side, span, who

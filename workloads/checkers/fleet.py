@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from actors.address import CONTROLLER, host_address, host_of
-from actors.fleet_observations import BootChanged, RequestMoved, Stage
+from actors.fleet.observations import BootChanged, RequestMoved, Stage
 from workloads.checkers.inspector import Finding, Inspector, found_as, place
 from workloads.checkers.tracks import Row
 from workloads.plan import Plan

@@ -9,8 +9,8 @@ from actors import observations as o
 from actors.address import file_of, host_of, name_of, owner_base, vm_base, vm_of
 from actors.contract import Reason
 from actors.intervals import IntervalMap
-from actors.lock_observations import LockAsked, LockLeft, LockWaited
-from actors.tdx_states import Entry
+from actors.locks.observations import LockAsked, LockLeft, LockWaited
+from actors.tdx.states import Entry
 from workloads.checkers import story
 from workloads.checkers.admitted import admits
 from workloads.checkers.checks import RANKS, i4_new, i15_freed

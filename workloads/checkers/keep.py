@@ -5,8 +5,8 @@ from typing import Any
 
 from actors import observations as o
 from actors.contract import Consumer, Reason, Share, Trace
-from actors.lock_observations import LockAsked, LockLeft, LockWaited
-from actors.tdx_states import Call, Cause, Entry, Status
+from actors.locks.observations import LockAsked, LockLeft, LockWaited
+from actors.tdx.states import Call, Cause, Entry, Status
 from workloads.checkers.dma import forget
 from workloads.checkers.operation import UNTOUCHED, Operation
 from workloads.checkers.shadow import Shadow

@@ -7,10 +7,10 @@ from typing import Any
 from actors import observations as o
 from actors.address import CONTROLLER, host_address, vm_base
 from actors.contract import PAGE_BYTES, Share
-from actors.fleet_observations import BootChanged, PlaceFreed
+from actors.fleet.move_messages import ENDS, Phase, Ranges
+from actors.fleet.move_observations import ImageTold, MoveChanged, MoveSettled, VcpusStopped
+from actors.fleet.observations import BootChanged, PlaceFreed
 from actors.intervals import IntervalMap
-from actors.move_messages import ENDS, Phase, Ranges
-from actors.move_observations import ImageTold, MoveChanged, MoveSettled, VcpusStopped
 from workloads.checkers.fleet import FleetInspector
 from workloads.checkers.inspector import Finding, found_as, place
 from workloads.checkers.tracks import Row

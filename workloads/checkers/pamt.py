@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from actors import observations as o
 from actors.contract import PAGES_2M
 from actors.intervals import IntervalMap
-from actors.tdx_states import LEVEL_4K, Entry
+from actors.tdx.states import LEVEL_4K, Entry
 from workloads.checkers.operation import Operation
 from workloads.checkers.pool import unsettled
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from actors import observations as o
 from actors.address import file_of
 from actors.contract import PAGES_2M, Reason, Share
-from actors.lock_observations import LockLeft
-from actors.tdx_states import LEVEL_2M
+from actors.locks.observations import LockLeft
+from actors.tdx.states import LEVEL_2M
 from workloads.checkers.checks import MMU_LOCK, Found, Taken
 from workloads.checkers.keep import EXIT_MMAP
 from workloads.checkers.operation import Operation

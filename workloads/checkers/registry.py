@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from actors import observations as o
-from actors.lock_observations import LockAsked, LockLeft, LockWaited
+from actors.locks.observations import LockAsked, LockLeft, LockWaited
 from workloads.checkers import checks as c
 from workloads.checkers import counts as n
 from workloads.checkers import dma as d

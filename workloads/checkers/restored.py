@@ -5,7 +5,7 @@ Where the refusal says that a prefix of the range is converted, and it is, only 
 
 from actors import observations as o
 from actors.contract import ERRNO, Consumer, Reason, Share
-from actors.tdx_states import Entry
+from actors.tdx.states import Entry
 from workloads.checkers.checks import Found
 from workloads.checkers.operation import Operation
 from workloads.checkers.shadow import Shadow

@@ -2,7 +2,7 @@
 
 from actors import observations as o
 from actors.contract import Consumer, Reason, Share
-from actors.tdx_states import Call, Cause, Entry, Status
+from actors.tdx.states import Call, Cause, Entry, Status
 from workloads.checkers.checks import Found, caused
 from workloads.checkers.shadow import Shadow
 from workloads.checkers.words import span, who

@@ -9,7 +9,7 @@ from actors.address import file_of
 from actors.contract import KVMS, Consumer
 from actors.intervals import IntervalMap
 from actors.protocols.marks import MARKS, Mark
-from actors.tdx_states import Entry
+from actors.tdx.states import Entry
 from workloads.checkers.dma import DeviceBooks
 from workloads.checkers.operation import UNTOUCHED, Difference, Operation
 from workloads.checkers.pamt import PamtBooks

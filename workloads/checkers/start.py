@@ -5,8 +5,8 @@ from actors.contract import PAGES_2M
 from actors.intervals import IntervalMap
 from actors.protocols.marks import MARKS
 from actors.slots import Slots, slot_of
-from actors.tdx_pamt import PAIR
-from actors.tdx_states import LEVEL_4K, Entry
+from actors.tdx.pamt import PAIR
+from actors.tdx.states import LEVEL_4K, Entry
 from workloads.checkers.dma import Backing, DeviceBooks
 from workloads.checkers.pool import PoolBooks
 from workloads.checkers.shadow import Shadow

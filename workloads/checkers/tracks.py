@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from actors import observations as o
 from actors.contract import Reason
-from actors.lock_observations import LockAsked, LockLeft, LockWaited, TdxLocked
-from actors.tdx_states import RULES, Call, Cause, Lock, Status
+from actors.locks.observations import LockAsked, LockLeft, LockWaited, TdxLocked
+from actors.tdx.states import RULES, Call, Cause, Lock, Status
 from workloads.checkers.words import asked, at, errno, holder, many, ms, op, sentence, side, who
 
 MARK, OPEN = -1, -2  # in the place of an end

@@ -8,12 +8,12 @@ from actors.address import kind_of
 from actors.contract import ERRNO, PAGE_BYTES, PAGES_1G, Consumer, Reason, Share, Trace
 from actors.contract import WORDS as CONSUMERS
 from actors.intervals import IntervalMap
-from actors.kvm_tickets import HOLE, NOTIFIER
-from actors.lock_holders import ACCEPT_OP, FAULT_OP, HOST_FAULT_OP, INVALIDATION_OP, RELEASE_OP
-from actors.lock_observations import LockAsked, LockLeft, LockWaited
-from actors.messages import ATTEMPT_BITS
+from actors.kvm.tickets import HOLE, NOTIFIER
+from actors.locks.holders import ACCEPT_OP, FAULT_OP, HOST_FAULT_OP, INVALIDATION_OP, RELEASE_OP
+from actors.locks.observations import LockAsked, LockLeft, LockWaited
+from actors.messages import ATTEMPT_BITS, TRY_BITS
 from actors.names import IMPLICIT, KIND_BITS, PIECE, implicit_access, piece_of, whole_task
-from actors.tdx_states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
+from actors.tdx.states import LEVEL_2M, LEVEL_4K, Call, Entry, Status
 from workloads.checkers.operation import UNTOUCHED
 
 SIZES = {LEVEL_4K: "4 KiB", LEVEL_2M: "2 MiB"}
@@ -107,8 +107,9 @@ def side(value: int) -> str:
 def op(number: int) -> str:
     """A conversion by where its request comes from, and which try it is."""
     request, attempt = number >> ATTEMPT_BITS, number & (1 << ATTEMPT_BITS) - 1
-    again = f", try {attempt + 1}" if attempt else ""
-    return asked(request) + again
+    again, tries = attempt >> TRY_BITS, attempt & (1 << TRY_BITS) - 1
+    asked_before = f", asked {again + 1} times" if again else ""
+    return asked(request) + asked_before + (f", try {tries + 1}" if tries else "")
 
 
 OTHERS = {HOLE: "a hole", NOTIFIER: "an mmu_notifier"}  # by what a request's number ends in
@@ -122,7 +123,7 @@ HOLDERS = {
 
 
 def holder(number: int) -> str:
-    """Who holds a lock of the kernel's (actors.lock_holders)."""
+    """Who holds a lock of the kernel's (actors.locks.holders)."""
     for mark, text in HOLDERS.items():
         if number & mark == mark:
             return text

@@ -5,7 +5,7 @@ from typing import Any
 
 from actors import observations as o
 from actors.contract import ERRNO, Observation, Reason, Trace
-from actors.tdx_states import Entry
+from actors.tdx.states import Entry
 
 SIZES = {0: "", 1: " 4K", 2: " 2M", 3: " 1G"}
 ORDERS = {0: "4K", 9: "2M", 18: "1G"}

@@ -6,10 +6,10 @@ from typing import Any
 from actors import messages as m
 from actors.address import name_of
 from actors.contract import Consumer, Message, Reason, Share, Trace
-from actors.guest_outcome import Outcome
-from actors.messages import ATTEMPT_BITS
+from actors.guest.outcome import Outcome
+from actors.messages import ATTEMPT_BITS, TRY_BITS
 from actors.protocols import Event
-from actors.tdx_states import Call, Status
+from actors.tdx.states import Call, Status
 from workloads.exchanges.effects import SIZES, errno, span
 
 # Who is meant is seen from sender and receiver; tickets are the askers' own affair.
@@ -53,8 +53,10 @@ def told(record: Message) -> str:
 
 
 def op(number: int) -> str:
-    """request.attempt."""
-    return f"{number >> ATTEMPT_BITS + 2 & 0xFF}.{number & (1 << ATTEMPT_BITS) - 1}"
+    """request.try, with how often a memory fault has asked for it before."""
+    again, tries = divmod(number & (1 << ATTEMPT_BITS) - 1, 1 << TRY_BITS)
+    before = f"+{again}" if again else ""
+    return f"{number >> ATTEMPT_BITS + 2 & 0xFF}{before}.{tries}"
 
 
 def ranges(parts: Any) -> str:

@@ -8,12 +8,14 @@ from workloads.outcome.sweep_table import ENDS, OWN
 from workloads.wording import quote
 
 SEED = "scenario.seed"
+COSTS = "costs.override"
 Breach = tuple[tuple[str, ...], str]
 
 
 def clashes(experiment: Experiment) -> Iterator[Breach]:
     """Where, and what is wrong."""
     yield from hidden(experiment)
+    yield from relieved(experiment)
     yield from columns(experiment)
 
 
@@ -27,6 +29,17 @@ def hidden(experiment: Experiment) -> Iterator[Breach]:
             if f"{key}.".startswith(f"{other}."):
                 text = f"found {key} in {before} and {other} in {after}, expected each key once"
                 yield ("search", "key") if after == "[search]" else ("axis",), text
+
+
+def relieved(experiment: Experiment) -> Iterator[Breach]:
+    """A cost that is searched, and halved to relieve a resource: the search would set it anew."""
+    search = experiment.search
+    for resource, costs in experiment.relief.items():
+        for cost in costs:
+            key = f"{COSTS}.{cost}"
+            if search and f"{key}.".startswith(f"{search.key}."):
+                text = f"found {cost}, which [search] varies as {search.key}; expected other costs"
+                yield ("search", "relieve", resource), text
 
 
 def columns(experiment: Experiment) -> Iterator[Breach]:

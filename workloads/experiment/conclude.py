@@ -8,7 +8,9 @@ from workloads import checks
 from workloads.experiment.analyses import ANALYSES
 from workloads.experiment.analyses.capacity import NONE
 from workloads.experiment.analyses.contract import Evidence, Figure, Figures, point_figures
+from workloads.experiment.analyses.pairs import paired
 from workloads.experiment.measures import LIMITS
+from workloads.experiment.tables import tables
 from workloads.experiment.wanted import BRACES, EQUAL, template
 
 
@@ -16,7 +18,7 @@ def conclude(found: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]], lis
     """(conclusion, rows of checks, what is not known): figures that have no value, checks that are left open."""
     experiment = found.experiment
     own = ANALYSES[experiment.conclusion.analysis].function(found)
-    known = point_figures(found) | own
+    known = point_figures(found) | paired(found) | own
     text = template(experiment.conclusion.text)
     written = BRACES.findall(text)
     wanted = list(dict.fromkeys([*written, *experiment.checks]))
@@ -28,6 +30,7 @@ def conclude(found: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]], lis
         "analysis": experiment.conclusion.analysis,
         "text": " ".join(filter(None, (text.strip(), *notes))),
         "figures": {name: told(figure) for name, figure in used.items()},
+        "tables": tables(experiment, known),
     }
     rows = [checked(name, limit, known) for name, limit in experiment.checks.items()]
     unknown = [f"no figure {name}: no run has it" for name in missing]

@@ -12,7 +12,7 @@ from workloads.experiment.points import Point, combinations, scenario_of
 from workloads.experiment.pursuit import Pursuit
 from workloads.experiment.records import Experiment
 from workloads.experiment.store import Store
-from workloads.experiment.wanted import refused
+from workloads.experiment.wanted import nowhere, refused
 from workloads.pool import Pool
 from workloads.scenario import Scenario
 from workloads.scenario.read import Origin
@@ -145,7 +145,7 @@ class Drive:
 
 def refuse_mistakes(experiment: Experiment, seeds: int) -> None:
     """Whatever can be known to be wrong before anything is run: every combination, at both ends of a search."""
-    search = experiment.search
+    search, scenarios = experiment.search, list[Scenario]()
     if seeds > 1 and varies_seed(experiment):
         raise UsageError(
             f"{printable(experiment.where)}: {SEED}: found it varied, and {seeds} seeds of each "
@@ -159,6 +159,7 @@ def refuse_mistakes(experiment: Experiment, seeds: int) -> None:
         ):
             scenario = scenario_of(experiment, one).scenario
             seeds_of(scenario, seeds)
+            scenarios.append(scenario)
             costs = cost_table.load(scenario.costs.model, scenario.costs.override)
             known = {cost.name for cost in costs}
             for resource, names in experiment.relief.items():
@@ -168,5 +169,5 @@ def refuse_mistakes(experiment: Experiment, seeds: int) -> None:
                             f"{experiment.where}: search.relieve.{resource}: unknown cost {name}; "
                             "gmemsim list costs has all"
                         )
-    for path, wrong in refused(experiment):
+    for path, wrong in (*nowhere(experiment, scenarios), *refused(experiment)):
         raise Origin(printable(experiment.where)).wrong(path, wrong)

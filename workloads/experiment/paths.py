@@ -1,6 +1,6 @@
-"""Where a summary has figures, by its layout: a measure's path that leads nowhere is told before anything is run."""
+"""Where a summary has figures, by its layout and by the scenario: a path that leads nowhere is told before any run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -10,6 +10,8 @@ from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checks import METRICS
 from workloads.experiment.relief import NO_SERVERS, RESOURCES
 from workloads.outcome.shape import Summary
+from workloads.scenario import Scenario
+from workloads.scenario.kinds import Boot
 from workloads.wording import nearest, quote
 
 # Tables whose names the layout leaves open, and that are known all the same.
@@ -23,7 +25,37 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "failures": tuple(dict.fromkeys(ERRNO.values())),
     "failures_by_consumer.*": tuple(dict.fromkeys(ERRNO.values())),
 }
+
+
+def arrives(scenario: Scenario) -> bool:
+    """Do VMs come and go?"""
+    return scenario.arrivals.kind != "none"
+
+
+def boots(scenario: Scenario) -> bool:
+    """Does any VM boot?"""
+    return arrives(scenario) or any(isinstance(load, Boot) for load in scenario.workload)
+
+
+ARRIVALS = (arrives, "[arrivals]")
+# What summaries have where the scenario has it, and what that takes; of others only the runs can tell.
+GIVEN: Mapping[str, tuple[Callable[[Scenario], bool], str]] = {
+    **dict.fromkeys(("arrivals", "resources.boot_slots", "resources.admission"), ARRIVALS),
+    "moves": (lambda one: one.moves.kind != "none", "[moves]"),
+    "vms_admitted": (lambda one: one.fleet.reuse == "readmit", 'fleet.reuse = "readmit"'),
+    **dict.fromkeys(
+        ("boot_seconds", "boot"), (boots, 'a [[workload]] of kind "boot", or [arrivals]')
+    ),
+}
 SHOWN_MAX = 5
+
+
+def lacks(path: str, scenarios: Iterable[Scenario]) -> str:
+    """What a measure's path would take, where none of these scenarios has it; "" where one may."""
+    for start, (has, wanted) in GIVEN.items():
+        if f"{path}.".startswith(f"{start}.") and not any(map(has, scenarios)):
+            return f"found {quote(path)}, which no point has: it takes {wanted}"
+    return ""
 
 
 def wrong(path: str) -> str:

@@ -21,8 +21,10 @@ from workloads.experiment.records import (
     Measure,
     Plot,
     Search,
+    Table,
 )
 from workloads.experiment.relief import RESOURCES
+from workloads.experiment.tables import refused
 from workloads.scenario.overrides import Given
 from workloads.scenario.read import Origin, section, table_of, tables
 from workloads.scenario.source import EXPERIMENTS, parse_toml, read_source, shipped
@@ -37,6 +39,7 @@ SECTIONS = (
     "search",
     "measure",
     "plot",
+    "table",
     "conclusion",
     "checks",
 )
@@ -98,6 +101,10 @@ def decode(text: str, where: str, overrides: tuple[str, ...] = ()) -> Experiment
         plots=tuple(
             section(Plot, one, path, origin)
             for path, one in tables(document.get("plot", []), ("plot",), origin)
+        ),
+        tables=tuple(
+            section(Table, one, path, origin)
+            for path, one in tables(document.get("table", []), ("table",), origin)
         ),
         conclusion=section(Conclusion, conclusion, ("conclusion",), origin),
         options=options,
@@ -279,6 +286,7 @@ def breaches(experiment: Experiment) -> Iterator[tuple[tuple[str, ...], str]]:
             if getattr(plot, key) not in known:
                 text = f"found {quote(getattr(plot, key))}; {suggestion(getattr(plot, key), known)}"
                 yield ("plot", str(index), key), text
+    yield from refused(experiment)
     yield from _of_conclusion(experiment)
 
 
@@ -310,6 +318,14 @@ def _of_conclusion(experiment: Experiment) -> Iterator[tuple[tuple[str, ...], st
         if option not in ANALYSES[name].options:
             hint = suggestion(option, tuple(ANALYSES[name].options))
             yield ("conclusion", "options", option), f"unknown option of {name}; {hint}"
+    paired = experiment.conclusion.paired
+    axes = [axis.name for axis in experiment.axes]
+    if paired and experiment.search:
+        text = f"found {quote(paired)} beside [search], whose points differ; expected none"
+        yield ("conclusion", "paired"), text
+    elif paired and paired not in axes:
+        text = f"found {quote(paired)}, expected an axis; {suggestion(paired, axes)}"
+        yield ("conclusion", "paired"), text
     try:
         list(string.Formatter().parse(experiment.conclusion.text))
     except ValueError as error:

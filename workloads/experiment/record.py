@@ -19,6 +19,7 @@ from workloads.outcome.summary import versions
 from workloads.outcome.verdict import worst
 
 REASONS_MAX = 20
+INSIDE = ("sets", "samples")  # of a row, for analyses alone
 
 
 def record(
@@ -117,7 +118,7 @@ def of_search(one: Found) -> dict[str, Any]:
 
 def row_json(row: Row) -> dict[str, Any]:
     """As JSON: intervals as {mean, low, high}."""
-    found = {name: getattr(row, name) for name in row.__struct_fields__ if name != "sets"}
+    found = {name: getattr(row, name) for name in row.__struct_fields__ if name not in INSIDE}
     return {**found, "values": {name: as_json(value) for name, value in row.values.items()}}
 
 

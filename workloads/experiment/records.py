@@ -90,11 +90,23 @@ class Plot(Section, frozen=True):
     yscale: Annotated[Scale, keys.choice(Scale, "of the measure")] = "linear"
 
 
+class Table(Section, frozen=True):
+    """[[table]]: figures in columns, a row for each combination of the axes; for the report and a page."""
+
+    of: Annotated[
+        tuple[str, ...], keys.texts("names", "measures, or other figures without their place")
+    ] = ()
+    across: Annotated[str, keys.text("an axis whose values are columns of each measure")] = ""
+
+
 class Conclusion(Section, frozen=True):
     """[conclusion]: what is made of the points."""
 
     analysis: Annotated[str, keys.text("one of `gmemsim list analyses`")] = "points"
     text: Annotated[str, keys.text("the answer in words; {figure} is filled in")] = ""
+    paired: Annotated[
+        str, keys.text("an axis whose first value is set against its others, seed by seed")
+    ] = ""
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +123,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     relief: dict[str, tuple[str, ...]] = {}
     measures: tuple[Measure, ...] = ()
     plots: tuple[Plot, ...] = ()
+    tables: tuple[Table, ...] = ()
     conclusion: Conclusion = Conclusion()
     options: dict[str, Any] = {}
     checks: dict[str, str] = {}

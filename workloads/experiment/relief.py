@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from workloads import cost_table
+from workloads.experiment.clashes import COSTS
 from workloads.experiment.points import Point, scenario_of
 from workloads.experiment.records import Experiment
 from workloads.outcome.little import SERVERS
@@ -70,6 +71,5 @@ def halved(
     scenario = scenario_of(experiment, point).scenario.costs
     known = {cost.name: cost.mean for cost in cost_table.load(scenario.model, scenario.override)}
     return tuple(
-        (f"costs.override.{name}", format_duration(max(1, round(known[name] / 2))))
-        for name in costs
+        (f"{COSTS}.{name}", format_duration(max(1, round(known[name] / 2)))) for name in costs
     )

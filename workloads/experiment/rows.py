@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from workloads.experiment.measures import over_seeds
+from workloads.experiment.measures import over_seeds, value_of
 from workloads.experiment.pursuit import Seen
 from workloads.experiment.records import Experiment, Value
 from workloads.outcome.interval import Interval
@@ -12,7 +12,9 @@ from workloads.outcome.verdict import worst
 
 
 class Row(msgspec.Struct):
-    """`held` is whether a search's objective held there; `values` are by measure, None where no run has the figure."""
+    """`held` is whether a search's objective held there; `values` are by measure, None where no run has the
+    figure; `samples` are the same seed by seed.
+    """
 
     name: str
     place: dict[str, Value]
@@ -23,6 +25,7 @@ class Row(msgspec.Struct):
     reasons: list[str]
     values: dict[str, Interval | None]
     sets: dict[str, Any]
+    samples: dict[str, list[float | None]] = {}
 
 
 def row_of(experiment: Experiment, seen: Seen) -> Row:
@@ -42,4 +45,5 @@ def row_of(experiment: Experiment, seen: Seen) -> Row:
         ],
         values={measure.name: over_seeds(measure, summaries) for measure in experiment.measures},
         sets=dict(point.sets),
+        samples={m.name: [value_of(m, one) for one in summaries] for m in experiment.measures},
     )

@@ -1,16 +1,21 @@
 """Figures that an experiment's text and checks ask for, looked at before anything is run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from workloads import checks
+from workloads.experiment import paths
 from workloads.experiment.analyses import ANALYSES
 from workloads.experiment.analyses.capacity import NONE
-from workloads.experiment.analyses.contract import Kind, point_kinds
+from workloads.experiment.analyses.contract import Kind, kinds, point_figures
+from workloads.experiment.analyses.pairs import paired
+from workloads.experiment.analyses.probe import probe
 from workloads.experiment.clashes import Breach
 from workloads.experiment.measures import LIMITS
 from workloads.experiment.points import candidates, shown
 from workloads.experiment.records import Experiment
+from workloads.experiment.tables import names, places, rows_of
+from workloads.scenario import Scenario
 from workloads.wording import nearest, quote
 
 BRACES = re.compile(r"\{([^{}]*)\}")
@@ -22,10 +27,24 @@ def template(text: str) -> str:
     return BRACES.sub(lambda one: " ".join(one[0].split()), text)
 
 
+def nowhere(experiment: Experiment, scenarios: Sequence[Scenario]) -> Iterator[Breach]:
+    """Paths of measures, and names of an objective, that no point's runs can have."""
+    for index, measure in enumerate(experiment.measures):
+        for key in ("path", "per"):
+            told = paths.lacks(getattr(measure, key), scenarios)
+            if told:
+                yield ("measure", str(index), key), told
+    for name in experiment.objective:
+        told = paths.lacks(name, scenarios)
+        if told:
+            yield ("search", "objective"), told
+
+
 def refused(experiment: Experiment) -> Iterator[Breach]:
     """Figures that there cannot be, and limits that do not fit what they are of."""
-    known = ANALYSES[experiment.conclusion.analysis].names(experiment)
-    points = point_kinds(experiment)
+    made_up = probe(experiment)
+    own = ANALYSES[experiment.conclusion.analysis].function(made_up)
+    known, points = kinds(own | paired(made_up)), kinds(point_figures(made_up))
     tried = {shown(value) for value in candidates(experiment.search)} if experiment.search else {""}
     for name in BRACES.findall(template(experiment.conclusion.text)):
         if not kind_of(name, known, points, tried):
@@ -34,6 +53,14 @@ def refused(experiment: Experiment) -> Iterator[Breach]:
                 ("conclusion", "text"),
                 f"found {quote(f'{{{name}}}')}, which is no figure; {hint}",
             )
+    for index, table in enumerate(experiment.tables):
+        for place in places(rows_of(experiment, table)):
+            for name in names(experiment, table, place):
+                if not kind_of(name, known, points, tried):
+                    told = (
+                        f"found {quote(name)}, which is no figure; {close(name, [*known, *points])}"
+                    )
+                    yield ("table", str(index), "of"), told
     for name, limit in experiment.checks.items():
         kind = kind_of(name, known, points, tried)
         if not kind:

@@ -1,38 +1,37 @@
 """`gmemsim explore`: go through all states, tell what they show; returns the exit status."""
 
-import json
-import math
 import shlex
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cluster.explore import ChoiceError, Limits, Search, steps_of
-from workloads import __version__
+from cluster.explore import ChoiceError, Limits, steps_of
 from workloads.adjust import adjusted
 from workloads.compare import chosen
 from workloads.errors import UsageError
 from workloads.explore import show
 from workloads.explore.draw import STATES_MAX, picture
+from workloads.explore.exploration import Exploration, Progress, document, explored
 from workloads.explore.model import Model
-from workloads.explore.properties import STATUS, Property, answers, plain, verdict_of
-from workloads.explore.trace import told, trace_of
-from workloads.reader import to_reader
+from workloads.explore.properties import STATUS
+from workloads.explore.trace import told as transcript
+from workloads.explore.trace import trace_of
+from workloads.reader import tell, to_reader
 from workloads.scenario import Scenario
 from workloads.scenario.write import to_toml
 from workloads.session import seconds_of
 
-EVERY_SECONDS = 5.0
+ALL = "all"
+WORSE = ("valid", "unknown", "violated")
 
 
 class Settings(NamedTuple):
     """What was typed. `limit` is of wall seconds."""
 
-    protocol: str | None
+    protocols: Sequence[str]
     faults: int
     patient: bool
+    reduced: bool
     limits: Limits
     limit: float | None
     choices: str | None
@@ -55,9 +54,10 @@ def settings_of(scenario: str, flags: dict[str, Any]) -> Settings:
     if not patient:
         again += ["--timeouts", "any"]
     return Settings(
-        chosen((flags["protocol"],))[0] if flags["protocol"] else None,
+        protocols_of(flags["protocol"]),
         flags["faults"],
         patient,
+        flags["reduction"] != "none",
         Limits(flags["states"], flags["depth"] or 0),
         seconds_of(flags["time_limit"]),
         flags["choices"],
@@ -69,58 +69,62 @@ def settings_of(scenario: str, flags: dict[str, Any]) -> Settings:
     )
 
 
-class Progress:
-    """A line now and then on standard error; says when the time is up."""
-
-    def __init__(self, limit: float | None, quiet: bool) -> None:
-        self.began = self.told = time.monotonic()
-        self.until = math.inf if limit is None else self.began + limit
-        self.quiet = quiet
-
-    def __call__(self, search: Search) -> bool:
-        """Shall it go on?"""
-        now = time.monotonic()
-        if not self.quiet and now - self.told >= EVERY_SECONDS:
-            self.told = now
-            rate = search.looked / (now - self.began)
-            waiting = search.distinct - search.looked
-            states = f"{search.distinct:,} states, {waiting:,} of them to be looked at"
-            text = f"{states}, depth {search.depth}, {rate:,.0f} states/s"
-            print(f"explore: {text}", file=sys.stderr, flush=True)
-        return now < self.until
+def protocols_of(text: str | None) -> list[str]:
+    """Those that were asked for, in the order of their table; none: the scenario's."""
+    if text is None:
+        return []
+    return chosen(() if text == ALL else (text,))
 
 
 def explore(scenario: Scenario, settings: Settings) -> int:
-    """Every state within the limits, or with choices the one run that they are."""
-    if settings.protocol:
-        scenario = adjusted(scenario, settings.protocol).scenario
+    """Every state within the limits, under each protocol; or with choices the one run that they are."""
+    names = settings.protocols or [scenario.protocol.name]
+    if len(names) > 1:
+        return several(scenario, names, settings)
+    if settings.protocols:
+        scenario = adjusted(scenario, names[0]).scenario
     model = Model(scenario, settings.faults, settings.patient)
     if settings.choices is not None:
         return replay(model, settings.choices)
     limits = settings.limits
     if settings.draw:  # no more can be drawn: say so as soon as there are more
         limits = Limits(min(limits.states, STATES_MAX), limits.depth)
-    search = Search(model.system, limits)
-    progress = Progress(settings.limit, settings.quiet)
-    try:
-        search.run(progress)
-    except KeyboardInterrupt:
-        search.cut = "stopped"
-    seconds = time.monotonic() - progress.began
-    properties = answers(model, search)
-    verdict = verdict_of(properties, search)
+    found = explored(model, limits, settings.reduced, Progress(settings.limit, settings.quiet))
     if settings.draw:
-        drawn(search, settings.draw, f"{scenario.scenario.name}, {scenario.protocol.name}")
-    if settings.save:
-        saved(model, properties, settings)
-    with to_reader():
-        if settings.as_json:
-            found = document(model, search, properties, seconds)
-            print(json.dumps(found, indent=2), flush=True)
-        elif not settings.quiet:
-            words = shlex.join(["gmemsim", "explore", *settings.words])
-            print("\n".join(show.page(model, search, properties, verdict, words)))
+        title = f"{scenario.scenario.name}, {scenario.protocol.name}"
+        written("--draw", settings.draw, picture(found.search, title))
+    if settings.save and found.breach:
+        saved(found, settings)
+    words = shlex.join(["gmemsim", "explore", *settings.words])
+    told(document(found), settings, lambda: show.page(found, words))
+    return STATUS[found.verdict]
+
+
+def several(scenario: Scenario, names: Sequence[str], settings: Settings) -> int:
+    """The same under each of them, and one table."""
+    for flag, given in (
+        ("--choices", settings.choices),
+        ("--draw", settings.draw),
+        ("--save", settings.save),
+    ):
+        if given is not None:
+            raise UsageError(f"{flag}: found {len(names)} protocols, expected one with it")
+    progress = Progress(settings.limit, settings.quiet)
+    found: list[Exploration] = []
+    for name in names:
+        if not found or found[-1].search.cut != "stopped":
+            model = Model(adjusted(scenario, name).scenario, settings.faults, settings.patient)
+            found.append(explored(model, settings.limits, settings.reduced, progress))
+    verdict = max((each.verdict for each in found), key=WORSE.index)
+    by_protocol = {each.protocol: document(each) for each in found}
+    together = {"verdict": verdict, "protocols": by_protocol}
+    told(together, settings, lambda: show.protocols(found, verdict))
     return STATUS[verdict]
+
+
+def told(found: dict[str, Any], settings: Settings, lines: Callable[[], Iterable[str]]) -> None:
+    """As JSON, or for people."""
+    tell(found, settings.as_json, settings.quiet, lambda: print("\n".join(lines())))
 
 
 def replay(model: Model, text: str) -> int:
@@ -137,29 +141,22 @@ def replay(model: Model, text: str) -> int:
     except ChoiceError as error:
         raise UsageError(f"--choices: {error}") from None
     with to_reader():
-        print("\n".join(told(model.system, steps)))
+        print("\n".join(transcript(model.system, steps)))
     return STATUS["valid"]
 
 
-def drawn(search: Search, path: str, title: str) -> None:
-    """Write the picture."""
-    written("--draw", path, picture(search, title))
-
-
-def saved(model: Model, properties: list[Property], settings: Settings) -> None:
-    """The scenario under the command that shows its shortest counterexample; nothing without one."""
-    assert settings.save
-    found = show.worst(properties)
-    if found is None:
-        return
+def saved(found: Exploration, settings: Settings) -> None:
+    """The scenario under the command that shows its counterexample."""
+    assert settings.save and found.breach
     words = [
         "gmemsim",
         "explore",
         settings.save,
         *([] if settings.patient else ["--timeouts", "any"]),
     ]
-    choices = show.choices(trace_of(model.system, found.way)) if found.way else ""
-    head = f"# {found.name}, {found.title}:\n# {shlex.join(words)} --choices {choices}\n"
+    breach, model = found.breach, found.model
+    choices = show.choices(trace_of(model.system, breach.way)) if breach.way else ""
+    head = f"# {breach.name}, {breach.title}:\n# {shlex.join(words)} --choices {choices}\n"
     written("--save", settings.save, head + to_toml(model.scenario))
 
 
@@ -169,30 +166,3 @@ def written(flag: str, path: str, text: str) -> None:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{flag}: {path}: {error.strerror}") from None
-
-
-def document(
-    model: Model, search: Search, properties: list[Property], seconds: float
-) -> dict[str, Any]:
-    """What --json prints."""
-    scenario = model.scenario
-    return {
-        "verdict": verdict_of(properties, search),
-        "scenario": scenario.scenario.name,
-        "protocol": scenario.protocol.name,
-        "distinct": search.distinct,
-        "generated": search.generated,
-        "depth": search.depth,
-        "whole": search.whole,
-        "cut": search.cut,
-        "faults": model.system.faults,
-        "properties": [
-            plain(each, trace_of(model.system, each.way) if each.way else None)
-            for each in properties
-        ],
-        "engine": {
-            "wall_seconds": seconds,
-            "states_per_second": search.looked / max(seconds, 1e-9),
-        },
-        "versions": {"gmemsim": __version__},
-    }

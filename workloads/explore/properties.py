@@ -4,13 +4,14 @@ Every protocol is judged by two-phase's row of the table of admitted anomalies, 
 the protocol's own row admits what was shown is said beside it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
 
 from actors.contract import Share
 from cluster.explore import Lasso, Search, Step, lassos
+from cluster.explore.lasso import components
 from cluster.explore.system import KNOWN
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import admits
@@ -68,7 +69,19 @@ def verdict_of(properties: list[Property], search: Search) -> Verdict:
     """A breach is one however much was not looked at; without one, a limit that was reached leaves it open."""
     if any(each.verdict == "violated" for each in properties):
         return "violated"
-    return "valid" if search.whole else "unknown"
+    unknown = any(each.verdict == "unknown" for each in properties)
+    return "unknown" if unknown or not search.whole else "valid"
+
+
+def worst(properties: Iterable[Property]) -> Property | None:
+    """The breach with the shortest way there."""
+    breaches = [each for each in properties if each.verdict == "violated" and each.way]
+    return min(breaches, key=length, default=None)
+
+
+def length(each: Property) -> int:
+    """Moves of a counterexample."""
+    return len(each.way.steps) + len(each.way.cycle) if each.way else 0
 
 
 def judged(
@@ -102,8 +115,13 @@ def shortest(search: Search, name: str) -> Way | None:
 def eventually(model: Model, search: Search) -> Iterator[Property]:
     """What is open where nothing is in flight any more, or all the way round a cycle."""
     stuck = dead_ends(search)
+    # What is fair is told from all moves, of which a reduction has left some out.
+    open_question = search.reduction is not None and bool(components(search))
     for name, title in EVENTUALLY.items():
-        yield judged(model, search, name, "eventually", title, stuck.get(name))
+        each = judged(model, search, name, "eventually", title, stuck.get(name))
+        if open_question and not each.shown:
+            each = msgspec.structs.replace(each, verdict="unknown")
+        yield each
 
 
 def dead_ends(search: Search) -> dict[str, Way]:

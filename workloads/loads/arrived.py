@@ -5,10 +5,10 @@ A boot is the acceptance of all memory, or, where the program is one of a boot, 
 
 from typing import ClassVar
 
-from actors import fleet_messages as f
 from actors import messages as m
 from actors.address import AGENT, DEVICES, VMM, host_base
 from actors.contract import Context, Reason
+from actors.fleet import messages as f
 from actors.observations import Booted
 from workloads.loads.dma import drives_devices
 from workloads.loads.tenant import Seat, TenantLoad

@@ -2,12 +2,12 @@
 
 from typing import ClassVar, Protocol
 
-from actors import fleet_messages as f
 from actors import messages as m
-from actors import move_messages as v
 from actors.address import AGENT, DEVICES, GUEST, LOAD, VMM, host_base
 from actors.contract import Context, Reason, Share
-from actors.move_observations import ImageTold, VcpusStopped
+from actors.fleet import messages as f
+from actors.fleet import move_messages as v
+from actors.fleet.move_observations import ImageTold, VcpusStopped
 from actors.names import whole_request
 from workloads.loads.arrived import ArrivedLoad
 from workloads.loads.dma import drives_devices

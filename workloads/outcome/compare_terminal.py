@@ -122,7 +122,7 @@ def notes(found: Found) -> Iterator[RenderableType]:
     if any(EXCLUDED in cell.text for row in rows(found) for cell in row.cells):
         lines.append((EXCLUDED.strip(), "what the protocol's own definition excludes"))
     if any(row.label.strip() in CHECKS for row in rows(found)):
-        lines.append(("", f"what has no{EXCLUDED} beside it, the protocol's own definition admits"))
+        lines.append(("", f"what has no {EXCLUDED}beside it, the protocol's own definition admits"))
     for name, meaning in lines:
         meanings.add_row(Text(name), Text(meaning))
     yield meanings

@@ -45,7 +45,7 @@ class LatencyRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 
 class TimelineRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A span of simulated time; spans without an event are left out."""
+    """A span of simulated time; spans without an event are left out: what was in flight stays so."""
 
     start_seconds: Amount
     width_seconds: Amount
@@ -53,6 +53,7 @@ class TimelineRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     failed: Count
     in_flight_peak: Count
     slowest_seconds: Amount
+    in_flight_end: Count | None = None  # results of before have none
 
 
 class FindingLine(msgspec.Struct, frozen=True):
@@ -117,8 +118,8 @@ def timeline_text(seen: Tally) -> str:
     """timeline.csv."""
     width = seconds(seen.bin_ns)
     rows = [
-        (seconds(start), width, answered - failed, failed, in_flight, seconds(slowest))
-        for start, answered, failed, in_flight, slowest in seen.timeline
+        (seconds(start), width, answered - failed, failed, most, seconds(slowest), left)
+        for start, answered, failed, most, slowest, left in seen.timeline
     ]
     return _csv_text(TimelineRow.__struct_fields__, rows)
 

@@ -29,7 +29,13 @@ h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; border-bottom: 1px solid var(--g
 .valid { color: var(--valid); }
 .violated { color: var(--violated); }
 .unknown { color: var(--unknown); }
-.scroll { overflow-x: auto; margin: 0.75rem 0; } .scroll:focus-visible { outline: 2px solid; }
+/* A shade at an edge beyond which there is more: paper, which scrolls along, covers it at the end. */
+.scroll { overflow-x: auto; margin: 0.75rem 0; background:
+  linear-gradient(to right, var(--paper) 40%, transparent) left / 2rem 100% no-repeat local,
+  linear-gradient(to left, var(--paper) 40%, transparent) right / 2rem 100% no-repeat local,
+  linear-gradient(to right, var(--grid), transparent) left / 0.5rem 100% no-repeat,
+  linear-gradient(to left, var(--grid), transparent) right / 0.5rem 100% no-repeat; }
+.scroll:focus-visible { outline: 2px solid; }
 .wide { width: fit-content; min-width: 100%; max-width: min(94vw, 84rem); margin-left: 50%;
   transform: translateX(-50%); }
 .wide td, .wide th { padding-right: 0.6rem; } .wide thead th { overflow-wrap: normal; white-space: normal; }
@@ -52,6 +58,8 @@ thead th { color: var(--soft); vertical-align: bottom; }
 .number { text-align: right; white-space: nowrap; }
 tbody th { white-space: nowrap; }
 td.text { min-width: 6rem; overflow-wrap: break-word; }
+@media (max-width: 30rem) { table { font-size: 0.85rem; } th, td { padding-right: 0.5rem; }
+  td.text { min-width: 4.5rem; overflow-wrap: anywhere; } }
 figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: 0.9rem; }
 svg { display: block; width: 100%; max-width: 36rem; height: auto; }
 svg text { font-family: inherit !important; }

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -83,12 +83,19 @@ def timeline(rows: Sequence[TimelineRow], title: str, text: str) -> str:
                 label="failed",
             )
             drawn.legend(loc="outside upper right", ncols=2)
-        flying = [b.in_flight_peak if b else math.nan for b in bins]
-        below.stairs(flying, edges, baseline=None, color=SERIES[0])
+        below.stairs([*flying(bins)], edges, baseline=None, color=SERIES[0])
         above.set(ylabel="answered per second", ylim=(0, None))
         above.yaxis.set_major_formatter(lambda value, _: rate(value) if value else "0")
         below.set(ylabel="most in flight", xlabel=f"simulated time, {unit}", ylim=(0, None))
         return svg(drawn, "timeline", title, text)
+
+
+def flying(bins: Iterable[TimelineRow | None]) -> Iterator[float]:
+    """Most in flight. In a bin without an event nobody comes or goes; NaN where nobody knows how many there were."""
+    standing: int | None = 0
+    for found in bins:
+        yield found.in_flight_peak if found else math.nan if standing is None else standing
+        standing = found.in_flight_end if found else standing
 
 
 def rebinned(rows: Sequence[TimelineRow]) -> tuple[float, list[TimelineRow | None]]:
@@ -107,11 +114,13 @@ def rebinned(rows: Sequence[TimelineRow]) -> tuple[float, list[TimelineRow | Non
 
 
 def _both(one: TimelineRow, other: TimelineRow) -> TimelineRow:
+    """Of both spans; the other is the later one."""
     return msgspec.structs.replace(
         one,
         completed=one.completed + other.completed,
         failed=one.failed + other.failed,
         in_flight_peak=max(one.in_flight_peak, other.in_flight_peak),
+        in_flight_end=other.in_flight_end,
     )
 
 

@@ -127,7 +127,8 @@ def read_timeline(path: Path) -> list[TimelineRow]:
 def _read_csv(path: Path, kind: type[Row]) -> list[Row]:
     try:
         head, *rows = csv.reader(io.StringIO(read_bytes(path).decode()))
-        if tuple(head) != kind.__struct_fields__:
+        known = kind.__struct_fields__
+        if tuple(head) not in (known, known[: len(known) - len(kind.__struct_defaults__)]):
             raise damaged(path, f"the first line is not {','.join(kind.__struct_fields__)}")
         return msgspec.convert(rows, list[kind], strict=False)  # type: ignore[valid-type]
     except (ValueError, csv.Error) as error:

@@ -34,6 +34,7 @@ COUNTERS = {
     "vms_lost": "gmemsim_vms_lost_total",
     "tdx_busy": "gmemsim_tdx_busy_total",
     "huge_lost": "gmemsim_huge_mappings_lost_total",
+    "page_faults_retried": "gmemsim_page_faults_retried_total",
     "dma": "gmemsim_dma_total",
     "vm_requests": "gmemsim_vm_requests_total",
     "vm_moves": "gmemsim_vm_moves_total",

@@ -90,6 +90,7 @@ class Arrived(TypedDict):
     queued: int
     places_used_up: int
     placement_seconds: Percentiles
+    up_seconds: NotRequired[Percentiles]  # results of before have none
 
 
 class MovesMade(TypedDict):

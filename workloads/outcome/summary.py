@@ -70,7 +70,14 @@ def summarise(
         "guest_faults": seen.count("guest_faults"),
         "vms_lost": seen.count("vms_lost"),
         **admitted(scenario, seen),
-        **arrivals(scenario, seen, percentiles(seen.histogram("vm_placement"))),
+        **arrivals(
+            scenario,
+            seen,
+            {
+                "placement_seconds": percentiles(seen.histogram("vm_placement")),
+                "up_seconds": percentiles(seen.until_up),
+            },
+        ),
         **moves(scenario, seen, percentiles),
         "page_faults_retried": seen.count("page_faults_retried"),
         **notifiers(seen),

@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cluster.experiment_metrics import Capacity, Point, experiment_metrics
+from cluster.experiment_metrics import (
+    AT_LEAST,
+    EXACTLY,
+    ONE_EDGE,
+    Capacity,
+    Point,
+    experiment_metrics,
+)
 
 Found = Mapping[str, Any]
 NOTHING = "none"  # limits, as far as was looked: a label without a value would be no label
@@ -32,10 +39,18 @@ def capacities(found: Found) -> Iterator[Capacity]:
             (one["relieved"], one["limiting"]),
             (one["control"], one["idle"]),
         ):
-            value = search and search["answer"]["value"]
-            if value is not None:
+            if search and search["answer"]["value"] is not None:
                 place = dict([*one["place"].items(), *relieved(made)])
-                yield Capacity(place, value, search["limiting"] or NOTHING)
+                answer = search["answer"]
+                limiting = search["limiting"] or NOTHING
+                yield Capacity(place, answer["value"], kind_of(answer), limiting)
+
+
+def kind_of(answer: Mapping[str, Any]) -> str:
+    """What its value is. Where even the last of all held nobody knows how far it goes."""
+    if answer["most"]:
+        return AT_LEAST
+    return EXACTLY if answer["monotone"] else ONE_EDGE
 
 
 def relieved(resource: str) -> list[tuple[str, str]]:

@@ -62,6 +62,7 @@ def conclusion(found: Found) -> str:
         "Answer",
         *texts(told["text"]),
         table("Checks of the answer", ("figure", "wanted", "found", ""), checks, texts=(1, 3)),
+        *(table("Figures by place", one["head"], one["rows"]) for one in told.get("tables", [])),
         table(f"Figures of the analysis ({told['analysis']})", ("figure", "value"), figures),
     )
 

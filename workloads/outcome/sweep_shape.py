@@ -1,6 +1,6 @@
 """The layout of points.json: what a sweep came to, enough to make its report from."""
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from workloads.outcome.shape import Changed, Verdict
 
@@ -87,12 +87,20 @@ class FigureShown(TypedDict):
     text: str
 
 
+class TableShown(TypedDict):
+    """Cells of text."""
+
+    head: list[str]
+    rows: list[list[str]]
+
+
 class ConclusionShown(TypedDict):
-    """The answer in words, and the figures that an analysis made."""
+    """The answer in words, the figures that an analysis made, and the tables that were asked for."""
 
     analysis: str
     text: str
     figures: dict[str, FigureShown]
+    tables: NotRequired[list[TableShown]]  # results of before have none
 
 
 class SearchShown(TypedDict):

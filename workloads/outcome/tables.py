@@ -108,7 +108,10 @@ def callbacks(summary: Summary) -> Iterable[tuple[str, str]]:
     failed = summary["no_fail_callers_failed"]
     sites = ", ".join(f"{site} {number(count)}" for site, count in failed.items())
     yield "mmu_notifiers", f"{number(summary['notifier_calls'])} calls"
-    yield "no-fail callers", f"{number(summary['no_fail_failures'])} got an error {sites}".rstrip()
+    yield (
+        "no-fail callers",
+        f"{number(summary['no_fail_failures'])} got an error{': ' if sites else ''}{sites}",
+    )
 
 
 def parameters(summary: Summary) -> str:

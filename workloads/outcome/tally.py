@@ -9,6 +9,7 @@ from workloads import queues
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.checkers.admitted import admits
 from workloads.checkers.inspector import FINDINGS_KEPT, Finding, place
+from workloads.fleet_meter import until_up
 from workloads.outcome.settings import Settings
 from workloads.timeline import Row, joined
 
@@ -36,6 +37,7 @@ class Tally(NamedTuple):
     struck: Counter[Place]
     last_answer: int  # ns
     queues: dict[str, dict[str, int]]  # by resource (workloads.queues)
+    until_up: Histogram  # of VMs that were asked for (workloads.fleet_meter), once a run is over
 
     def count(self, family: str, *labels: str) -> int:
         """All that was counted under a family and the first of its labels."""
@@ -91,6 +93,7 @@ def tally(
         struck,
         max((word["meter"]["last_answer"] for word in watched), default=0),
         queues.joined(word.get("queues", {}) for word in watched),
+        until_up(word["meter"] for word in watched),
     )
 
 

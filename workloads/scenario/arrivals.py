@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from actors.controller import POLICIES
+from actors.fleet.controller import POLICIES
 from workloads.scenario import keys as key
 from workloads.scenario.keys import Section
 from workloads.scenario.kinds import Trace

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from actors.contract import Context
-from actors.conversion import Conversion
-from actors.gmem import Gmem
+from actors.gmem.conversion import Conversion
+from actors.gmem.inode import Gmem
 from actors.protocols import INDEX, PROTOCOLS, Event, Row
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from actors.controller import POLICIES
+from actors.fleet.controller import POLICIES
 from actors.protocols import PROTOCOLS
 from actors.protocols.marks import MARKS
 from cluster.fault_points import CLASSES, FAULT_POINTS

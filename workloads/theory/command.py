@@ -10,12 +10,12 @@ from workloads import __version__
 from workloads.outcome.verdict import exit_status, worst
 from workloads.reader import to_reader
 from workloads.theory.models import MODELS
-from workloads.theory.rows import CONFIDENCE, ERROR, Row, judged
+from workloads.theory.rows import CONFIDENCE, Row, judged
 
 LEVELS = {
     1: "1. Identities: integers, equal or wrong",
     2: "2. The same draws through a recursion that knows no engine: equal to the nanosecond",
-    3: f"3. Theory of the long run: within the {CONFIDENCE:.1%} interval, which tells an error of {ERROR:.0%}",
+    3: f"3. Theory of the long run: within the {CONFIDENCE:.1%} interval, which tells an error of this size",
 }
 VERDICTS = {"ok": "valid", "BLIND": "unknown", "MISSED": "violated"}
 
@@ -67,10 +67,11 @@ def page(rows: Sequence[Row], seed: int) -> Iterator[str]:
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
     """Rows of one level."""
-    cells = [("", "exact", "measured", "", "power", "", "what")]
+    cells = [("", "exact", "measured", "", "error", "power", "", "what")]
     cells += [
         (row.id, shown(row.exact, row.unit), shown(row.measured, row.unit),
          f"+-{row.half_width / row.exact:.2%}" if row.half_width else "",
+         f"{row.error:.1%}" if row.error is not None else "",
          f"{row.power:.4f}" if row.power is not None else "",
          word_of(row), row.what)
         for row in rows
@@ -78,7 +79,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         padded = (
-            cell.rjust(width) if 0 < place < 5 else cell.ljust(width)
+            cell.rjust(width) if 0 < place < 6 else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         yield ("  " + "  ".join(padded)).rstrip()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from actors.contract import Actor, Message
-from actors.lock_observations import LockAsked, LockLeft, LockWaited
+from actors.locks.observations import LockAsked, LockLeft, LockWaited
 from cluster import run as engine
 from cluster.costs import Cost, CostModel
 from cluster.drive import Unwatched

@@ -10,16 +10,15 @@ from workloads.theory.engine import Book
 from workloads.theory.models import Figure, Model, Times
 
 CONFIDENCE = 0.999
-"""Of each stationary row, two-sided: with a dozen of them one in a hundred seeds has a row that misses by chance."""
-ERROR = 0.03  # what a row must be able to tell
-RESOLUTION = ERROR / 2  # so half an interval is no wider than this part of the figure
+"""Of each stationary row, two-sided: with some 16 of them one in sixty seeds has a row that misses by chance."""
+RESOLUTION = 1 / 2  # half an interval is no wider than this part of the error that a row must tell
 POWER = 0.99
-BATCHES = 100  # each of some thousand customers, where those of a hundred later know nothing of one another
+BATCHES = 100  # each far longer than a customer has to do with those after him: some hundred, at load 0.9 some 400
 GROUPS = 2000  # means of so many groups at most are what the warm-up rule looks at
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """`half_width` is 0 where nothing but equality will do. `power`: the chance that an error of 3% is seen.
+    """`half_width` is 0 where nothing but equality will do. `power`: the chance that the figure's error is seen.
 
     A row that is `blind` is not ok, but not missed either: its interval cannot tell.
     """
@@ -34,6 +33,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool
     blind: bool = False
     power: float | None = None
+    error: float | None = None  # the part of it that is to be told
     left_out: int = 0  # customers at the beginning, while the queue was still filling
 
 
@@ -100,17 +100,18 @@ def same(model: Model, books: Sequence[Book], told: Times) -> Row:
 
 
 def stationary(figure: Figure, values: Sequence[float]) -> Row:
-    """The mean of all but the warm-up against theory; a row that could not tell an error of 3% is blind."""
+    """The mean of all but the warm-up against theory; a row that could not tell its error is blind."""
     size = max(len(values) // GROUPS, 1)
     groups = [sum(values[at : at + size]) / size for at in range(0, len(values) - size + 1, size)]
     cut = warm_up.mser5(groups)
     found = batch_means.mean(values[(cut or 0) * size :], CONFIDENCE, BATCHES)
-    power = chance_to_see(ERROR * figure.exact, found)
-    sharp = cut is not None and found.half <= RESOLUTION * figure.exact and power >= POWER
+    error = figure.error * figure.exact
+    power = chance_to_see(error, found)
+    sharp = cut is not None and found.half <= RESOLUTION * error and power >= POWER
     return Row(
         id=figure.id, level=3, what=figure.what, unit="", exact=figure.exact, measured=found.value,
         half_width=found.half, ok=sharp and found.covers(figure.exact), blind=not sharp, power=power,
-        left_out=(cut or 0) * size,
+        error=figure.error, left_out=(cut or 0) * size,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Actors of queueing models: sources, desks and machines, with nothing of what gmemsim is about in them.
 
-A desk for one is a lock of the model's own (actors.locks); one for several has a queue like it. Desks tell who comes,
-waits and goes by the facts that every lock tells.
+A desk for one is a lock of the model's own (actors.locks.lock); one for several has a queue like it. Desks tell who
+comes, waits and goes by the facts that every lock tells.
 """
 
 from typing import ClassVar
@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from actors.contract import Actor, Context, Message, Observation
-from actors.locks import RwLock, Told, Waiter
+from actors.locks.lock import RwLock, Told, Waiter
 
 DESK = Told("desk")
 

@@ -8,6 +8,8 @@ from workloads.experiment import decode
 from workloads.experiment.analyses import ANALYSES
 from workloads.experiment.analyses.contract import Evidence
 from workloads.experiment.analyses.optimum import optimum
+from workloads.experiment.analyses.pairs import paired
+from workloads.experiment.analyses.probe import probe
 from workloads.experiment.analyses.recovery import recovery
 from workloads.experiment.rows import Row
 from workloads.outcome.interval import Interval
@@ -55,8 +57,8 @@ def evidence(rows, **options):
 
 def asked_for(analysis, figures, **options):
     """All of them have names that are known before a run."""
-    names = ANALYSES[analysis].names(evidence([], **options).experiment)
-    return set(figures) <= set(names)
+    made_up = probe(evidence([], **options).experiment)
+    return set(figures) <= set(ANALYSES[analysis].function(made_up))
 
 
 def curves(**found):
@@ -140,3 +142,24 @@ def test_a_mistake_in_the_options_is_one_line(options, where):
 def test_what_is_normal_is_a_number(normal):
     with pytest.raises(UsageError, match="expected a number"):
         recovery(evidence(ROWS, axis="after", of="wait", normal=normal))
+
+
+# --- seed by seed ---------------------------------------------------------------------------------------
+
+
+def test_what_seeds_have_in_common_cancels_out_of_a_pair():
+    rows = [row("spin", 10, None), row("backoff", 10, None), row("spin", 50, None)]
+    waits: list[list[float | None]] = [[11.0, 110.0, None], [10.0, 100.0, 1000.0], [1.0]]
+    for one, seeds in zip(rows, waits, strict=True):
+        one.samples = {"wait": seeds, "backlog": [None] * len(seeds)}
+    found = evidence(rows)
+    conclusion = msgspec.structs.replace(found.experiment.conclusion, paired="policy")
+    experiment = msgspec.structs.replace(found.experiment, conclusion=conclusion)
+    figures = paired(found._replace(experiment=experiment))
+    assert set(figures) == {f"{name} spin over backoff 10" for name in ("wait", "backlog")}
+    assert figures["backlog spin over backoff 10"].value is None
+    wait = figures["wait spin over backoff 10"]
+    assert wait.value == pytest.approx(1.1)
+    assert wait.interval is not None and wait.interval.half == pytest.approx(0, abs=1e-12)
+    assert set(figures) < set(paired(probe(experiment)))
+    assert paired(found) == {}  # nobody asks

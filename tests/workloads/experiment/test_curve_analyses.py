@@ -4,9 +4,11 @@ import msgspec
 import pytest
 
 from tests.workloads.experiment.small import HEAD
+from workloads.analysis import scalability
 from workloads.experiment import decode
 from workloads.experiment.analyses import ANALYSES
 from workloads.experiment.analyses.contract import Evidence
+from workloads.experiment.analyses.probe import probe
 from workloads.experiment.points import combinations
 from workloads.experiment.rows import Row
 from workloads.outcome.interval import Interval
@@ -51,7 +53,9 @@ def found(analysis, measures, options):
     ]
     made = ANALYSES[analysis]
     figures = made.function(Evidence(experiment, rows, [], options))
-    assert set(figures) <= set(made.names(experiment)), "figures that nobody could ask for"
+    assert set(figures) <= set(made.function(probe(experiment))), (
+        "figures that nobody could ask for"
+    )
     return figures
 
 
@@ -128,3 +132,31 @@ def test_a_full_queue_has_no_mean_wait_in_theory():
     figures = found("queueing", queue(5.0, load=1.0), OPTIONS)
     assert "M/G/1 page 4" not in figures
     assert figures["knee page"].value == 2.0
+
+
+# --- the Universal Scalability Law ------------------------------------------------------------------------
+
+
+def test_a_throughput_by_the_law_has_its_coefficients_and_no_residual():
+    def grows(TRACK, n):
+        return scalability.law(n, 100.0, 0.05, 0.01 if TRACK == "page" else 0.0)
+
+    figures = found("scalability", {"done": ("rate", grows)}, {"x": "n", "y": "done"})
+    assert figures["alone page"].value == pytest.approx(100)
+    assert figures["contention page"].value == pytest.approx(0.05)
+    assert figures["coherency page"].value == pytest.approx(0.01)
+    assert figures["peak page"].value == pytest.approx((0.95 / 0.01) ** 0.5)
+    assert figures["most page"].value == pytest.approx(grows("page", 9.7468), rel=1e-3)
+    assert figures["most step"].value == pytest.approx(100 / 0.05, rel=0.02)
+    assert figures["off page"].value == pytest.approx(0, abs=1e-6)
+
+
+def test_what_is_off_the_law_is_told_with_where():
+    def corner(TRACK, n):
+        return min(100.0 * n, 400.0) if TRACK == "page" or n < 8 else None
+
+    figures = found("scalability", {"done": ("rate", corner)}, {"x": "n", "y": "done"})
+    assert (figures["off at page"].value, figures["over at page"].value) == (4.0, "more")
+    assert 0.05 < figures["off page"].value < 0.25
+    assert "alone step" not in figures  # three points
+    assert figures["most done"].value == 400

@@ -1,5 +1,7 @@
 """Points are run, kept, never run again; searches go on from what they are told; what is lost or left is said."""
 
+import re
+
 import pytest
 
 from tests.workloads.experiment.small import GRID, HEAD, SEARCH, Answers, grid, plain, summary
@@ -304,8 +306,8 @@ def test_metrics_have_every_point_and_every_answer(tmp_path):
     assert not any("experiment_low{" in line for line in lines), "of one seed nobody can tell"
     capacities = {line for line in lines if line.startswith("gmemsim_experiment_capacity{")}
     assert capacities == {
-        f'gmemsim_experiment_capacity{{experiment="small",line="{line}",limiting="iommu_queue",'
-        f'run_id="R"}} {most} 5.000'
+        f'gmemsim_experiment_capacity{{experiment="small",line="{line}",answer="exactly",'
+        f'limiting="iommu_queue",run_id="R"}} {most} 5.000'
         for line, most in (
             ("two-phase", 12.0),
             ("two-phase, iommu_queue relieved", 24.0),
@@ -313,6 +315,21 @@ def test_metrics_have_every_point_and_every_answer(tmp_path):
             ("undo, iommu_queue relieved", 23.0),
         )
     }
+
+
+def test_a_capacity_beyond_which_nobody_has_looked_is_told_apart(tmp_path):
+    found = swept(tmp_path, decode(SEARCH.replace("< 5ms", "< 5s"), "small.toml"), Answers(edge))
+    lines = [*sweep_metrics.openmetrics(found, 5.0, {})]
+    answers = [re.findall('answer="(.+?)"', line) for line in lines if "capacity{" in line]
+    assert answers == [["at least"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("most", "monotone", "kind"),
+    [(True, False, "at least"), (False, True, "exactly"), (False, False, "one edge of several")],
+)
+def test_what_a_search_came_to_has_a_word(most, monotone, kind):
+    assert sweep_metrics.kind_of({"most": most, "monotone": monotone}) == kind
 
 
 def test_metrics_lack_what_has_no_value(tmp_path):

@@ -19,7 +19,7 @@ from workloads.scenario.source import EXPERIMENTS, shipped
 
 AXIS = "\n[[axis]]\nkey = 'vm.vcpus'\nvalues = [1]\n"
 MISTAKES = {
-    "x = 1": "x: unknown key; allowed: experiment, base, axis, point, search, measure, plot, conclusion, checks",
+    "x = 1": "x: unknown key; allowed: experiment, base, axis, point, search, measure, plot, table, conclusion, checks",
     "[serach]": "serach: unknown key; nearest: search",
     "[[axis]]\nname = 'a'\nvalues = [1]": "axis.1.key: not given, expected the key that the values are for",
     "[[axis]]\nkey = 'vm.vcpus'\nvalues = 3": "axis.1.values: found 3, expected a list of values",
@@ -64,10 +64,18 @@ MISTAKES = {
     ),
     "[[axis]]\nname = 'verdict'\nkey = 'vm.mlock'\nvalues = [1]": 'axis: found "verdict", which is',
     "[[plot]]\nx = 'vm.vcpu'\ny = 'b'": 'plot.0.x: found "vm.vcpu"; nearest: vm.vcpus',
+    "[[table]]\nacross = 'vm.vcpus'": "table.0.of: not given, expected a list of measures or figures",
+    "[[table]]\nof = ['a']\nacross = 'vm.vcpu'": 'table.0.across: found "vm.vcpu"; nearest: vm.vcpus',
     "[conclusion]\nanalysis = 'extreme'": (
         'conclusion.analysis: found "extreme", expected an analysis; nearest: extremes'
     ),
     "[conclusion]\noptions = { x = 1 }": "conclusion.options.x: unknown option of points; allowed: none",
+    "[conclusion]\npaired = 'vm.vcpu'": (
+        'conclusion.paired: found "vm.vcpu", expected an axis; nearest: vm.vcpus'
+    ),
+    "[search]\nkey = 'vm.mlock'\nobjective = 'boot.p99 < 5s'\n[conclusion]\npaired = 'vm.vcpus'": (
+        'conclusion.paired: found "vm.vcpus" beside [search]'
+    ),
     "[conclusion]\ntext = '{a'": "conclusion.text: expected '}' before end of string",
     "[checks]\na = 'less'": 'checks.a: found "less", expected a limit such as',
     "[search]\nobjective = 'boot.p99 < 5s'": "search.key: not given, expected a key of the scenario",
@@ -82,6 +90,9 @@ MISTAKES = {
     ),
     "[search]\nkey = 'a'\nobjective = 'boot.p99 < 5s'\nrelieve = { vmm = 'b' }": (
         'search.relieve.vmm: found "b", expected a list of costs'
+    ),
+    "[search]\nkey = 'costs.override.block'\nobjective = 'boot.p99 < 5s'\nrelieve = { mmu_lock = ['block'] }": (
+        "search.relieve.mmu_lock: found block, which [search] varies as costs.override.block; expected other costs"
     ),
     "[search]\nkey = 'a'\nobjective = 'boot.p99 < 5s'\nrelieve = { mmu_lok = [] }": (
         "search.relieve.mmu_lok: unknown resource; nearest: mmu_lock"
@@ -137,6 +148,14 @@ def test_question_prediction_and_something_to_vary_are_wanted():
             GRID.replace("fleet.vms_per_host", "workload.3.rate"),
             'small.toml: protocol two-phase, VMs 1: workload.3.rate: workload.3: found index "3"',
         ),
+        (
+            GRID.replace("conversion.latency.p99", "arrivals.placed"),
+            'small.toml: measure.0.path: found "arrivals.placed", which no point has: it takes [arrivals]',
+        ),
+        (
+            SEARCH.replace("conversion.latency.p99 <", "boot.p99 <"),
+            'search.objective: found "boot.p99", which no point has: it takes a [[workload]] of kind "boot"',
+        ),
         (GRID.replace("[1, 2]", "[true]"), "VMs true: fleet.vms_per_host: found true"),
         (GRID + "\n[base]\n'vm.vcpus' = 0", "small.toml: base.vm.vcpus: found 0"),
     ],
@@ -169,6 +188,10 @@ def test_points_are_judged_before_anything_is_run(text, told):
         (
             GRID.replace('"most p99"', '"most p99 at"'),
             'checks.most p99 at: found "< 1s" for a text, expected == or != and the text',
+        ),
+        (
+            GRID + '[[table]]\nof = ["p98"]',
+            'table.0.of: found "p98 two-phase 1", which is no figure; nearest: p99 two-phase 1',
         ),
         (SEARCH.replace('"== yes"', '"> 0"'), 'checks.monotone: found "> 0" for a text'),
         (

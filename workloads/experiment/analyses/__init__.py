@@ -9,6 +9,7 @@ from workloads.experiment.analyses import (
     optimum,
     queueing,
     recovery,
+    scaling,
 )
 from workloads.experiment.analyses.contract import Analysis, Evidence, Figure, Figures
 
@@ -26,42 +27,39 @@ def pick(options: Mapping[str, str], *names: str) -> dict[str, str]:
 
 
 ANALYSES: Mapping[str, Analysis] = {
-    "points": Analysis(points, lambda _: {}, "the points' own figures, such as {goodput undo 0.1}"),
-    "extremes": Analysis(
-        extremes.extremes, extremes.kinds, "the least and the most of each measure, and where"
-    ),
+    "points": Analysis(points, "the points' own figures, such as {goodput undo 0.1}"),
+    "extremes": Analysis(extremes.extremes, "the least and the most of each measure, and where"),
     "capacity": Analysis(
         capacity.capacity,
-        capacity.kinds,
         "what searches found, which resource limits, what relieving it brings",
     ),
     "optimum": Analysis(
         optimum.optimum,
-        optimum.kinds,
         "which value of an axis has the least or the most",
         optimum.OPTIONS,
     ),
     "recovery": Analysis(
         recovery.recovery,
-        recovery.kinds,
         "when a measure is as usual again, and where it never is",
         recovery.OPTIONS,
     ),
     "line": Analysis(
         lines.straight,
-        lines.straight_kinds,
         "the straight line of a measure over an axis",
-        pick(lines.OPTIONS, "x", "y", "unit", "per", "against"),
+        pick(lines.OPTIONS, "x", "y", "per", "against"),
     ),
     "knee": Analysis(
         lines.knee,
-        lines.knee_kinds,
         "where a measure turns up over an axis; and extremes",
         pick(lines.OPTIONS, "x", "y", "factor"),
     ),
+    "scalability": Analysis(
+        scaling.scaling,
+        "the Universal Scalability Law of a throughput over how many ask at once; and extremes",
+        pick(lines.OPTIONS, "x", "y"),
+    ),
     "queueing": Analysis(
         queueing.queueing,
-        queueing.kinds,
         "a queue's waits beside those of M/G/1 and of M/M/1//N; and knee",
         queueing.OPTIONS,
     ),

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from workloads.experiment.analyses.contract import Evidence, Figure, Figures, Kinds
-from workloads.experiment.points import combinations, shown
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures
+from workloads.experiment.points import shown
 from workloads.experiment.records import Experiment, Value
 
 NONE = "none"  # not even the lowest value holds; and no limit was met
@@ -62,8 +62,10 @@ def answer_of(experiment: Experiment, one: dict[str, Any]) -> Figure:
     assert experiment.search
     answer = one["answer"]
     if answer["value"] is None:
-        return Figure(NONE, span=(-math.inf, math.nextafter(experiment.search.low, -math.inf)))
-    return Figure(answer["value"], span=(answer["value"], math.inf) if answer["most"] else None)
+        below = math.nextafter(experiment.search.low, -math.inf)
+        return Figure(NONE, span=(-math.inf, below), or_none=True)
+    beyond = (answer["value"], math.inf) if answer["most"] else None
+    return Figure(answer["value"], span=beyond, or_none=True)
 
 
 def gain_of(before: Figure, after: Figure) -> Figure | None:
@@ -83,7 +85,8 @@ def extreme(choose: Callable[..., Any], figures: Figures) -> tuple[str, Figure]:
         for other, one in figures.items()
         if other == name or (one.ends[0] < high if choose is min else one.ends[1] > low)
     ]
-    found = Figure(figures[name].value, span=None if low == high else (low, high))
+    span = None if low == high else (low, high)
+    found = figures[name]._replace(span=span)
     return " or ".join(other or "all" for other in rivals), found
 
 
@@ -91,19 +94,3 @@ def monotone(one: dict[str, Any]) -> bool:
     """Of a search and those with a resource relieved."""
     others = filter(None, (one["relieved"], one["control"]))
     return bool(one["answer"]["monotone"]) and all(map(monotone, others))
-
-
-def kinds(experiment: Experiment) -> Kinds:
-    """Of its figures."""
-    found: Kinds = {"limits": "text", "monotone": "text"}
-    gains = ("gain", "control gain") if any(experiment.relief.values()) else ()
-    for point in combinations(experiment.axes):
-        name = name_of(value for _, value in point.place)
-        found[f"answer {name}".strip()] = "answer"
-        found |= dict.fromkeys((f"{what} {name}".strip() for what in ("limit", "control")), "text")
-        found |= dict.fromkeys((f"{what} {name}".strip() for what in gains), "number")
-    for word in ("least", "most"):
-        found[f"{word} answer"] = "answer"
-        found |= {f"{word} {what}": "number" for what in gains}
-        found |= {f"{word} {what} at": "text" for what in ("answer", *gains)}
-    return found

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from workloads.experiment.points import combinations, shown
+from workloads.experiment.points import shown
 from workloads.experiment.records import Experiment, Unit, Value
 from workloads.experiment.rows import Row
 from workloads.outcome.figures import UNITS
@@ -13,7 +13,8 @@ from workloads.outcome.interval import Interval
 
 class Figure(NamedTuple):
     """A number with its unit, or a text; None where there is nothing to tell. `span` has the ends between which a
-    number lies that the runs leave open, infinite ones too; `note` is a sentence that is told with it.
+    number lies that the runs leave open, infinite ones too; `note` is a sentence that is told with it. `or_none`: it is
+    a number that may also be the text "none".
     """
 
     value: float | str | None
@@ -21,6 +22,14 @@ class Figure(NamedTuple):
     interval: Interval | None = None
     span: tuple[float, float] | None = None
     note: str = ""
+    or_none: bool = False
+
+    @property
+    def kind(self) -> "Kind":
+        """What it can be held against."""
+        if self.or_none:
+            return "answer"
+        return "text" if isinstance(self.value, str) else self.unit
 
     @property
     def text(self) -> str:
@@ -50,6 +59,11 @@ Kind = Unit | Literal["text", "answer"]
 Kinds = dict[str, Kind]
 
 
+def kinds(figures: Figures) -> Kinds:
+    """Name -> kind."""
+    return {name: figure.kind for name, figure in figures.items()}
+
+
 class Evidence(NamedTuple):
     """What was found: a row for each point that is done, what the searches came to, the experiment's own options."""
 
@@ -68,31 +82,12 @@ class Evidence(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """`names` says before any run which figures it makes, and what each is; a figure may yet have no value.
-    `options` are the keys of [conclusion.options] that it knows, with what they mean."""
+    """Which figures it makes is known before any run: those that it makes of made-up points (`probe`). A figure may yet
+    have no value. `options` are the keys of [conclusion.options] that it knows, with what they mean."""
 
     function: Callable[[Evidence], Figures]
-    names: Callable[[Experiment], Kinds]
     meaning: str
     options: Mapping[str, str] = {}
-
-
-def places(experiment: Experiment, but: str = "") -> list[dict[str, str]]:
-    """Every combination of the axes, but for this one: axis -> value in words."""
-    several = {
-        tuple((axis, shown(value)) for axis, value in point.place if axis != but): None
-        for point in combinations(experiment.axes)
-    }
-    return [dict(place) for place in several]
-
-
-def point_kinds(experiment: Experiment) -> Kinds:
-    """Of `point_figures`, but for the searched value, which ends each name where there is a search."""
-    return {
-        " ".join((measure.name, *(shown(value) for _, value in point.place))): measure.unit
-        for point in combinations(experiment.axes)
-        for measure in experiment.measures
-    }
 
 
 def point_figures(found: Evidence) -> Figures:

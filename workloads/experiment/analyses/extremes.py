@@ -2,8 +2,7 @@
 
 import math
 
-from workloads.experiment.analyses.contract import Evidence, Figure, Figures, Kinds
-from workloads.experiment.records import Experiment
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures
 from workloads.outcome.interval import Interval
 
 NOWHERE = "no point in particular"
@@ -35,13 +34,3 @@ def extremes(found: Evidence) -> Figures:
 def told_apart(least: Interval, most: Interval) -> bool:
     """Is the difference of two means beyond its own 95% interval, as of independent runs? Of single ones any is."""
     return most.mean - least.mean > math.hypot(least.half or 0.0, most.half or 0.0)
-
-
-def kinds(experiment: Experiment) -> Kinds:
-    """Of its figures."""
-    found: Kinds = {}
-    for measure in experiment.measures:
-        for word in ("least", "most"):
-            found |= {f"{word} {measure.name}": measure.unit, f"{word} {measure.name} at": "text"}
-        found[f"apart {measure.name}"] = "text"
-    return found

@@ -4,17 +4,15 @@ from collections.abc import Iterator
 
 from workloads.analysis import knee as knees
 from workloads.analysis import line
-from workloads.experiment.analyses.contract import Evidence, Figure, Figures, Kinds, places
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures
 from workloads.experiment.analyses.extremes import extremes
-from workloads.experiment.analyses.extremes import kinds as extreme_kinds
+from workloads.experiment.analyses.options import known, number
 from workloads.experiment.points import shown
-from workloads.experiment.records import Experiment
 from workloads.outcome.interval import Interval
 
 OPTIONS = {
     "x": "the numeric axis",
     "y": "the measure",
-    "unit": "of the slope: number, duration, ... (the measure's if left out)",
     "per": "what slope and base are divided by",
     "against": "an axis whose first value is compared with its others",
     "factor": "a knee is where the measure is so many times what it is at the least x (2)",
@@ -35,6 +33,18 @@ def curves(found: Evidence, x: str, y: str) -> Iterator[tuple[dict[str, str], Cu
         yield dict(others), sorted(points, key=lambda point: point[0])
 
 
+def axes(found: Evidence) -> tuple[str, str]:
+    """The options x and y: an axis of numbers, and a measure."""
+    numeric = [
+        axis.name
+        for axis in found.experiment.axes
+        if all(not isinstance(choice.label, str | bool) for choice in axis.choices)
+    ]
+    return known(found, "x", numeric), known(
+        found, "y", [m.name for m in found.experiment.measures]
+    )
+
+
 def named(what: str, place: dict[str, str]) -> str:
     """As point_figures names a measure."""
     return " ".join((what, *place.values()))
@@ -45,10 +55,9 @@ def straight(found: Evidence) -> Figures:
 
     `least r2` is of the place that is least straight.
     """
-    options = found.options
-    x, y, per = str(options["x"]), str(options["y"]), float(options.get("per", 1))
-    own = next(measure.unit for measure in found.experiment.measures if measure.name == y)
-    unit = options.get("unit", own)
+    x, y = axes(found)
+    per = number(found, "per", 1)
+    unit = next(measure.unit for measure in found.experiment.measures if measure.name == y)
     figures: Figures = {}
     slopes: dict[tuple[tuple[str, str], ...], float] = {}
     straightness = []
@@ -64,7 +73,10 @@ def straight(found: Evidence) -> Figures:
         slopes[tuple(place.items())] = slope
     if straightness:
         figures["least r2"] = Figure(min(straightness))
-    return figures | ratios(slopes, str(options.get("against", "")))
+    if "against" not in found.options:
+        return figures
+    against = known(found, "against", [axis.name for axis in found.experiment.axes])
+    return figures | ratios(slopes, against)
 
 
 def ratios(slopes: dict[tuple[tuple[str, str], ...], float], axis: str) -> Figures:
@@ -83,40 +95,19 @@ def ratios(slopes: dict[tuple[tuple[str, str], ...], float], axis: str) -> Figur
     return figures
 
 
-def straight_kinds(experiment: Experiment) -> Kinds:
-    """Of its figures."""
-    options = experiment.options
-    own = next((m.unit for m in experiment.measures if m.name == options.get("y")), "number")
-    unit = options.get("unit", own)
-    several = places(experiment, str(options.get("x", "")))
-    found: Kinds = {"least r2": "number"}
-    for place in several:
-        found |= {named("slope", place): unit, named("base", place): unit}
-        found[named("r2", place)] = "number"
-    slopes = {tuple(place.items()): 1.0 for place in several}
-    return found | dict.fromkeys(ratios(slopes, str(options.get("against", ""))), "number")
-
-
 def knee(found: Evidence) -> Figures:
     """`knee PLACE` in units of x, or "none"; `rise PLACE` is the measure at the largest x over that at the least.
 
     And what `extremes` gives.
     """
-    options, figures = found.options, extremes(found)
-    x, y, factor = str(options["x"]), str(options["y"]), float(options.get("factor", 2))
+    figures = extremes(found)
+    x, y = axes(found)
+    factor = number(found, "factor", 2)
     for place, points in curves(found, x, y):
         xs, ys = [at for at, _ in points], [value.mean for _, value in points]
         if len(points) < 2 or not ys[0]:
             continue
         at = knees.knee(xs, ys, factor)
-        figures[named("knee", place)] = Figure("none" if at is None else at)
+        figures[named("knee", place)] = Figure("none" if at is None else at, or_none=True)
         figures[named("rise", place)] = Figure(ys[-1] / ys[0])
     return figures
-
-
-def knee_kinds(experiment: Experiment) -> Kinds:
-    """Of its figures."""
-    found = extreme_kinds(experiment)
-    for place in places(experiment, str(experiment.options.get("x", ""))):
-        found |= {named("knee", place): "answer", named("rise", place): "number"}
-    return found

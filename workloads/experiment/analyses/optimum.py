@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from workloads.experiment.analyses.contract import Evidence, Figure, Figures, Kinds
-from workloads.experiment.analyses.options import known, named, names_of
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures
+from workloads.experiment.analyses.options import known, named
 from workloads.experiment.points import shown
-from workloads.experiment.records import Experiment, Unit, Value
+from workloads.experiment.records import Value
 from workloads.experiment.rows import Row
 
 OPTIONS: Mapping[str, str] = {
@@ -52,15 +52,3 @@ def added(rows: list[Row], axis: str, names: list[str]) -> Iterator[tuple[Value,
         some = [value.mean for value in values if value is not None]
         if len(some) == len(values):
             yield row.place[axis], sum(some)
-
-
-def kinds(experiment: Experiment) -> Kinds:
-    """Of its figures."""
-    options = experiment.options
-    of = options.get("of")
-    first = of[0] if isinstance(of, list) and of else of
-    unit: Unit = next((m.unit for m in experiment.measures if m.name == first), "number")
-    found: Kinds = {}
-    for name in names_of(experiment, str(options.get("axis", ""))):
-        found |= {f"optimum {name}": "text", f"best {name}": unit, f"worst {name}": unit}
-    return found

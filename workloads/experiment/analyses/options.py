@@ -1,11 +1,10 @@
-"""What several analyses do with their options: names that must be known, and rows by what an axis leaves open."""
+"""What several analyses do with their options: names that must be known, numbers, rows by what an axis leaves open."""
 
 from collections.abc import Sequence
 
 from workloads.errors import UsageError
-from workloads.experiment.analyses.contract import Evidence, places
+from workloads.experiment.analyses.contract import Evidence
 from workloads.experiment.points import shown
-from workloads.experiment.records import Experiment
 from workloads.experiment.rows import Row
 from workloads.wording import found as quoted
 from workloads.wording import suggestion
@@ -23,6 +22,15 @@ def known(found: Evidence, option: str, names: Sequence[str], value: object = MI
     raise UsageError(f"{where}: found {quoted(given)}; {hint}")
 
 
+def number(found: Evidence, option: str, default: float) -> float:
+    """The option's number; UsageError where it is none."""
+    given = found.options.get(option, default)
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        where = f"{found.experiment.where}: conclusion.options.{option}"
+        raise UsageError(f"{where}: found {quoted(given)}, expected a number")
+    return given
+
+
 def named(found: Evidence, axis: str) -> dict[str, list[Row]]:
     """Rows by their places on all axes but this one, in words; "all" where there is no other."""
     rows: dict[str, list[Row]] = {}
@@ -31,8 +39,3 @@ def named(found: Evidence, axis: str) -> dict[str, list[Row]]:
             others = [shown(value) for name, value in row.place.items() if name != axis]
             rows.setdefault(" ".join(others) or "all", []).append(row)
     return rows
-
-
-def names_of(experiment: Experiment, axis: str) -> list[str]:
-    """What `named` calls them."""
-    return [" ".join(place.values()) or "all" for place in places(experiment, axis)]

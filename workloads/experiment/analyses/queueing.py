@@ -1,9 +1,12 @@
 """A queue's measured wait beside what theory says of one with the same load and services, and a measure's knee."""
 
+from collections import Counter
+
 from workloads.experiment.analyses import lines
-from workloads.experiment.analyses.contract import Evidence, Figure, Figures, Kinds, places
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures
+from workloads.experiment.analyses.options import known
 from workloads.experiment.points import shown
-from workloads.experiment.records import Experiment, Value
+from workloads.experiment.records import Value
 from workloads.theory.formulas import mg1_time, repair_time
 
 OPTIONS = {
@@ -24,7 +27,8 @@ def queueing(found: Evidence) -> Figures:
     """
     figures: Figures = {}
     worst = dict.fromkeys(THEORIES, 1.0)
-    x, name = str(found.options["x"]), str(found.options["station"])
+    x, _ = lines.axes(found)
+    name = station(found)
     away: dict[tuple[str, ...], float] = {}
     for row in sorted(found.rows, key=lambda row: float(row.place[x])):
         values = [row.values[f"{name} {part}"] for part in MEASURED]
@@ -42,12 +46,21 @@ def queueing(found: Evidence) -> Figures:
             if time is None:
                 continue
             figures[lines.named(which, place)] = Figure(time, "duration")
+            if not wait:
+                continue
+            ratio = time / wait
+            figures[lines.named(f"{which} over measured", place)] = Figure(ratio)
             if min(wait, time) >= service / 10:
-                ratio = time / wait
-                figures[lines.named(f"{which} over measured", place)] = Figure(ratio)
                 worst[which] = max(worst[which], ratio, 1 / ratio)
     figures |= {f"worst {which}": Figure(ratio) for which, ratio in worst.items()}
     return figures | lines.knee(found)
+
+
+def station(found: Evidence) -> str:
+    """Whose measures there are."""
+    names = [measure.name.rpartition(" ") for measure in found.experiment.measures]
+    counts = Counter(start for start, _, end in names if end in MEASURED)
+    return known(found, "station", [name for name, n in counts.items() if n == len(MEASURED)])
 
 
 def open_wait(load: float, service: float, scv: float) -> float | None:
@@ -62,15 +75,6 @@ def closed_wait(customers: Value, away: float, service: float) -> float | None:
     number = int(customers)
     if number < 1 or away <= 0:
         return None
+    if number == 1:
+        return 0.0  # who is alone waits for nobody
     return repair_time(number, away, service) - service
-
-
-def kinds(experiment: Experiment) -> Kinds:
-    """Of its figures."""
-    found = lines.knee_kinds(experiment)
-    for which in THEORIES:
-        found[f"worst {which}"] = "number"
-        for place in places(experiment):
-            found[lines.named(which, place)] = "duration"
-            found[lines.named(f"{which} over measured", place)] = "number"
-    return found

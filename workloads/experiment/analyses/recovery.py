@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
-from workloads.errors import UsageError
-from workloads.experiment.analyses.contract import Evidence, Figure, Figures, Kinds
-from workloads.experiment.analyses.options import known, named, names_of
-from workloads.experiment.records import Experiment
+from workloads.experiment.analyses.contract import Evidence, Figure, Figures
+from workloads.experiment.analyses.options import known, named, number
 
 OPTIONS: Mapping[str, str] = {
     "axis": "time since the disturbance, numbers that grow",
@@ -24,11 +22,7 @@ def recovery(found: Evidence) -> Figures:
     """
     axis = known(found, "axis", [axis.name for axis in found.experiment.axes])
     of = known(found, "of", [m.name for m in found.experiment.measures])
-    normal = found.options.get("normal", 0)
-    if isinstance(normal, bool) or not isinstance(normal, int | float):
-        raise UsageError(
-            f"{found.experiment.where}: conclusion.options.normal: found {normal!r}, expected a number"
-        )
+    normal = number(found, "normal", 0)
     figures: Figures = {}
     stuck, slow = list[str](), list[str]()
     for name, rows in named(found, axis).items():
@@ -37,7 +31,7 @@ def recovery(found: Evidence) -> Figures:
         if len(curve) < len(rows) or not curve:
             continue
         at = back(curve, normal)
-        figures[f"recovered {name}"] = Figure(NEVER if at is None else at)
+        figures[f"recovered {name}"] = Figure(NEVER if at is None else at, or_none=True)
         if at is None:
             middle = curve[(len(curve) - 1) // 2][1]
             (stuck if curve[-1][1] >= middle else slow).append(name)
@@ -51,10 +45,3 @@ def back(curve: list[tuple[float, float]], normal: float) -> float | None:
     over = [place for place, (_, value) in enumerate(curve) if value > normal]
     after = over[-1] + 1 if over else 0
     return curve[after][0] if after < len(curve) else None
-
-
-def kinds(experiment: Experiment) -> Kinds:
-    """Of its figures."""
-    axis = str(experiment.options.get("axis", ""))
-    found: Kinds = {"metastable": "text", "slow": "text"}
-    return found | {f"recovered {name}": "answer" for name in names_of(experiment, axis)}

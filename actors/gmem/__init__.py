@@ -1,0 +1,1 @@
+"""guest_memfd: one inode, its shareability, folios and frames, and the conversions that it drives."""

@@ -1,0 +1,1 @@
+"""The TD guest: its vCPUs, what they convert, accept and use."""

@@ -1,0 +1,1 @@
+"""The IOMMU driver of a unit: page tables, the invalidation queue, DMA."""

@@ -1,0 +1,1 @@
+"""Locks that queue, and what is told of them."""

@@ -1,0 +1,1 @@
+"""The TDX module of a host: S-EPT, its locks and SEAMCALLs, the PAMT."""

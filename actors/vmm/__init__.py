@@ -1,0 +1,1 @@
+"""The VMM of a VM: conversions, retries, listeners, and its end."""
