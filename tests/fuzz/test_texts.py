@@ -116,7 +116,14 @@ def test_arrivals_are_read_or_refused(text):
 def arrive(trace: str) -> None:
     """A device that never ends, as a trace of arrivals."""
     found = scenario.decode(
-        "", "any.toml", ['arrivals.kind="trace"', f"arrivals.trace={trace}", "fleet.reuse=readmit"]
+        "",
+        "any.toml",
+        [
+            'arrivals.kind="trace"',
+            f"arrivals.trace={trace}",
+            'vm.start="unaccepted"',
+            "fleet.reuse=readmit",
+        ],
     )
     with pytest.raises(UsageError, match=r"arrivals\.trace: /dev/zero: larger than 64MiB"):
         arrivals.read(found)
