@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cluster import opcodes
 from cluster.host import Host
 from cluster.world import Feed, Watcher
 
@@ -68,6 +69,8 @@ def load_watchers(state: bytes) -> dict[str, Watcher]:
 
 
 def _read(state: bytes, layout: list[type]) -> Any:
+    if flaw := opcodes.flaw(state):
+        raise BadCheckpointError(f"not a checkpoint: {flaw}")
     try:
         found = _Reader(io.BytesIO(state)).load()
     except Exception as error:  # whatever garbage does to pickle

@@ -2,9 +2,11 @@
 
 import io
 import pickle
+import pickletools
 import struct
 import tarfile
 from base64 import b64encode
+from collections import Counter
 from hashlib import blake2b
 
 import msgspec
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import messages
-from cluster import checkpoint, keeping
+from cluster import checkpoint, keeping, opcodes
 from cluster.batch import BadBatchError, Codec, message_types
 from tests.fuzz.bounds import within_bounds
 from tests.fuzz.commands import ends_well, gmemsim
@@ -29,11 +31,25 @@ LYING = [
     b"\xdf\xff\xff\xff\xff",
     b"\x91" * 100_000,
 ]
+BYTEARRAY = b"\x8c\x08builtins\x8c\x09bytearray\x93"
+SYSTEM = b"\x8c\x02os\x8c\x06system\x93"
 HOSTILE_STATES = {
-    "a memo of 2^30 entries": b"\x80\x05Nr" + struct.pack("<I", 2**30) + b".",
-    "an array of 2 GiB": b"\x80\x05cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR.",
-    "a string that is not there": b"\x80\x05\x8e" + struct.pack("<Q", 2**40) + b".",
-    "a call": b"\x80\x05cos\nsystem\n(\x8c\x01:tR.",
+    "a memo of 2^30 entries": (b"Nr" + struct.pack("<I", 2**30) + b".", "is 0x72, which no state"),
+    "the same within a frame": (
+        b"\x95" + struct.pack("<Q", 7) + b"Nr" + struct.pack("<I", 2**30) + b".",
+        "is 0x72, which no state",
+    ),
+    "a frame of 2^62 bytes": (b"\x95" + struct.pack("<Q", 2**62) + b"N.", "truncated"),
+    "an array of 2 GiB": (BYTEARRAY + b"(J\xff\xff\xff\x7ftR.", "builtins.bytearray is not part"),
+    "bytes that are not there": (b"\x8e" + struct.pack("<Q", 2**31) + b".", "of which 1 are there"),
+    "an array that is not there": (
+        b"\x96" + struct.pack("<Q", 2**31) + b".",
+        "of which 1 are there",
+    ),
+    "a length cut off": (b"\x8e\0\0", "it is cut off"),
+    "no end": (b"]" * 10**6, "it is cut off"),
+    "a call": (SYSTEM + b"(\x8c\x01:tR.", "os.system is not part"),
+    "a call of before": (b"cos\nsystem\n(\x8c\x01:tR.", "is 0x63, which no state"),
 }
 
 
@@ -86,15 +102,62 @@ def test_a_state_that_is_none_is_one_line(begun, saved, state):
     assert ended.status == 2 and "checkpoint: " in ended.err
 
 
-def refuse(state: bytes) -> None:
+def refuse(state: bytes, why: str) -> None:
     """As a checkpoint's."""
-    with pytest.raises(checkpoint.BadCheckpointError):
-        checkpoint.load(state)
+    with pytest.raises(checkpoint.BadCheckpointError, match=why):
+        checkpoint.load(b"\x80\x05" + state)
 
 
 @pytest.mark.parametrize("name", HOSTILE_STATES)
 def test_a_state_that_is_made_to_cost_much_is_refused_in_bounds(name):
-    within_bounds(refuse, HOSTILE_STATES[name])
+    within_bounds(refuse, *HOSTILE_STATES[name])
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.binary(min_size=300, max_size=70_000)
+    | st.frozensets(st.integers())
+    | st.builds(Counter, st.text())
+    | st.sampled_from([2**3000, len, Counter, -(2**63)])
+)
+STRUCTURES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(st.text(), inner)
+        | st.lists(inner).map(lambda found: [found, found, (found,)])
+    ),
+)
+
+
+@given(STRUCTURES)
+def test_whatever_a_pickler_writes_has_no_flaw(value):
+    pickled = pickle.dumps(value, checkpoint.PROTOCOL)
+    assert opcodes.flaw(pickled) == ""
+    assert opcodes.flaw(pickled[:-1]) != ""
+
+
+def test_every_opcode_is_of_the_length_that_pickle_gives_it():
+    """Else what follows one would be looked at as something else than what is unpickled."""
+    alone = dict.fromkeys((bytes([code]) for code in opcodes.ALONE), 0)
+    known = {op.code.encode("latin-1"): op.arg.n if op.arg else 0 for op in pickletools.opcodes}
+    assert {code: known[code] for code in alone} == alone
+    assert {code: known[code] for code in opcodes.FIXED} == opcodes.FIXED
+    counts = {
+        pickletools.TAKEN_FROM_ARGUMENT1: 1,
+        pickletools.TAKEN_FROM_ARGUMENT4: 4,
+        pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+        pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+    }
+    assert {code: counts[known[bytes([code])]] for code in opcodes.COUNTED} == {
+        code: length.size for code, length in opcodes.COUNTED.items()
+    }
 
 
 def refuse_device(path) -> None:
