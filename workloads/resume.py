@@ -13,7 +13,7 @@ from workloads.errors import UsageError
 from workloads.execute import ANECDOTE, told
 from workloads.flags import as_overrides, refuse_idle
 from workloads.outcome.files import CHECKPOINT, SCENARIO
-from workloads.outcome.read import EXPECTED, folder_of, shown
+from workloads.outcome.read import EXPECTED, folder_of, refuse_pipe, shown
 from workloads.session import Settings
 
 
@@ -21,6 +21,7 @@ def resume(result: str, settings: Settings, flags: dict[str, Any]) -> int:
     """Go on in the same folder, with another executor if the flags say so; returns the exit status."""
     folder = folder_of(result)
     saved = checkpoint(folder)
+    refuse_pipe(folder / SCENARIO)
     folder = folder.resolve()
     scenario = scenarios.load(str(folder / SCENARIO), as_overrides(flags), FAULT_POINTS)
     refuse_idle(scenario, flags)
@@ -38,6 +39,7 @@ def checkpoint(folder: Path) -> Saved:
     path = folder / CHECKPOINT
     if not isdir(folder):
         raise UsageError(f"{shown(folder)}: no such folder; {EXPECTED}")
+    refuse_pipe(path)
     try:
         return read(path)
     except FileNotFoundError:

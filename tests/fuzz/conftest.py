@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 NIGHTLY = "nightly"
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 CHECK = settings(
-    derandomize=True, database=None, deadline=None, max_examples=30, suppress_health_check=SLOW
+    derandomize=True, database=None, deadline=None, max_examples=25, suppress_health_check=SLOW
 )
 settings.register_profile("check", CHECK)
 settings.register_profile(NIGHTLY, CHECK, derandomize=False, max_examples=1000, print_blob=True)

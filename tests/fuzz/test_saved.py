@@ -1,8 +1,10 @@
 """Checkpoints, batches of messages between partitions, and results in a job's log."""
 
 import io
+import os
 import pickle
 import pickletools
+import shutil
 import struct
 import tarfile
 from base64 import b64encode
@@ -92,6 +94,31 @@ def test_a_damaged_checkpoint_with_the_right_seal_is_refused_or_resumed(begun, s
     resumed(begun, data.draw(st.sampled_from([head + body[200:], *LYING])))
 
 
+@given(st.data())
+def test_a_damaged_scenario_beside_a_checkpoint_is_refused_or_resumed(begun, data):
+    path = begun / "scenario.toml"
+    content = path.read_bytes()
+    try:
+        path.write_bytes(data.draw(mangled(content)))
+        ends_well("resume", begun, "--time-limit", "1ns", "--quiet")
+    finally:
+        path.write_bytes(content)
+
+
+def resume_refused(folder) -> None:
+    """With one line."""
+    assert ends_well("resume", folder).status == 2
+
+
+@pytest.mark.parametrize("file", ["scenario.toml", "checkpoint"])
+def test_a_pipe_beside_a_checkpoint_is_refused_and_not_waited_for(begun, tmp_path, file):
+    folder = tmp_path / "results"
+    shutil.copytree(begun, folder)
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    within_bounds(resume_refused, folder)
+
+
 @pytest.mark.parametrize(
     "state",
     [b"garbage", pickle.dumps(None), pickle.dumps(({}, [], {}, {}))],
@@ -120,7 +147,7 @@ SCALARS = (
     | st.floats(allow_nan=False)
     | st.text()
     | st.binary()
-    | st.binary(min_size=300, max_size=70_000)
+    | st.sampled_from([bytes(300), bytes(70_000), "x" * 300])
     | st.frozensets(st.integers())
     | st.builds(Counter, st.text())
     | st.sampled_from([2**3000, len, Counter, -(2**63)])

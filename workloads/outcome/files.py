@@ -31,7 +31,7 @@ POINTS, POINTS_CSV, EXPERIMENT = "points.json", "points.csv", "experiment.toml"
 RUNS = "runs"  # beside the folders of sweeps: what later ones of the same name need not run again
 # NaN is in no range. Whoever edits a file by hand may write anything.
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class LatencyRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

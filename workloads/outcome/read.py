@@ -2,13 +2,14 @@
 
 import csv
 import io
-from os.path import isdir, isfile  # unlike Path's, False for a path that no file can have
+from os.path import exists, isdir, isfile  # unlike Path's, False for a path that no file can have
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from workloads.errors import UsageError
+from workloads.outcome import possible
 from workloads.outcome.files import (
     COMPARISON,
     LATEST,
@@ -30,6 +31,7 @@ BYTES_MAX = 64 << 20
 
 def read_bytes(path: Path) -> bytes:
     """A file of a results folder; what is wrong with it is a UsageError."""
+    refuse_pipe(path)
     try:
         with path.open("rb") as file:
             content = file.read(BYTES_MAX + 1)
@@ -41,6 +43,12 @@ def read_bytes(path: Path) -> bytes:
     if len(content) > BYTES_MAX:
         raise UsageError(f"{shown(path)}: larger than 64MiB; {EXPECTED}")
     return content
+
+
+def refuse_pipe(path: Path) -> None:
+    """Nobody may ever write to it, and its reader would wait."""
+    if exists(path) and not (isfile(path) or isdir(path)):
+        raise UsageError(f"{shown(path)}: is no file; {EXPECTED}")
 
 
 def folder_of(path: str | Path) -> Path:
@@ -101,6 +109,8 @@ def _decode(content: bytes, path: Path, layout: Any) -> dict[str, Any]:
         if schema != SCHEMA:
             raise UsageError(f"{shown(path)}: schema {schema}, this gmemsim reads {SCHEMA}")
         msgspec.convert(found, layout)
+        if flaw := next(possible.flaws(found), ""):
+            raise damaged(path, flaw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise damaged(path, error) from None
     return dict(found)
@@ -121,7 +131,10 @@ def read_latency(path: Path) -> list[LatencyRow]:
 
 def read_timeline(path: Path) -> list[TimelineRow]:
     """timeline.csv."""
-    return _read_csv(path, TimelineRow)
+    rows = _read_csv(path, TimelineRow)
+    if flaw := next(possible.timeline_flaws(rows), ""):
+        raise damaged(path, flaw)
+    return rows
 
 
 def _read_csv(path: Path, kind: type[Row]) -> list[Row]:

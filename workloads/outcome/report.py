@@ -41,12 +41,7 @@ def rebuild(result: str | Path) -> Path:
     path = folder / files.REPORT
     kinds = {files.POINTS: sweep_page, files.COMPARISON: comparison_page}
     page_of = next((page for name, page in kinds.items() if isfile(folder / name)), run_page)
-    try:
-        text = page_of(folder)
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
-        # Each value is of the right type; together, or by their size, they can be of no run.
-        told = f"damaged: its figures are of no run ({type(error).__name__}: {error})"
-        raise UsageError(f"{read.shown(folder)}: {read.printable(told)}") from error
+    text = page_of(folder)
     try:
         files.write_text(path, text)
     except OSError as error:

@@ -1,22 +1,28 @@
 """The layout of summary.json: units are in the names, None is what a run has no value for."""
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from msgspec import Meta
 
 SCHEMA = 1
 Verdict = Literal["valid", "violated", "unknown"]
-Counts = dict[str, int]
+# What a run can come to, so that a damaged file is refused where it is read. No float of these is infinite.
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Amount = Annotated[float, Meta(ge=0, le=1e18)]
+Signed = Annotated[float, Meta(ge=-1e18, le=1e18)]
+Counts = dict[str, Count]
 
 
 class Percentiles(TypedDict):
     """Simulated seconds. pNN is its bucket's upper edge: at most 1% above it, never below."""
 
-    count: int
-    mean: float | None
-    p50: float | None
-    p90: float | None
-    p99: float | None
-    p999: float | None
-    max: float | None
+    count: Count
+    mean: Amount | None
+    p50: Amount | None
+    p90: Amount | None
+    p99: Amount | None
+    p999: Amount | None
+    max: Amount | None
 
 
 class Conversions(TypedDict):
@@ -27,17 +33,17 @@ class Conversions(TypedDict):
     and a guest that asks again come `on_top`.
     """
 
-    asked: NotRequired[int]
-    cut_short: NotRequired[int]
-    on_top: NotRequired[int]
-    requested: int
-    completed: int
-    failed: int
-    unfinished: int
-    redundant: int
-    retries: int
-    at_dead_vms: NotRequired[int]  # of the failed ones
-    in_flight_peak: int
+    asked: NotRequired[Count]
+    cut_short: NotRequired[Count]
+    on_top: NotRequired[Count]
+    requested: Count
+    completed: Count
+    failed: Count
+    unfinished: Count
+    redundant: Count
+    retries: Count
+    at_dead_vms: NotRequired[Count]  # of the failed ones
+    in_flight_peak: Count
 
 
 class FailedAttempts(TypedDict):
@@ -46,7 +52,7 @@ class FailedAttempts(TypedDict):
     phase: str
     consumer: str
     reason: str
-    count: int
+    count: Count
 
 
 class FaultCount(TypedDict):
@@ -55,23 +61,23 @@ class FaultCount(TypedDict):
     `opportunities` are those in its window and scope, at points of `also` while it lasts; `struck` failed by it.
     """
 
-    rule: int  # fault.N
-    place: int
+    rule: Count  # fault.N
+    place: Count
     point: str
-    opportunities: int
-    struck: int
+    opportunities: Count
+    struck: Count
 
 
 class Memory(TypedDict):
     """Where memory ended up."""
 
-    private_bytes: int
-    shared_bytes: int
-    punched_bytes: NotRequired[int]  # holes of guest_memfd; results of before have none
-    fragments: int
-    poisoned_bytes: int
-    leaked_bytes: int
-    huge_mappings_lost: int
+    private_bytes: Count
+    shared_bytes: Count
+    punched_bytes: NotRequired[Count]  # holes of guest_memfd; results of before have none
+    fragments: Count
+    poisoned_bytes: Count
+    leaked_bytes: Count
+    huge_mappings_lost: Count
 
 
 class Arrived(TypedDict):
@@ -81,14 +87,14 @@ class Arrived(TypedDict):
     `places_used_up` have had as many VMs as they can (fleet.generations): a run that ends for want of them says little.
     """
 
-    came: int
-    placed: int
-    turned_away: int
-    pending: int
-    left: int
-    refused: int
-    queued: int
-    places_used_up: int
+    came: Count
+    placed: Count
+    turned_away: Count
+    pending: Count
+    left: Count
+    refused: Count
+    queued: Count
+    places_used_up: Count
     placement_seconds: Percentiles
     up_seconds: NotRequired[Percentiles]  # results of before have none
 
@@ -99,15 +105,15 @@ class MovesMade(TypedDict):
     VMs stand still for `downtime_seconds`, failed moves included; evacuations are from when a host was closed.
     """
 
-    begun: int
-    moved: int
-    no_place: int  # the target said no, or there was none
-    not_quiet: int  # what was under way in the VM did not end in time
-    unmovable: int  # poisoned memory
-    vm_gone: int  # it left, or died, before it was sent
-    transfer_failed: int
-    import_failed: int
-    under_way: int
+    begun: Count
+    moved: Count
+    no_place: Count  # the target said no, or there was none
+    not_quiet: Count  # what was under way in the VM did not end in time
+    unmovable: Count  # poisoned memory
+    vm_gone: Count  # it left, or died, before it was sent
+    transfer_failed: Count
+    import_failed: Count
+    under_way: Count
     downtime_seconds: Percentiles
     evacuation_seconds: Percentiles
 
@@ -115,25 +121,25 @@ class MovesMade(TypedDict):
 class Dma(TypedDict):
     """DMAs of streams by what became of them, and how long streams stood still for their windows."""
 
-    done: int
-    stale: int
-    fault: int
+    done: Count
+    stale: Count
+    fault: Count
     held_seconds: Percentiles
 
 
 class Drain(TypedDict):
     """From scenario.duration to the end, where a run goes on so long; `answered`: in bins of the timeline since."""
 
-    seconds: float
-    answered: int
+    seconds: Amount
+    answered: Count
 
 
 class Tdx(TypedDict):
     """SEAMCALLs that met a lock or the fault plan's BUSY, by call; VP.ENTERs that took the tree lock; vCPUs kicked."""
 
     busy: Counts
-    zero_step_entries: int
-    vcpu_kicks: int
+    zero_step_entries: Count
+    vcpu_kicks: Count
 
 
 class Resource(TypedDict):
@@ -144,16 +150,16 @@ class Resource(TypedDict):
     `service_scv` is the services' variance over the square of their mean (0 constant, 1 exponential).
     """
 
-    utilisation: float
-    utilisation_max: float
-    mean_waiting: float
-    mean_in_system: float
-    arrivals: int
-    refused: int
-    mean_wait_seconds: float
-    stations: int
-    mean_service_seconds: NotRequired[float]  # of servers in virtual time
-    service_scv: NotRequired[float]
+    utilisation: Amount
+    utilisation_max: Amount
+    mean_waiting: Amount
+    mean_in_system: Amount
+    arrivals: Count
+    refused: Count
+    mean_wait_seconds: Amount
+    stations: Count
+    mean_service_seconds: NotRequired[Amount]  # of servers in virtual time
+    service_scv: NotRequired[Amount]
 
 
 class CheckRow(TypedDict):
@@ -161,7 +167,7 @@ class CheckRow(TypedDict):
 
     name: str
     limit: str
-    value: float | None
+    value: Signed | None
     ok: bool
 
 
@@ -182,26 +188,26 @@ class Engine(TypedDict):
 
     executor: str
     placement: str
-    partitions: int
-    nodes: int
-    events: int
-    windows: int
-    lookahead_seconds: float | None
-    cross_messages: int
-    wall_seconds: float
-    behind_pace_seconds: float | None
-    events_per_second: float
-    conversions_per_second: float
-    recoveries: int
-    events_redone: int
-    checkpoints: NotRequired[int]  # results of before have none of these
-    checkpoint_seconds: NotRequired[float]
-    checkpoint_bytes: NotRequired[int]
+    partitions: Count
+    nodes: Count
+    events: Count
+    windows: Count
+    lookahead_seconds: Amount | None
+    cross_messages: Count
+    wall_seconds: Amount
+    behind_pace_seconds: Signed | None
+    events_per_second: Amount
+    conversions_per_second: Amount
+    recoveries: Count
+    events_redone: Count
+    checkpoints: NotRequired[Count]  # results of before have none of these
+    checkpoint_seconds: NotRequired[Amount]
+    checkpoint_bytes: NotRequired[Count]
     checkpoint_error: NotRequired[str]
-    peak_rss_bytes: int
-    busy_seconds: list[float]
-    wait_seconds: list[float]
-    driver_seconds: NotRequired[float]
+    peak_rss_bytes: Count
+    busy_seconds: list[Amount]
+    wait_seconds: list[Amount]
+    driver_seconds: NotRequired[Amount]
     bottleneck: str
 
 
@@ -211,10 +217,10 @@ class Counterexample(TypedDict):
     `replay` is the command that runs it again, once there is a results folder.
     """
 
-    time_seconds: float
+    time_seconds: Amount
     id: str
     vm: str
-    op: int | None
+    op: Count | None
     text: str
     admitted: bool
     story: list[str]
@@ -224,11 +230,11 @@ class Counterexample(TypedDict):
 class Input(TypedDict):
     """Of a replay: what its logs held. `damaged_lines` are the first of each file."""
 
-    files: int
-    lines: int
-    conversions: int
-    ignored: int
-    damaged: int
+    files: Count
+    lines: Count
+    conversions: Count
+    ignored: Count
+    damaged: Count
     damaged_lines: list[dict[str, Any]]
 
 
@@ -249,8 +255,8 @@ class Seeds(TypedDict):
     `checks` are by name, `ok` the share that passed.
     """
 
-    wanted: int
-    count: int
+    wanted: Count
+    count: Count
     verdict: Verdict
     runs: list[SeedRun]
     figures: dict[str, Any]
@@ -259,7 +265,7 @@ class Seeds(TypedDict):
 class Summary(TypedDict):
     """All but `engine` and `versions` follows from scenario and seed, when the run finished."""
 
-    schema: int
+    schema: Count
     verdict: Verdict
     reasons: list[str]
     finished: bool
@@ -267,31 +273,28 @@ class Summary(TypedDict):
     scenario: str
     seed: int
     protocol: str
-    simulated_seconds: float
-    last_answer_seconds: float
-    answered_per_simulated_second: NotRequired[float | None]
-    load_ended_seconds: NotRequired[float]  # where it was answered later
+    simulated_seconds: Amount
+    last_answer_seconds: Amount
+    answered_per_simulated_second: NotRequired[Amount | None]
+    load_ended_seconds: NotRequired[Amount]  # where it was answered later
     drain: NotRequired[Drain]
     conversions: Conversions
     latency_seconds: Percentiles
     latency_seconds_by_direction: dict[str, Percentiles]
     boot_seconds: Percentiles
-    vms_bugged: (
-        int  # times that KVM_BUG_ON ended a VM, or that a page stayed mapped which had to go
-    )
-    vms_lost: NotRequired[
-        int
-    ]  # VMs that failures have ended, each once; results of before have none
-    vms_admitted: NotRequired[int]  # in the place of others (fleet.reuse = readmit)
+    # Times that KVM_BUG_ON ended a VM, or that a page stayed mapped which had to go.
+    vms_bugged: Count
+    vms_lost: NotRequired[Count]  # that failures have ended, once each; results of before have none
+    vms_admitted: NotRequired[Count]  # in the place of others (fleet.reuse = readmit)
     arrivals: NotRequired[Arrived]  # where VMs come and go
     moves: NotRequired[MovesMade]  # where VMs move between hosts
     # VMs among them whose guests used memory that they had not accepted.
-    guest_faults: NotRequired[int]  # results of before have none
+    guest_faults: NotRequired[Count]  # results of before have none
     # Guests' faults that met an invalidation between look-up and mmu_lock; results of before have none.
-    page_faults_retried: NotRequired[int]
+    page_faults_retried: NotRequired[Count]
     # Of mmu_notifiers: calls, errors that callers got who cannot bear any, and the same by caller.
-    notifier_calls: NotRequired[int]  # results of before have none of the three
-    no_fail_failures: NotRequired[int]
+    notifier_calls: NotRequired[Count]  # results of before have none of the three
+    no_fail_failures: NotRequired[Count]
     no_fail_callers_failed: NotRequired[Counts]
     dma: NotRequired[Dma]
     tdx: NotRequired[Tdx]  # results of before have none
@@ -323,14 +326,14 @@ class Changed(TypedDict):
 class SeedsCompared(TypedDict):
     """Protocol -> its seeds."""
 
-    wanted: int
+    wanted: Count
     protocols: dict[str, Seeds]
 
 
 class Comparison(TypedDict):
     """compare.json. `protocols`: summaries of the first seed. `closed_loops`: workloads that wait for answers."""
 
-    schema: int
+    schema: Count
     verdict: Verdict
     scenario: str
     seed: int
