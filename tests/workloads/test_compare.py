@@ -347,7 +347,9 @@ def test_page_faults_that_were_sent_back_have_a_row_where_there_are_any(one):
     assert "faults retried" not in table(with_retried([0, 0, 0]))
     some = with_retried([0, 1234, 5])
     assert table(some)["faults retried"] == ["0", "1,234", "5"]
-    assert re.search(r"^faults retried +page faults that KVM sent back", printed(some), re.MULTILINE)
+    assert re.search(
+        r"^faults retried +page faults that KVM sent back", printed(some), re.MULTILINE
+    )
 
 
 # --- the terminal --------------------------------------------------------------------------------
