@@ -24,6 +24,7 @@ HINTS = {
     409: "the name is taken by something else; rename or remove that in Grafana",
     412: "something with this title and another uid is in the folder; rename or remove that in Grafana",
 }
+MEANWHILE = "somebody has changed it meanwhile; publish again"
 
 
 class PublishError(Exception):
@@ -115,7 +116,8 @@ class Grafana:
 
     def _refused(self, status: int, response: object) -> PublishError:
         """`response` is text where it is no JSON."""
-        if hint := HINTS.get(status) or message(response):
+        stale = isinstance(response, dict) and response.get("status") == "version-mismatch"
+        if hint := (stale and MEANWHILE) or HINTS.get(status) or message(response):
             return PublishError(status, f"{self.url} says {status}: {hint}")
         what = "with a page that is not Grafana's" if response else "and nothing more"
         return PublishError(status, f"{self.url} fails with {status} {what}")

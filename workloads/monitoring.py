@@ -39,7 +39,7 @@ def watch(results: str, port: int) -> None:
 
 
 def publish(url: str, token_file: str | None, source: str, dry: bool, result: str | None) -> None:
-    """One line for each piece; a dry run adds what differs."""
+    """One line for each piece; a dry run adds what differs, of what is there already."""
     from dashboards.marks import annotate
     from dashboards.publish import publish
     from dashboards.publisher import Grafana, PublishError
@@ -49,7 +49,7 @@ def publish(url: str, token_file: str | None, source: str, dry: bool, result: st
         grafana = Grafana(url, token(token_file))
         for change in publish(grafana, source, dry):
             tell(str(change))
-            if dry and change.diff:
+            if dry and change.deed == "updated":
                 tell(change.diff)
         for text in annotate(grafana, run_id, found, dry) if found else ():
             tell(text)

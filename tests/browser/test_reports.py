@@ -77,6 +77,13 @@ def test_every_figure_is_drawn_and_readable(name, width, browser, pages):
         assert size["letters"] >= 8, "pixels, with the room above and below the letters"
 
 
+def test_the_first_screen_has_the_verdict_and_a_figure(browser, pages):
+    page = opened(browser, pages["violated"])
+    top = "document.querySelector('{}').getBoundingClientRect().top"
+    verdict, figure = (page.ask(top.format(one)) for one in (".verdict", "figure svg"))
+    assert 0 <= verdict < figure < 750, "of 800"
+
+
 @every_page
 def test_a_phone_need_not_scroll_sideways(name, browser, pages):
     page = opened(browser, pages[name], PHONE)

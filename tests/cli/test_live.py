@@ -71,7 +71,7 @@ def seen(pattern, sent):
     return any(re.match(pattern, line) for line in lines(sent))
 
 
-@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("columns", [60, 80, 100])
 def test_the_run_is_seen_while_it_goes_and_its_results_stay(terminal, columns):
     start, screen = terminal
     sent, deadline = bytearray(), time.monotonic() + PATIENCE
@@ -85,6 +85,7 @@ def test_the_run_is_seen_while_it_goes_and_its_results_stay(terminal, columns):
         sent += screen()
     assert run.returncode == 3
     assert all(len(line) <= columns for line in lines(sent))
+    assert not any("\u2026" in line for line in lines(sent)), "a bar is cut"
     drawn, results = sent.rsplit(b"UNKNOWN", 1)
     assert seen("throughput", drawn)
     assert not seen("throughput", results)

@@ -76,6 +76,13 @@ FAULTS = {
     "403": (403, b'{"message": "no"}', 403, "Editor"),
     "409": (409, b'{"message": "taken"}', 409, "taken"),
     "412": (412, b'{"message": "x", "status": "name-exists"}', 412, "another uid"),
+    "412 of another version": (
+        412,
+        b'{"message": "x", "status": "version-mismatch"}',
+        412,
+        "meanwhile; publish again",
+    ),
+    "404 of all, a page too": (404, b"<html>no such page</html>", 404, "is the path in --url"),
     "400 of a provisioned board": (
         400,
         b'{"message": "Cannot save provisioned"}',

@@ -26,8 +26,9 @@ a line or two of it that are otherwise; what finds those is [below](#the-engine)
 """
 SWARM = """\
 The last column is the first run of `gmemsim swarm --seed 1` that fails with the bug and not without it, measured by
-`python -m tests.negative.swarm_runs` (seeds 1 to {seeds}, version {version}; {failing}). A run whose scenario does not
-come near the bug cannot find it: what the swarm misses says what its scenarios lack.
+`python -m tests.negative.swarm_runs` (seeds 1 to {seeds}, version {version}; {failing}), as they were drawn
+before half of them had aims ([swarm.md](swarm.md)). A run whose scenario does not come near the bug cannot find it:
+what the swarm misses says what its scenarios lack.
 """
 ENGINE = """\
 ## The engine

@@ -12,7 +12,7 @@ from tests.negative.subjects import SUBJECTS, names_of
 from tests.negative.swarm_runs import FAILS, Measured, Tried
 
 PAGE = Path(__file__).parents[2] / "docs" / "planted-bugs.md"
-FEW = ("unmap_nothing", "thaw_counts_in_commit")
+FEW = ("keep_the_owner", "thaw_counts_in_commit")
 
 
 def test_the_page_is_the_catalogue():
@@ -58,7 +58,7 @@ def measured(few, seeds, known=None):
 
 def test_it_counts_the_runs_until_a_bug_is_found(few):
     found = measured(few, 1)
-    assert found.bugs["unmap_nothing"].runs == 1 and "I1" in found.bugs["unmap_nothing"].found
+    assert found.bugs["keep_the_owner"].runs == 1 and "I2" in found.bugs["keep_the_owner"].found
     assert found.bugs["thaw_counts_in_commit"] == Tried(1)
     assert (found.seeds, FAILS in found.clean) == (1, False)
 
@@ -73,7 +73,7 @@ def test_it_goes_on_where_it_was_and_begins_anew_where_seeds_are_others(few):
 
 
 def test_a_seed_that_fails_without_the_bug_finds_none(few):
-    assert swarm_runs.search(few["unmap_nothing"], [FAILS, FAILS], Tried(0)) == Tried(2)
+    assert swarm_runs.search(few["keep_the_owner"], [FAILS, FAILS], Tried(0)) == Tried(2)
 
 
 def test_what_is_kept_is_read_again(tmp_path):

@@ -338,6 +338,20 @@ def test_what_was_cut_short_stands_between_asked_and_requested(one):
     assert re.search(r"^cut short +of these", printed(record), re.MULTILINE)
 
 
+def test_page_faults_that_were_sent_back_have_a_row_where_there_are_any(one):
+    def with_retried(numbers):
+        told = zip(one[2]["protocols"].items(), numbers, strict=True)
+        protocols = {name: {**s, "page_faults_retried": count} for (name, s), count in told}
+        return {**one[2], "protocols": protocols}
+
+    assert "faults retried" not in table(with_retried([0, 0, 0]))
+    some = with_retried([0, 1234, 5])
+    assert table(some)["faults retried"] == ["0", "1,234", "5"]
+    assert re.search(
+        r"^faults retried +page faults that KVM sent back", printed(some), re.MULTILINE
+    )
+
+
 # --- the terminal --------------------------------------------------------------------------------
 
 EIGHT = [

@@ -195,6 +195,22 @@ def test_a_planted_bug_is_found_made_small_and_can_be_run_again(tmp_path, capsys
     assert tried_of(small).failure is None
 
 
+def test_what_is_made_small_is_told_and_heeds_the_end(monkeypatch):
+    bugs.answer_with_the_start(WORLD, monkeypatch)
+    told: list[tuple[int, int]] = []
+
+    def asked():
+        told.append(found.small)
+        return len(told) > 5
+
+    found = Swarm(Limits(first=19, runs=1, again=0, hang=60.0), lambda *_: None)
+    small: list[Failing] = []
+    found.run(OneByOne(lambda: False, trial.run), asked, small.append)
+    within = [tries for seed, tries in told if seed == 19]
+    assert within[:3] == [0, 1, 2] and max(within) < 6  # and nothing is tried after the end
+    assert [one.seed for one in small] == [19] and found.small == (0, 0)
+
+
 def test_a_time_limit_is_a_normal_end(tmp_path, capsys):
     flags = {**FLAGS, "results": str(tmp_path), "runs": None, "time_limit": "1s"}
     assert swarm(flags) in (0, 3)  # 3 where not a single run came to its end in time

@@ -19,7 +19,8 @@ from workloads.outcome.host_groups import host_groups
 from workloads.outcome.progress import NS, standing, total_of
 from workloads.plan import Plan
 
-BAR_WIDTH = 30  # columns of the fullest one
+BAR_WIDTH = 30  # columns of the fullest one, where the terminal has room
+GAP = 2  # columns between two of them
 Words = Sequence[Mapping[str, Any]]
 
 
@@ -60,7 +61,7 @@ class Live:
     def update(self, totals: Totals, words: Words) -> None:
         """The latest word of every partition that has spoken."""
         if words:
-            figures, bars = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
+            figures, bars = Table.grid(padding=(0, GAP)), Table.grid(padding=(0, GAP))
             for name, text in self.figures(totals, words):
                 figures.add_row(Text(name), Text(text))
             for label, bar, text in self.bars(words):
@@ -93,14 +94,21 @@ class Live:
         """Host or hosts, what is in flight there as a bar, figures."""
         groups = host_groups(words, self.hosts)
         most = max(group.in_flight for group in groups.values())
-        for label, group in groups.items():
-            width = -(-BAR_WIDTH * group.in_flight // most) if most else 0
-            yield (
+        rows = [
+            (
                 f"host{'s' if '-' in label else ''} {label}",
-                "\u2588" * width,
+                group.in_flight,
                 f"{number(group.in_flight)} in flight, {number(group.answered)} answered, "
                 f"{number(group.failed)} failed",
             )
+            for label, group in groups.items()
+        ]
+        # A bar that the terminal cuts would look as long as the next one.
+        beside = max(len(label) + len(text) for label, _, text in rows) + 2 * GAP
+        room = max(1, min(BAR_WIDTH, self.screen.console.width - beside))
+        for label, in_flight, text in rows:
+            width = -(-room * in_flight // most) if most else 0
+            yield label, "\u2588" * width, text
 
 
 def speed(count: int, seconds: float) -> str:

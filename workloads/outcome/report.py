@@ -82,17 +82,16 @@ def run_page(folder: Path) -> str:
 
 
 def render(found: Files) -> str:
-    """The page: the verdict first, how to get it again last."""
+    """The page: the verdict first, then what figures show, how to get it again last."""
     summary = found.summary
     parts = [
         report_tables.verdict(summary),
         report_tables.over_all_seeds(summary),
         report_tables.overview(summary),
-        report_tables.parameters(summary),
-        report_tables.checks(summary),
         latency(summary, found.latency),
         timeline(summary, found.timeline),
         phases(summary),
+        report_tables.checks(summary),
         report_tables.failures(summary),
         report_tables.faults(summary),
         report_tables.anomalies(summary, found.findings),
@@ -101,6 +100,7 @@ def render(found: Files) -> str:
         report_tables.moves(summary),
         report_tables.memory(summary),
         report_tables.replayed(summary),
+        report_tables.parameters(summary),
         report_tables.engine(summary),
         report_tables.reproduce(summary),
     ]

@@ -127,8 +127,10 @@ def answers(found: Found, title: str, text: str) -> str:
             )
         unit = found["search"]["unit"]
         axes.set(xlabel=found["search"]["name"] + (f", {unit}" if unit else ""), xlim=(0, None))
+        if all(isinstance(one["answer"]["value"] or 0, int) for _, one in rows):
+            axes.locator_params(axis="x", integer=True)  # half a VM is none
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
         drawn.legend(loc="outside upper right", ncols=3)
         return svg(drawn, "answers", title, text)

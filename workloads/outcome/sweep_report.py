@@ -72,11 +72,12 @@ def searched(found: Found) -> str:
     if not found["found"]:
         return ""
     title = "What the searches found"
-    text = (
-        "The largest value at which the objective holds: a dot as it is, a square with the cost of the "
-        "limiting resource halved"
-        + (", a diamond with that of the one that limits least." if controlled(found) else ".")
-    )
+    marks = ["a dot as it is"]
+    if any(one["relieved"] for one in found["found"]):
+        marks.append("a square with the cost of the limiting resource halved")
+    if controlled(found):
+        marks.append("a diamond with that of the one that limits least")
+    text = f"The largest value at which the objective holds: {', '.join(marks)}."
     rows = [[*row] for row in answer_rows(found)]
     head = answer_head(found)
     if not found["axes"]:

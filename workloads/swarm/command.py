@@ -78,7 +78,9 @@ def telling(found: Swarm, asked: Callable[[], bool]) -> Callable[[], bool]:
         if now - last >= EVERY_SECONDS:
             last = now
             text = f"{len(found.found):,} runs in {now - began:.0f} s, {len(found.failing)} fail"
-            print(f"swarm: {text}", file=sys.stderr, flush=True)
+            seed, tries = found.small
+            small = f"; seed {seed} is made small, {tries} runs until now" if seed else ""
+            print(f"swarm: {text}{small}", file=sys.stderr, flush=True)
         return asked()
 
     return told

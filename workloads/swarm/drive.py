@@ -46,7 +46,7 @@ Again = Callable[[Scenario, Found, int], Failure | None]
 
 @dataclass
 class Swarm:
-    """One swarm. What has been found so far is there at any time."""
+    """One swarm. What has been found so far is there at any time, also to `asked`, who says when it is to end."""
 
     limits: Limits
     again: Again
@@ -55,9 +55,15 @@ class Swarm:
     lost: list[str] = field(default_factory=list)
     checked: int = 0
     running: dict[int, Scenario] = field(default_factory=dict)
+    small: tuple[int, int] = (
+        0,
+        0,
+    )  # the seed that is being made small, and after how many runs; no seed: 0
+    asked: Callable[[], bool] = lambda: False
 
     def run(self, pool: Pool, asked: Callable[[], bool], keep: Callable[[Failing], None]) -> None:
         """Until all seeds have been run, or it is asked to end. `keep` is given each failure when it is small."""
+        self.asked = asked
         seeds = self.seeds()
         while not asked():
             for seed in itertools.islice(seeds, pool.size - len(pool)):
@@ -103,10 +109,12 @@ class Swarm:
             return
         limit = min(self.limits.hang, 10.0)
         until = time.monotonic() + SECONDS_MAX
+        self.small = failing.seed, 0
 
         def fails(scenario: Scenario) -> bool:
-            if time.monotonic() > until:
+            if time.monotonic() > until or self.asked():
                 return False
+            self.small = failing.seed, self.small[1] + 1
             found = trial.tried(Trial(trial.plain(scenario), limit))
             return found is not None and failing.failure.like(found.failure)
 
@@ -115,6 +123,7 @@ class Swarm:
         found = trial.tried(Trial(trial.plain(failing.small), limit))
         if found and found.failure:
             failing.failure = msgspec.structs.replace(failing.failure, lines=found.failure.lines)
+        self.small = 0, 0
 
 
 def again_on(executor: str, address: str | None) -> Again:

@@ -10,9 +10,10 @@ from workloads.scenario import Scenario
 from workloads.scenario.read import Origin, unruled
 from workloads.scenario.rules import breaches
 from workloads.swarm import space
+from workloads.swarm.aims import AIMS, OFTEN, Aim
 from workloads.swarm.space import Way, Ways
 
-TRIES_MAX = 10_000
+TRIES_MAX, TRIES_OF_AN_AIM = 10_000, 200
 Drawn = dict[str, Any]
 """Key -> value as in TOML."""
 
@@ -32,12 +33,14 @@ class Draws:
 def generate(seed: int) -> Scenario:
     """The scenario of this seed."""
     draws = Draws(seed)
-    for _ in range(TRIES_MAX):
+    for tries in range(1, TRIES_MAX + 1):
         scenario = unruled(document(draws), Origin(f"swarm-{seed}"), FAULT_POINTS)
         wrong = next(breaches(scenario), None)
         if wrong is None:
             return scenario
         draws.again[drawn_as(wrong[0])] += 1
+        if not tries % TRIES_OF_AN_AIM:  # what else was drawn may leave no way to it
+            draws.again["aim"] += 1
     raise AssertionError(f"seed {seed}: no scenario in {TRIES_MAX} tries, {wrong}")
 
 
@@ -48,35 +51,46 @@ def drawn_as(key: str) -> str:
 
 def document(draws: Draws) -> dict[str, Any]:
     """As a file would have it."""
+    aim = draws.draw("aim", space.one_of(*[Aim()] * len(AIMS), *AIMS))
     found: dict[str, Any] = {"scenario": {"name": f"swarm-{draws.seed}", "seed": draws.seed}}
-    for key, value in sections(draws).items():
+    for key, value in sections(draws, aim).items():
         put(found, key.split("."), value)
-    found["workload"] = list(workloads(draws))
-    found["fault"] = list(faults(draws))
+    found["workload"] = list(workloads(draws, aim))
+    found["fault"] = list(faults(draws, aim))
     return found
 
 
-def sections(draws: Draws) -> Drawn:
-    """Of the sections."""
-    fleet = draws.draw("fleet", space.one_of(*space.FLEETS))
+def sections(draws: Draws, aim: Aim) -> Drawn:
+    """Of the sections. Who aims at something says himself what fleet it takes."""
+    fleets = (space.STANDING,) if aim in AIMS else space.FLEETS
+    fleet = draws.draw("fleet", space.one_of(*fleets))
     size = draws.draw("size", space.one_of(*space.SIZES))
-    return drawn(draws, "", {**space.SPACE, **size, **fleet})
+    return drawn(draws, "", {**space.SPACE, **size, **fleet, **aim.keys})
 
 
-def workloads(draws: Draws) -> Iterator[dict[str, Any]]:
-    """One or more."""
+def workloads(draws: Draws, aim: Aim) -> Iterator[dict[str, Any]]:
+    """One or more; the first is the one that is aimed with."""
     for number in range(draws.draw("workloads", space.WORKLOADS)):
         where = f"workload.{number}"
-        kind = draws.draw(where, space.KIND)
+        aimed = not number and aim in AIMS
+        kind = draws.draw(where, aim.kind if aimed else space.KIND)
+        ways = space.LOADS[kind]
+        if aimed:
+            ways = {**ways, **{key: way for key, way in aim.load.items() if key in ways}}
         # Drawn anew together with its kind.
         prefix = f"{where}.{draws.again[where]}."
-        yield {"kind": kind, **drawn(draws, prefix, space.LOADS[kind])}
+        yield {"kind": kind, **drawn(draws, prefix, ways)}
 
 
-def faults(draws: Draws) -> Iterator[dict[str, Any]]:
-    """None, or a few."""
-    for number in range(draws.draw("faults", space.FAULTS)):
-        yield drawn(draws, f"fault.{number}.", space.FAULT)
+def faults(draws: Draws, aim: Aim) -> Iterator[dict[str, Any]]:
+    """Those that are aimed at, and none, or a few."""
+    points = draws.draw("points", aim.points)
+    for number in range(len(points) + draws.draw("faults", space.FAULTS)):
+        where = f"fault.{number}."
+        if number < len(points):
+            yield {"point": points[number], **drawn(draws, where, OFTEN)}
+        else:
+            yield drawn(draws, where, space.FAULT)
 
 
 def drawn(draws: Draws, prefix: str, ways: Ways) -> Drawn:

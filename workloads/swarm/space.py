@@ -24,6 +24,11 @@ def seldom(*values: Any) -> Way:
     return lambda draw: None if draw < 0.75 else one_of(*values)((draw - 0.75) * 4)
 
 
+def some(*values: Any) -> Way:
+    """The default every other time, or one of these."""
+    return lambda draw: None if draw < 0.5 else one_of(*values)((draw - 0.5) * 2)
+
+
 def power(low: float, high: float) -> Way:
     """Any number between, each order of magnitude as likely."""
     return lambda draw: float(f"{low * (high / low) ** draw:.2g}")

@@ -6,6 +6,7 @@ from tests.workloads.experiment.small import GRID, SEARCH, Answers, grid, summar
 from tests.workloads.experiment.test_drive import swept
 from workloads.experiment import decode
 from workloads.experiment.pages import BLOCK, PAGES, block, rewritten
+from workloads.outcome.sweep_report import render
 from workloads.scenario.source import EXPERIMENTS, shipped
 
 TABLE = """
@@ -36,6 +37,17 @@ def test_a_block_has_answer_checks_and_tables(tmp_path):
 def test_a_search_has_its_answers_in_a_table(tmp_path):
     found = swept(tmp_path, decode(SEARCH, "small.toml"), Answers(slower))
     assert "| protocol |" in block(found) and "| undo | 4 |" in block(found)
+
+
+def test_a_report_explains_the_marks_that_it_has_and_no_others(tmp_path):
+    found = swept(tmp_path, decode(SEARCH, "small.toml"), Answers(slower))
+    first, *others = found["found"]
+    relieved = {**first, "relieved": {"resource": "ilock", "answer": first["answer"]}}
+    plain = [{**one, "relieved": None, "control": None} for one in found["found"]]
+    without = render({**found, "found": plain})
+    with_one = render({**found, "found": [{**relieved, "control": None}, *others]})
+    assert "a dot as it is." in without and "a square" not in without
+    assert "a dot as it is, a square with" in with_one
 
 
 def test_what_is_written_by_hand_stays_and_so_does_what_was_not_run(tmp_path):
