@@ -406,7 +406,7 @@ def validate(
 @click.option("--json", "as_json", is_flag=True, help="Rows as JSON on standard output, alone.")
 @click.option("--quiet", is_flag=True, help="No line a model on standard error.")
 def theory(seed: int, as_json: bool, quiet: bool) -> None:
-    """The engine on queues that theory has solved: M/M/1, M/D/1, M/M/c, repairman, networks. Half a minute.
+    """The engine on queues that theory has solved: M/M/1, M/D/1, M/M/c, repairman, networks. A minute or two.
 
     \b
     gmemsim theory --json
