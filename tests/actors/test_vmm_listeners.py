@@ -6,6 +6,7 @@ from actors import messages as m
 from actors.address import DEVICES, HOST_MAP, IOMMU, KVM, PINS, vm_address
 from actors.contract import Reason
 from actors.intervals import IntervalMap
+from actors.iommu.driver import NOTIFY
 from actors.messages import ATTEMPT_BITS
 from actors.observations import Failed, Retried, SideDiscarded
 from actors.slots import Slot
@@ -313,6 +314,31 @@ def test_the_second_listeners_failure_is_an18_and_the_first_one_sees_the_range()
     one, two = world.iommu().domains.values()
     assert (one.only(0x10, 0x20, 1), two.only(0x10, 0x20, 0)) == (True, True)
     assert world.found == {"AN18"}
+
+
+def there_and_back_untold():
+    """Nobody tells devices of conversions: VFIO has mapped all of the shared side when the VM started."""
+    return World(*BACKENDS, "vmm.listeners=0")
+
+
+def test_devices_that_nobody_tells_see_all_of_the_shared_side_whatever_is_converted():
+    world = there_and_back_untold()
+    (domain,) = world.iommu().domains.values()
+    before = runs(domain)
+    for to in (SHARED, PRIVATE):
+        world.ask(0x1F0, 0x410, to, use=True)
+        world.run()
+        assert runs(domain) == before
+    assert world.found == {"AN18"}
+
+
+def test_a_driver_that_unmaps_for_them_what_is_no_affair_of_guest_memfds_breaks_i21():
+    world = there_and_back_untold()
+    world.iommu().mode = NOTIFY
+    world.convert(0x10, 0x20, SHARED)
+    assert world.found == set()
+    world.convert(0x10, 0x20, PRIVATE)
+    assert world.found == {"I21"}
 
 
 @pytest.mark.parametrize("overrides", [PINNED, (*PINNED, "vmm.retry=backoff")])

@@ -207,15 +207,18 @@ def diverging(shadow: "Shadow", fact: o.Answered, excused: bool) -> Found:
         return None
     devices = shadow.devices
     gone = shadow.dead or fact.reason is Reason.DEAD  # with the VM go its devices
-    # Where nobody tells devices of conversions, that is the cause.
-    used = not gone and (devices.backing.listeners or (devices.backing.before and not excused))
+    used = not gone and (devices.backing.listeners or devices.backing.before)
     domains = devices.domains if used else ()
+    # Where nobody tells devices of conversions, that is why they see both sides; they have to see all of both.
+    untold = excused and devices.backing.before
     for start, end, side in shadow.share.runs(fact.start, fact.end):
         if not shadow.bitmap.only(start, end, side):
             return f"bitmap of {span(start, end)} disagrees with guest_memfd"
+        due = Share.SHARED if untold else side
         for listener, domain in enumerate(domains):
             for first, last, mapped in domain.mapped.runs(start, end):
-                if mapped != side and not (excused and domain.failed.only(first, last, 1)):
-                    still = "is private and still mapped" if mapped else "is shared and not mapped"
+                if mapped != due and not (excused and domain.failed.only(first, last, 1)):
+                    is_on = f"is {Share(side).name.lower()}"
+                    still = f"{is_on} and {'still' if mapped else 'not'} mapped"
                     return f"{span(first, last)} {still} for the devices of listener {listener}"
     return None

@@ -298,7 +298,8 @@ MEANINGS: dict[str, Meaning] = {
     "I21": Meaning(
         "At rest the VMM's bitmap, shareability and the devices' mappings agree; rest is when "
         "the VMM answers, for the range that it answers about. What a listener's devices do not see, or "
-        "see still, because a fault point struck its map or unmap, or the queue was held up, is AN18's alone.",
+        "see still, because a fault point struck its map or unmap, or the queue was held up, is AN18's alone. "
+        "Where nobody tells devices (vmm.listeners = 0) they see all of the shared file, always.",
         INVARIANT,
     ),
     "I22": Meaning(
