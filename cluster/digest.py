@@ -55,12 +55,11 @@ def actor_parts(host: Host) -> Iterator[tuple[int, bytes]]:
             yield address, own + canonical(cell.actor)
 
 
-def joined(parts: dict[int, bytes]) -> dict[int, bytes]:
-    """Host -> its part, from those of its actors in several partitions."""
-    totals: dict[int, Any] = {}
+def joined(parts: dict[int, bytes], hosts: int) -> dict[int, bytes]:
+    """Host -> its part, from those of its actors in several partitions. Where nobody did anything it has one, too."""
+    totals = {host: blake2b(digest_size=32) for host in range(hosts)}
     for address in sorted(parts):
-        total = totals.setdefault(address >> HOST_SHIFT, blake2b(digest_size=32))
-        total.update(parts[address])
+        totals[address >> HOST_SHIFT].update(parts[address])
     return {host: total.digest() for host, total in totals.items()}
 
 

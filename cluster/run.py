@@ -143,7 +143,7 @@ def run_on(
             watched = [found.retold.result(watched)]
         return Outcome(
             finished,
-            fleet_digest(parts if found.places.whole else joined(parts)),
+            fleet_digest(parts if found.places.whole else joined(parts, fleet.hosts)),
             driver.totals,
             [unpack(words) for words in watched],
             add_up(handle.census() for handle in handles),

@@ -43,6 +43,14 @@ def test_placements_come_to_the_same(placement, partitions, whole):
     assert outcome.totals.cross_messages > 0
 
 
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_a_host_to_which_nobody_comes_is_one_under_every_placement(placement):
+    one = ("arrivals.population=1", "arrivals.policy=first-fit", "arrivals.pause=1s")
+    fleet = (*FLEET, *one, "fault=[]", "scenario.duration=3ms")
+    whole, pieces = simulated(*fleet), in_pieces(*fleet, placement=placement)
+    assert pieces.digest == whole.digest
+
+
 @pytest.mark.parametrize("policy", ["first-fit", "spread"])
 def test_so_do_they_under_other_policies(policy):
     fleet = (*FLEET, f"arrivals.policy={policy}", "arrivals.kind=poisson", "arrivals.rate=1000")
