@@ -200,14 +200,14 @@ def test_the_command_under_a_story_leads_to_the_same(case):
 def test_the_rest_is_told_as_well(name, monkeypatch):
     cases = [case for case in planted.CASES if name in case.ids.split()]
     shown = [case for case in planted.SHOWN if name in case[0].split()]
-    if cases:
-        world = World(*cases[0].overrides)
-        cases[0].bug(world, monkeypatch)
-        cases[0].run(world)
-    else:
+    if shown:
         _, run, overrides = shown[0]
         world = World(*overrides)
         run(world, True)
+    else:
+        world = World(*cases[0].overrides)
+        cases[0].bug(world, monkeypatch)
+        cases[0].run(world)
     lines = world.inspector.first[name][0][5]
     assert missing(BY_HAND[name], lines) is None, "\n".join(lines)
     assert len(lines) <= LINES_MAX

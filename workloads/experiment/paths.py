@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from actors.contract import ERRNO
 from cluster.label_sets import CONSUMERS, DIRECTIONS, PHASES
@@ -87,7 +87,7 @@ def children(kind: Any, path: str) -> Mapping[str, Any] | None:
 
 def countable(kind: Any) -> bool:
     """Is it a number, or a table with numbers in it?"""
-    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     return bool({int, float} & set(kinds)) or is_typeddict(kind) or get_origin(kind) is dict
 
 
