@@ -2,12 +2,18 @@
 
 import pytest
 
+from actors import messages as m
 from actors import observations as o
-from actors.contract import Share
+from actors.address import vm_address
+from actors.contract import Reason, Share
 from actors.devices import NEVER
-from tests.helpers import PRIVATE, SHARED, World
+from actors.fleet.move_messages import Pause
+from tests.helpers import PRIVATE, SHARED, Recorder, World
 from workloads.errors import UsageError
+from workloads.loads.arrived import ArrivedLoad
 from workloads.loads.dma import DmaStormProgram, DmaStreams
+from workloads.loads.moving import MovingLoad
+from workloads.loads.tenant import Seat
 from workloads.scenario import DmaStorm, decode
 
 MIB = 1 << 20
@@ -145,6 +151,27 @@ def test_dma_does_not_begin_once_all_conversions_have_ended():
     )
     world.run()
     assert (world.of(o.DmaDone), world.pending()) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "begins"),
+    [
+        (ArrivedLoad, {}, True),
+        (ArrivedLoad, {"seat": Seat.LEFT}, False),
+        (MovingLoad, {}, True),
+        (MovingLoad, {"going": Pause(7, vm_address(1, 0))}, False),
+    ],
+    ids=["at home", "gone", "at home, movable", "about to move"],
+)
+def test_dma_does_not_begin_where_nobody_will_stop_it(kind, state, begins):
+    storm = program(pool=4 << 20, outstanding=1)
+    actor, context = kind(vm_address(0, 0), storm, 0, 1000, 0, [1]), Recorder()
+    for name, value in state.items():
+        setattr(actor, name, value)
+    shared = actor.task(0, 0)
+    actor.tasks = {shared: 0}
+    actor.receive(m.TaskDone(shared, Reason.NONE), context)
+    assert (m.StartDma() in context.messages()) is begins
 
 
 def test_dma_meets_unmaps_that_are_under_way():

@@ -58,6 +58,12 @@ class ArrivedLoad(TenantLoad):
         if drives_devices(self.program):
             context.send(self.vm | DEVICES, m.StopDma(), context.link)
 
+    def begin_dma(self, context: Context) -> None:
+        """It has shared the pool, and devices use it, if there is still somebody who will stop them."""
+        going = self.seat is Seat.TAKEN and self.ended < self.program.lanes
+        if going and drives_devices(self.program):
+            context.send(self.vm | DEVICES, m.StartDma(), context.link)
+
     def on_part_done(self, message: m.TaskDone, context: Context) -> None:
         """A part of the boot, or a task of the program's."""
         if self.boots_by_program:
@@ -66,9 +72,8 @@ class ArrivedLoad(TenantLoad):
                 self.seat = Seat.LOST
                 self.tell_agent(context)
             return
-        going = drives_devices(self.program) and self.ended < self.program.lanes
-        if message.task == self.task(0, 0) and going:  # it has shared the pool
-            context.send(self.vm | DEVICES, m.StartDma(), context.link)
+        if message.task == self.task(0, 0):
+            self.begin_dma(context)
         booting = self.seat is Seat.BOOTING
         self.on_task_done(message, context)
         if booting and self.seat is Seat.LOST:

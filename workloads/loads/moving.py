@@ -100,6 +100,11 @@ class MovingLoad(ArrivedLoad):
         if self.steps[0] and drives_devices(self.program) and self.ended < self.program.lanes:
             context.send(self.vm | DEVICES, m.StartDma(again, origin), context.link)
 
+    def begin_dma(self, context: Context) -> None:
+        """Not while it is told to rest: they begin where it goes on."""
+        if self.going is None:
+            super().begin_dma(context)
+
     def on_due(self, message: m.Tick, context: Context) -> None:
         """Not while the vCPUs rest."""
         if self.going is None:

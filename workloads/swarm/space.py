@@ -135,6 +135,7 @@ MOVING: Ways = {
 }
 STANDING: Ways = {}
 LARGE: Ways = {
+    "scenario.conversions": one_of(1000, 30, 100, 300),  # with no limit it would take minutes
     "scenario.duration": one_of("50ms", "100ms"),
     "fleet.hosts": one_of(4, 8),
     "fleet.vms_per_host": one_of(4, 8),
