@@ -32,13 +32,13 @@ def hidden(experiment: Experiment) -> Iterator[Breach]:
 
 
 def relieved(experiment: Experiment) -> Iterator[Breach]:
-    """A cost that is searched, and halved to relieve a resource: the search would set it anew."""
+    """A key that is searched, and set to relieve a resource: the search would set it anew."""
     search = experiment.search
-    for resource, costs in experiment.relief.items():
-        for cost in costs:
-            key = f"{COSTS}.{cost}"
+    for resource, how in experiment.relief.items():
+        for key in (*(f"{COSTS}.{cost}" for cost in how.costs), *(key for key, _ in how.sets)):
             if search and f"{key}.".startswith(f"{search.key}."):
-                text = f"found {cost}, which [search] varies as {search.key}; expected other costs"
+                name = key.removeprefix(f"{COSTS}.")
+                text = f"found {name}, which [search] varies as {search.key}; expected another"
                 yield ("search", "relieve", resource), text
 
 

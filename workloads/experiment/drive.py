@@ -162,12 +162,15 @@ def refuse_mistakes(experiment: Experiment, seeds: int) -> None:
             scenarios.append(scenario)
             costs = cost_table.load(scenario.costs.model, scenario.costs.override)
             known = {cost.name for cost in costs}
-            for resource, names in experiment.relief.items():
-                for name in names:
+            for resource, how in experiment.relief.items():
+                for name in how.costs:
                     if name not in known:
                         raise UsageError(
                             f"{experiment.where}: search.relieve.{resource}: unknown cost {name}; "
                             "gmemsim list costs has all"
                         )
+        for resource, how in experiment.relief.items():
+            more = Point(one.place, (*one.sets, *how.sets), resource)
+            scenarios.append(scenario_of(experiment, more).scenario)
     for path, wrong in (*nowhere(experiment, scenarios), *refused(experiment)):
         raise Origin(printable(experiment.where)).wrong(path, wrong)

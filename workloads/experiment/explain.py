@@ -10,6 +10,7 @@ import msgspec
 from workloads.experiment.points import axes_of, candidates, combinations
 from workloads.experiment.records import Experiment
 from workloads.scenario.source import EXPERIMENTS, parse_toml, read_source, shipped
+from workloads.scenario.values import toml
 
 
 def is_experiment(source: str) -> bool:
@@ -42,7 +43,7 @@ def explain(experiment: Experiment) -> dict[str, Any]:
             "low": search.low,
             "high": search.high,
             "objective": experiment.objective,
-            "relieve": experiment.relief,
+            "relieve": msgspec.to_builtins(experiment.relief),
         },
         "measures": [msgspec.to_builtins(measure) for measure in experiment.measures],
         "conclusion": {**msgspec.to_builtins(experiment.conclusion), "options": experiment.options},
@@ -75,8 +76,8 @@ def lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "",
             f"search for the largest {search['key']} from {search['low']:g} to {search['high']:g} with {limits}",
         )
-        for resource, costs in search["relieve"].items():
-            yield "    ", f"{resource} is relieved by half of {', '.join(costs)}"
+        for resource, how in search["relieve"].items():
+            yield "    ", f"{resource} is relieved by {relieving(how)}"
     kinds = "searches" if search else "points"
     yield "", f"{found['combinations']} {kinds}, {found['seeds']} seeds each"
     for measure in found["measures"]:
@@ -89,3 +90,11 @@ def lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
     for name, limit in found["checks"].items():
         yield "", f"check {name} {limit}"
+
+
+def relieving(how: dict[str, Any]) -> str:
+    """What gives more of a resource."""
+    settings = [f"{key} = {toml(value)}" for key, value in how["sets"]]
+    return " and ".join(
+        [*([f"half of {', '.join(how['costs'])}"] if how["costs"] else []), *settings]
+    )

@@ -88,10 +88,19 @@ def mean_of(name: str, summaries: Sequence[Summary]) -> float | None:
     return sum(present) / len(present) if present and len(present) == len(values) else None
 
 
-def holds(objective: Mapping[str, str], summaries: Sequence[Summary]) -> bool:
-    """Does the mean over the seeds keep within every limit? A run without the figure does not."""
+def missed(objective: Mapping[str, str], summaries: Sequence[Summary]) -> list[str]:
+    """The limits that the mean over the seeds does not keep to. Runs without the figure keep to none."""
+    found = []
     for name, limit in objective.items():
         check, mean = checks.parse(name, limit), mean_of(name, summaries)
         if mean is None or not checks.OPERATORS[check.operator](mean, check.bound):
-            return False
-    return True
+            found.append(name)
+    return found
+
+
+def late(names: Sequence[str], summaries: Sequence[Summary]) -> bool:
+    """Is one of these a time that there is? Where nothing ended there is none."""
+    return any(
+        checks.METRICS[name].unit == "duration" and mean_of(name, summaries) is not None
+        for name in names
+    )

@@ -28,8 +28,8 @@ class Point(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """For people: protocol undo, rate 0.1."""
-        found = ", ".join(f"{axis} {shown(value)}" for axis, value in self.place)
-        return found + (f", {self.relieved} relieved" if self.relieved else "")
+        found = [f"{axis} {shown(value)}" for axis, value in self.place]
+        return ", ".join(found + [f"{self.relieved} relieved"] * bool(self.relieved))
 
     def at(self, axis: str, value: Value, key: str) -> "Point":
         """The same with one more key."""
@@ -83,7 +83,7 @@ def whole(search: Search) -> bool:
 
 def scenario_of(experiment: Experiment, point: Point) -> Adjusted:
     """The point's scenario, as its protocol can run it; a mistake in it is a UsageError that names the point."""
-    place = f"{printable(experiment.where)}: {point.name}: " if point.place else ""
+    place = f"{printable(experiment.where)}: {point.name}: " if point.name else ""
     document = copy.deepcopy(experiment.base)
     given = experiment.given | {
         key: Given(f"{key}={toml(value)}", f"{place}{key}") for key, value in point.sets

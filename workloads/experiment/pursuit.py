@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from workloads.experiment import relief, search
-from workloads.experiment.measures import Summary, absolute, holds
+from workloads.experiment.measures import Summary, absolute, late, missed
 from workloads.experiment.points import Point, candidates, combinations
 from workloads.experiment.records import Experiment
 
@@ -16,9 +16,9 @@ Pursuit = Generator[Point, Summaries, None]
 
 
 class Found(msgspec.Struct):
-    """What a search came to. `limiting` is the resource that holds conversions up at the first miss, `relieved` the
-    same search with its costs halved; `control` is one with those of `idle` halved, which limits least. `over` once
-    nothing more is to be run for it."""
+    """What a search came to. `limiting` is the resource that limits at the first miss, `relieved` the same search with
+    more of it, `borne_out` whether that brought more; `control` is one with more of `idle`, which limits least. `over`
+    once nothing more is to be run for it."""
 
     point: Point
     answer: search.Answer
@@ -26,6 +26,7 @@ class Found(msgspec.Struct):
     limiting: str = ""
     resources: dict[str, Any] = {}
     relieved: "Found | None" = None
+    borne_out: relief.BorneOut = ""
     idle: str = ""
     control: "Found | None" = None
     over: bool = False
@@ -72,7 +73,7 @@ class Pursuits:
         """The answer, then what limits it, then the answer with that relieved, and with what does not limit."""
         found = yield from self.one_search(point)
         self.found.append(found)
-        known = [name for name, costs in self.experiment.relief.items() if costs]
+        known = [name for name, how in self.experiment.relief.items() if how.costs or how.sets]
         if found.limiting in known:
             cheaper = self.cheaper(point, found.limiting)
             found.relieved = yield from self.one_search(cheaper, found.objective)
@@ -80,11 +81,14 @@ class Pursuits:
         if found.idle:
             cheaper = self.cheaper(point, found.idle)
             found.control = yield from self.one_search(cheaper, found.objective)
+        if found.limiting:
+            more, control = (one.answer if one else None for one in (found.relieved, found.control))
+            found.borne_out = relief.borne_out(found.answer, more, control)
         found.over = True
 
     def cheaper(self, point: Point, resource: str) -> Point:
-        """The same with a resource's costs halved."""
-        sets = relief.halved(self.experiment, point, self.experiment.relief[resource])
+        """The same with more of a resource."""
+        sets = relief.overrides(self.experiment, point, self.experiment.relief[resource])
         return Point(point.place, (*point.sets, *sets), resource)
 
     def one_search(
@@ -100,7 +104,7 @@ class Pursuits:
             here = point.at(wanted.title, value, wanted.key)
             runs[value] = yield here
             objective = objective or absolute(self.experiment.objective, runs[value])
-            held = holds(objective, runs[value])
+            held = not missed(objective, runs[value])
             self.seen.append(Seen(here, runs[value], held))
             try:
                 value = asking.send(held)
@@ -109,5 +113,7 @@ class Pursuits:
                 break
         # Where everything held, or nothing, no limit was met that could be named.
         edge = answer.missed if answer.value is not None else None
-        resources = relief.pooled(runs[edge]) if edge is not None else {}
-        return Found(point, answer, objective or {}, relief.limiting(resources), resources)
+        if edge is None:
+            return Found(point, answer, objective or {})
+        resources, slow = relief.pooled(runs[edge]), late(missed(objective, runs[edge]), runs[edge])
+        return Found(point, answer, objective, relief.limiting(resources, slow), resources)

@@ -20,6 +20,7 @@ from workloads.experiment.records import (
     Experiment,
     Measure,
     Plot,
+    Relief,
     Search,
     Table,
 )
@@ -73,7 +74,7 @@ def decode(text: str, where: str, overrides: tuple[str, ...] = ()) -> Experiment
         )
     axes = tuple(axes_of(document, origin))
     search = None
-    relief: dict[str, tuple[str, ...]] = {}
+    relief: dict[str, Relief] = {}
     if "search" in document:
         table = dict(table_of(document["search"], ("search",), origin))
         for name in table:
@@ -234,15 +235,21 @@ def objective_of(search: Search, origin: Origin) -> dict[str, str]:
     return limits
 
 
-def relief_of(raw: object, origin: Origin) -> dict[str, tuple[str, ...]]:
-    """Resource -> costs that are halved to relieve it."""
-    path, relief = ("search", "relieve"), dict[str, tuple[str, ...]]()
-    for name, costs in table_of(raw, path, origin).items():
+def relief_of(raw: object, origin: Origin) -> dict[str, Relief]:
+    """Resource -> what gives more of it: a list of costs, or a table of the scenario's keys."""
+    path, relief = ("search", "relieve"), dict[str, Relief]()
+    for name, how in table_of(raw, path, origin).items():
         if name not in RESOURCES:
             raise origin.wrong((*path, name), f"unknown resource; {suggestion(name, RESOURCES)}")
-        if not isinstance(costs, list) or not all(isinstance(cost, str) for cost in costs):
-            raise origin.wrong((*path, name), f"found {found(costs)}, expected a list of costs")
-        relief[name] = tuple(costs)
+        if isinstance(how, dict) and how:
+            relief[name] = Relief(sets=tuple(how.items()))
+        elif isinstance(how, list) and all(isinstance(cost, str) for cost in how):
+            relief[name] = Relief(costs=tuple(how))
+        else:
+            text = (
+                f"found {found(how)}, expected a list of costs, or a table of the scenario's keys"
+            )
+            raise origin.wrong((*path, name), text)
     return relief
 
 

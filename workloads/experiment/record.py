@@ -16,6 +16,7 @@ from workloads.outcome.figures import number, some
 from workloads.outcome.seeds import as_json
 from workloads.outcome.shape import SCHEMA
 from workloads.outcome.summary import versions
+from workloads.outcome.sweep_table import limit_in_words, limited
 from workloads.outcome.verdict import worst
 
 REASONS_MAX = 20
@@ -40,7 +41,7 @@ def record(
         early.append(
             f"{some(len(missing), 'point')} missing: {', '.join(missing[:3])}" + dots(missing, 3)
         )
-    early += no_figure
+    early += [*no_figure, *doubts(experiment, searches)]
     return {
         "schema": SCHEMA,
         "verdict": worst(
@@ -87,6 +88,16 @@ def left(experiment: Experiment, pursuits: Pursuits) -> Iterator[str]:
     )
 
 
+def doubts(experiment: Experiment, searches: list[Found]) -> Iterator[str]:
+    """Limits that were to be found, and are not known: of nobody, or of one that nothing bears out."""
+    for one in searches if experiment.relief else ():
+        place = one.point.name or "the search"
+        if one.limiting and one.borne_out != "yes":
+            yield f"{place}: {limit_in_words(one.limiting, one.borne_out)}"
+        elif not one.limiting and limited(one.answer._asdict()):
+            yield f"{place}: what limits is not known: no time is missed, and nobody refused for want of room"
+
+
 def reasons_of(rows: list[Row]) -> list[str]:
     """The first reason of every point that is not valid."""
     return [f"{row.name}: {row.reasons[0]}" for row in rows if row.reasons]
@@ -111,6 +122,7 @@ def of_search(one: Found) -> dict[str, Any]:
         "limiting": one.limiting,
         "resources": one.resources,
         "relieved": of_search(one.relieved) if one.relieved else None,
+        "borne_out": one.borne_out,
         "idle": one.idle,
         "control": of_search(one.control) if one.control else None,
     }

@@ -69,6 +69,13 @@ class Search(Section, frozen=True):
         return self.name or self.key
 
 
+class Relief(msgspec.Struct, frozen=True):
+    """What gives more of a resource: costs of the table that are halved, or keys of the scenario."""
+
+    costs: tuple[str, ...] = ()
+    sets: tuple[tuple[str, Any], ...] = ()
+
+
 class Measure(Section, frozen=True):
     """[[measure]]: a column of the results."""
 
@@ -120,7 +127,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     axes: tuple[Axis, ...] = ()
     search: Search | None = None
     objective: dict[str, str] = {}
-    relief: dict[str, tuple[str, ...]] = {}
+    relief: dict[str, Relief] = {}
     measures: tuple[Measure, ...] = ()
     plots: tuple[Plot, ...] = ()
     tables: tuple[Table, ...] = ()

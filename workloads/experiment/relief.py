@@ -1,12 +1,13 @@
-"""Which resource limits a host, from what runs measured of its queues; and what it would be with that made cheaper."""
+"""Which resource limits a host, from what runs measured of its queues; and what it would be with more of that."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from workloads import cost_table
 from workloads.experiment.clashes import COSTS
 from workloads.experiment.points import Point, scenario_of
-from workloads.experiment.records import Experiment
+from workloads.experiment.records import Experiment, Relief
+from workloads.experiment.search import Answer
 from workloads.outcome.little import SERVERS
 from workloads.queues import LOCKS
 from workloads.units import format_duration
@@ -15,10 +16,14 @@ Resources = dict[str, dict[str, float]]
 # Who holds the first of a VM's holds the second within: the outer one is busy whenever the inner one is, whatever of
 # its own it has to do. What is left is its own time.
 INNER = {"vmm": "ilock", "ilock": "mmu_lock", "mmu_lock": "tdx_tree"}
+# What has room for so many, and refuses more, or has them wait for room.
+ROOM = ("allocator", "boot_slots", "admission")
 # What can limit, as summary.json calls it: whoever is there is served, and others wait or are refused.
-RESOURCES = (*LOCKS, "tdx_tree", *SERVERS, "boot_slots", "admission")
+RESOURCES = (*LOCKS, "tdx_tree", *SERVERS, *ROOM)
 # Places where requests or pages are, that serve nobody one at a time.
 NO_SERVERS = ("requests", "allocator")
+BorneOut = Literal["yes", "no", "unchecked", ""]
+"""Whether more of what is named brought more; "" where nothing is."""
 
 
 def pooled(summaries: Sequence[Mapping[str, Any]]) -> Resources:
@@ -42,10 +47,20 @@ def number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def limiting(resources: Resources) -> str:
-    """Whose own time fills the largest share of a station's; "" where nobody has measured any."""
-    shares = own(resources)
+def limiting(resources: Resources, late: bool) -> str:
+    """Where a limit on a time was missed (`late`), whose own time fills the largest share of a station's. Else who had
+    no room for the most of what was asked. "" where nobody had work, or refused anything: then it is not known."""
+    shares = own(resources) if late else refusals(resources)
     return max(shares, key=lambda name: shares[name], default="")
+
+
+def refusals(resources: Resources) -> dict[str, float]:
+    """How much each that has room for so many refused."""
+    return {
+        name: row["refused"]
+        for name, row in resources.items()
+        if name in ROOM and row.get("refused")
+    }
 
 
 def control(resources: Resources, limit: str, known: Iterable[str]) -> str:
@@ -60,16 +75,26 @@ def own(resources: Resources) -> dict[str, float]:
     return {
         name: row["utilisation"] - resources.get(INNER.get(name, ""), {}).get("utilisation", 0.0)
         for name, row in resources.items()
-        if name not in NO_SERVERS and "utilisation" in row
+        if name not in NO_SERVERS and row.get("utilisation")
     }
 
 
-def halved(
-    experiment: Experiment, point: Point, costs: Sequence[str]
-) -> tuple[tuple[str, str], ...]:
-    """Overrides that halve these costs, from what they are at the point."""
+def borne_out(answer: Answer, relieved: Answer | None, control: Answer | None) -> BorneOut:
+    """Did more of what limits bring more, and more than the control brought?"""
+    if relieved is None:
+        return "unchecked"
+    before, after, other = (
+        -1 if one is None or one.value is None else one.value for one in (answer, relieved, control)
+    )
+    return "yes" if after > max(before, other) else "no"
+
+
+def overrides(experiment: Experiment, point: Point, relief: Relief) -> tuple[tuple[str, Any], ...]:
+    """What relieves a resource at the point: half of its costs there, and its settings."""
     scenario = scenario_of(experiment, point).scenario.costs
     known = {cost.name: cost.mean for cost in cost_table.load(scenario.model, scenario.override)}
-    return tuple(
-        (f"{COSTS}.{name}", format_duration(max(1, round(known[name] / 2)))) for name in costs
+    halves = tuple(
+        (f"{COSTS}.{name}", format_duration(max(1, round(known[name] / 2))))
+        for name in relief.costs
     )
+    return halves + relief.sets

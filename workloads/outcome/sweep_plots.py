@@ -113,9 +113,7 @@ def answers(found: Found, title: str, text: str) -> str:
             axes.plot([before], [place], "o", color=SERIES[0])
         axes.plot([], [], "o", color=SERIES[0], label="as it is")
         if any(one["relieved"] for _, one in rows):
-            axes.plot(
-                [], [], "s", markerfacecolor="none", color=SERIES[1], label="limit at half its cost"
-            )
+            axes.plot([], [], "s", markerfacecolor="none", color=SERIES[1], label="limit relieved")
         if any(one["control"] for _, one in rows):
             axes.plot(
                 [],
@@ -123,7 +121,7 @@ def answers(found: Found, title: str, text: str) -> str:
                 "D",
                 markerfacecolor="none",
                 color=SERIES[2],
-                label="control at half its cost",
+                label="control relieved",
             )
         unit = found["search"]["unit"]
         axes.set(xlabel=found["search"]["name"] + (f", {unit}" if unit else ""), xlim=(0, None))

@@ -74,9 +74,9 @@ def searched(found: Found) -> str:
     title = "What the searches found"
     marks = ["a dot as it is"]
     if any(one["relieved"] for one in found["found"]):
-        marks.append("a square with the cost of the limiting resource halved")
+        marks.append("a square with the limiting resource relieved")
     if controlled(found):
-        marks.append("a diamond with that of the one that limits least")
+        marks.append("a diamond with the one that limits least relieved")
     text = f"The largest value at which the objective holds: {', '.join(marks)}."
     rows = [[*row] for row in answer_rows(found)]
     head = answer_head(found)

@@ -65,14 +65,16 @@ class AnswerShown(TypedDict):
 
 
 class FoundShown(TypedDict):
-    """What the search came to in one combination of the axes; `relieved` is the same with its limit cheaper,
-    `control` with what limits least cheaper, `idle`."""
+    """What the search came to in one combination of the axes; `relieved` is the same with more of what limits,
+    `borne_out` whether that brought more (yes, no, unchecked; "" where nothing is named), `control` with more of what
+    limits least, `idle`."""
 
     place: Place
     answer: AnswerShown
     limiting: str
     resources: dict[str, dict[str, float]]
     relieved: Any
+    borne_out: str
     idle: str
     control: Any
 

@@ -12,6 +12,8 @@ Found = Mapping[str, Any]
 NAMES_MAX = 3
 ENDS = ("", "_low", "_high")
 OWN = ("relieved", "held", "seeds", "verdict")  # columns of points.csv between places and measures
+BORNE_OUT = {"yes": "", "no": ", in vain relieved", "unchecked": ", unchecked", "": ""}
+UNNAMED = {False: "none", True: "unknown"}  # by whether a limit was met
 HELD = {True: "holds", False: "missed", None: NONE}
 
 
@@ -76,18 +78,35 @@ def controlled(found: Found) -> bool:
 
 
 def answer_rows(found: Found) -> Iterator[list[str]]:
-    """Each combination's answer, what limits it, the answer with that at half its cost, and with what limits least."""
+    """Each combination's answer, what limits it, the answer with more of that, and with more of what limits least."""
     for one in found["found"]:
         limit = one["resources"].get(one["limiting"], {})
         yield [
             *(at(one["place"].get(axis["name"])) for axis in found["axes"]),
             answer(one["answer"]),
-            one["limiting"] or NONE,
+            limit_of(one),
             share(limit.get("utilisation")),
             plain(limit.get("mean_waiting")),
             answer(one["relieved"]["answer"]) if one["relieved"] else NONE,
             *([control(one)] if controlled(found) else []),
         ]
+
+
+def limited(found: Found) -> bool:
+    """Was a limit met? Not where everything held, or nothing."""
+    return found["value"] is not None and found["missed"] is not None
+
+
+def limit_of(one: Found) -> str:
+    """The resource, and whether relieving it bears it out."""
+    if one["limiting"]:
+        return limit_in_words(one["limiting"], one["borne_out"])
+    return UNNAMED[limited(one["answer"])]
+
+
+def limit_in_words(name: str, borne_out: str) -> str:
+    """mmu_lock; vmm, unchecked."""
+    return name + BORNE_OUT[borne_out]
 
 
 def control(one: Found) -> str:
@@ -124,7 +143,7 @@ def notes(found: Found) -> Iterator[str]:
         if any(limit.endswith("x") for limit in found["search"]["objective"].values()):
             yield f"x: times what it is at {found['search']['low']:g}, for each combination of the axes"
         if controlled(found):
-            yield "control: with half the cost of the resource that limits least, which should gain little"
+            yield "control: the resource that limits least relieved, which should gain little"
     if found["closed_loops"]:
         yield "closed loop: who is slow is asked for less, so this is no offered load"
         yield from (f"  {line}" for line in found["closed_loops"])

@@ -89,10 +89,10 @@ MISTAKES = {
         "search.high: found 3, expected at least low, 9"
     ),
     "[search]\nkey = 'a'\nobjective = 'boot.p99 < 5s'\nrelieve = { vmm = 'b' }": (
-        'search.relieve.vmm: found "b", expected a list of costs'
+        'search.relieve.vmm: found "b", expected a list of costs, or a table of the scenario\'s keys'
     ),
     "[search]\nkey = 'costs.override.block'\nobjective = 'boot.p99 < 5s'\nrelieve = { mmu_lock = ['block'] }": (
-        "search.relieve.mmu_lock: found block, which [search] varies as costs.override.block; expected other costs"
+        "search.relieve.mmu_lock: found block, which [search] varies as costs.override.block; expected another"
     ),
     "[search]\nkey = 'a'\nobjective = 'boot.p99 < 5s'\nrelieve = { mmu_lok = [] }": (
         "search.relieve.mmu_lok: unknown resource; nearest: mmu_lock"

@@ -1,6 +1,14 @@
-"""The limiting resource: whose own time fills its station, what it holds within taken off."""
+"""The limiting resource: whose own time fills its station, what it holds within taken off; or who had no room."""
 
+import pytest
+
+from tests.workloads.experiment.small import HEAD, Answers, summary
+from tests.workloads.experiment.test_drive import swept
+from workloads.errors import UsageError
+from workloads.experiment import decode
+from workloads.experiment.drive import refuse_mistakes
 from workloads.experiment.relief import control, limiting, pooled
+from workloads.units import parse_duration
 
 
 def used(**shares):
@@ -9,19 +17,19 @@ def used(**shares):
 
 def test_nested_locks_are_told_apart():
     chain = {"vmm": 0.9, "ilock": 0.85, "mmu_lock": 0.7}
-    assert limiting(used(**chain, tdx_tree=0.1)) == "mmu_lock"
-    assert limiting(used(**chain, tdx_tree=0.5)) == "tdx_tree"
-    assert limiting(used(**chain, tdx_tree=0.5, iommu_queue=0.6)) == "iommu_queue"
+    assert limiting(used(**chain, tdx_tree=0.1), True) == "mmu_lock"
+    assert limiting(used(**chain, tdx_tree=0.5), True) == "tdx_tree"
+    assert limiting(used(**chain, tdx_tree=0.5, iommu_queue=0.6), True) == "iommu_queue"
 
 
 def test_what_serves_nobody_limits_nobody():
-    assert limiting(used(requests=1.0, allocator=0.9, vmm=0.2)) == "vmm"
-    assert limiting({}) == ""
+    assert limiting(used(requests=1.0, allocator=0.9, vmm=0.2), True) == "vmm"
+    assert limiting({}, True) == ""
 
 
 def test_the_control_is_what_limits_least_of_what_can_be_relieved():
     found = used(vmm=0.9, ilock=0.85, mmu_lock=0.4, tdx_tree=0.1, iommu_queue=0.6)
-    assert limiting(found) == "iommu_queue"
+    assert limiting(found, True) == "iommu_queue"
     assert control(found, "iommu_queue", ["ilock", "mmu_lock", "tdx_tree"]) == "tdx_tree"
     assert control(found, "iommu_queue", ["iommu_queue", "vmm"]) == "vmm"
     assert control(found, "iommu_queue", ["iommu_queue", "tdx_aug"]) == "", "nobody came to it"
@@ -33,3 +41,101 @@ def test_runs_are_pooled_and_may_lack_any():
     assert round(found["vmm"]["utilisation"], 9) == 0.3
     assert found["ilock"]["utilisation"] == 0.1
     assert pooled([{}]) == {}
+
+
+def test_where_no_time_is_missed_it_is_who_had_no_room():
+    found = used(vmm=0.9) | {
+        "allocator": {"utilisation": 1e-4, "refused": 5},
+        "admission": {"refused": 2},
+    }
+    assert limiting(found, True) == "vmm"
+    assert limiting(found, False) == "allocator"
+    assert limiting(used(vmm=0.9, allocator=0.5), False) == "", "nobody refused anything"
+
+
+def test_who_had_nothing_to_do_limits_nobody():
+    assert limiting(used(vmm=0.0, iommu_queue=0.0), True) == ""
+
+
+# A host that bears so many VMs, by what it has of memory and what its queue costs.
+ROOM = f"""{HEAD}
+[search]
+key = "fleet.vms_per_host"
+name = "VMs"
+high = 64
+objective = "conversion.failure_ratio < 1% and conversion.latency.p99 < 1ms"
+relieve = {{ allocator = {{ "fleet.spare_memory" = "2MiB" }}, iommu_queue = ["iotlb_invalidate"] }}
+
+[base]
+"fleet.spare_memory" = "1MiB"
+"costs.override.iotlb_invalidate" = "2us"
+
+[conclusion]
+analysis = "capacity"
+text = "{{answer}} by {{limits}}"
+"""
+
+
+def bearing(frames=10, served=40, refuser="allocator"):
+    """Summaries of a host with this many VMs' worth of memory in 1 MiB, and of time in a queue of 2 us."""
+
+    def of(scenario):
+        vms = scenario.fleet.vms_per_host
+        short = vms > frames * scenario.fleet.spare_memory / (1 << 20)
+        slow = vms > served * 2000 / parse_duration(scenario.costs.override["iotlb_invalidate"])
+        resources = used(iommu_queue=0.9, vmm=0.1) | {
+            "allocator": {
+                "utilisation": 0.01,
+                "refused": 7 if short and refuser == "allocator" else 0,
+            }
+        }
+        counts = {"completed": 9, "failed": int(short), "requested": 10}
+        return summary(scenario, 0.002 if slow else 0.0005, resources, conversions=counts)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("host", "text", "verdict"),
+    [
+        (bearing(), "10 by allocator (1)", "valid"),
+        (bearing(frames=60), "40 by iommu_queue (1)", "valid"),
+        (bearing(refuser="somebody else"), "10 by unknown (1)", "unknown"),
+    ],
+)
+def test_a_limit_is_named_by_what_is_missed_and_borne_out_by_more_of_it(
+    tmp_path, host, text, verdict
+):
+    found = swept(tmp_path, decode(ROOM, "room.toml"), Answers(host))
+    assert (found["conclusion"]["text"], found["verdict"]) == (text, verdict), found["reasons"]
+
+
+def test_what_brings_no_more_is_said_to_be_relieved_in_vain(tmp_path):
+    found = swept(
+        tmp_path, decode(ROOM.replace('"2MiB"', '"1MiB"'), "room.toml"), Answers(bearing())
+    )
+    assert found["conclusion"]["text"] == "10 by allocator, in vain relieved (1)"
+    assert (found["verdict"], found["found"][0]["borne_out"]) == ("unknown", "no")
+    assert found["reasons"] == ["the search: allocator, in vain relieved"]
+
+
+def test_what_is_not_relieved_is_unchecked(tmp_path):
+    only = ROOM.replace('allocator = { "fleet.spare_memory" = "2MiB" }, ', "")
+    found = swept(tmp_path, decode(only, "room.toml"), Answers(bearing()))
+    assert found["reasons"] == ["the search: allocator, unchecked"]
+    assert found["verdict"] == "unknown"
+    nothing = only.replace('relieve = { iommu_queue = ["iotlb_invalidate"] }', "")
+    found = swept(tmp_path, decode(nothing, "room.toml"), Answers(bearing()))
+    assert (found["conclusion"]["text"], found["verdict"]) == (
+        "10 by allocator, unchecked (1)",
+        "valid",
+    )
+
+
+def test_settings_that_relieve_are_looked_at_before_a_run():
+    wrong = ROOM.replace('"2MiB"', '"2MiBs"')
+    with pytest.raises(
+        UsageError,
+        match=r"room.toml: VMs 1, allocator relieved: fleet.spare_memory: found \"2MiBs\"",
+    ):
+        refuse_mistakes(decode(wrong, "room.toml"), 1)

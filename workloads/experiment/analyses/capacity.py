@@ -8,6 +8,7 @@ from typing import Any
 from workloads.experiment.analyses.contract import Evidence, Figure, Figures
 from workloads.experiment.points import shown
 from workloads.experiment.records import Experiment, Value
+from workloads.outcome.sweep_table import UNNAMED, limit_of, limited
 
 NONE = "none"  # not even the lowest value holds; and no limit was met
 
@@ -16,10 +17,10 @@ def capacity(found: Evidence) -> Figures:
     """Of each combination of the axes, named by its values, and of all together; without axes there is but the one.
 
     `answer undo`: the value, "at least" the highest where that held, "none" where the lowest did not; `limit undo`: the
-    resource, "none" where no limit was met; `gain undo`: the answer with its cost halved over the answer;
+    resource, "none" where no limit was met; `gain undo`: the answer with more of it over the answer;
     `control undo`, `control gain undo`: the same of the resource that limits least. `least answer`, `most answer`,
     `least gain`, `most gain`, `least control gain`, `most control gain`, each with `... at`; `limits`: each limiting
-    resource with how often; `monotone`: whether no search met a value beyond a miss that held.
+    resource with how often, and if not borne out; `monotone`: whether no search met a value beyond a miss that held.
     """
     figures: Figures = {}
     gains: Figures = {}
@@ -30,10 +31,11 @@ def capacity(found: Evidence) -> Figures:
         name = name_of(one["place"].values())
         answer = answer_of(found.experiment, one)
         answers[name] = answer
-        limit = one["limiting"] or (NONE if answer.span else "unknown")
-        limits[limit] += 1
+        limits[limit_of(one)] += 1
         figures[f"answer {name}".strip()] = answer
-        figures[f"limit {name}".strip()] = Figure(limit)
+        figures[f"limit {name}".strip()] = Figure(
+            one["limiting"] or UNNAMED[limited(one["answer"])]
+        )
         figures[f"control {name}".strip()] = Figure(one["idle"] or NONE)
         for what, values, other in (
             ("gain", gains, one["relieved"]),

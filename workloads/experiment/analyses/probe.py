@@ -43,8 +43,7 @@ def searched(experiment: Experiment, place: dict[str, Any]) -> dict[str, Any]:
     assert experiment.search
     value = experiment.search.high or 1.0
     answer = {"value": value, "missed": value, "most": False, "monotone": True, "tried": []}
-    one = {"place": place, "answer": answer, "limiting": "", "idle": ""}
-    cheaper = (
-        {**one, "relieved": None, "control": None} if any(experiment.relief.values()) else None
-    )
+    one = {"place": place, "answer": answer, "limiting": "", "borne_out": "", "idle": ""}
+    relieved = any(how.costs or how.sets for how in experiment.relief.values())
+    cheaper = {**one, "relieved": None, "control": None} if relieved else None
     return {**one, "relieved": cheaper, "control": cheaper}
