@@ -10,7 +10,7 @@ from workloads.errors import UsageError
 from workloads.experiment.clashes import SEED, varies_seed
 from workloads.experiment.points import Point, combinations, scenario_of
 from workloads.experiment.pursuit import Pursuit
-from workloads.experiment.records import Experiment
+from workloads.experiment.records import Experiment, Search
 from workloads.experiment.store import Store
 from workloads.experiment.wanted import nowhere, refused
 from workloads.pool import Pool
@@ -152,25 +152,33 @@ def refuse_mistakes(experiment: Experiment, seeds: int) -> None:
             "point beside it; expected 1 seed, or no such axis"
         )
     for point in combinations(experiment.axes):
-        ends = (search.low, search.high) if search else ()
-        values = [int(end) if end == int(end) else end for end in ends]
-        for one in (
-            [point.at(search.title, value, search.key) for value in values] if search else [point]
-        ):
+        for one in at_ends(search, point):
             scenario = scenario_of(experiment, one).scenario
             seeds_of(scenario, seeds)
+            refuse_costs(experiment, scenario)
             scenarios.append(scenario)
-            costs = cost_table.load(scenario.costs.model, scenario.costs.override)
-            known = {cost.name for cost in costs}
             for resource, how in experiment.relief.items():
-                for name in how.costs:
-                    if name not in known:
-                        raise UsageError(
-                            f"{experiment.where}: search.relieve.{resource}: unknown cost {name}; "
-                            "gmemsim list costs has all"
-                        )
-        for resource, how in experiment.relief.items():
-            more = Point(one.place, (*one.sets, *how.sets), resource)
-            scenarios.append(scenario_of(experiment, more).scenario)
+                scenario_of(experiment, Point(one.place, (*one.sets, *how.sets), resource))
     for path, wrong in (*nowhere(experiment, scenarios), *refused(experiment)):
         raise Origin(printable(experiment.where)).wrong(path, wrong)
+
+
+def at_ends(search: Search | None, point: Point) -> list[Point]:
+    """The point, or those of both ends of its search."""
+    if not search:
+        return [point]
+    ends = [int(end) if end == int(end) else end for end in (search.low, search.high)]
+    return [point.at(search.title, value, search.key) for value in ends]
+
+
+def refuse_costs(experiment: Experiment, scenario: Scenario) -> None:
+    """Costs that are to be halved, and that its table does not have."""
+    costs = cost_table.load(scenario.costs.model, scenario.costs.override)
+    known = {cost.name for cost in costs}
+    for resource, how in experiment.relief.items():
+        for name in how.costs:
+            if name not in known:
+                raise UsageError(
+                    f"{experiment.where}: search.relieve.{resource}: unknown cost {name}; "
+                    "gmemsim list costs has all"
+                )
