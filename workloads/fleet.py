@@ -22,6 +22,7 @@ from workloads.plan import DECODER, Plan
 from workloads.queues import Queues
 from workloads.recorder import Recorder
 from workloads.scenario.recorded import all_recorded
+from workloads.settling import Settling
 
 
 def build(encoded: bytes, hosts: Sequence[int]) -> World:
@@ -34,7 +35,13 @@ def build(encoded: bytes, hosts: Sequence[int]) -> World:
         first=[],
         costs=CostModel({cost.name: cost for cost in plan.costs}),
         faults=FaultPlan(scenario.scenario.seed, fault_rules(scenario)),
-        watchers={"meter": meter(plan), "queues": Queues(plan), **checkers(plan), **recorder(plan)},
+        watchers={
+            "meter": meter(plan),
+            "queues": Queues(plan),
+            **checkers(plan),
+            **recorder(plan),
+            **settling(plan),
+        },
         feeds={},
         census=all_counts,
         backlog=partial(backlog, scenario.scenario.duration),
@@ -66,3 +73,8 @@ def recorder(plan: Plan) -> dict[str, Recorder]:
     """Who writes timelines down, where somebody wants one."""
     vms = all_recorded(plan.scenario)
     return {"recorder": Recorder(vms)} if vms else {}
+
+
+def settling(plan: Plan) -> dict[str, Settling]:
+    """Who keeps all latencies, where those of the beginning are to be left out."""
+    return {"settling": Settling()} if plan.scenario.scenario.warm_up == "mser-5" else {}

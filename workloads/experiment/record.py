@@ -20,7 +20,7 @@ from workloads.outcome.sweep_table import limit_in_words, limited
 from workloads.outcome.verdict import worst
 
 REASONS_MAX = 20
-INSIDE = ("sets", "samples")  # of a row, for analyses alone
+INSIDE = ("sets", "samples", "left_out")  # of a row, for analyses and notes alone
 
 
 def record(
@@ -69,10 +69,25 @@ def record(
         "rows": [row_json(row) for row in rows],
         "found": found,
         "missing": missing,
+        **warm_up(rows),
         "adjustments": drive.changed,
         "versions": versions(),
         **{key: value for key, value in about.items() if key != "redone"},
     }
+
+
+def warm_up(rows: list[Row]) -> dict[str, Any]:
+    """What latencies leave out of the runs' beginnings, where the scenario asks for that."""
+    shares = [share for row in rows for share in row.left_out]
+    known = [share for share in shares if share is not None]
+    least, most = (min(known), max(known)) if known else (None, None)
+    found = {
+        "runs": len(shares),
+        "cannot_tell": len(shares) - len(known),
+        "least": least,
+        "most": most,
+    }
+    return {"warm_up": found} if shares else {}
 
 
 def left(experiment: Experiment, pursuits: Pursuits) -> Iterator[str]:

@@ -13,7 +13,8 @@ from workloads.outcome.verdict import worst
 
 class Row(msgspec.Struct):
     """`held` is whether a search's objective held there; `values` are by measure, None where no run has the
-    figure; `samples` are the same seed by seed.
+    figure; `samples` are the same seed by seed. `left_out` is the share of conversions that latencies leave out of each
+    seed's beginning (None: the rule cannot tell), where the scenario asks for that.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Row(msgspec.Struct):
     values: dict[str, Interval | None]
     sets: dict[str, Any]
     samples: dict[str, list[float | None]] = {}
+    left_out: list[float | None] = []
 
 
 def row_of(experiment: Experiment, seen: Seen) -> Row:
@@ -46,4 +48,10 @@ def row_of(experiment: Experiment, seen: Seen) -> Row:
         values={measure.name: over_seeds(measure, summaries) for measure in experiment.measures},
         sets=dict(point.sets),
         samples={m.name: [value_of(m, one) for one in summaries] for m in experiment.measures},
+        left_out=[share_of(one["warm_up"]) for one in summaries if "warm_up" in one],
     )
+
+
+def share_of(warm_up: dict[str, Any]) -> float | None:
+    """What is left out of all."""
+    return None if warm_up["seconds"] is None else float(warm_up["left_out"] / warm_up["of"])

@@ -104,13 +104,11 @@ def jsonl_text(lines: Iterable[Mapping[str, Any]]) -> str:
 def latency_text(seen: Tally) -> str:
     """latency.csv: the buckets in use of every direction and outcome."""
     rows: list[Sequence[object]] = []
-    for labels, histogram in sorted(seen.histograms.items(), key=lambda item: item[0]):
-        if labels[0] == "conversion_latency":
-            so_far = 0
-            for edge, count in histogram.edges():
-                so_far += count
-                part = f"{so_far / histogram.count:.9f}"
-                rows.append((*labels[-2:], seconds(edge), count, part))
+    for labels, histogram in sorted(seen.latencies.items(), key=lambda item: item[0]):
+        so_far = 0
+        for edge, count in histogram.edges():
+            so_far += count
+            rows.append((*labels, seconds(edge), count, f"{so_far / histogram.count:.9f}"))
     return _csv_text(LatencyRow.__struct_fields__, rows)
 
 

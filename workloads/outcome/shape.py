@@ -25,6 +25,16 @@ class Percentiles(TypedDict):
     max: Amount | None
 
 
+class WarmUp(TypedDict):
+    """What latencies leave out of the run's beginning. `seconds` is the first intended start that is not left out; None
+    where the rule cannot tell: then nothing is."""
+
+    rule: Literal["mser-5"]
+    seconds: Amount | None
+    left_out: Count
+    of: Count
+
+
 class Conversions(TypedDict):
     """asked - cut_short + on_top = requested = completed + failed + unfinished.
 
@@ -281,6 +291,7 @@ class Summary(TypedDict):
     conversions: Conversions
     latency_seconds: Percentiles
     latency_seconds_by_direction: dict[str, Percentiles]
+    warm_up: NotRequired[WarmUp]  # where scenario.warm_up asks for it, of a run that is over
     boot_seconds: Percentiles
     # Times that KVM_BUG_ON ended a VM, or that a page stayed mapped which had to go.
     vms_bugged: Count

@@ -13,7 +13,7 @@ from workloads.census import ASKED, WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
 from workloads.inside import KEYS as INSIDE
 from workloads.meter import DIRECTION
-from workloads.outcome import little
+from workloads.outcome import little, warm_up
 from workloads.outcome.arrivals import arrivals
 from workloads.outcome.bottleneck import bottleneck
 from workloads.outcome.drain import drain
@@ -164,13 +164,12 @@ def answer_rate(requests: Conversions, seconds: float) -> float | None:
 
 def latencies(seen: Tally) -> dict[str, Any]:
     """Of all answered requests: were failures left out, failing would improve the percentiles."""
-    family = "conversion_latency"
     return {
-        "latency_seconds": percentiles(seen.histogram(family)),
+        "latency_seconds": percentiles(seen.latency()),
         "latency_seconds_by_direction": {
-            direction: percentiles(seen.histogram(family, direction))
-            for direction in DIRECTION.values()
+            direction: percentiles(seen.latency(direction)) for direction in DIRECTION.values()
         },
+        **warm_up.warm_up(seen),
     }
 
 

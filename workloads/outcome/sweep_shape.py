@@ -74,7 +74,7 @@ class FoundShown(TypedDict):
     limiting: str
     resources: dict[str, dict[str, float]]
     relieved: Any
-    borne_out: str
+    borne_out: NotRequired[str]  # results of before have none
     idle: str
     control: Any
 
@@ -124,6 +124,15 @@ class AnswerCheck(TypedDict):
     ok: bool | None
 
 
+class WarmUpShown(TypedDict):
+    """The least and the most share of a run's conversions that its latencies leave out; None where no run can tell."""
+
+    runs: int
+    cannot_tell: int
+    least: float | None
+    most: float | None
+
+
 class Swept(TypedDict):
     """points.json. `points` are those that are known to be wanted, `done` those with all seeds, `reused` those of them
     that were there before."""
@@ -149,6 +158,7 @@ class Swept(TypedDict):
     rows: list[RowShown]
     found: list[FoundShown]
     missing: list[str]
+    warm_up: NotRequired[WarmUpShown]  # where the scenario asks for it
     closed_loops: list[str]
     adjustments: dict[str, dict[str, Changed]]
     wall_seconds: float

@@ -100,7 +100,7 @@ def limited(found: Found) -> bool:
 def limit_of(one: Found) -> str:
     """The resource, and whether relieving it bears it out."""
     if one["limiting"]:
-        return limit_in_words(one["limiting"], one["borne_out"])
+        return limit_in_words(one["limiting"], one.get("borne_out", ""))
     return UNNAMED[limited(one["answer"])]
 
 
@@ -144,11 +144,23 @@ def notes(found: Found) -> Iterator[str]:
             yield f"x: times what it is at {found['search']['low']:g}, for each combination of the axes"
         if controlled(found):
             yield "control: the resource that limits least relieved, which should gain little"
+    if "warm_up" in found:
+        yield warm_up(found["warm_up"])
     if found["closed_loops"]:
         yield "closed loop: who is slow is asked for less, so this is no offered load"
         yield from (f"  {line}" for line in found["closed_loops"])
     for keys, names in adjusted(found).items():
         yield f"ran with {keys}: {', '.join(names[:NAMES_MAX])}{', ...' if names[NAMES_MAX:] else ''}"
+
+
+def warm_up(found: Found) -> str:
+    """What latencies leave out."""
+    runs, unlike = found["runs"], found["runs"] - found["cannot_tell"]
+    parts = (
+        f", {share(found['least'])} to {share(found['most'])} of its conversions" if unlike else ""
+    )
+    rest = f"; in {number(found['cannot_tell'])} of {number(runs)} runs it cannot tell, and nothing is left out"
+    return f"latencies leave out each run's beginning, by MSER-5{parts}{rest if found['cannot_tell'] else ''}"
 
 
 def adjusted(found: Found) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from workloads.outcome import drain
+from workloads.outcome import drain, warm_up
 from workloads.outcome.bottleneck import by_partition, kept
 from workloads.outcome.compare_rows import FIGURES, value_at
 from workloads.outcome.faults import both, rule_name, share
@@ -89,6 +89,7 @@ def overview(summary: Summary) -> str:
             ("seed", str(summary["seed"])),
             ("simulated time", duration(summary["simulated_seconds"])),
             *([("drained", drain.in_words(summary))] if "drain" in summary else []),
+            *([("warm-up", warm_up.in_words(summary))] if "warm_up" in summary else []),
             ("requested", f"{c['requested']} conversions"),
             ("completed", f"{c['completed']}, of which {c['redundant']} were redundant"),
             ("failed", c["failed"]),

@@ -1,7 +1,7 @@
 """What the partitions of a run have seen, joined: the numbers behind summary, files and report."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cluster.histogram import Histogram
@@ -11,6 +11,7 @@ from workloads.checkers.admitted import admits
 from workloads.checkers.inspector import FINDINGS_KEPT, Finding, place
 from workloads.fleet_meter import until_up
 from workloads.outcome.settings import Settings
+from workloads.settling import Settled, settled
 from workloads.timeline import Row, joined
 
 NS = 1_000_000_000
@@ -38,6 +39,12 @@ class Tally(NamedTuple):
     last_answer: int  # ns
     queues: dict[str, dict[str, int]]  # by resource (workloads.queues)
     until_up: Histogram  # of VMs that were asked for (workloads.fleet_meter), once a run is over
+    settled: (
+        Settled | None
+    )  # where the beginning's latencies are to be left out, once a run is over
+    latencies: dict[
+        Labels, Histogram
+    ]  # by direction and outcome: of conversions, without what is left out
 
     def count(self, family: str, *labels: str) -> int:
         """All that was counted under a family and the first of its labels."""
@@ -46,11 +53,21 @@ class Tally(NamedTuple):
 
     def histogram(self, family: str, *labels: str) -> Histogram:
         """The sum of the family's histograms that have all these labels."""
-        total = Histogram()
-        for found, histogram in self.histograms.items():
-            if found[0] == family and set(labels) <= set(found):
-                total.merge(histogram)
-        return total
+        return summed(
+            h for key, h in self.histograms.items() if key[0] == family and {*labels} <= {*key}
+        )
+
+    def latency(self, *labels: str) -> Histogram:
+        """The sum of the latencies that have all these labels."""
+        return summed(h for key, h in self.latencies.items() if {*labels} <= {*key})
+
+
+def summed(histograms: Iterable[Histogram]) -> Histogram:
+    """All in one."""
+    total = Histogram()
+    for histogram in histograms:
+        total.merge(histogram)
+    return total
 
 
 def tally(
@@ -94,7 +111,17 @@ def tally(
         max((word["meter"]["last_answer"] for word in watched), default=0),
         queues.joined(word.get("queues", {}) for word in watched),
         until_up(word["meter"] for word in watched),
+        *latencies(watched, histograms),
     )
+
+
+def latencies(
+    watched: Sequence[Mapping[str, Any]], histograms: Mapping[Labels, Histogram]
+) -> tuple[Settled | None, dict[Labels, Histogram]]:
+    """Of conversions, by direction and outcome; and what was left out, where that was asked for."""
+    if words := [word["settling"] for word in watched if word.get("settling")]:
+        return settled(words)
+    return None, {key[-2:]: h for key, h in histograms.items() if key[0] == "conversion_latency"}
 
 
 def findings_of(

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from workloads.outcome import arrivals, drain, faults, moves
+from workloads.outcome import arrivals, drain, faults, moves, warm_up
 from workloads.outcome.bottleneck import by_partition, kept
 from workloads.outcome.figures import behind, duration, lost, number, rate, size, some
 from workloads.outcome.progress import Progress
@@ -204,6 +204,8 @@ def latencies(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "latency", "".join(rank.rjust(width) for rank in RANKS)
     for name, cells in lines.items():
         yield f"  {name}", "".join(cell.rjust(width) for cell in cells)
+    if "warm_up" in summary:
+        yield "warm-up", warm_up.in_words(summary)
 
 
 def speeds(summary: Summary) -> Iterator[tuple[str, str]]:

@@ -38,6 +38,7 @@ Retry = Literal[
 PageOrder = Literal[0, 9, 18]
 Executor = Literal["local", "ray"]
 MARKINGS = ("protocol", *MARKS, "mixed")
+WarmUp = Literal["kept", "mser-5"]
 NotifierScope = Literal["mmu_notifier", "gmem-only"]
 
 
@@ -56,6 +57,13 @@ class General(Section, frozen=True):
     conversions: Annotated[
         int, key.count("conversions", "fleet's total after which none starts; 0 = no limit")
     ] = 0
+    warm_up: Annotated[
+        WarmUp,
+        key.choice(
+            WarmUp,
+            "of latencies: kept, or left out as far as MSER-5 finds the run's beginning unlike the rest",
+        ),
+    ] = "kept"
 
 
 class Fleet(Section, frozen=True):
