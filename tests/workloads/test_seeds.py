@@ -153,7 +153,7 @@ READ = {
     "number": (Interval(23929.4, 12.31), "23,929 ±12.3"),
     "a small number": (Interval(0.4, 0.34), "0.4 ±0.34"),
     "nothing below 0": (Interval(0.4, 0.834), "0.4 (0 to 1.23)"),
-    "the same every time": (Interval(1600, 0.0), "1,600 ±0"),
+    "the same every time": (Interval(1600, 0.0), "1,600"),
     "never": (Interval(0, 0.0), "0"),
     "once": (Interval(5.0, None), "5"),
 }

@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from workloads.experiment.records import Experiment
 from workloads.experiment.store import Store
 from workloads.flags import once
 from workloads.loads.pace import closed_loops
+from workloads.one_run import code_version
 from workloads.outcome import folder as results
 from workloads.outcome.files import RUNS
 from workloads.outcome.summary import exit_status
@@ -74,6 +76,8 @@ def in_folder(experiment: Experiment, how: How, folder: Path) -> int:
             "closed_loops": loops(experiment),
             "wall_seconds": time.perf_counter() - began,
             "redone": runs.redone,
+            "date": datetime.now(UTC).date().isoformat(),
+            "code": code_version(),
         }
         found = record(experiment, drive, pursuits, stop.why, about)
         results.write_sweep(folder, experiment.text, found)

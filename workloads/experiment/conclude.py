@@ -34,7 +34,7 @@ def conclude(found: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]], lis
     }
     rows = [checked(name, limit, known) for name, limit in experiment.checks.items()]
     unknown = [f"no figure {name}: no run has it" for name in missing]
-    return conclusion, rows, unknown + list(undecided(rows))
+    return conclusion, rows, unknown + list(undecided(rows, known))
 
 
 def told(figure: Figure) -> dict[str, Any]:
@@ -73,15 +73,17 @@ def within(figure: Figure, limit: str) -> bool | None:
     return found.pop() if len(found) == 1 else None
 
 
-def undecided(rows: list[dict[str, Any]]) -> Iterator[str]:
+def undecided(rows: list[dict[str, Any]], known: Figures) -> Iterator[str]:
     """Checks that the runs leave open."""
     for row in rows:
         if row["ok"] is None and row["value"] is not None:
-            yield f"check {row['name']}: {row['value']}, wanted {row['limit']}: not known"
+            yield f"check {row['name']}: {known[row['name']].text}, wanted {row['limit']}: not known"
 
 
-def judged(rows: list[dict[str, Any]]) -> Iterator[str]:
+def judged(rows: list[dict[str, Any]], figures: dict[str, Any]) -> list[str]:
     """Why checks of the conclusion failed."""
-    for row in rows:
-        if row["ok"] is False:
-            yield f"check {row['name']}: {row['value']}, wanted {row['limit']}"
+    return [
+        f"check {row['name']}: {figures[row['name']]['text']}, wanted {row['limit']}"
+        for row in rows
+        if row["ok"] is False
+    ]

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from workloads.markdown import table
-from workloads.outcome.figures import NONE, some
+from workloads.outcome.figures import duration, some
 from workloads.outcome.files import POINTS
-from workloads.outcome.sweep_report import OK
-from workloads.outcome.sweep_table import answer_head, answer_rows, notes
+from workloads.outcome.sweep_table import CODE_DIGITS, answer_head, answer_rows, check_rows, notes
 
 PAGES = Path("docs/experiments")
 BLOCK = re.compile(r"<!-- results of (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -31,8 +30,8 @@ def block(found: Found) -> str:
 def lines(found: Found) -> Iterator[str]:
     """What was run, the answer, its checks, its tables."""
     yield (
-        f"*{some(found['points'], 'point')}, {some(found['seeds'], 'seed')} each; \u00b1 is a 95% interval over seeds. "
-        f"Verdict: {found['verdict']}.*"
+        f"*{some(found['points'], 'point')}, {some(found['seeds'], 'seed')} each; \u00b1 is a 95% interval over seeds, "
+        f"without it all came to the same. Verdict: {found['verdict']}. {made(found)}*"
     )
     for part in found["conclusion"]["text"].split("\n\n"):
         yield from ("", " ".join(part.split()))
@@ -43,12 +42,16 @@ def lines(found: Found) -> Iterator[str]:
             yield from (note, "")
     for one in found["conclusion"]["tables"]:
         yield from table(tuple(one["head"]), map(tuple, one["rows"]))
-    figures = found["conclusion"]["figures"]
-    rows = [
-        (one["name"], one["limit"], figures.get(one["name"], {}).get("text", NONE), OK[one["ok"]])
-        for one in found["checks"]
-    ]
-    yield from table(("check", "wanted", "found", ""), rows)
+    yield from table(("check", "wanted", "found", ""), list(check_rows(found)))
+
+
+def made(found: Found) -> str:
+    """By what, when, at what cost."""
+    runs = found["runs"]
+    return (
+        f"{some(runs['done'], 'run')} took {duration(runs['seconds'])} of one CPU each in all; gmemsim "
+        f"{found['versions']['gmemsim']}, sources {found['code'][:CODE_DIGITS]}, {found['date']}."
+    )
 
 
 def rewritten(page: str, results: Path) -> tuple[str, list[str]]:

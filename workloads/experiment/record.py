@@ -34,7 +34,8 @@ def record(
     conclusion, checks, no_figure = conclude(evidence)
     missing = list(left(experiment, pursuits))
     counts = drive.counts
-    broken = [*reasons_of(rows), *judged(checks)]
+    failed = judged(checks, conclusion["figures"])
+    broken = [*reasons_of(rows), *failed]
     early = [f"ended early: {stopped}"] if stopped else []
     early += drive.lost
     if missing:
@@ -45,9 +46,7 @@ def record(
     return {
         "schema": SCHEMA,
         "verdict": worst(
-            [row.verdict for row in rows]
-            + ["violated"] * any(judged(checks))
-            + ["unknown"] * bool(early)
+            [row.verdict for row in rows] + ["violated"] * bool(failed) + ["unknown"] * bool(early)
         ),
         "reasons": shortened(broken) + early,
         "experiment": experiment.about.name,
@@ -62,6 +61,7 @@ def record(
             "done": counts.runs_done,
             "reused": counts.runs_reused,
             "redone": about["redone"],
+            "seconds": sum(one["engine"]["wall_seconds"] for one in drive.summaries.values()),
         },
         "conclusion": conclusion,
         "checks": checks,

@@ -93,7 +93,7 @@ def _with(value: Value, show: Callable[[float], str]) -> str:
     """What shows a number shows a mean too, and behind it half the width of its interval."""
     if not isinstance(value, Interval):
         return NONE if value is None else show(value)
-    if value.half is None or not value.mean:  # what was never seen needs no interval to say so
+    if not value.half:  # one run, or the same in all of them
         return show(value.mean)
     if value.half > value.mean:
         return f"{show(value.mean)} (0 to {show(value.high)})"

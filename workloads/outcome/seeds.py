@@ -39,7 +39,7 @@ ENGINE = ("events", "wall_seconds", "events_per_second", "conversions_per_second
 ANECDOTE = "one seed: its counts are an anecdote; --seeds N gives means with 95% intervals"
 SPREAD = (
     "means over the seeds; \u00b1 half the 95% interval of the mean (Student's t), "
-    "or (0 to its end) where half of it is more than the mean"
+    "or (0 to its end) where half of it is more than the mean; without it, the same in every seed"
 )
 SEEDS_FEW = 10  # from here on Student's t is at most a sixth above that of many
 RARE = "1 of 5: seen in so many of the seeds, too rarely for an interval of the mean"

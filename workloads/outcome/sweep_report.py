@@ -9,9 +9,10 @@ from workloads.outcome.html import command, figure, page, paragraph, section, ta
 from workloads.outcome.html import verdict as verdict_box
 from workloads.outcome.seeds import ANECDOTE, spread
 from workloads.outcome.sweep_table import (
+    CODE_DIGITS,
     answer_head,
     answer_rows,
-    at,
+    check_rows,
     controlled,
     notes,
     places,
@@ -20,7 +21,6 @@ from workloads.outcome.sweep_table import (
 )
 
 Found = Mapping[str, Any]
-OK = {True: "holds", False: "does not hold", None: "unknown"}
 VERDICTS = {
     "valid": "Every point was run to its end and kept its promises, and every check of the answer holds.",
     "violated": "A point broke a promise of its protocol, or a check failed:",
@@ -54,16 +54,20 @@ def texts(text: str) -> list[str]:
 def conclusion(found: Found) -> str:
     """The answer in words, and its figures."""
     told = found["conclusion"]
-    checks = [
-        (row["name"], row["limit"], at(row["value"]), OK[row["ok"]]) for row in found["checks"]
-    ]
-    figures = [(name, one["text"]) for name, one in told["figures"].items()]
+    figures = {name: one["text"] for name, one in told["figures"].items()}
     return section(
         "Answer",
         *texts(told["text"]),
-        table("Checks of the answer", ("figure", "wanted", "found", ""), checks, texts=(1, 3)),
+        table(
+            "Checks of the answer",
+            ("figure", "wanted", "found", ""),
+            list(check_rows(found)),
+            texts=(1, 3),
+        ),
         *(table("Figures by place", one["head"], one["rows"]) for one in told.get("tables", [])),
-        table(f"Figures of the analysis ({told['analysis']})", ("figure", "value"), figures),
+        table(
+            f"Figures of the analysis ({told['analysis']})", ("figure", "value"), [*figures.items()]
+        ),
     )
 
 
@@ -135,6 +139,11 @@ def engine(found: Found) -> str:
         f"{some(runs['done'], 'run')}, {number(runs['reused'])} of them from before, "
         f"{duration(found['wall_seconds'])} of wall time."
     )
+    if "code" in found:
+        text += (
+            f" Whenever they were made, runs took {duration(runs['seconds'])} of one CPU each in all; "
+            f"sources {found['code'][:CODE_DIGITS]}, {found['date']}."
+        )
     return section("Engine (wall clock)", paragraph(text))
 
 

@@ -8,12 +8,14 @@ Place = dict[str, str | int | float | bool]
 
 
 class Runs(TypedDict):
-    """Points times seeds, as far as they are known to be wanted; `redone` were on a worker that was lost."""
+    """Points times seeds, as far as they are known to be wanted; `redone` were on a worker that was lost. `seconds` is
+    how long different ones took, whenever that was, in wall time of one CPU each."""
 
     wanted: int
     done: int
     reused: int
     redone: int
+    seconds: NotRequired[float]  # results of before have none
 
 
 class AxisShown(TypedDict):
@@ -162,4 +164,6 @@ class Swept(TypedDict):
     closed_loops: list[str]
     adjustments: dict[str, dict[str, Changed]]
     wall_seconds: float
+    date: NotRequired[str]  # of UTC; results of before have none
+    code: NotRequired[str]  # a hash of the sources that simulate and summarise
     versions: dict[str, str | None]

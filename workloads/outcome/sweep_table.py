@@ -10,10 +10,12 @@ from workloads.outcome.seeds import from_json
 
 Found = Mapping[str, Any]
 NAMES_MAX = 3
+CODE_DIGITS = 12  # of the sources' hash, for people
 ENDS = ("", "_low", "_high")
 OWN = ("relieved", "held", "seeds", "verdict")  # columns of points.csv between places and measures
 BORNE_OUT = {"yes": "", "no": ", in vain relieved", "unchecked": ", unchecked", "": ""}
 UNNAMED = {False: "none", True: "unknown"}  # by whether a limit was met
+OK = {True: "holds", False: "does not hold", None: "unknown"}
 HELD = {True: "holds", False: "missed", None: NONE}
 
 
@@ -90,6 +92,14 @@ def answer_rows(found: Found) -> Iterator[list[str]]:
             answer(one["relieved"]["answer"]) if one["relieved"] else NONE,
             *([control(one)] if controlled(found) else []),
         ]
+
+
+def check_rows(found: Found) -> Iterator[tuple[str, str, str, str]]:
+    """Each limit on a figure of the conclusion: the figure, the limit, what it is, whether that keeps to it."""
+    figures = found["conclusion"]["figures"]
+    for one in found["checks"]:
+        name = one["name"]
+        yield name, one["limit"], figures.get(name, {}).get("text", NONE), OK[one["ok"]]
 
 
 def limited(found: Found) -> bool:

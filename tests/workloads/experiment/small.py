@@ -88,6 +88,7 @@ def summary(scenario, p99=0.001, resources=None, **more):
         "anomalies": {},
         "failures": {"EAGAIN": 3},
         "resources": resources or {},
+        "engine": {"wall_seconds": 0.5},
         **more,
     }
 

@@ -18,6 +18,8 @@ ABOUT = {
     "closed_loops": [],
     "wall_seconds": 1.0,
     "redone": 0,
+    "date": "2026-11-27",
+    "code": "0123456789abcdef",
 }
 
 

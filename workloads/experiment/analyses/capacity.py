@@ -7,7 +7,7 @@ from typing import Any
 
 from workloads.experiment.analyses.contract import Evidence, Figure, Figures
 from workloads.experiment.points import shown
-from workloads.experiment.records import Experiment, Value
+from workloads.experiment.records import Experiment, Unit, Value
 from workloads.outcome.sweep_table import UNNAMED, limit_of, limited
 
 NONE = "none"  # not even the lowest value holds; and no limit was met
@@ -67,7 +67,8 @@ def answer_of(experiment: Experiment, one: dict[str, Any]) -> Figure:
         below = math.nextafter(experiment.search.low, -math.inf)
         return Figure(NONE, span=(-math.inf, below), or_none=True)
     beyond = (answer["value"], math.inf) if answer["most"] else None
-    return Figure(answer["value"], span=beyond, or_none=True)
+    unit: Unit = "count" if isinstance(answer["value"], int) else "number"
+    return Figure(answer["value"], unit, span=beyond, or_none=True)
 
 
 def gain_of(before: Figure, after: Figure) -> Figure | None:
@@ -79,17 +80,19 @@ def gain_of(before: Figure, after: Figure) -> Figure | None:
 
 
 def extreme(choose: Callable[..., Any], figures: Figures) -> tuple[str, Figure]:
-    """The least or the most, and whose it is: of all that may have it, where some are open."""
+    """The least or the most, and whose it is: of all that have it, or that may where some are open."""
     name = choose(figures, key=lambda name: figures[name].ends[0])
     low, high = (choose(one.ends[end] for one in figures.values()) for end in (0, 1))
     rivals = [
         other
         for other, one in figures.items()
-        if other == name or (one.ends[0] < high if choose is min else one.ends[1] > low)
+        if (one.ends[0] <= high if choose is min else one.ends[1] >= low)
     ]
     span = None if low == high else (low, high)
     found = figures[name]._replace(span=span)
-    return " or ".join(other or "all" for other in rivals), found
+    *others, last = (other or "all" for other in rivals)
+    named = (" or " if span else " and ").join(filter(None, (", ".join(others), last)))
+    return named, found
 
 
 def monotone(one: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ def optimum(found: Evidence) -> Figures:
     """Of each combination of the other axes, named by its values.
 
     `optimum A B`: the value of the axis; `best A B` and `worst A B`: the sums there and at the worst one. Of values
-    within 1% of the best the first counts: it is the least that will do.
+    within 1% of the best the first counts: it is the least that will do; `alike A B` are the others, or "none".
     """
     axis = known(found, "axis", [axis.name for axis in found.experiment.axes])
     measures = found.options.get("of")
@@ -38,8 +38,9 @@ def optimum(found: Evidence) -> Figures:
             continue
         ordered = sorted(sums, key=lambda one: sign * one[1])
         best, worst = ordered[0][1], ordered[-1][1]
-        at = next(value for value, total in sums if abs(total - best) <= TIE * abs(best))
-        figures[f"optimum {name}"] = Figure(shown(at))
+        first, *others = [shown(at) for at, total in sums if abs(total - best) <= TIE * abs(best)]
+        figures[f"optimum {name}"] = Figure(first)
+        figures[f"alike {name}"] = Figure(", ".join(others) or "none")
         figures[f"best {name}"] = Figure(best, unit)
         figures[f"worst {name}"] = Figure(worst, unit)
     return figures

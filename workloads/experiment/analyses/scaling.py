@@ -6,6 +6,7 @@ from workloads.analysis import scalability
 from workloads.experiment.analyses import lines
 from workloads.experiment.analyses.contract import Evidence, Figure, Figures
 from workloads.experiment.analyses.extremes import extremes
+from workloads.experiment.points import shown
 
 POINTS_MIN = 4
 
@@ -15,8 +16,8 @@ def scaling(found: Evidence) -> Figures:
 
     `peak PLACE` is how many ask at once where throughput is largest, "none" without coherency; `most PLACE` is what it
     tends to with more and more, or has at the peak; `off PLACE` the largest residual as a share of what was measured,
-    `off at PLACE` where, `over at PLACE` "more" or "less", as was measured there. `most off` is the
-    largest of all. And what `extremes` gives.
+    `off at PLACE` where, `over at PLACE` "more" or "less", as was measured there; `off N PLACE` each residual, above 0
+    where more was measured. `most off` is the largest of all. And what `extremes` gives.
     """
     figures, worst = extremes(found), list[float]()
     x, y = lines.axes(found)
@@ -27,7 +28,10 @@ def scaling(found: Evidence) -> Figures:
             continue
         law = scalability.fit(users, throughputs)
         residuals = zip(users, law.residuals, throughputs, strict=True)
-        at, off = max(((n, r / x) for n, r, x in residuals), key=lambda one: abs(one[1]))
+        offs = [(n, r / x) for n, r, x in residuals]
+        at, off = max(offs, key=lambda one: abs(one[1]))
+        for users_there, share in offs:
+            figures[lines.named(f"off {shown(users_there)}", place)] = Figure(share, "ratio")
         for name, figure in (
             ("alone", Figure(law.rate, unit)),
             ("contention", Figure(law.contention)),
