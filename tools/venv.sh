@@ -5,6 +5,8 @@
 
 # A PYTHONPATH of the caller's could put another `cluster` before ours.
 unset PYTHONPATH PYTHONHOME
+# Every start of Python would compile all sources anew: that is half of the time of many commands.
+unset PYTHONDONTWRITEBYTECODE
 
 say() { printf 'gmemsim: %s\n' "$*" >&2; }
 

@@ -66,12 +66,16 @@ class Seen(NamedTuple):
     implicit: int  # memory faults that convert, and what guests ask for again
 
 
-@cache
 def seen(name: str) -> dict[str, Seen]:
     """Protocol -> what it shows in the shipped scenario of this name, adjusted as `gmemsim compare` does."""
+    return {protocol: one(name, protocol) for protocol in PROTOCOLS}
+
+
+@cache
+def one(name: str, protocol: str) -> Seen:
+    """What one protocol shows."""
     found = scenario.load(name, (), FAULT_POINTS)
-    job = simulate.prepare(found)
-    return {protocol: _run(job, found, protocol) for protocol in PROTOCOLS}
+    return _run(simulate.prepare(found), found, protocol)
 
 
 def _run(job: simulate.Job, found: scenario.Scenario, protocol: str) -> Seen:

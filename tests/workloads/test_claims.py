@@ -11,11 +11,11 @@ from actors.vmm import kill as vmm_kill
 from actors.vmm.process import Vmm
 from workloads.checkers.admitted import CANNOT, NEVER, ROWS, WINDOWS
 from workloads.claims import CLAIMS, NOT_SHOWN, OVERALL
-from workloads.claims_page import differences, mark_of, reference, rule_names, seen
+from workloads.claims_page import differences, mark_of, one, reference, rule_names, seen
 from workloads.scenario import Fault, shipped
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
-ALL_AT_ONCE = pytest.mark.timeout(600)  # some 80 s of CPU, once for all tests of this file
+ALL_AT_ONCE = [pytest.mark.timeout(600), pytest.mark.nightly]  # some 80 s of CPU
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.scenario)
@@ -61,8 +61,8 @@ def test_a_mm_that_goes_under_its_thread_is_found_in_the_scenario_of_kills(monke
             vmm_kill.leave(vmm, context)
 
     monkeypatch.setitem(Vmm.HANDLERS, m.Kill, at_once)
-    runs = seen.__wrapped__("claim-killed")
-    assert all("I26" in "".join(run.reasons) for run in runs.values())
+    runs = [one.__wrapped__("claim-killed", name) for name in PROTOCOLS]
+    assert all("I26" in "".join(run.reasons) for run in runs)
 
 
 def test_each_scenario_of_a_claim_is_in_the_table_once():
@@ -79,10 +79,15 @@ def test_what_two_phase_shows_is_said_to_be_so():
     assert shows == {"AN12", "AN15", "AN16"}
 
 
-@ALL_AT_ONCE
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        "two-phase",
+        *(pytest.param(name, marks=ALL_AT_ONCE) for name in PROTOCOLS if name != "two-phase"),
+    ],
+)
 def test_the_scenario_of_all_failures_shows_every_cell_that_says_so_and_no_excluded_one(protocol):
-    run = seen(OVERALL)[protocol]
+    run = one(OVERALL, protocol)
     assert (run.verdict, run.reasons) == ("valid", ())
     wanted = {check for check in ROWS if mark_of(check, protocol) in "Yb"}
     excused = {check for check, name in NOT_SHOWN if name == protocol}
@@ -91,7 +96,8 @@ def test_the_scenario_of_all_failures_shows_every_cell_that_says_so_and_no_exclu
     assert not excluded & {*run.anomalies}
 
 
-@ALL_AT_ONCE
+@pytest.mark.timeout(600)
+@pytest.mark.nightly
 def test_the_page_in_the_tree_is_current():
     assert PAGE.read_text(encoding="utf-8") == reference(), (
         "run: python -m workloads.claims_page > docs/claims.md"
@@ -104,7 +110,8 @@ def test_every_window_that_nothing_opens_is_told_as_a_difference():
     assert {*NOT_SHOWN} <= told
 
 
-@ALL_AT_ONCE
+@pytest.mark.timeout(600)
+@pytest.mark.nightly
 def test_the_page_names_a_command_for_each_claim_that_the_command_line_takes():
     commands = re.findall(r"gmemsim compare (claim-\S+) --protocol (\S+)", reference())
     assert [name for name, _ in commands] == [claim.scenario for claim in CLAIMS]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from actors import observations as o
 from actors.contract import Reason, Share
 from actors.intervals import IntervalMap
+from actors.messages import ATTEMPT_BITS
 from workloads.checkers.words import span
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class DeviceBooks:
         self.left = IntervalMap.filled(0)  # 1 where the driver said that it could not unmap
         # (start, end, until) of invalidations that somebody waits for.
         self.waits: list[tuple[int, int, int]] = []
+        # Requests that were refused, and that their VMMs may try again after devices have let go: what they are about.
+        self.trying: dict[int, tuple[int, int]] = {}
         if backing.before:
             self.domains[0].mapped.set(0, backing.before, 1)
 
@@ -111,11 +114,22 @@ class DeviceBooks:
         """A conversion is over; whoever met its traces has been told by now."""
         start, end = operation.begin.start, operation.begin.end
         failed = fact.reason is not NONE
+        if failed and self.backing.listeners:
+            self.trying[fact.op >> ATTEMPT_BITS] = (start, end)
         if failed or not self.refused.only(start, end, 0):
             self.refused.set(start, end, int(failed))
         for domain in self.domains:
             if not domain.faulted.only(start, end, 0):
                 domain.faulted.set(start, end, 0)
+
+    def answered(self, fact: o.Answered) -> None:
+        """Of a request that is over devices have all that is theirs again."""
+        self.trying.pop(fact.request, None)
+
+    def let_go(self, domain: Domain, start: int, end: int) -> bool:
+        """Has the listener let go of the range for a request that is not over?"""
+        tried = any(start < last and first < end for first, last in self.trying.values())
+        return tried and domain.lost.only(start, end, 1)
 
 
 def forget(table: IntervalMap, start: int, end: int) -> None:
@@ -196,7 +210,8 @@ def an18(shadow: "Shadow", fact: o.Answered) -> Found:
 
 
 def i21(shadow: "Shadow", fact: o.Answered) -> Found:
-    """After: or a listener's map was refused, or its unmap given up, and that had a cause."""
+    """After: or a listener's map was refused, or its unmap given up, and that had a cause; or another vCPU's request
+    of the same pages is tried again, for which it has let go."""
     return diverging(shadow, fact, excused=True)
 
 
@@ -217,7 +232,11 @@ def diverging(shadow: "Shadow", fact: o.Answered, excused: bool) -> Found:
         due = Share.SHARED if untold else side
         for listener, domain in enumerate(domains):
             for first, last, mapped in domain.mapped.runs(start, end):
-                if mapped != due and not (excused and domain.failed.only(first, last, 1)):
+                if excused and (
+                    domain.failed.only(first, last, 1) or devices.let_go(domain, first, last)
+                ):
+                    continue
+                if mapped != due:
                     is_on = f"is {Share(side).name.lower()}"
                     still = f"{is_on} and {'still' if mapped else 'not'} mapped"
                     return f"{span(first, last)} {still} for the devices of listener {listener}"

@@ -140,7 +140,8 @@ def seamcall(shadow: Shadow, fact: o.SeamcallAnswered) -> None:
             shadow.retrying.add(fact.op)
         operation = shadow.operations.get(fact.op)
         if operation:
-            operation.trouble = (fact.start, fact.end)
+            if (fact.start, fact.end) not in operation.trouble:
+                operation.trouble += ((fact.start, fact.end),)
             aborts = operation.decided is False
             if aborts and operation.has_answered(shadow.consumer):
                 operation.call = Call(fact.call).name
@@ -422,6 +423,10 @@ def notified(shadow: Shadow, fact: o.NotifierCalled) -> None:
         shadow.exited = 1 + shadow.killed
 
 
+def answered(shadow: Shadow, fact: o.Answered) -> None:
+    shadow.devices.answered(fact)
+
+
 def stopped(shadow: Shadow, _: o.VmStopped) -> None:
     shadow.dead = True
 
@@ -460,6 +465,7 @@ KEEP: dict[type, Callable[[Shadow, Any], None]] = {
     o.IotlbQueued: iotlb_queued,
     o.SideDiscarded: side_discarded,
     o.Bitmap: bitmap_set,
+    o.Answered: answered,
     o.GuestAccepted: guest_accepted,
     o.GuestReleased: guest_released,
     o.GuestAccess: accessed,

@@ -33,7 +33,9 @@ class Operation:
     ]  # could not be unmapped: where, its folio's order, the trace
     transient = False  # references were found that go by themselves
     short = False  # the allocator refused it memory
-    trouble: tuple[int, int] | None = None  # what its last SEAMCALL that failed was about
+    trouble: tuple[
+        tuple[int, int], ...
+    ] = ()  # what SEAMCALLs of it that failed were about, each once
     unflushed = False  # shared leaves were zapped for it, and a vCPU may still know them
     seen = -1  # the page with a reference that refused it
     thawed_counts = False  # references on what it had frozen may grow again

@@ -154,7 +154,7 @@ def l7_named(shadow: Shadow, fact: o.Failed) -> Found:
 def kvm_stands(shadow: Shadow, op: Operation, fact: o.Failed) -> bool:
     """A SEAMCALL on it has failed, or did before; or it lies in a leaf of 2 MiB that the range cuts through."""
     at, leaf = fact.offset, fact.offset // PAGES_2M * PAGES_2M
-    if (op.trouble and op.trouble[0] <= at < op.trouble[1]) or shadow.left.get(at):
+    if any(start <= at < end for start, end in op.trouble) or shadow.left.get(at):
         return True
     inside = op.begin.start <= leaf and leaf + PAGES_2M <= op.begin.end
     return shadow.private.get(leaf) == LEVEL_2M and not inside
