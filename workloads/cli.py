@@ -139,10 +139,10 @@ def sweep(experiment: str, **flags: Any) -> None:
 )
 @click.option(
     "--reduction",
-    type=click.Choice(["orders", "none"]),
-    default="orders",
+    type=click.Choice(["all", "orders", "exchanges", "none"]),
+    default="all",
     show_default=True,
-    help="Leave out orders that change nothing, or try each.",
+    help="Leave out orders that change nothing, and states that exchanges of equal VMs or pages make of others.",
 )
 @click.option(
     "--states",

@@ -8,6 +8,7 @@ from cluster.explore.network import Link, Pool
 from cluster.explore.passes import passes
 from cluster.explore.reduction import Reduction
 from cluster.explore.search import Limits, Search, Step, taken_step
+from cluster.explore.symmetry import Exchange, Places, Symmetry, Unlike
 from cluster.explore.system import Blind, Move, Names, State, System, Touch, Watch
 
 __all__ = [
@@ -16,19 +17,23 @@ __all__ = [
     "Blind",
     "Chances",
     "ChoiceError",
+    "Exchange",
     "Lasso",
     "Limits",
     "Link",
     "Move",
     "Names",
     "NoChances",
+    "Places",
     "Pool",
     "Reduction",
     "Search",
     "State",
     "Step",
+    "Symmetry",
     "System",
     "Touch",
+    "Unlike",
     "Watch",
     "choices_of",
     "lassos",

@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from cluster.explore.lasso import components
 from cluster.explore.reduction import Reduction
 from cluster.explore.search import Limits, Search
+from cluster.explore.symmetry import Symmetry
 from cluster.explore.system import System
 
 
 def passes(
-    system: System, limits: Limits | None = None, reduction: Reduction | None = None
+    system: System,
+    limits: Limits | None = None,
+    reduction: Reduction | None = None,
+    symmetry: Symmetry | None = None,
 ) -> Iterator[Search]:
     """Searches to be run one after the other; the last one counts. Without a reduction there is one.
 
@@ -18,11 +22,11 @@ def passes(
     """
     while True:
         if reduction is None:
-            yield Search(system, limits)
+            yield Search(system, limits, None, symmetry)
             return
         reduction.forget()
         known = reduction.learned
-        search = Search(system, limits, reduction)
+        search = Search(system, limits, reduction, symmetry)
         yield search
         cycles = [] if search.cut else components(search, search.lessened)
         if search.cut or (reduction.learned == known and not cycles):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cluster.explore.reduction import Reduction
-from cluster.explore.system import Move, State, System
+from cluster.explore.symmetry import Symmetry, Word
+from cluster.explore.system import POOL, Move, State, System
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,21 @@ class Shown(NamedTuple):
 
 
 class Search:
-    """All that is found, by numbers of states. With a reduction, not all moves are looked at."""
+    """All that is found, by numbers of states. With a reduction, not all moves are looked at; with a symmetry, one
+    state stands for all that differ by exchanges of what is equal."""
 
     def __init__(
-        self, system: System, limits: Limits | None = None, reduction: Reduction | None = None
+        self,
+        system: System,
+        limits: Limits | None = None,
+        reduction: Reduction | None = None,
+        symmetry: Symmetry | None = None,
     ) -> None:
         self.system = system
         self.limits = limits or Limits()
         self.reduction = reduction
+        self.symmetry = symmetry
+        self.words: dict[int, Word] = {}  # by state, the exchanges that led to it behind the move
         self.states: list[State] = []
         self.numbers: dict[State, int] = {}
         # By state: the one before it on a shortest way, and the move from there.
@@ -123,31 +131,62 @@ class Search:
         moves = list(self.system.moves(self.states[number]))
         if not moves:
             self.ends.append(number)
+            if self.symmetry:
+                self.symmetry.ended(self.states[number])
         elif self.reduction:
             all_of_them = len(moves)
             moves = self.reduction.part(self.states[number], moves)
             if len(moves) < all_of_them:
                 self.lessened.append(number)
         self.generated += len(moves)
-        for turn, choice, who, outcome, state, shown in moves:
+        for move in moves:
+            turn, choice, who, outcome, state, shown = move
             for name in shown:
                 if name not in self.shown:
                     self.shown[name] = Shown(number, Step(turn, choice))
+            word: Word = ()
+            if self.symmetry:
+                self.symmetry.follow(self.system, self.states[number], move)
+                state, word = self.symmetry.least(state)
             target = numbers.get(state)
             if target is None:
                 target = self.enter(state, number, Step(turn, choice))
+                if word:
+                    self.words[target] = word
             edges.source.append(number)
             edges.target.append(target)
             edges.who.append(who)
             edges.struck.append(outcome.struck)
 
-    def way(self, number: int) -> list[Step]:
-        """The moves of a shortest way to a state."""
-        found: list[Step] = []
-        while self.parents[number] >= 0:
-            found.append(Step(self.turns[number], self.choices[number]))
-            number = self.parents[number]
-        return found[::-1]
+    def way(self, number: int, *last: Step) -> list[Step]:
+        """The moves of a shortest way to a state, and behind it these, as they are from there.
+
+        With a symmetry it leads to one of those that the state stands for: exchanges on the way are undone.
+        """
+        along = [number]
+        while self.parents[along[-1]] >= 0:
+            along.append(self.parents[along[-1]])
+        numbers = along[::-1]
+        steps = [Step(self.turns[n], self.choices[n]) for n in numbers[1:]] + [*last]
+        return self.undone(numbers, steps) if self.words else steps
+
+    def undone(self, numbers: list[int], steps: list[Step]) -> list[Step]:
+        """Moves from states that stand for others, as moves of one run. The last may have no number."""
+        system, symmetry, found = self.system, self.symmetry, list[Step]()
+        assert symmetry and len(steps) <= len(numbers)
+        word: Word = ()
+        state = system.first
+        for place, step in enumerate(steps):
+            word += self.words.get(numbers[place], ())
+            turn = system.turns[self.states[numbers[place]][POOL]][step.turn]
+            wanted = symmetry.undone(turn, word)
+            turns = enumerate(system.turns[state[POOL]])
+            here = next(
+                n for n, each in turns if (each.source, each.target, each.message) == wanted
+            )
+            found.append(Step(here, step.choice))
+            state = taken_step(system, state, found[-1]).state
+        return found
 
 
 def taken_step(system: System, state: State, step: Step) -> Move:

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import NamedTuple
 
-from cluster.explore import Limits, Reduction, Search, passes
+from cluster.explore import Exchange, Limits, Reduction, Search, Symmetry, passes
 from cluster.faults import FAULT_POINTS
 from workloads.adjust import adjusted
 from workloads.explore.model import Model
@@ -51,12 +51,16 @@ def modelled(*overrides, protocol="two-phase", faults=1, patient=True, name="sma
     return Model(scenario, faults, patient)
 
 
-def explored(*overrides, reduced=False, states=0, depth=0, **settings):
-    return looked_through(modelled(*overrides, **settings), reduced, Limits(states, depth))
+def explored(*overrides, reduced=False, exchanged=(), states=0, depth=0, **settings):
+    model = modelled(*overrides, **settings)
+    return looked_through(model, reduced, Limits(states, depth), exchanged)
 
 
-def looked_through(model, reduced=False, limits=None):
-    for search in passes(model.system, limits, Reduction(model.system) if reduced else None):
+def looked_through(model, reduced=False, limits=None, exchanged=()):
+    """With orders left out, and with these places exchanged for each other."""
+    system = model.system
+    symmetry = Symmetry([Exchange(system, each) for each in exchanged]) if exchanged else None
+    for search in passes(system, limits, Reduction(system) if reduced else None, symmetry):
         search.run()
     found = answers(model, search)
     properties: dict[tuple[str, str], Property] = {(each.name, each.kind): each for each in found}

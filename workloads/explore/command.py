@@ -11,7 +11,14 @@ from workloads.compare import chosen
 from workloads.errors import UsageError
 from workloads.explore import show
 from workloads.explore.draw import STATES_MAX, picture
-from workloads.explore.exploration import Exploration, Progress, document, explored
+from workloads.explore.exploration import (
+    REDUCTIONS,
+    Exploration,
+    LeaveOut,
+    Progress,
+    document,
+    explored,
+)
 from workloads.explore.model import Model
 from workloads.explore.properties import STATUS
 from workloads.explore.trace import told as transcript
@@ -31,7 +38,7 @@ class Settings(NamedTuple):
     protocols: Sequence[str]
     faults: int
     patient: bool
-    reduced: bool
+    left_out: LeaveOut
     limits: Limits
     limit: float | None
     choices: str | None
@@ -57,7 +64,7 @@ def settings_of(scenario: str, flags: dict[str, Any]) -> Settings:
         protocols_of(flags["protocol"]),
         flags["faults"],
         patient,
-        flags["reduction"] != "none",
+        REDUCTIONS[flags["reduction"]],
         Limits(flags["states"], flags["depth"] or 0),
         seconds_of(flags["time_limit"]),
         flags["choices"],
@@ -89,7 +96,7 @@ def explore(scenario: Scenario, settings: Settings) -> int:
     limits = settings.limits
     if settings.draw:  # no more can be drawn: say so as soon as there are more
         limits = Limits(min(limits.states, STATES_MAX), limits.depth)
-    found = explored(model, limits, settings.reduced, Progress(settings.limit, settings.quiet))
+    found = explored(model, limits, settings.left_out, Progress(settings.limit, settings.quiet))
     if settings.draw:
         title = f"{scenario.scenario.name}, {scenario.protocol.name}"
         written("--draw", settings.draw, picture(found.search, title))
@@ -114,7 +121,7 @@ def several(scenario: Scenario, names: Sequence[str], settings: Settings) -> int
     for name in names:
         if not found or found[-1].search.cut != "stopped":
             model = Model(adjusted(scenario, name).scenario, settings.faults, settings.patient)
-            found.append(explored(model, settings.limits, settings.reduced, progress))
+            found.append(explored(model, settings.limits, settings.left_out, progress))
     verdict = max((each.verdict for each in found), key=WORSE.index)
     by_protocol = {each.protocol: document(each) for each in found}
     together = {"verdict": verdict, "protocols": by_protocol}

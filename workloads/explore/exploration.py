@@ -4,10 +4,20 @@ import math
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from cluster.explore import Limits, Reduction, Search, passes
+from cluster.explore import (
+    Exchange,
+    Limits,
+    Reduction,
+    Search,
+    Symmetry,
+    System,
+    Unlike,
+    passes,
+)
 from workloads import __version__
+from workloads.explore.equal import candidates
 from workloads.explore.model import Model
 from workloads.explore.properties import (
     Property,
@@ -25,7 +35,8 @@ EVERY_SECONDS = 5.0
 
 @dataclass
 class Exploration:
-    """What has come of it. `breach` is the counterexample, `shortest` says that there is no shorter one."""
+    """What has come of it. `breach` is the counterexample, `shortest` says that there is no shorter one; `unlike` are
+    exchanges that were tried, and why they are none."""
 
     model: Model
     search: Search
@@ -34,6 +45,7 @@ class Exploration:
     seconds: float
     breach: Property | None
     shortest: bool
+    unlike: list[str]
 
     @property
     def protocol(self) -> str:
@@ -43,7 +55,16 @@ class Exploration:
     @property
     def reduction(self) -> str:
         """What was left out."""
-        return "orders" if self.search.reduction else "none"
+        left_out = ["orders"] * bool(self.search.reduction) + ["exchanges"] * bool(
+            self.search.symmetry
+        )
+        return " and ".join(left_out) or "none"
+
+    @property
+    def exchanged(self) -> list[str]:
+        """What is equal, and was taken for each other."""
+        symmetry = self.search.symmetry
+        return [each.places.name for each in symmetry.exchanges] if symmetry else []
 
 
 class Progress:
@@ -65,20 +86,54 @@ class Progress:
         return now < self.until
 
 
-def explored(model: Model, limits: Limits, reduced: bool, progress: Progress) -> Exploration:
+class LeaveOut(NamedTuple):
+    """Orders that change nothing; states that differ by exchanges of what is equal."""
+
+    orders: bool = True
+    exchanges: bool = True
+
+
+REDUCTIONS = {
+    "all": LeaveOut(),
+    "orders": LeaveOut(exchanges=False),
+    "exchanges": LeaveOut(orders=False),
+    "none": LeaveOut(False, False),
+}
+"""What --reduction may be."""
+
+
+def explored(model: Model, limits: Limits, left_out: LeaveOut, progress: Progress) -> Exploration:
     """Every state within the limits; with a reduction, those that stand for all."""
     system, began = model.system, time.monotonic()
-    for search in passes(system, limits, Reduction(system) if reduced else None):
-        looked_through(search, progress)
+    search, unlike = searched(system, limits, left_out, progress)
     seconds = time.monotonic() - began
     properties = answers(model, search)
     verdict = verdict_of(properties, search)
     breach, shortest = worst(properties), True
-    if breach and reduced:
+    if breach and (search.reduction or search.symmetry):
         names = {p.name for p in properties if p.kind != "sometimes" and not p.admitted}
         breach, shortest = shortened(model, breach, names, limits, progress)
         properties = [breach if each.name == breach.name else each for each in properties]
-    return Exploration(model, search, properties, verdict, seconds, breach, shortest)
+    return Exploration(model, search, properties, verdict, seconds, breach, shortest, unlike)
+
+
+def searched(
+    system: System, limits: Limits, left_out: LeaveOut, progress: Progress
+) -> tuple[Search, list[str]]:
+    """The last search, which counts; and exchanges that were begun and given up, with why."""
+    unlike: list[str] = []
+    equal = list(candidates(system)) if left_out.exchanges else []
+    while True:
+        try:
+            symmetry = Symmetry([Exchange(system, places) for places in equal]) if equal else None
+            reduction = Reduction(system) if left_out.orders else None
+            for search in passes(system, limits, reduction, symmetry):
+                looked_through(search, progress)
+        except Unlike as error:
+            unlike.append(str(error))
+            equal = [places for places in equal if places.name != error.exchange.places.name]
+        else:
+            return search, unlike
 
 
 def looked_through(search: Search, progress: Progress) -> None:
@@ -111,6 +166,8 @@ def document(found: Exploration) -> dict[str, Any]:
         "scenario": scenario.scenario.name,
         "protocol": found.protocol,
         "reduction": found.reduction,
+        "exchanged": found.exchanged,
+        "unlike": found.unlike,
         "distinct": search.distinct,
         "generated": search.generated,
         "depth": search.depth,

@@ -109,14 +109,14 @@ def always(model: Model, search: Search) -> Iterator[Property]:
 def shortest(search: Search, name: str) -> Way | None:
     """To where the name was shown first."""
     shown = search.shown.get(name)
-    return Way((*search.way(shown.state), shown.step)) if shown else None
+    return Way(tuple(search.way(shown.state, shown.step))) if shown else None
 
 
 def eventually(model: Model, search: Search) -> Iterator[Property]:
     """What is open where nothing is in flight any more, or all the way round a cycle."""
     stuck = dead_ends(search)
-    # What is fair is told from all moves, of which a reduction has left some out.
-    open_question = search.reduction is not None and bool(components(search))
+    # What is fair is told from all moves, of which a reduction has left some out, and by who makes them.
+    open_question = bool(search.reduction or search.symmetry) and bool(components(search))
     for name, title in EVENTUALLY.items():
         each = judged(model, search, name, "eventually", title, stuck.get(name))
         if open_question and not each.shown:
@@ -131,6 +131,8 @@ def dead_ends(search: Search) -> dict[str, Way]:
     for state in search.ends:
         for name in watch.open(search.states[state][KNOWN]):
             found.setdefault(name, Way(tuple(search.way(state))))
+    if search.symmetry:  # a cycle may lead from a state to one that is only equal to it
+        return found
     rounds: list[Lasso] = sorted(lassos(search), key=lambda lasso: lasso.state)
     for lasso in rounds:
         for name in lasso.names:

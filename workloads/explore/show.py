@@ -27,6 +27,10 @@ def page(found: Exploration, words: str) -> Iterator[str]:
     yield f"  states           {states(search)}"
     if search.reduction:
         yield "  reduction        orders that change nothing are left out: a way may have more moves than it needs"
+    if search.symmetry:
+        yield f"  equal            {', '.join(found.exchanged)}: a state stands for all that exchanges make of it"
+    for why in found.unlike:
+        yield f"  not equal        {why}"
     if search.cut:
         yield f"  ended early      {CUT[search.cut]}: what was not met may still be there"
     yield f"  faults           {faults(found.model)}"
