@@ -110,7 +110,10 @@ def doubts(experiment: Experiment, searches: list[Found]) -> Iterator[str]:
         if one.limiting and one.borne_out != "yes":
             yield f"{place}: {limit_in_words(one.limiting, one.borne_out)}"
         elif not one.limiting and limited(one.answer._asdict()):
-            yield f"{place}: what limits is not known: no time is missed, and nobody refused for want of room"
+            yield (
+                f"{place}: what limits is not known: nobody refused for want of room, or is busy enough to explain "
+                "a time that is missed"
+            )
 
 
 def reasons_of(rows: list[Row]) -> list[str]:
