@@ -2,11 +2,13 @@
 
 import csv
 import io
+from random import Random
 
 import pytest
 
 from tests.workloads.experiment.small import GRID, SEARCH, Answers, grid, summary
 from tests.workloads.experiment.test_drive import swept
+from workloads.analysis.warm_up import mser5
 from workloads.experiment import decode
 from workloads.experiment.pages import block
 from workloads.outcome.sweep_report import render
@@ -86,6 +88,15 @@ def test_where_not_even_the_least_holds_that_is_what_must_be_long_enough(tmp_pat
     pool = settling(lambda one: vms(one) > 1, lambda one: 1.0)
     found = swept(tmp_path, decode(text, "s.toml"), pool)
     assert f"protocol undo, VMs 1: in 1 of 1 {TOO_SHORT}" in found["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("times", "least", "most"), [(40, 0.14, 0.20), (160, 0.02, 0.04), (400, 0.004, 0.02)]
+)
+def test_of_times_that_are_stationary_the_rule_cannot_tell_by_chance_alone(times, least, most):
+    draw = Random(1)
+    runs = [mser5([draw.paretovariate(2.5) for _ in range(times)]) for _ in range(2000)]
+    assert least <= runs.count(None) / len(runs) < most
 
 
 def test_shares_in_words():
