@@ -6,7 +6,9 @@ outcomes alike. Counts, resources and everything that is checked are of the whol
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from actors import observations as o
@@ -58,13 +60,24 @@ class Settling:
 def settled(words: Iterable[bytes]) -> tuple[Settled, dict[tuple[str, ...], Histogram]]:
     """What is left out of what the partitions saw, and latencies of the rest by direction and outcome."""
     starts = sorted(start for word in words for start in unpacked(word))
-    cut = warm_up.mser5([latency for _, latency, _ in starts])
+    cut = whole(starts, warm_up.mser5([latency for _, latency, _ in starts]))
     rest = starts[cut or 0 :]
     latencies: dict[tuple[str, ...], Histogram] = {}
     for _, latency, way in rest:
         latencies.setdefault(WAYS[way], Histogram()).add(latency)
     first = None if cut is None else rest[0][0]
     return Settled(cut or 0, len(starts), first), latencies
+
+
+def whole(starts: Sequence[Start], cut: int | None) -> int | None:
+    """The cut after all who started with the last that it leaves out; None if that leaves nobody.
+
+    Who starts at one time is in no order but that of latencies: cut in the middle, the slowest of them would stay.
+    """
+    if not cut:
+        return cut
+    end = bisect_right(starts, starts[cut - 1][0], key=itemgetter(0))
+    return end if end < len(starts) else None
 
 
 def unpacked(word: bytes) -> Iterable[Start]:

@@ -38,6 +38,35 @@ text = "It takes {least p99} to {most p99}."
 "most p99" = "< 1s"
 """
 LOCAL = ("--executor", "local")
+# Each 2 MiB leaf that is split takes a page of the host's spare memory, of which there is enough for five VMs.
+ROOM = """
+[experiment]
+question = "How many VMs find room for what they convert?"
+prediction = "As many as the host has spare memory for, whatever its locks cost."
+
+[base]
+"scenario.duration" = "10ms"
+"fleet.hosts" = 1
+"fleet.spare_memory" = "1MiB"
+"vm.memory" = "64MiB"
+"vm.guest_retries" = 0
+"vmm.retry" = "report"
+workload = [{ kind = "churn", pace = "open", rate = 1000.0, size_mean = "32KiB", size_max = "64KiB" }]
+
+[search]
+key = "fleet.vms_per_host"
+name = "VMs"
+high = 16
+objective = "conversion.failure_ratio < 1%"
+
+[search.relieve]
+allocator = { "fleet.spare_memory" = "64MiB" }
+mmu_lock = ["mmu_walk", "kick_slope"]
+
+[conclusion]
+analysis = "capacity"
+text = "{answer} VMs; {limits}"
+"""
 
 
 @pytest.fixture
@@ -74,6 +103,25 @@ def test_a_sweep_leaves_its_results_and_is_not_run_twice(
     assert metrics.count("\ngmemsim_experiment_mean{") == 3
     assert f'run_id="small/{latest.resolve().name}"' in metrics
     assert (latest / "report.html").read_text() != page  # the second one's, of other wall time
+
+
+def test_a_host_whose_memory_refuses_is_limited_by_its_allocator(gmemsim, tmp_path):
+    (tmp_path / "room.toml").write_text(ROOM)
+    done = gmemsim("sweep", "room.toml", *LOCAL, "--json")
+    found = json.loads(done.stdout)
+    one = found["found"][0]
+    assert (done.returncode, found["conclusion"]["text"]) == (0, "5 VMs; allocator (1)")
+    assert (one["limiting"], one["borne_out"], one["idle"]) == ("allocator", "yes", "mmu_lock")
+    assert one["resources"]["mmu_lock"]["utilisation"] > 0.1, "busy, and not to blame"
+    assert (one["relieved"]["answer"]["value"], one["control"]["answer"]["value"]) == (16, 5)
+
+
+def test_relief_that_brings_nothing_contradicts_the_name(gmemsim, tmp_path):
+    (tmp_path / "room.toml").write_text(ROOM.replace('"64MiB" }\nmmu', '"1MiB" }\nmmu'))
+    done = gmemsim("sweep", "room.toml", *LOCAL)
+    told = done.stdout.decode()
+    assert done.returncode == 3
+    assert "the search: allocator, in vain relieved" in told
 
 
 def started(environment, folder, *words):

@@ -51,6 +51,25 @@ def test_what_is_left_out_is_the_beginning_by_intended_start_over_all_partitions
     }
 
 
+def at_once(count):
+    """Who all start at 1 ns: ten who are quick, and others who are like those to come."""
+    return [answer(1, 5 if at < 10 else 51) for at in range(count)]
+
+
+def test_who_started_at_one_time_is_left_out_together_or_not_at_all():
+    later = [answer(100 + at, 50 + at % 3) for at in range(200)]
+    order = sorted((now - fact.latency, fact.latency) for now, fact in [*at_once(30), *later])
+    assert mser5([latency for _, latency in order]) == 10
+    found, latencies = settled([watched(*later, *at_once(30))])
+    assert (found.left_out, found.of, found.first) == (30, 230, 100)
+    assert latencies["private_to_shared", "completed"].count == 200
+
+
+def test_where_nobody_started_later_the_rule_cannot_tell():
+    found, _ = settled([watched(*at_once(200))])
+    assert (found.left_out, found.of, found.first) == (0, 200, None)
+
+
 def test_where_the_rule_cannot_tell_nothing_is_left_out():
     found, latencies = settled([watched(*(answer(at, 10 * at) for at in range(100)))])
     assert (found.left_out, found.of, found.first) == (0, 100, None)

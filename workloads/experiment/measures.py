@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from workloads import checks
 from workloads.experiment.records import Measure
@@ -98,9 +98,17 @@ def missed(objective: Mapping[str, str], summaries: Sequence[Summary]) -> list[s
     return found
 
 
-def late(names: Sequence[str], summaries: Sequence[Summary]) -> bool:
-    """Is one of these a time that there is? Where nothing ended there is none."""
-    return any(
+class Kinds(NamedTuple):
+    """What was missed: a time (`late`), or what is no time (`failing`)."""
+
+    late: bool
+    failing: bool
+
+
+def kinds(names: Sequence[str], summaries: Sequence[Summary]) -> Kinds:
+    """Of missed limits. A time that there is not, where nothing ended, is no time."""
+    times = [
         checks.METRICS[name].unit == "duration" and mean_of(name, summaries) is not None
         for name in names
-    )
+    ]
+    return Kinds(any(times), not all(times))

@@ -14,7 +14,14 @@ from typing import Any
 from workloads.markdown import table
 from workloads.outcome.figures import duration, some
 from workloads.outcome.files import POINTS
-from workloads.outcome.sweep_table import CODE_DIGITS, answer_head, answer_rows, check_rows, notes
+from workloads.outcome.sweep_table import (
+    CODE_DIGITS,
+    answer_head,
+    answer_rows,
+    check_rows,
+    notes,
+    warm_up,
+)
 
 PAGES = Path("docs/experiments")
 BLOCK = re.compile(r"<!-- results of (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -40,6 +47,8 @@ def lines(found: Found) -> Iterator[str]:
         yield from table(tuple(answer_head(found)), map(tuple, answer_rows(found)))
         for note in notes(found):
             yield from (note, "")
+    elif "warm_up" in found:
+        yield from (warm_up(found["warm_up"]), "")
     for one in found["conclusion"]["tables"]:
         yield from table(tuple(one["head"]), map(tuple, one["rows"]))
     yield from table(("check", "wanted", "found", ""), list(check_rows(found)))

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from workloads.experiment import relief, search
-from workloads.experiment.measures import Summary, absolute, late, missed
+from workloads.experiment.measures import Summary, absolute, kinds, missed
 from workloads.experiment.points import Point, candidates, combinations
 from workloads.experiment.records import Experiment
 
@@ -115,5 +115,7 @@ class Pursuits:
         edge = answer.missed if answer.value is not None else None
         if edge is None:
             return Found(point, answer, objective or {})
-        resources, slow = relief.pooled(runs[edge]), late(missed(objective, runs[edge]), runs[edge])
-        return Found(point, answer, objective, relief.limiting(resources, slow), resources)
+        resources = relief.pooled(runs[edge])
+        what = kinds(missed(objective, runs[edge]), runs[edge])
+        limiting = relief.limiting(resources, late=what.late, failing=what.failing)
+        return Found(point, answer, objective, limiting, resources)

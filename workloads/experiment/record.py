@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from workloads.experiment import beginnings
 from workloads.experiment.analyses.contract import Evidence
 from workloads.experiment.conclude import conclude, judged
 from workloads.experiment.drive import Drive
@@ -20,7 +21,7 @@ from workloads.outcome.sweep_table import limit_in_words, limited
 from workloads.outcome.verdict import worst
 
 REASONS_MAX = 20
-INSIDE = ("sets", "samples", "left_out")  # of a row, for analyses and notes alone
+INSIDE = ("sets", "samples")  # of a row, for analyses alone
 
 
 def record(
@@ -28,7 +29,7 @@ def record(
 ) -> dict[str, Any]:
     """Of what is done so far. `stopped` says why it is not more; `about` goes in as it is."""
     seen, searches = pursuits.in_order()
-    rows = [row_of(experiment, one) for one in seen]
+    rows = beginnings.judged(experiment.search, [row_of(experiment, one) for one in seen], searches)
     found = [of_search(one) for one in searches]
     evidence = Evidence(experiment, rows, found, experiment.options)
     conclusion, checks, no_figure = conclude(evidence)
@@ -69,25 +70,11 @@ def record(
         "rows": [row_json(row) for row in rows],
         "found": found,
         "missing": missing,
-        **warm_up(rows),
+        **beginnings.shown(rows),
         "adjustments": drive.changed,
         "versions": versions(),
         **{key: value for key, value in about.items() if key != "redone"},
     }
-
-
-def warm_up(rows: list[Row]) -> dict[str, Any]:
-    """What latencies leave out of the runs' beginnings, where the scenario asks for that."""
-    shares = [share for row in rows for share in row.left_out]
-    known = [share for share in shares if share is not None]
-    least, most = (min(known), max(known)) if known else (None, None)
-    found = {
-        "runs": len(shares),
-        "cannot_tell": len(shares) - len(known),
-        "least": least,
-        "most": most,
-    }
-    return {"warm_up": found} if shares else {}
 
 
 def left(experiment: Experiment, pursuits: Pursuits) -> Iterator[str]:
@@ -110,7 +97,10 @@ def doubts(experiment: Experiment, searches: list[Found]) -> Iterator[str]:
         if one.limiting and one.borne_out != "yes":
             yield f"{place}: {limit_in_words(one.limiting, one.borne_out)}"
         elif not one.limiting and limited(one.answer._asdict()):
-            yield f"{place}: what limits is not known: no time is missed, and nobody refused for want of room"
+            yield (
+                f"{place}: what limits is not known: nobody refused for want of room, or is busy enough to explain "
+                "a time that is missed"
+            )
 
 
 def reasons_of(rows: list[Row]) -> list[str]:
@@ -146,6 +136,8 @@ def of_search(one: Found) -> dict[str, Any]:
 def row_json(row: Row) -> dict[str, Any]:
     """As JSON: intervals as {mean, low, high}."""
     found = {name: getattr(row, name) for name in row.__struct_fields__ if name not in INSIDE}
+    if not row.left_out:
+        del found["left_out"]
     return {**found, "values": {name: as_json(value) for name, value in row.values.items()}}
 
 

@@ -44,7 +44,8 @@ class PlotShown(TypedDict):
 
 
 class RowShown(TypedDict):
-    """A point that is done. `relieved` is the resource whose cost was halved, `held` whether the objective held."""
+    """A point that is done. `relieved` is the resource that was relieved, `held` whether the objective held, `left_out`
+    the share of conversions that each seed's latencies leave out of its beginning; None where that cannot be told."""
 
     name: str
     place: Place
@@ -54,6 +55,7 @@ class RowShown(TypedDict):
     verdict: Verdict
     reasons: list[str]
     values: dict[str, Any]  # measure -> {mean, low, high}, or None
+    left_out: NotRequired[list[float | None]]  # where the scenario asks for it
 
 
 class AnswerShown(TypedDict):

@@ -13,6 +13,10 @@ NAMES_MAX = 3
 CODE_DIGITS = 12  # of the sources' hash, for people
 ENDS = ("", "_low", "_high")
 OWN = ("relieved", "held", "seeds", "verdict")  # columns of points.csv between places and measures
+LEFT_OUT = (
+    "left_out",
+    "cannot_tell",
+)  # the mean share of those seeds that can tell; seeds that cannot
 BORNE_OUT = {"yes": "", "no": ", in vain relieved", "unchecked": ", unchecked", "": ""}
 UNNAMED = {False: "none", True: "unknown"}  # by whether a limit was met
 OK = {True: "holds", False: "does not hold", None: "unknown"}
@@ -45,6 +49,7 @@ def point_head(found: Found) -> list[str]:
     head = titled(found)
     head += ["relieved"] if relieves(found) else []
     head += ["objective"] if found["search"] else []
+    head += ["left out"] if "warm_up" in found else []
     return head + [measure["name"] for measure in found["measures"]]
 
 
@@ -54,10 +59,19 @@ def point_rows(found: Found) -> Iterator[list[str]]:
         cells = [at(row["place"].get(name)) for name in places(found)]
         cells += [row["relieved"] or NONE] if relieves(found) else []
         cells += [HELD[row["held"]]] if found["search"] else []
+        cells += [left_out(row.get("left_out", ()))] if "warm_up" in found else []
         yield cells + [
             UNITS[measure["unit"]](from_json(row["values"][measure["name"]]))
             for measure in found["measures"]
         ]
+
+
+def left_out(shares: Sequence[float | None]) -> str:
+    """Of the seeds' beginnings: 2.5% to 14%, 1 cannot tell."""
+    known = [part for part in shares if part is not None]
+    ends = dict.fromkeys(share(end) for end in (min(known), max(known))) if known else ()
+    unlike = len(shares) - len(known)
+    return ", ".join(filter(None, (" to ".join(ends), f"{unlike} cannot tell" if unlike else "")))
 
 
 def at(value: Any) -> str:
@@ -169,7 +183,8 @@ def warm_up(found: Found) -> str:
     parts = (
         f", {share(found['least'])} to {share(found['most'])} of its conversions" if unlike else ""
     )
-    rest = f"; in {number(found['cannot_tell'])} of {number(runs)} runs it cannot tell, and nothing is left out"
+    cannot = f"{number(found['cannot_tell'])} of {number(runs)} runs"
+    rest = f"; in {cannot} it cannot tell, and nothing is left out of those"
     return f"latencies leave out each run's beginning, by MSER-5{parts}{rest if found['cannot_tell'] else ''}"
 
 
@@ -194,13 +209,18 @@ def monotone(found: Found) -> bool:
 def csv_text(found: Found) -> str:
     """points.csv: a row for each point that is done; numbers as they are, in seconds, bytes and fractions."""
     names = [measure["name"] for measure in found["measures"]]
-    head = [*places(found), *OWN]
+    asked = "warm_up" in found
+    head = [*places(found), *OWN, *(LEFT_OUT if asked else ())]
     rows: list[Sequence[Any]] = [[*head, *(name + end for name in names for end in ENDS)]]
     for row in found["rows"]:
         place = [row["place"].get(name, "") for name in places(found)]
         place = [at(value) if isinstance(value, bool) else value for value in place]
         held = "" if row["held"] is None else str(row["held"]).lower()
         cells = [*place, row["relieved"], held, row["seeds"], row["verdict"]]
+        if asked:
+            shares = row.get("left_out", [])
+            known = [part for part in shares if part is not None]
+            cells += [sum(known) / len(known) if known else None, len(shares) - len(known)]
         for name in names:
             value = row["values"][name] or {}
             cells += [value.get(end) for end in ("mean", "low", "high")]

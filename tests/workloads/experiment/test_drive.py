@@ -1,5 +1,6 @@
 """Points are run, kept, never run again; searches go on from what they are told; what is lost or left is said."""
 
+import io
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from workloads.experiment.record import record
 from workloads.experiment.store import Store
 from workloads.outcome import sweep_metrics, sweep_report
 from workloads.outcome.sweep_table import csv_text
+from workloads.outcome.sweep_terminal import show_sweep
 
 ABOUT = {
     "command": "gmemsim sweep small.toml",
@@ -350,3 +352,12 @@ def test_intervals_are_over_the_seeds(tmp_path):
     assert value["mean"] == pytest.approx(0.0015)
     # Student's t with one degree of freedom, times the standard error.
     assert value["high"] - value["mean"] == pytest.approx(12.706 * 0.0005, rel=1e-3)
+
+
+def test_a_check_that_fails_is_told_in_its_unit(tmp_path):
+    text = GRID.replace('"most p99" = "< 1s"', '"most p99" = "< 500us"')
+    found = swept(tmp_path, grid(text=text), Answers(lambda one: summary(one, 0.00082009)))
+    out = io.StringIO()
+    show_sweep(found, tmp_path, out)
+    assert "check most p99: 820 us, wanted < 500us" in out.getvalue()
+    assert "0.0008" not in out.getvalue()
