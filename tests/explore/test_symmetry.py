@@ -66,7 +66,8 @@ def test_a_way_is_one_run_and_shows_what_it_is_said_to(name, reduced):
     for (what, kind), each in found.properties.items():
         if not each.way or kind == "eventually":
             continue
-        state, shown = model.system.first, ()
+        state = model.system.first
+        shown: tuple[str, ...] = ()
         for step in each.way.steps:
             move = taken_step(model.system, state, step)
             state, shown = move.state, move.shown
