@@ -1,0 +1,1 @@
+"""The commands of `gmemsim`, by what they are for."""
