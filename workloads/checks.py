@@ -57,13 +57,13 @@ def parse(name: str, limit: str) -> Check:
 
 
 def evaluate(checks: Mapping[str, str], summary: Summary) -> list[dict[str, Any]]:
-    """The rows of summary.json; what has no data is not ok."""
+    """The rows of summary.json; `ok` is None of what has no data."""
     return [_row(parse(name, limit), summary) for name, limit in checks.items()]
 
 
 def _row(check: Check, summary: Summary) -> dict[str, Any]:
     value = METRICS[check.name].value(summary)
-    ok = value is not None and OPERATORS[check.operator](value, check.bound)
+    ok = None if value is None else OPERATORS[check.operator](value, check.bound)
     return {"name": check.name, "limit": check.limit, "value": value, "ok": ok}
 
 

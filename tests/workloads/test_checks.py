@@ -103,19 +103,19 @@ def test_a_row_repeats_the_limit_as_it_was_written():
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_what_has_no_data_is_not_ok(name):
+def test_of_what_has_no_data_nothing_is_known(name):
     limit = {"duration": "< 1h", "ratio": "<= 100%"}.get(METRICS[name].unit, "none")
-    assert verdict(name, limit, {}) == (None, False)
+    assert verdict(name, limit, {}) == (None, None)
 
 
 def test_latencies_of_no_conversion_are_no_data_even_as_zeros():
     summary = {"latency_seconds": {"count": 0, "p99": 0.0}}
-    assert verdict("conversion.latency.p99", "< 5ms", summary) == (None, False)
+    assert verdict("conversion.latency.p99", "< 5ms", summary) == (None, None)
 
 
 def test_nothing_answered_has_no_failure_ratio():
     summary = {"conversions": {"requested": 5, "completed": 0, "failed": 0}}
-    assert verdict("conversion.failure_ratio", "<= 1%", summary) == (None, False)
+    assert verdict("conversion.failure_ratio", "<= 1%", summary) == (None, None)
 
 
 def test_no_anomaly_at_all_is_none():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workloads.small_runs import decode, outcome, word
-from workloads.outcome import figures
+from workloads.outcome import figures, possible
 from workloads.outcome.interval import Interval, interval, t_quantile
 from workloads.outcome.seeds import as_json, from_json, merge, over_seeds, seeds_record, spread
 from workloads.outcome.shape import Summary
@@ -97,6 +97,23 @@ def test_a_check_has_passed_when_every_seed_did():
     (check,) = over_seeds({**RUNS[0], "seeds": seeds_record(RUNS, 3)})["checks"]
     assert not check["ok"]
     assert check["value"].mean == pytest.approx((3 + 5 + 2) / 3000, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("answers", "share", "held", "verdict"),
+    [
+        ([[(1, False)], []], None, None, "unknown"),
+        ([[], []], None, None, "unknown"),
+        ([[(1, False)], [], [(5, False)]], 1 / 2, False, "violated"),
+    ],
+)
+def test_a_check_that_some_seeds_have_no_data_for_has_not_passed(answers, share, held, verdict):
+    runs = [summary_of(seed, *found) for seed, found in enumerate(answers, 1)]
+    record = seeds_record(runs, len(runs))
+    (check,) = over_seeds({**runs[0], "seeds": record})["checks"]
+    ok = record["figures"]["checks"]["conversion.latency.p99"]["ok"]
+    assert (ok and ok["mean"], check["ok"], record["verdict"]) == (share, held, verdict)
+    assert [*possible.flaws({**runs[0], "seeds": record})] == []
 
 
 def test_the_worst_seed_decides():

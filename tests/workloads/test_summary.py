@@ -270,8 +270,28 @@ def test_a_failed_check_says_what_it_met():
     seen = word([(5, False)])
     _, reasons = judged(seen, checks=['"conversion.latency.p99"="< 5ms"'])
     assert reasons == ["check conversion.latency.p99: 5.00 ms, wanted < 5ms"]
-    _, reasons = judged(word(), checks=['"conversion.latency.p99"="< 5ms"'])
-    assert reasons == ["check conversion.latency.p99: no data, wanted < 5ms"]
+
+
+@pytest.mark.parametrize("check", ["conversion.latency.p99", "boot.max"])
+def test_a_check_without_data_is_unknown_and_says_so(check):
+    found = judged(word(), checks=[f'"{check}"="< 5ms"'])
+    assert found == ("unknown", [f"check {check}: no data, wanted < 5ms"])
+
+
+def test_a_run_that_did_nothing_misses_what_was_to_happen():
+    limits = ['"conversion.latency.p99"="< 5ms"', '"conversions.requested"="> 0"']
+    assert judged(word(), checks=limits) == (
+        "violated",
+        [
+            "check conversions.requested: 0, wanted > 0",
+            "check conversion.latency.p99: no data, wanted < 5ms",
+        ],
+    )
+
+
+def test_a_stopped_run_does_not_say_what_it_has_no_data_for():
+    found = judged(word(), checks=['"boot.max"="< 5ms"'], finished=False, stopped="Ctrl-C")
+    assert found == ("unknown", ["ended early: Ctrl-C"])
 
 
 def test_another_digest_than_expected_is_a_violation():

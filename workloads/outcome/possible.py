@@ -27,10 +27,10 @@ class Ends(TypedDict):
 
 
 class CheckOver(TypedDict):
-    """A limit over several seeds; `ok` is the share that kept it."""
+    """A limit over several seeds; `ok` is the share that kept it, None where that is not known."""
 
     value: Ends | None
-    ok: Ends
+    ok: Ends | None
 
 
 def over(kind: Any) -> Any:

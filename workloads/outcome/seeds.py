@@ -65,8 +65,24 @@ def seeds_record(summaries: Sequence[Summary], wanted: int) -> dict[str, Any]:
             [s["verdict"] for s in summaries] + ["unknown"] * (len(summaries) < wanted)
         ),
         "runs": [{key: summary[key] for key in RUN} for summary in summaries],
-        "figures": as_json(merge([figures(summary) for summary in whole])) if whole else {},
+        "figures": as_json(merged(whole)) if whole else {},
     }
+
+
+def merged(summaries: Sequence[Summary]) -> dict[str, Any]:
+    """Figures of all. A check that nobody failed, and not everybody had data for, is not known to hold."""
+    found: dict[str, Any] = merge([figures(summary) for summary in summaries])
+    for summary in summaries:
+        for row in summary["checks"]:
+            share = found["checks"][row["name"]]
+            if row["ok"] is None and held(share["ok"]):
+                share["ok"] = None
+    return found
+
+
+def held(share: Interval | None) -> bool | None:
+    """Did a check hold in every seed? `share` is of those that passed it."""
+    return None if share is None else share.mean == 1
 
 
 def over_seeds(summary: Summary) -> dict[str, Any]:
@@ -78,7 +94,7 @@ def over_seeds(summary: Summary) -> dict[str, Any]:
     rules = with_counts(summary.get("faults", ()), found.pop("faults", {}))
     limits = found.pop("checks", {})
     checks = [
-        {**row, "value": limits[row["name"]]["value"], "ok": limits[row["name"]]["ok"].mean == 1}
+        {**row, "value": limits[row["name"]]["value"], "ok": held(limits[row["name"]]["ok"])}
         if row["name"] in limits
         else row
         for row in summary["checks"]
@@ -98,7 +114,8 @@ def seed_reasons(seeds: Mapping[str, Any]) -> Iterator[str]:
 def figures(summary: Summary) -> dict[str, Any]:
     """The part that is merged. A check's `ok` is the share of seeds that passed it."""
     checks = {
-        row["name"]: {"value": row["value"], "ok": int(row["ok"])} for row in summary["checks"]
+        row["name"]: {"value": row["value"], "ok": None if row["ok"] is None else int(row["ok"])}
+        for row in summary["checks"]
     }
     engine = {key: summary["engine"][key] for key in ENGINE}
     found = {key: summary[key] for key in FIGURES if key in summary}

@@ -173,12 +173,12 @@ class Resource(TypedDict):
 
 
 class CheckRow(TypedDict):
-    """One limit of [checks]; `value` in seconds, bytes, a fraction or a number."""
+    """One limit of [checks]; `value` in seconds, bytes, a fraction or a number. Without one `ok` is None too."""
 
     name: str
     limit: str
     value: Signed | None
-    ok: bool
+    ok: bool | None  # False without a value in results of before
 
 
 class Parameter(TypedDict):
@@ -262,7 +262,7 @@ class Seeds(TypedDict):
 
     `figures` has every figure of the `count` runs that finished, laid out as in a summary, as {mean, low, high}: the
     mean and the ends of its 95% interval, None for a single run; with {seen, runs} where only so many have it.
-    `checks` are by name, `ok` the share that passed.
+    `checks` are by name, `ok` the share that passed, None where none failed and some had no data.
     """
 
     wanted: Count

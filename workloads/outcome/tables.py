@@ -18,7 +18,7 @@ from workloads.outcome.seeds import over_seeds, seed_reasons, spread
 from workloads.outcome.settings import of_summary
 from workloads.outcome.stories import stories
 from workloads.outcome.tally import admitted, meaning
-from workloads.outcome.verdict import show_value, where
+from workloads.outcome.verdict import CHECKED, check_value, where
 
 Summary = Mapping[str, Any]
 RANKS = {"mean": "mean", "p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "max"}
@@ -141,8 +141,8 @@ def checks(summary: Summary) -> str:
         (
             row["name"],
             row["limit"],
-            "no data" if row["value"] is None else show_value(row["name"], row["value"]),
-            "passed" if row["ok"] else "FAILED",
+            check_value(row),
+            CHECKED[row["ok"]],
         )
         for row in summary["checks"]
     ]

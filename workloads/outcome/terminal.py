@@ -17,7 +17,7 @@ from workloads.outcome.progress import Progress
 from workloads.outcome.seeds import over_seeds, seed_reasons
 from workloads.outcome.settings import of_summary
 from workloads.outcome.tally import admitted, meaning
-from workloads.outcome.verdict import show_value
+from workloads.outcome.verdict import CHECKED, check_value
 from workloads.wording import printable
 
 __all__ = ["Progress", "show"]
@@ -167,9 +167,7 @@ def rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "DMA", dma(summary["dma"])
     yield from findings(summary)
     for check in summary["checks"]:
-        value = check["value"]
-        has = "no data" if value is None else show_value(check["name"], value)
-        outcome = "passed" if check["ok"] else "FAILED"
+        outcome, has = CHECKED[check["ok"]], check_value(check)
         yield "check", f"{outcome}: {check['name']} {check['limit']}: {has}"
     yield from places(summary)
     of = "" if summary["finished"] else " (of the part that ran)"

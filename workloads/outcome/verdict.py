@@ -19,6 +19,7 @@ GROWING = (
     "memory.huge_mappings_lost",
     "memory.poisoned_bytes",
 )
+CHECKED = {True: "passed", False: "FAILED", None: "unknown"}
 EXIT_STATUS = {"valid": 0, "violated": 1, "unknown": 3}
 
 
@@ -44,9 +45,10 @@ def judge(
         *_failed_checks(summary),
         *_wrong_digest(summary, expect_digest),
     ]
-    early = [] if summary["finished"] else [f"ended early: {stopped or 'it was stopped'}"]
-    verdict = "violated" if broken else "unknown" if early else "valid"
-    return verdict, broken + early
+    early = [f"ended early: {stopped or 'it was stopped'}"]
+    unsure = [*_open_checks(summary)] if summary["finished"] else early
+    verdict = "violated" if broken else "unknown" if unsure else "valid"
+    return verdict, broken + unsure
 
 
 def excluded(summary: Summary) -> dict[str, int]:
@@ -76,25 +78,35 @@ def _found(summary: Summary, findings: Sequence[Finding]) -> Iterator[str]:
 
 def _failed_checks(summary: Summary) -> Iterator[str]:
     for row in summary["checks"]:
-        if not row["ok"] and (summary["finished"] or _beyond_repair(row)):
-            value = row["value"]
-            has = "no data" if value is None else show_value(row["name"], value)
-            yield f"check {row['name']}: {has}, wanted {row['limit']}"
+        if row["ok"] is False and (summary["finished"] or _beyond_repair(row)):
+            yield _check(row)
+
+
+def _open_checks(summary: Summary) -> Iterator[str]:
+    """Limits on what the run has no figure of: nothing was converted, or booted."""
+    return (_check(row) for row in summary["checks"] if row["ok"] is None)
+
+
+def _check(row: Mapping[str, Any]) -> str:
+    return f"check {row['name']}: {check_value(row)}, wanted {row['limit']}"
 
 
 def _beyond_repair(row: Mapping[str, Any]) -> bool:
     """Would the limit be missed still if the run had gone on?"""
     check = checks.parse(row["name"], row["limit"])
-    upper = check.operator in ("<", "<=") or (
-        check.operator == "==" and (row["value"] or 0) > check.bound
-    )
-    return row["value"] is not None and upper and check.name.startswith(GROWING)
+    upper = check.operator in ("<", "<=") or (check.operator == "==" and row["value"] > check.bound)
+    return upper and check.name.startswith(GROWING)
 
 
 def _wrong_digest(summary: Summary, expected: str | None) -> Iterator[str]:
     # The digest of a part says nothing about the whole.
     if expected and summary["finished"] and expected.lower() != summary["digest"]:
         yield f"digest {summary['digest']}, expected {expected}"
+
+
+def check_value(row: Mapping[str, Any]) -> str:
+    """What a check met."""
+    return "no data" if row["value"] is None else show_value(row["name"], row["value"])
 
 
 def show_value(name: str, value: float) -> str:
