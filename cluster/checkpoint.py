@@ -5,7 +5,8 @@ What is read back may come from a results folder, so only names of our own packa
 
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cluster import opcodes
@@ -80,9 +81,22 @@ def _read(state: bytes, layout: list[type]) -> Any:
     return found
 
 
+@contextmanager
+def restoring() -> Iterator[None]:
+    """A state that does not fit where it is put back (events of an actor that is not there) is a BadCheckpointError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise BadCheckpointError(f"a checkpoint of another fleet: {error!r}") from error
+
+
 def resume(host: Host, saved: list[Any]) -> None:
     """A host as it was."""
     host.now, host.handled, host.taken_back, host.cancelled, queue, cells = saved
+    if cells.keys() != host.cells.keys():
+        raise KeyError("its actors are others")
+    if not all(isinstance(part, int) for part in (host.now, host.handled, host.taken_back)):
+        raise TypeError("a time or count is no number")
     for address, (actor, sent, digest, drawn) in cells.items():
         host.cells[address].resume(actor, sent, digest, drawn)
     host.restore(

@@ -98,14 +98,15 @@ class Partition:
         hosts, faults, watchers, feeds = checkpoint.load(state)
         if hosts.keys() != self.hosts.keys() or watchers.keys() != self.world.watchers.keys():
             raise checkpoint.BadCheckpointError("a checkpoint of another fleet")
-        self.world.faults.restore(faults)
-        self.world.watchers = watchers
-        self._feed(feeds)
-        table = dispatch_table(watchers)
-        for number, saved in hosts.items():
-            checkpoint.resume(self.hosts[number], saved)
-            self.hosts[number].watchers = table
-        return self.handled()
+        with checkpoint.restoring():
+            self.world.faults.restore(faults)
+            self.world.watchers = watchers
+            self._feed(feeds)
+            table = dispatch_table(watchers)
+            for number, saved in hosts.items():
+                checkpoint.resume(self.hosts[number], saved)
+                self.hosts[number].watchers = table
+            return self.handled()
 
     def _own(self, members: Mapping[int, Actor]) -> Mapping[int, Actor]:
         """Those of a host's actors that live here."""

@@ -2,29 +2,19 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from cluster.drive import Unwatched
 from workloads import simulate
+from workloads.code_version import code_version
 from workloads.errors import UsageError
 from workloads.outcome.summary import summarise
 from workloads.scenario import Engine, Metrics, Scenario, Trace
 from workloads.trace.spool import resolve
 from workloads.wording import printable
 
-ROOT = Path(__file__).resolve().parent.parent
-# What decides a run's figures: all sources and data but those that only choose scenarios and conclude from figures.
-PACKAGES = ("actors", "cluster", "workloads")
-SOURCES = (".py", ".toml", ".log", ".gz")
-NO_PART = (
-    "workloads/experiment/",
-    "workloads/experiments/",
-    "workloads/scenarios/",
-    "workloads/outcome/sweep_",
-)
 DECODER = msgspec.msgpack.Decoder(Scenario)
 
 
@@ -64,15 +54,3 @@ def files_of(scenario: Scenario) -> Iterator[Path]:
             yield from (Path(resolve(name)) for name in workload.log)
     if scenario.arrivals.kind == "trace":
         yield Path(scenario.arrivals.trace)
-
-
-@cache
-def code_version() -> str:
-    """A hash of the sources and data that are gmemsim, as they are on disk."""
-    found = hashlib.blake2b(digest_size=16)
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*")):
-            name = path.relative_to(ROOT).as_posix()
-            if path.suffix in SOURCES and not name.startswith(NO_PART):
-                found.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
-    return found.hexdigest()

@@ -18,8 +18,9 @@ from cluster.keeping import Saved, key_of
 from cluster.lasting import LossError
 from cluster.placement import PlacementError
 from cluster.run import Executor, Fleet, Kept, LostRunError, Outcome, unpack
-from workloads import __version__, arrivals, cost_table
+from workloads import arrivals, cost_table
 from workloads.census import complete
+from workloads.code_version import code_version
 from workloads.errors import LostError, UsageError
 from workloads.fleet import build
 from workloads.loads.trace import PAGE_RECORDS
@@ -113,7 +114,8 @@ def fleet_of(plan: Plan) -> Fleet:
 def key(job: Job) -> bytes:
     """Names the job and the code that runs it: a checkpoint fits no other. How it is executed is no part of it."""
     scenario = msgspec.structs.replace(job.plan.scenario, engine=Engine())
-    return key_of(ENCODER.encode(msgspec.structs.replace(job.plan, scenario=scenario)), __version__)
+    plan = ENCODER.encode(msgspec.structs.replace(job.plan, scenario=scenario))
+    return key_of(plan, code_version())
 
 
 def run(

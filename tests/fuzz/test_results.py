@@ -170,6 +170,29 @@ def test_a_folder_of_another_version_is_one_line(kept, tmp_path, number, file):
     assert ended.status == 2 and f"{file}: schema 999, this gmemsim reads 1" in ended.err
 
 
+OTHER = "; or of another version: gmemsim 0.0.9 of other sources wrote it, this is"
+
+
+@pytest.mark.parametrize(("number", "file"), [(0, "summary.json"), (1, "compare.json")])
+@pytest.mark.parametrize("told", [{"gmemsim": "0.0.9"}, {"gmemsim": "0.0.9", "sources": "ff"}])
+def test_what_another_version_wrote_otherwise_names_that_version(
+    kept, tmp_path, number, file, told
+):
+    """Folders of a hundred commits before were called damaged, no more."""
+    folder = tmp_path / "results"
+    shutil.copytree(kept[number], folder)
+    found = json.loads((folder / file).read_text())
+    one = found["protocols"]["undo"] if number else found
+    one["versions"] = told
+    (folder / file).write_text(json.dumps(found))
+    assert ends_well("report", folder).status == 0
+    del one["engine"]
+    (folder / file).write_text(json.dumps(found))
+    ended = ends_well("report", folder)
+    assert ended.status == 2 and "missing required field `engine`" in ended.err
+    assert OTHER in ended.err
+
+
 @pytest.mark.parametrize("file", ["summary.json", "latency.csv", "timelines.json", "metrics.om.gz"])
 def test_a_pipe_in_a_folder_is_refused_and_not_waited_for(kept, tmp_path, file):
     folder = tmp_path / "results"

@@ -129,6 +129,38 @@ def test_a_state_that_is_none_is_one_line(begun, saved, state):
     assert ended.status == 2 and "checkpoint: " in ended.err
 
 
+def event_of_nobody(host):
+    """`host` is [now, handled, taken_back, cancelled, queue, cells]."""
+    host[4][0] = (host[4][0][0], 2**40, *host[4][0][2:])
+
+
+def test_a_checkpoint_of_other_sources_is_refused(begun, saved, monkeypatch):
+    """Half of the run would be another model's: its version's number may be the same."""
+    monkeypatch.setattr("workloads.simulate.code_version", lambda: "another")
+    ended = ends_well("resume", begun, "--time-limit", "1ns")
+    assert ended.status == 2 and "of another version of gmemsim" in ended.err
+
+
+UNFIT = {
+    "an event of an actor that is not there": event_of_nobody,
+    "an event that is none": lambda host: host[4].append(()),
+    "an actor less": lambda host: host[5].popitem(),
+    "a text for a time": lambda host: host.__setitem__(0, "now"),
+    "a number for the queue": lambda host: host.__setitem__(4, 7),
+    "a part too few": lambda host: host.pop(),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_state_that_fits_no_host_is_refused(begun, saved, name):
+    found = keeping.read(begun / "checkpoint")
+    hosts, *rest = checkpoint.load(found.states[0])
+    UNFIT[name](hosts[0])
+    state = pickle.dumps((hosts, *rest), checkpoint.PROTOCOL)
+    ended = resumed(begun, msgspec.msgpack.encode(msgspec.structs.replace(found, states=[state])))
+    assert ended.status == 2 and "checkpoint: a checkpoint of another fleet" in ended.err
+
+
 def refuse(state: bytes, why: str) -> None:
     """As a checkpoint's."""
     with pytest.raises(checkpoint.BadCheckpointError, match=why):

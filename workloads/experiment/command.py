@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workloads import simulate
+from workloads.code_version import code_version
 from workloads.execute import opened
 from workloads.experiment.drive import Drive, refuse_mistakes
 from workloads.experiment.points import combinations, scenario_of
@@ -18,7 +19,6 @@ from workloads.experiment.records import Experiment
 from workloads.experiment.store import Store
 from workloads.flags import once
 from workloads.loads.pace import closed_loops
-from workloads.one_run import code_version
 from workloads.outcome import folder as results
 from workloads.outcome.files import RUNS
 from workloads.outcome.summary import exit_status

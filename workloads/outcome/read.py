@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from workloads import __version__
+from workloads.code_version import code_version
 from workloads.errors import UsageError
 from workloads.outcome import possible
 from workloads.outcome.files import (
@@ -108,12 +110,34 @@ def _decode(content: bytes, path: Path, layout: Any) -> dict[str, Any]:
             raise UsageError(f"{shown(path)}: not a summary of gmemsim; {EXPECTED}")
         if schema != SCHEMA:
             raise UsageError(f"{shown(path)}: schema {schema}, this gmemsim reads {SCHEMA}")
-        msgspec.convert(found, layout)
-        if flaw := next(possible.flaws(found), ""):
-            raise damaged(path, flaw)
+        if flaw := flaw_of(found, layout):
+            raise damaged(path, f"{flaw}{left_by(found)}")
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise damaged(path, error) from None
     return dict(found)
+
+
+def flaw_of(found: dict[str, Any], layout: Any) -> str:
+    """What is not as in results of this version, and where."""
+    try:
+        msgspec.convert(found, layout)
+        return next(possible.flaws(found), "")
+    except msgspec.ValidationError as error:
+        return str(error)
+
+
+def left_by(found: dict[str, Any]) -> str:
+    """The version that wrote a record, where it is not this one."""
+    runs = found.get("protocols")
+    whole = [found, *(runs.values() if isinstance(runs, dict) else ())]
+    for versions in (one.get("versions") for one in whole if isinstance(one, dict)):
+        if (
+            isinstance(versions, dict)
+            and versions.get("sources", found.get("code")) != code_version()
+        ):
+            by = printable(str(versions.get("gmemsim")))
+            return f"; or of another version: gmemsim {by} of other sources wrote it, this is {__version__}"
+    return ""
 
 
 def read_findings(path: Path) -> list[FindingLine]:

@@ -11,6 +11,7 @@ from cluster.label_sets import DMA_OUTCOMES
 from workloads import __version__, checks
 from workloads.census import ASKED, WAITING
 from workloads.checkers import ANOMALIES, INVARIANTS
+from workloads.code_version import code_version
 from workloads.inside import KEYS as INSIDE
 from workloads.meter import DIRECTION
 from workloads.outcome import little, warm_up
@@ -94,7 +95,7 @@ def summarise(
         "parameters": parameters(scenario),
         **({"input": inputs(logs)} if logs else {}),
         "engine": engine(scenario, outcome, seen),
-        "versions": versions(),
+        "versions": versions() | {"sources": code_version()},
     }
     summary["checks"] = checks.evaluate(scenario.checks, summary)
     summary["verdict"], summary["reasons"] = judge(summary, seen.findings, stopped, expect_digest)
