@@ -6,11 +6,11 @@ What a command needs is imported when it runs, so that help answers at once.
 import click
 
 from workloads.errors import UsageError
-from workloads.flags import Count, once
+from workloads.flags import Count, Once, once
 from workloads.reader import to_reader
 
 
-@click.command("list", short_help="What can be named: scenarios, protocols, faults, ...")
+@click.command("list", cls=Once, short_help="What can be named: scenarios, protocols, faults, ...")
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(kind: str | None, as_json: bool) -> None:
@@ -22,7 +22,8 @@ def list_(kind: str | None, as_json: bool) -> None:
 
 
 @click.command(
-    short_help="Every key of a scenario, with its meaning; what an experiment asks and runs."
+    cls=Once,
+    short_help="Every key of a scenario, with its meaning; what an experiment asks and runs.",
 )
 @click.argument("scenario")
 @click.option(
@@ -45,7 +46,7 @@ def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
         click.echo(shown(scenario, once(overrides), as_json))
 
 
-@click.command(short_help="Make report.html of results again.")
+@click.command(cls=Once, short_help="Make report.html of results again.")
 @click.argument("result")
 @click.option(
     "--openmetrics", is_flag=True, help="Print its metrics over time, to fill a Prometheus with."
@@ -72,7 +73,7 @@ def report(result: str, openmetrics: bool, opened: bool) -> None:
         show(path)
 
 
-@click.command(short_help="A Prometheus that scrapes every served run.")
+@click.command(cls=Once, short_help="A Prometheus that scrapes every served run.")
 @click.option(
     "--results", default="results", show_default=True, metavar="DIR", help="Whose runs to watch."
 )

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from workloads.flags import Count, loaded, seed_option, shared
+from workloads.flags import Count, Once, loaded, seed_option, shared
 
 
-@click.command(short_help="A grid or a search over scenarios, resumable.")
+@click.command(cls=Once, short_help="A grid or a search over scenarios, resumable.")
 @click.argument("experiment")
 @click.option("--workers", type=Count(1, 4096), help="Runs at a time on Ray. [default: one a CPU]")
 @click.option(
@@ -54,7 +54,7 @@ def sweep(experiment: str, **flags: Any) -> None:
     sys.exit(run_all(experiment, flags))
 
 
-@click.command(short_help="Every order and every failure of a small scenario.")
+@click.command(cls=Once, short_help="Every order and every failure of a small scenario.")
 @click.argument("scenario")
 @click.option(
     "--protocol",
@@ -123,7 +123,7 @@ def explore(scenario: str, **flags: Any) -> None:
     sys.exit(explored(loaded(scenario, {**flags, "protocol": None}), settings))
 
 
-@click.command(short_help="Random scenarios, every check on; what fails is made small.")
+@click.command(cls=Once, short_help="Random scenarios, every check on; what fails is made small.")
 @click.option(
     "--runs", type=Count(1), help="So many scenarios. [default: 100, or no end with --time-limit]"
 )
@@ -178,7 +178,7 @@ def swarm(**flags: Any) -> None:
     sys.exit(run_all(flags))
 
 
-@click.command(short_help="Published measurements beside simulated ones.")
+@click.command(cls=Once, short_help="Published measurements beside simulated ones.")
 @click.argument("rows", nargs=-1, metavar="[ROW]...")
 @click.option(
     "--cost",
@@ -214,7 +214,7 @@ def validate(
     sys.exit(run_rows(rows, costs, seed, as_json, quiet, seconds_of(time_limit)))
 
 
-@click.command(short_help="The engine on queues that theory has solved.")
+@click.command(cls=Once, short_help="The engine on queues that theory has solved.")
 @seed_option("Everything random follows from it.")
 @click.option("--json", "as_json", is_flag=True, help="Rows as JSON on standard output, alone.")
 @click.option("--quiet", is_flag=True, help="No line a model on standard error.")

@@ -12,6 +12,7 @@ import click
 from workloads.errors import UsageError
 from workloads.flags import (
     Count,
+    Once,
     as_overrides,
     loaded,
     refuse_beside_job,
@@ -21,7 +22,7 @@ from workloads.flags import (
 )
 
 
-@click.command(short_help="Simulate a scenario.")
+@click.command(cls=Once, short_help="Simulate a scenario.")
 @click.argument("scenario")
 @several_seeds
 @shared
@@ -37,7 +38,7 @@ def run(scenario: str, **flags: Any) -> None:
     sys.exit(execute(loaded(scenario, flags), Settings.of(flags), note=ANECDOTE))
 
 
-@click.command(short_help="All protocols on the same load and faults, in one table.")
+@click.command(cls=Once, short_help="All protocols on the same load and faults, in one table.")
 @click.argument("scenario")
 @click.option(
     "--protocol",
@@ -63,7 +64,7 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
     sys.exit(run_all(loaded(scenario, flags), chosen(protocols), Settings.of(flags)))
 
 
-@click.command(short_help="Go on with a run that was stopped.")
+@click.command(cls=Once, short_help="Go on with a run that was stopped.")
 @click.argument("result")
 @partial(
     shared,
@@ -95,7 +96,7 @@ def resume(result: str, **flags: Any) -> None:
     sys.exit(go_on(result, Settings.of({"results": "results", **flags}), flags))
 
 
-@click.command(short_help="Run a scenario as a Ray job.")
+@click.command(cls=Once, short_help="Run a scenario as a Ray job.")
 @click.argument("scenario", required=False)
 @click.option("--job", metavar="ID", help="Follow this job, sent before, instead of a SCENARIO.")
 @partial(
@@ -129,7 +130,7 @@ def submit(scenario: str | None, job: str | None, **flags: Any) -> None:
     sys.exit(send(found, Settings.of(flags), flags["time_limit"]))
 
 
-@click.command(short_help="Simulate the conversions of QEMU trace logs.")
+@click.command(cls=Once, short_help="Simulate the conversions of QEMU trace logs.")
 @click.argument("logs", nargs=-1, required=True, metavar="LOG...")
 @click.option(
     "--scenario",
