@@ -126,10 +126,10 @@ class DeviceBooks:
         """Of a request that is over devices have all that is theirs again."""
         self.trying.pop(fact.request, None)
 
-    def let_go(self, domain: Domain, start: int, end: int) -> bool:
-        """Has the listener let go of the range for a request that is not over?"""
+    def excused(self, domain: Domain, start: int, end: int) -> bool:
+        """Could the listener not follow, for a cause? Or has it let go of the range for a request that is not over?"""
         tried = any(start < last and first < end for first, last in self.trying.values())
-        return tried and domain.lost.only(start, end, 1)
+        return domain.failed.only(start, end, 1) or (tried and domain.lost.only(start, end, 1))
 
 
 def forget(table: IntervalMap, start: int, end: int) -> None:
@@ -232,12 +232,9 @@ def diverging(shadow: "Shadow", fact: o.Answered, excused: bool) -> Found:
         due = Share.SHARED if untold else side
         for listener, domain in enumerate(domains):
             for first, last, mapped in domain.mapped.runs(start, end):
-                if excused and (
-                    domain.failed.only(first, last, 1) or devices.let_go(domain, first, last)
-                ):
+                if mapped == due or (excused and devices.excused(domain, first, last)):
                     continue
-                if mapped != due:
-                    is_on = f"is {Share(side).name.lower()}"
-                    still = f"{is_on} and {'still' if mapped else 'not'} mapped"
-                    return f"{span(first, last)} {still} for the devices of listener {listener}"
+                is_on = f"is {Share(side).name.lower()}"
+                still = f"{is_on} and {'still' if mapped else 'not'} mapped"
+                return f"{span(first, last)} {still} for the devices of listener {listener}"
     return None

@@ -33,9 +33,7 @@ class Operation:
     ]  # could not be unmapped: where, its folio's order, the trace
     transient = False  # references were found that go by themselves
     short = False  # the allocator refused it memory
-    trouble: tuple[
-        tuple[int, int], ...
-    ] = ()  # what SEAMCALLs of it that failed were about, each once
+    trouble: tuple[tuple[int, int], ...] = ()  # what its SEAMCALLs that failed were about
     unflushed = False  # shared leaves were zapped for it, and a vCPU may still know them
     seen = -1  # the page with a reference that refused it
     thawed_counts = False  # references on what it had frozen may grow again
