@@ -12,12 +12,13 @@ it.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from cluster.explore.local import Facts, Outcome
 from cluster.explore.network import Lane, Link, Sent
 from cluster.explore.system import FAULTS, KNOWN, POOL, Move, State, System, Turn
 
+One = TypeVar("One", int, Sent)
 Word = tuple[int, ...]
 """Exchanges that were made, one after the other, by their places in a list."""
 
@@ -46,7 +47,7 @@ class Exchange:
         self.system = system
         self.places = places
         self.states: dict[int, int] = {}
-        self.messages: dict[Sent, int] = {}  # by receiver
+        self.messages: dict[Sent, Sent] = {}
         self.known: dict[int, int] = {}
         self.pools: dict[int, int] = {}
         self.followed: set[tuple[int, int]] = set()
@@ -56,8 +57,9 @@ class Exchange:
             self.pair(self.states, at, first[system.places[self.of(address)]], "the first state")
         for lane in system.pools[first[POOL]]:
             for message in lane.messages:
-                _, other = places.messages.get((lane.target, message), (lane.target, message))
-                self.sent((lane.target, message), (self.of(lane.target), other))
+                here = lane.target, message
+                there = places.messages.get(here, (self.of(lane.target), message))
+                self.pair(self.messages, here, there, "a message")
         self.pair(self.known, first[KNOWN], first[KNOWN], "what is known first")
         if self.image(first) != first:
             raise Unlike(self, "the first state changes")
@@ -66,18 +68,10 @@ class Exchange:
         """Who is in its place."""
         return self.places.actors.get(address, address)
 
-    def pair(self, table: dict[int, int], one: int, other: int, what: str) -> None:
+    def pair(self, table: dict[One, One], one: One, other: One, what: str) -> None:
         """They are each other's counterparts, and nobody else's."""
         if table.setdefault(one, other) != other or table.setdefault(other, one) != one:
             raise Unlike(self, f"{what} has two counterparts")
-
-    def sent(self, one: Sent, other: Sent) -> None:
-        """So are messages to receivers that change places."""
-        if other[0] != self.of(one[0]):
-            raise Unlike(self, "a message goes elsewhere")
-        there, back = (one, other[1]), (other, one[1])
-        if any(self.messages.setdefault(*each) != each[1] for each in (there, back)):
-            raise Unlike(self, "a message has two counterparts")
 
     def follow(self, turn: Turn, at: int, move: Move, known: int) -> None:
         """Make the other side take the same step."""
@@ -93,8 +87,8 @@ class Exchange:
 
     def counterpart(self, target: int, at: int, message: int) -> tuple[Outcome, ...]:
         """What comes of the message's at the actor's."""
-        other = self.messages[target, message]
-        return self.system.locals.outcomes(self.of(target), self.states[at], other)
+        receiver, other = self.messages[target, message]
+        return self.system.locals.outcomes(receiver, self.states[at], other)
 
     def alike(self, address: int, one: Outcome, other: Outcome) -> None:
         """All that came of one step is the counterpart of what came of the other; links keep their order each."""
@@ -112,10 +106,11 @@ class Exchange:
             }:
                 raise Unlike(self, "one sends another number of messages")
             for target, link in links.items():
-                for message, another in zip(link, theirs[self.of(target)], strict=True):
-                    self.sent((target, message), (self.of(target), another))
-        timers = (self.messages.get((address, each), each) for each in one.cancelled)
-        if tuple(timers) != other.cancelled:
+                receiver = self.of(target)
+                for message, another in zip(link, theirs[receiver], strict=True):
+                    self.pair(self.messages, (target, message), (receiver, another), "a message")
+        timers = ((address, each) for each in one.cancelled)
+        if tuple(self.messages.get(each, each)[1] for each in timers) != other.cancelled:
             raise Unlike(self, "one takes another timer back")
 
     def watch(self, known: int, move: Move, facts: Facts) -> None:
@@ -148,7 +143,7 @@ class Exchange:
 
     def lane(self, lane: Lane) -> Lane:
         """One link, or an actor's timers."""
-        messages = [self.messages[lane.target, message] for message in lane.messages]
+        messages = [self.messages[lane.target, message][1] for message in lane.messages]
         ordered = messages if lane.link is Link.FIFO else sorted(messages)
         return Lane(self.of(lane.source), self.of(lane.target), lane.link, tuple(ordered))
 
@@ -191,8 +186,8 @@ class Symmetry:
         sender, receiver, message = turn.source, turn.target, turn.message
         for number in reversed(word):
             exchange = self.exchanges[number]
-            message = exchange.messages[receiver, message]
-            sender, receiver = exchange.of(sender), exchange.of(receiver)
+            receiver, message = exchange.messages[receiver, message]
+            sender = exchange.of(sender)
         return sender, receiver, message
 
 

@@ -44,11 +44,10 @@ def lanes(system: System) -> Iterator[Places]:
     """Each lane of a load begins with a tick; whoever asks for it, and for which pages, comes of that."""
     known = system.locals.messages.known
     for load, messages in firsts(system).items():
-        ticks = [message for message in messages if isinstance(known[message], Tick)]
-        for one, other in combinations(ticks, 2):
-            numbers = (known[one].lane, known[other].lane)  # type: ignore[attr-defined]
-            name = f"lanes {numbers[0]} and {numbers[1]} of {name_of(load)}"
-            yield Places(name, {}, both([((load, one), (load, other))]))
+        told = ((known[message], (load, message)) for message in messages)
+        ticks = [(tick.lane, sent) for tick, sent in told if isinstance(tick, Tick)]
+        for (lane, one), (another, other) in combinations(ticks, 2):
+            yield Places(f"lanes {lane} and {another} of {name_of(load)}", {}, both([(one, other)]))
 
 
 def firsts(system: System) -> dict[int, tuple[int, ...]]:
