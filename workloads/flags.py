@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -61,6 +62,20 @@ class Commands(click.Group):
     """A group of them."""
 
     command_class = Once
+
+
+command = partial(click.command, cls=Once)
+"""Declares one apart from its group."""
+# Flags of a run that begins here and is the only one.
+OF_ONE_RUN = (
+    "partitions",
+    "placement",
+    "protocol",
+    "pace",
+    "metrics_port",
+    "linger",
+    "timelines",
+)
 
 
 # Flag, what stands behind it, what it is. Without it the scenario's key counts, whose default is told here.

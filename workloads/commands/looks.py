@@ -6,11 +6,11 @@ What a command needs is imported when it runs, so that help answers at once.
 import click
 
 from workloads.errors import UsageError
-from workloads.flags import Count, Once, once
+from workloads.flags import Count, command, once
 from workloads.reader import to_reader
 
 
-@click.command("list", cls=Once, short_help="What can be named: scenarios, protocols, faults, ...")
+@command("list", short_help="What can be named: scenarios, protocols, faults, ...")
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(kind: str | None, as_json: bool) -> None:
@@ -21,8 +21,7 @@ def list_(kind: str | None, as_json: bool) -> None:
         click.echo(show_kind(kind, as_json))
 
 
-@click.command(
-    cls=Once,
+@command(
     short_help="Every key of a scenario, with its meaning; what an experiment asks and runs.",
 )
 @click.argument("scenario")
@@ -46,7 +45,7 @@ def show(scenario: str, overrides: tuple[str, ...], as_json: bool) -> None:
         click.echo(shown(scenario, once(overrides), as_json))
 
 
-@click.command(cls=Once, short_help="Make report.html of results again.")
+@command(short_help="Make report.html of results again.")
 @click.argument("result")
 @click.option(
     "--openmetrics", is_flag=True, help="Print its metrics over time, to fill a Prometheus with."
@@ -73,7 +72,7 @@ def report(result: str, openmetrics: bool, opened: bool) -> None:
         show(path)
 
 
-@click.command(cls=Once, short_help="A Prometheus that scrapes every served run.")
+@command(short_help="A Prometheus that scrapes every served run.")
 @click.option(
     "--results", default="results", show_default=True, metavar="DIR", help="Whose runs to watch."
 )

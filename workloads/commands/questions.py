@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from workloads.flags import Count, Once, loaded, seed_option, shared
+from workloads.flags import OF_ONE_RUN, Count, command, loaded, seed_option, shared
 
 
-@click.command(cls=Once, short_help="A grid or a search over scenarios, resumable.")
+@command(short_help="A grid or a search over scenarios, resumable.")
 @click.argument("experiment")
 @click.option("--workers", type=Count(1, 4096), help="Runs at a time on Ray. [default: one a CPU]")
 @click.option(
@@ -22,18 +22,7 @@ from workloads.flags import Count, Once, loaded, seed_option, shared
 )
 @partial(
     shared,
-    without=(
-        "partitions",
-        "placement",
-        "seed",
-        "protocol",
-        "expect_digest",
-        "pace",
-        "metrics_port",
-        "linger",
-        "timelines",
-        "live",
-    ),
+    without=(*OF_ONE_RUN, "seed", "expect_digest", "live"),
     otherwise={
         "--executor": "This process, one run after the other, or Ray. [default: ray]",
         "--results": "Where the results go: DIR/EXPERIMENT/TIME-SEED.",
@@ -54,7 +43,7 @@ def sweep(experiment: str, **flags: Any) -> None:
     sys.exit(run_all(experiment, flags))
 
 
-@click.command(cls=Once, short_help="Every order and every failure of a small scenario.")
+@command(short_help="Every order and every failure of a small scenario.")
 @click.argument("scenario")
 @click.option(
     "--protocol",
@@ -92,21 +81,7 @@ def sweep(experiment: str, **flags: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output, alone.")
 @partial(
     shared,
-    without=(
-        "executor",
-        "partitions",
-        "placement",
-        "address",
-        "protocol",
-        "results",
-        "pace",
-        "expect_digest",
-        "metrics_port",
-        "linger",
-        "timelines",
-        "live",
-        "as_json",
-    ),
+    without=(*OF_ONE_RUN, "executor", "address", "results", "expect_digest", "live", "as_json"),
 )
 def explore(scenario: str, **flags: Any) -> None:
     """Every order of messages and every outcome of a failure in SCENARIO, which has to be small.
@@ -123,7 +98,7 @@ def explore(scenario: str, **flags: Any) -> None:
     sys.exit(explored(loaded(scenario, {**flags, "protocol": None}), settings))
 
 
-@click.command(cls=Once, short_help="Random scenarios, every check on; what fails is made small.")
+@command(short_help="Random scenarios, every check on; what fails is made small.")
 @click.option(
     "--runs", type=Count(1), help="So many scenarios. [default: 100, or no end with --time-limit]"
 )
@@ -145,19 +120,7 @@ def explore(scenario: str, **flags: Any) -> None:
 )
 @partial(
     shared,
-    without=(
-        "partitions",
-        "placement",
-        "seed",
-        "protocol",
-        "overrides",
-        "expect_digest",
-        "pace",
-        "metrics_port",
-        "linger",
-        "timelines",
-        "live",
-    ),
+    without=(*OF_ONE_RUN, "seed", "overrides", "expect_digest", "live"),
     otherwise={
         "--executor": "One process, or many runs at a time on Ray. [default: ray]",
         "--time-limit": "Of wall-clock time, such as 10min; a normal end.",
@@ -178,7 +141,7 @@ def swarm(**flags: Any) -> None:
     sys.exit(run_all(flags))
 
 
-@click.command(cls=Once, short_help="Published measurements beside simulated ones.")
+@command(short_help="Published measurements beside simulated ones.")
 @click.argument("rows", nargs=-1, metavar="[ROW]...")
 @click.option(
     "--cost",
@@ -214,7 +177,7 @@ def validate(
     sys.exit(run_rows(rows, costs, seed, as_json, quiet, seconds_of(time_limit)))
 
 
-@click.command(cls=Once, short_help="The engine on queues that theory has solved.")
+@command(short_help="The engine on queues that theory has solved.")
 @seed_option("Everything random follows from it.")
 @click.option("--json", "as_json", is_flag=True, help="Rows as JSON on standard output, alone.")
 @click.option("--quiet", is_flag=True, help="No line a model on standard error.")

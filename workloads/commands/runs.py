@@ -11,9 +11,10 @@ import click
 
 from workloads.errors import UsageError
 from workloads.flags import (
+    OF_ONE_RUN,
     Count,
-    Once,
     as_overrides,
+    command,
     loaded,
     refuse_beside_job,
     refuse_idle,
@@ -22,7 +23,7 @@ from workloads.flags import (
 )
 
 
-@click.command(cls=Once, short_help="Simulate a scenario.")
+@command(short_help="Simulate a scenario.")
 @click.argument("scenario")
 @several_seeds
 @shared
@@ -38,7 +39,7 @@ def run(scenario: str, **flags: Any) -> None:
     sys.exit(execute(loaded(scenario, flags), Settings.of(flags), note=ANECDOTE))
 
 
-@click.command(cls=Once, short_help="All protocols on the same load and faults, in one table.")
+@command(short_help="All protocols on the same load and faults, in one table.")
 @click.argument("scenario")
 @click.option(
     "--protocol",
@@ -64,22 +65,11 @@ def compare(scenario: str, protocols: tuple[str, ...], **flags: Any) -> None:
     sys.exit(run_all(loaded(scenario, flags), chosen(protocols), Settings.of(flags)))
 
 
-@click.command(cls=Once, short_help="Go on with a run that was stopped.")
+@command(short_help="Go on with a run that was stopped.")
 @click.argument("result")
 @partial(
     shared,
-    without=(
-        "partitions",
-        "placement",
-        "seed",
-        "protocol",
-        "overrides",
-        "results",
-        "pace",
-        "metrics_port",
-        "linger",
-        "timelines",
-    ),
+    without=(*OF_ONE_RUN, "seed", "overrides", "results"),
 )
 def resume(result: str, **flags: Any) -> None:
     """Go on with the run of a RESULT folder from its last checkpoint, to the same digest.
@@ -96,7 +86,7 @@ def resume(result: str, **flags: Any) -> None:
     sys.exit(go_on(result, Settings.of({"results": "results", **flags}), flags))
 
 
-@click.command(cls=Once, short_help="Run a scenario as a Ray job.")
+@command(short_help="Run a scenario as a Ray job.")
 @click.argument("scenario", required=False)
 @click.option("--job", metavar="ID", help="Follow this job, sent before, instead of a SCENARIO.")
 @partial(
@@ -130,7 +120,7 @@ def submit(scenario: str | None, job: str | None, **flags: Any) -> None:
     sys.exit(send(found, Settings.of(flags), flags["time_limit"]))
 
 
-@click.command(cls=Once, short_help="Simulate the conversions of QEMU trace logs.")
+@command(short_help="Simulate the conversions of QEMU trace logs.")
 @click.argument("logs", nargs=-1, required=True, metavar="LOG...")
 @click.option(
     "--scenario",
