@@ -74,8 +74,14 @@ def seen(name: str) -> dict[str, Seen]:
 @cache
 def one(name: str, protocol: str) -> Seen:
     """What one protocol shows."""
+    return _run(*prepared(name), protocol)
+
+
+@cache
+def prepared(name: str) -> tuple[simulate.Job, scenario.Scenario]:
+    """The scenario, as all protocols run it."""
     found = scenario.load(name, (), FAULT_POINTS)
-    return _run(simulate.prepare(found), found, protocol)
+    return simulate.prepare(found), found
 
 
 def _run(job: simulate.Job, found: scenario.Scenario, protocol: str) -> Seen:

@@ -158,7 +158,8 @@ def refuse_mistakes(experiment: Experiment, seeds: int) -> None:
             refuse_costs(experiment, scenario)
             scenarios.append(scenario)
             for resource, how in experiment.relief.items():
-                scenario_of(experiment, Point(one.place, (*one.sets, *how.sets), resource))
+                if how.sets:
+                    scenario_of(experiment, Point(one.place, (*one.sets, *how.sets), resource))
     for path, wrong in (*nowhere(experiment, scenarios), *refused(experiment)):
         raise Origin(printable(experiment.where)).wrong(path, wrong)
 

@@ -94,7 +94,6 @@ def lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def relieving(how: dict[str, Any]) -> str:
     """What gives more of a resource."""
-    settings = [f"{key} = {toml(value)}" for key, value in how["sets"]]
-    return " and ".join(
-        [*([f"half of {', '.join(how['costs'])}"] if how["costs"] else []), *settings]
-    )
+    if how["sets"]:
+        return " and ".join(f"{key} = {toml(value)}" for key, value in how["sets"])
+    return f"half of {', '.join(how['costs'])}"

@@ -73,7 +73,7 @@ class Pursuits:
         """The answer, then what limits it, then the answer with that relieved, and with what does not limit."""
         found = yield from self.one_search(point)
         self.found.append(found)
-        known = [name for name, how in self.experiment.relief.items() if how.costs or how.sets]
+        known = [name for name, how in self.experiment.relief.items() if how]
         if found.limiting in known:
             cheaper = self.cheaper(point, found.limiting)
             found.relieved = yield from self.one_search(cheaper, found.objective)

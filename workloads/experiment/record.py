@@ -17,7 +17,7 @@ from workloads.outcome.figures import number, some
 from workloads.outcome.seeds import as_json
 from workloads.outcome.shape import SCHEMA
 from workloads.outcome.summary import versions
-from workloads.outcome.sweep_table import limit_in_words, limited
+from workloads.outcome.sweep_table import limit_of, limited
 from workloads.outcome.verdict import worst
 
 REASONS_MAX = 20
@@ -43,7 +43,7 @@ def record(
         early.append(
             f"{some(len(missing), 'point')} missing: {', '.join(missing[:3])}" + dots(missing, 3)
         )
-    early += [*no_figure, *doubts(experiment, searches)]
+    early += [*no_figure, *(doubts(searches, found) if experiment.relief else ())]
     return {
         "schema": SCHEMA,
         "verdict": worst(
@@ -90,13 +90,13 @@ def left(experiment: Experiment, pursuits: Pursuits) -> Iterator[str]:
     )
 
 
-def doubts(experiment: Experiment, searches: list[Found]) -> Iterator[str]:
+def doubts(searches: list[Found], found: list[dict[str, Any]]) -> Iterator[str]:
     """Limits that were to be found, and are not known: of nobody, or of one that nothing bears out."""
-    for one in searches if experiment.relief else ():
-        place = one.point.name or "the search"
-        if one.limiting and one.borne_out != "yes":
-            yield f"{place}: {limit_in_words(one.limiting, one.borne_out)}"
-        elif not one.limiting and limited(one.answer._asdict()):
+    for search, one in zip(searches, found, strict=True):
+        place = search.point.name or "the search"
+        if one["limiting"] and one["borne_out"] != "yes":
+            yield f"{place}: {limit_of(one)}"
+        elif not one["limiting"] and limited(one["answer"]):
             yield (
                 f"{place}: what limits is not known: nobody refused for want of room, or is busy enough to explain "
                 "a time that is missed"

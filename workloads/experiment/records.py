@@ -75,6 +75,10 @@ class Relief(msgspec.Struct, frozen=True):
     costs: tuple[str, ...] = ()
     sets: tuple[tuple[str, Any], ...] = ()
 
+    def __bool__(self) -> bool:
+        """Does it give more of anything?"""
+        return bool(self.costs or self.sets)
+
 
 class Measure(Section, frozen=True):
     """[[measure]]: a column of the results."""

@@ -13,10 +13,8 @@ NAMES_MAX = 3
 CODE_DIGITS = 12  # of the sources' hash, for people
 ENDS = ("", "_low", "_high")
 OWN = ("relieved", "held", "seeds", "verdict")  # columns of points.csv between places and measures
-LEFT_OUT = (
-    "left_out",
-    "cannot_tell",
-)  # the mean share of those seeds that can tell; seeds that cannot
+# The mean share of those seeds that can tell; seeds that cannot.
+LEFT_OUT = ("left_out", "cannot_tell")
 BORNE_OUT = {"yes": "", "no": ", in vain relieved", "unchecked": ", unchecked", "": ""}
 UNNAMED = {False: "none", True: "unknown"}  # by whether a limit was met
 OK = {True: "holds", False: "does not hold", None: "unknown"}
@@ -121,16 +119,14 @@ def limited(found: Found) -> bool:
     return found["value"] is not None and found["missed"] is not None
 
 
+def limit_name(one: Found) -> str:
+    """The resource; "none" where no limit was met, "unknown" where one was that nobody explains."""
+    return one["limiting"] or UNNAMED[limited(one["answer"])]
+
+
 def limit_of(one: Found) -> str:
-    """The resource, and whether relieving it bears it out."""
-    if one["limiting"]:
-        return limit_in_words(one["limiting"], one.get("borne_out", ""))
-    return UNNAMED[limited(one["answer"])]
-
-
-def limit_in_words(name: str, borne_out: str) -> str:
-    """mmu_lock; vmm, unchecked."""
-    return name + BORNE_OUT[borne_out]
+    """And whether relieving it bears it out: mmu_lock; vmm, unchecked."""
+    return limit_name(one) + BORNE_OUT[one.get("borne_out", "")]
 
 
 def control(one: Found) -> str:

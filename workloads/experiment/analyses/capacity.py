@@ -8,7 +8,7 @@ from typing import Any
 from workloads.experiment.analyses.contract import Evidence, Figure, Figures
 from workloads.experiment.points import shown
 from workloads.experiment.records import Experiment, Unit, Value
-from workloads.outcome.sweep_table import UNNAMED, limit_of, limited
+from workloads.outcome.sweep_table import limit_name, limit_of
 
 NONE = "none"  # not even the lowest value holds; and no limit was met
 
@@ -33,9 +33,7 @@ def capacity(found: Evidence) -> Figures:
         answers[name] = answer
         limits[limit_of(one)] += 1
         figures[f"answer {name}".strip()] = answer
-        figures[f"limit {name}".strip()] = Figure(
-            one["limiting"] or UNNAMED[limited(one["answer"])]
-        )
+        figures[f"limit {name}".strip()] = Figure(limit_name(one))
         figures[f"control {name}".strip()] = Figure(one["idle"] or NONE)
         for what, values, other in (
             ("gain", gains, one["relieved"]),
